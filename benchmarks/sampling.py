@@ -2,11 +2,11 @@
 
     python benchmarks/sampling.py [--problems 400] [--candidates 5] [--samples 1] [--rounds 3]
 
-`sample` draws conversation trees over sally_anne as the command does: prompts, conversation, belief extraction,
-grading, journal and conversations on the disk. Every request that it makes is kept. `engine` then gives the
-same requests to a fresh engine and does nothing else, with as many in flight at a time. Both count the tokens
-of the replies from the first request to the last reply; each is a process of its own, one after the other, so
-that a ratio compares the same minute.
+`sample` draws conversation trees over sally_anne as the command does: prompts, conversation, belief
+extraction, grading, journal and conversations on the disk. Every request that it makes is kept. `engine` then
+gives the same requests to a fresh engine and does nothing else, with as many in flight at a time. Both count
+the tokens of the replies from the first request to the last reply. Each is a process of its own, one after
+the other, so that a ratio compares the same minute.
 """
 
 from __future__ import annotations
