@@ -18,6 +18,7 @@ from coral import tasks
 from coral.api import build_async, evaluate_async, load_run, sample_async
 from coral.errors import ConfigError, RunFolderError
 from coral.jobs.push import PushFailed, push
+from coral.rows.assemble import SharedProblems
 from coral.rows.run import open_run
 from coral.serving.app import ChatServer
 from coral.serving.listen import listening
@@ -174,6 +175,22 @@ async def test_held_out_splits_and_runs(serve, data, tmp_path):
         report = await build_async(run, output=output, held_out=[name], shared="drop")
         assert report.shared.by_id == report.shared.checked == len(held)
         assert held.isdisjoint(row["source"]["conversation"].partition("#")[0] for row in rows_of(output))
+
+
+async def test_a_held_out_split_is_that_of_the_run_s_problems(tmp_path):
+    """What problems there are depends on `data_seed`, where a run has one, and not on its seed."""
+    name = {"name": "sally_anne", "size": 6}
+    task = tasks.load(**name)
+    knowledge = Knowledge(task, task.problems(Source(data=None, split="train", seed=5)))
+    server = ChatServer(serve_scripted(knowledge, Persona(accuracy=0.5)))
+    async with listening(server, host="127.0.0.1", port=0) as url:
+        run = await sample_async(
+            name, agent={"model": "scripted", "base_url": url}, output=str(tmp_path / "run"),
+            candidates=2, samples=1, max_turns=2, split="train", extractor={"mode": "rules"},
+            seed=6, data_seed=5,
+        )  # fmt: skip
+    with pytest.raises(SharedProblems, match="6 problems of the runs are held out: 6 by their id"):
+        await build_async(run.path, output=tmp_path / "rows", held_out=["train"])
 
 
 async def test_the_folder_is_complete_or_not_there(serve, data, tmp_path):

@@ -102,3 +102,31 @@ async def test_same_ids_of_another_task_are_other_problems(workshop, talk):
     evaluated = workshop.run([other], "evaluated", task={"name": "mmlu_pro"})
     built = await workshop.build(talk("2+2", "4", "4"), kind="sft", held_out=[evaluated])
     assert built.report.shared.count == 0
+
+
+@pytest.mark.parametrize("where", ["held out", "sampled"])
+async def test_an_id_that_two_data_sets_share_hides_no_text(workshop, talk, where):
+    """Files number their problems from 1: what one of them says under an id is not what another says."""
+    mine = talk("2+2", "4", "4")
+    other = renamed(mine, question="What is 7+7?")
+    renumbered = renamed(mine, id="8")
+    first, second = (workshop.run([one], name) for one, name in ((other, "first"), (mine, "second")))
+    third = workshop.run([renumbered], "third")
+    held_out, runs = ([first, second], [third]) if where == "held out" else ([third], [first, second])
+    with pytest.raises(SharedProblems, match="1 by their text"):
+        await workshop.build(*runs, kind="sft", held_out=held_out)
+
+
+async def test_an_evaluation_split_may_be_shared_out(workshop, talk):
+    """Some data sets have no other split: with its evaluation named, the split's other problems make rows."""
+    split = {"task": {"name": "mmlu_pro"}, "split": "test"}
+    evaluated = workshop.run([talk("2+2", "4", "4")], "evaluated", **split)
+    sampled = workshop.run([talk("2+2", "4", "4"), talk("1+3", "4", "4")], **split)
+    with pytest.raises(SharedProblems, match="meant for evaluation"):  # not without being asked to
+        await workshop.build(sampled, kind="sft", held_out=[evaluated])
+    built = await workshop.build(sampled, kind="sft", held_out=[evaluated], shared="drop")
+    assert {row["source"]["conversation"] for row in built.rows} == {"1+3#0"}
+    assert built.report.shared.splits == {"run": "test"}
+    elsewhere = workshop.run([talk("9+9", "4", "4")], "elsewhere", **{**split, "split": "validation"})
+    with pytest.raises(SharedProblems, match="meant for evaluation"):  # which says nothing about this split
+        await workshop.build(sampled, kind="sft", held_out=[elsewhere], shared="drop")

@@ -55,7 +55,8 @@ class BuildConfig(RowOptions):
     """What no row may come from: run folders of evaluations, or names of splits of the runs' own data."""
     shared: OnShared = "stop"
     """What to do if the runs share problems with held-out data, or were sampled on an evaluation split: stop;
-    drop (leave the shared problems out); keep (make rows of them all the same)."""
+    drop (leave the shared problems out; of an evaluation split, `held_out` must then say which problems are
+    evaluated on); keep (make rows of them all the same)."""
     unfinished: bool = False
     """Take what is there of runs that are not finished."""
     push_to_hub: str | None = None
@@ -168,6 +169,7 @@ def _hold_run_out(folder: RunFolder, held_out: HeldOut) -> None:
     named = folder.identity()["task"]
     options = {key: value for key, value in named.items() if key != "name"}
     task = registry.load(str(named["name"]), **options)
+    held_out.add_split(task, str(folder.identity()["split"]) or task.info.splits[0])
     for conversation in folder.conversations():
         held_out.add(task, conversation.problem)
 
@@ -177,7 +179,9 @@ def _hold_split_out(split: str, runs: Sequence[SampledRun], held_out: HeldOut) -
     concerned = [run for run in runs if split in run.task.info.splits]
     for run in concerned:
         options = _options_of(run)
-        source = Source(data=options.get("data"), split=split, seed=int(run.identity["seed"]))
+        seed = int(run.identity.get("data_seed", run.identity["seed"]))
+        source = Source(data=options.get("data"), split=split, seed=seed)
+        held_out.add_split(run.task, split)
         for problem in run.task.problems(source):
             held_out.add(run.task, problem)
     return bool(concerned)

@@ -69,7 +69,7 @@ async def assemble(assembly: Assembly) -> Report:
     await survey.take(judge, _drawing(options, caps))
     shared = survey.shared()
     if assembly.on_shared != "keep":
-        _refuse_shared(shared, drop=assembly.on_shared == "drop")
+        _refuse_shared(shared, assembly)
     of_problems = survey.choose(options, drop_shared=assembly.on_shared == "drop")
     with Shelf(assembly.folder / ".rows") as shelf:
         writer = _Writer(assembly, survey, caps, shelf)
@@ -91,21 +91,35 @@ async def assemble(assembly: Assembly) -> Report:
     )
 
 
-def _refuse_shared(shared: Shared, *, drop: bool) -> None:
-    keep = "or train on them knowingly with --shared keep"
-    if shared.splits:
-        name, split = next(iter(shared.splits.items()))
-        raise SharedProblems(
-            f"the run {name} was sampled on the split '{split}', which is meant for evaluation",
-            remedy=f"sample on another split, {keep}",
-        )
+def _refuse_shared(shared: Shared, assembly: Assembly) -> None:
+    """Stop on shared problems, and on runs whose whole split is for evaluation.
+
+    Raises:
+        SharedProblems: says what is shared, and what to do.
+    """
+    drop = assembly.on_shared == "drop"
+    _refuse_splits(shared, assembly, drop=drop)
     if shared.count and not drop:
         examples = ", ".join(shared.examples)
         raise SharedProblems(
             f"{shared.count} problems of the runs are held out: {shared.by_id} by their id, {shared.by_text} "
             f"by their text (such as {examples})",
-            remedy=f"leave them out with --shared drop, {keep}",
+            remedy="leave them out with --shared drop, or train on them knowingly with --shared keep",
         )
+
+
+def _refuse_splits(shared: Shared, assembly: Assembly, *, drop: bool) -> None:
+    """A split for evaluation may be shared out: if it is said which of its problems are held out, the others
+    are for training.
+    """
+    dealt = {run.name for run in assembly.runs if drop and assembly.held_out.deals(run)}
+    for name, split in shared.splits.items():
+        if name not in dealt:
+            raise SharedProblems(
+                f"the run {name} was sampled on the split '{split}', which is meant for evaluation",
+                remedy="sample on another split; or name the evaluation of this split's other problems with "
+                "--held_out, and --shared drop; or train on them knowingly with --shared keep",
+            )
 
 
 def _drawing(options: RowOptions, caps: ProblemCaps) -> Note:

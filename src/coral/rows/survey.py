@@ -64,16 +64,23 @@ class HeldOut:
     def __init__(self) -> None:
         self._ids: set[str] = set()
         self._texts: set[bytes] = set()
+        self._splits: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def add(self, task: Task, problem: Problem) -> None:
-        """Hold a problem out."""
-        name = f"{task.info.name}/{problem.id}"
-        if name not in self._ids:
-            self._ids.add(name)
-            self._texts.add(text_digest(task, problem))
+        """Hold a problem out. Two data sets may have an id in common, so each text counts."""
+        self._ids.add(f"{task.info.name}/{problem.id}")
+        self._texts.add(text_digest(task, problem))
+
+    def add_split(self, task: Task, split: str) -> None:
+        """Note that problems of a split are held out: whoever says which shares the split out knowingly."""
+        self._splits.add((task.info.name, split))
+
+    def deals(self, run: SampledRun) -> bool:
+        """Whether it is said which problems of a run's split are held out."""
+        return (run.task_name, split_of(run)) in self._splits
 
     def find(self, task: Task, problem: Problem) -> str | None:
         """How a problem is known to be held out: "id", "text", or None if it is not."""
@@ -93,12 +100,17 @@ def text_digest(task: Task, problem: Problem) -> bytes:
 
 
 class _Facts:
-    """What is known of one problem."""
+    """What is known of one problem.
 
-    __slots__ = ("shared", "solved", "tries")
+    Attributes:
+        stated: what it says, as far as it was compared with what is held out.
+    """
 
-    def __init__(self, shared: str | None) -> None:
-        self.shared = shared
+    __slots__ = ("shared", "solved", "stated", "tries")
+
+    def __init__(self) -> None:
+        self.shared: str | None = None
+        self.stated: set[int] = set()
         self.solved = 0
         self.tries = 0
 
@@ -129,16 +141,21 @@ class Survey:
             for conversation in run.conversations():
                 self.conversations[run.name] += 1
                 key = problem_key(run, conversation)
-                facts = self._facts.get(key)
-                if facts is None:
-                    shared = self._held_out.find(run.task, conversation.problem)
-                    facts = self._facts[key] = _Facts(shared)
+                facts = self._facts.setdefault(key, _Facts())
+                self._look_for(run, conversation.problem, facts)
                 judged = await judge.judge(run, conversation)
                 solutions, tries = solved(run, conversation, judged)
                 facts.solved += solutions
                 facts.tries += tries
                 note(run, conversation, key, judged)
                 self.reasonings += any(turn.reply.reasoning for turn in conversation.turns)
+
+    def _look_for(self, run: SampledRun, problem: Problem, facts: _Facts) -> None:
+        """Compare a problem with what is held out: by its id once, by its text wherever that is another."""
+        stated = hash((problem.question, problem.choices, *map(str, problem.source.values())))
+        if stated not in facts.stated:
+            facts.stated.add(stated)
+            facts.shared = facts.shared or self._held_out.find(run.task, problem)
 
     def shared(self) -> Shared:
         """Problems that are held out, too."""
@@ -173,9 +190,14 @@ class Survey:
         return problem in self._wanted
 
 
+def split_of(run: SampledRun) -> str:
+    """The split that a run was sampled on."""
+    return str(run.identity["split"]) or run.task.info.splits[0]
+
+
 def evaluation_split(run: SampledRun) -> str | None:
     """The split that a run was sampled on, if its name says that it is meant for evaluation."""
-    split = str(run.identity["split"]) or run.task.info.splits[0]
+    split = split_of(run)
     return split if re.split(r"[^a-z]+", split)[-1] in EVALUATION_SPLITS else None
 
 
