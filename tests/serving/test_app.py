@@ -25,7 +25,7 @@ class Echo:
     """Says back what the last message said; waits for `gate` first, fails with `failure`."""
 
     gate: asyncio.Event | None = None
-    failure: errors.ModelError | None = None
+    failure: Exception | None = None
     usage: Usage = field(default_factory=lambda: Usage(prompt_tokens=3, completion_tokens=2))
     seen: list[Request] = field(default_factory=list)
     cancelled: int = 0
@@ -249,6 +249,8 @@ async def test_unknown_model_and_path_are_openai_errors(serve: Any) -> None:
         (errors.Rejected("no", status=422), 422, None),
         (errors.Unreachable("gone"), 502, None),
         (errors.BadResponse("odd"), 502, None),
+        (errors.Unreachable("a step failed", status=500), 500, None),
+        (errors.FatalReject("stopped", status=503), 503, None),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -259,6 +261,20 @@ async def test_model_failure_has_a_status_of_its_own(
     async with serve(Echo(failure=failure)) as site:
         got, body = await site.chat(stream=stream)
     assert (got, body["error"]["code"], body["error"]["message"]) == (status, code, str(failure))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_bug_of_the_model_is_an_answer_in_openai_format(
+    serve: Any, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    """An exception that is no ModelError is a 500 that names it; the log has the traceback."""
+    async with serve(Echo(failure=ZeroDivisionError("by zero"))) as site:
+        status, body = await site.chat(stream=stream)
+        assert 'coral_requests_total{status="500"} 1' in (await site.text("/metrics"))[1]
+    assert status == 500
+    assert body["error"]["type"] == "server_error"
+    assert body["error"]["message"] == "the model failed: ZeroDivisionError: by zero"
+    assert "Traceback" in caplog.text
 
 
 async def test_unknown_usage_is_not_zero(serve: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,31 @@ async def test_engine_serves_any_openai_client(serve: Any, checkpoint: Path) -> 
         assert 1 <= len(logprobs) <= 6
         assert max(logprobs) <= 0
     assert overflow.value.code == "context_length_exceeded"
+
+
+async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
+    serve: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After an error that a clean start does not mend, /health and requests are 503 with the cause."""
+    from coral.serving.engine.llama import Llama
+    from coral.serving.engine.model import EmbeddedModel
+
+    def forward(*_: Any) -> Any:
+        raise ValueError("shapes differ")
+
+    async with EmbeddedModel(checkpoint, name="tiny") as model, serve(model) as site:
+        assert (await site.chat(model="tiny", max_tokens=2))[0] == 200
+        assert await site.text("/health") == (200, '{"status": "ok"}')
+        monkeypatch.setattr(Llama, "forward", forward)
+        status, body = await site.chat(model="tiny", max_tokens=2)
+        assert (status, body["error"]["type"]) == (500, "server_error")
+        assert body["error"]["message"] == "a step of the embedded engine failed: ValueError: shapes differ"
+        while model.defect is None:
+            await asyncio.sleep(0.01)
+        status, body = await site.chat(model="tiny", max_tokens=2)
+        assert (status, body["error"]["type"]) == (503, "server_error")
+        cause = "the embedded engine has stopped after an error: ValueError: shapes differ"
+        assert body["error"]["message"] == cause
+        status, text = await site.text("/health")
+        assert (status, json.loads(text)) == (503, {"status": "failed", "cause": cause})
+    assert "Traceback" in caplog.text

@@ -7,11 +7,13 @@ state but its counters; `ChatServer.drain` ends it without losing a request that
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
@@ -27,6 +29,18 @@ from coral.serving.wire import ChatRequest, RequestRefused, parse_chat, refusal,
 CHAT_PATH = "/v1/chat/completions"
 EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class BreakableModel(Protocol):
+    """What a model offers if an error can end it for good: `/health` tells."""
+
+    @property
+    def defect(self) -> str | None:
+        """Why it can answer no more; None while it can."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +143,8 @@ class ChatServer:
     async def _complete(self, chat: ChatRequest, model: Model, fault: str | None) -> web.Response:
         try:
             generation = await model.generate(chat.request)
-        except ModelError as error:
-            raise refusal(error) from error
+        except Exception as error:
+            raise _refused(error) from error
         self.metrics.count_tokens(generation.usage)
         wanted = chat.request.sampling.logprobs
         pieces = [split_tokens(model, candidate.text, wanted=wanted) for candidate in generation.candidates]
@@ -145,8 +159,8 @@ class ChatServer:
         async with aclosing(stream_deltas(model, chat.request)) as deltas:
             try:
                 first = await anext(deltas)  # a model that refuses does so here: a status can still be sent
-            except ModelError as error:
-                raise refusal(error) from error
+            except Exception as error:
+                raise _refused(error) from error
             response = web.StreamResponse(headers=EVENT_STREAM)
             await response.prepare(request)
             writer = ChunkWriter(
@@ -171,8 +185,8 @@ class ChatServer:
                 usage = delta.usage or usage
                 for data in writer.chunks(delta, split_tokens(model, delta.text, wanted=wanted)):
                     yield data
-        except ModelError as error:
-            yield event(refusal(error).body)
+        except Exception as error:  # noqa: BLE001 the client hears of it
+            yield event(_refused(error).body)
             return
         if usage is not None:
             self.metrics.count_tokens(usage)
@@ -190,13 +204,24 @@ class ChatServer:
         return web.json_response(self._card(name))
 
     async def _health(self, _: web.Request) -> web.Response:
-        status = "draining" if self._draining else "ok"
-        return web.json_response({"status": status}, status=503 if self._draining else 200)
+        if self._draining:
+            return web.json_response({"status": "draining"}, status=503)
+        if (defect := self._defect()) is not None:
+            return web.json_response({"status": "failed", "cause": defect}, status=503)
+        return web.json_response({"status": "ok"})
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(text=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     # What the handlers share ------------------------------------------------------------------------
+
+    def _defect(self) -> str | None:
+        """Of the first model served that has ended by an error."""
+        for name in self._served.names:
+            model = self._served.find(name)
+            if isinstance(model, BreakableModel) and model.defect is not None:
+                return model.defect
+        return None
 
     def _card(self, name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": "coral"}
@@ -272,6 +297,14 @@ async def _meet_fault(request: web.Request, fault: str) -> web.Response:
         return web.Response(status=499)
     status, headers, body = faults.refuse(fault)
     return web.json_response(body, status=status, headers=headers)
+
+
+def _refused(error: Exception) -> RequestRefused:
+    """What a client is told of a failed call: a bug of the model, too, is an answer in OpenAI's format."""
+    if isinstance(error, ModelError):
+        return refusal(error)
+    log.error("a model failed unexpectedly", exc_info=error)
+    return RequestRefused(500, f"the model failed: {type(error).__name__}: {error}")
 
 
 async def _chain(first: Delta, rest: AsyncIterator[Delta]) -> AsyncIterator[Delta]:

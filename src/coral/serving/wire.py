@@ -250,7 +250,11 @@ def refusal(error: errors.ModelError) -> RequestRefused:
         return RequestRefused(429, str(error), code="rate_limit_exceeded")
     if isinstance(error, errors.Rejected):
         return RequestRefused(error.status or 400, str(error))
-    return RequestRefused(502, str(error))
+    return RequestRefused(error.status if error.status in _PASSED_ON else 502, str(error))
+
+
+_PASSED_ON = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Statuses that a failure of the model itself has; any other one is of something behind it."""
 
 
 def _error_kind(status: int) -> str:

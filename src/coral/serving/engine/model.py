@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from coral.types import FinishReason, Usage
 if TYPE_CHECKING:
     from coral.serving.engine.checkpoint import Checkpoint
     from coral.serving.engine.scheduler import Job, Scheduler, Written
+    from coral.serving.engine.weights import Weights
     from coral.serving.engine.worker import Worker
 
 MIB = 1024 * 1024
@@ -80,6 +82,11 @@ class EmbeddedModel:
     def name(self) -> str:
         return self._name
 
+    @property
+    def defect(self) -> str | None:
+        """Why the open model can answer no more, after an error in the engine; None while it can."""
+        return self._worker.defect if self._worker is not None else None
+
     async def __aenter__(self) -> EmbeddedModel:
         """Load the model, off the event loop.
 
@@ -88,7 +95,7 @@ class EmbeddedModel:
         """
         from coral.serving.engine.worker import Worker
 
-        self._worker = Worker(self._build)
+        self._worker = Worker(self._load)
         try:
             await self._worker.wait_ready()
         except BaseException:
@@ -112,7 +119,8 @@ class EmbeddedModel:
         Raises:
             ContextOverflow: the messages leave no room for a reply.
             Rejected: an option is out of range or unknown, or the chat template refuses the messages.
-            Unreachable: the model is not open, or was closed meanwhile.
+            Unreachable: the model is not open, was closed meanwhile, or a step of the engine failed.
+            FatalReject: an error has stopped the engine for good.
         """
         started = time.monotonic()
         replies = _Replies(request)
@@ -171,20 +179,24 @@ class EmbeddedModel:
 
     # On the engine's thread ---------------------------------------------------------------------------
 
-    def _build(self) -> Scheduler:
+    def _load(self) -> Callable[[], Scheduler]:
+        """Read the folder once: a scheduler that replaces another one computes with the same weights."""
         from coral.serving.engine.blas import use_one_thread
         from coral.serving.engine.checkpoint import open_checkpoint
-        from coral.serving.engine.llama import Llama
-        from coral.serving.engine.scheduler import Scheduler
         from coral.serving.engine.weights import build_weights
 
         use_one_thread()
-        limits = self._limits
         checkpoint = open_checkpoint(self._folder)
-        max_tokens = limits.slots + limits.prompt_tokens
-        weights = build_weights(checkpoint)
-        llama = Llama(checkpoint.config, weights, slots=limits.slots, max_tokens=max_tokens)
         self._checkpoint = checkpoint
+        return partial(self._build, checkpoint, build_weights(checkpoint))
+
+    def _build(self, checkpoint: Checkpoint, weights: Weights) -> Scheduler:
+        from coral.serving.engine.llama import Llama
+        from coral.serving.engine.scheduler import Scheduler
+
+        limits = self._limits
+        max_tokens = limits.slots + limits.prompt_tokens
+        llama = Llama(checkpoint.config, weights, slots=limits.slots, max_tokens=max_tokens)
         return Scheduler(
             llama,
             checkpoint.tokenizer,

@@ -144,6 +144,13 @@ class Scheduler:
         for row in [row for row in self._rows if row.job is job]:
             self._drop(row)
 
+    def check(self) -> None:
+        """Compute two tokens of an own request, while idle, and forget them; raises what a step does."""
+        self.submit(Job(prompt=(0,), n=1, max_tokens=2, settings=Settings(temperature=0.0), seed=0))
+        while not self.is_idle:
+            self.step()
+        self._cache = PrefixCache(self._cache.max_bytes)
+
     def step(self) -> list[Written]:
         """One forward pass, and the tokens drawn from it."""
         jobs, pieces = self._pick_prompts()

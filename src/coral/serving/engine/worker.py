@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from coral.errors import ModelError, Unreachable
+from coral.errors import FatalReject, ModelError, Rejected, Unreachable
 from coral.serving.engine.scheduler import Job, Scheduler, Written
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -37,15 +40,20 @@ _STOP = None
 
 
 class Worker:
-    """One thread, one scheduler. Callers post tickets; the thread never waits for them, nor they for it."""
+    """One thread, one scheduler. Callers post tickets; the thread never waits for them, nor they for it.
 
-    def __init__(self, build: Callable[[], Scheduler]) -> None:
-        """`build` makes the scheduler, on the thread: loading a model takes a while."""
-        self._build = build
+    An error while one request is prepared is that request's. An error in a step ends all requests in work;
+    then the worker goes on with a new scheduler or, where that one cannot compute either, ends for good.
+    """
+
+    def __init__(self, load: Callable[[], Callable[[], Scheduler]]) -> None:
+        """`load` reads the model and returns what makes a scheduler for it; both run on the thread."""
+        self._load = load
         self._inbox: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
         self._tickets: dict[int, Ticket] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="coral-engine", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -60,15 +68,21 @@ class Worker:
         """
         await asyncio.shield(self._ready)
 
+    @property
+    def defect(self) -> str | None:
+        """Why it takes no more requests although nobody closed it; None while it does."""
+        return None if self._error is None else str(_refusal(self._error))
+
     def post(self, ticket: Ticket) -> None:
         """Hand in a request.
 
         Raises:
             Unreachable: the worker has been closed.
+            FatalReject: it has ended by an error.
         """
         with self._lock:
             if self._closed:
-                raise Unreachable("the embedded engine is closed")
+                raise _refusal(self._error)
             self._inbox.put(("submit", ticket))
 
     def cancel(self, ticket: Ticket) -> None:
@@ -86,13 +100,33 @@ class Worker:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            scheduler = self._build()
+            build = self._load()
+            scheduler = build()
             self._tell_ready(None)
-            while self._read_inbox(scheduler):
-                self._deliver(scheduler.step())
+            while (error := self._work(scheduler)) is not None:
+                log.error("a step of the embedded engine failed", exc_info=error)
+                self._fail_all(error)
+                scheduler = build()
+                scheduler.check()
         except BaseException as error:  # noqa: BLE001 nobody sees a thread's exception: its callers get it
             failure = error
         self._end(failure)
+
+    def _work(self, scheduler: Scheduler) -> Exception | None:
+        """Compute until the end (None), or until something fails."""
+        try:
+            while self._read_inbox(scheduler):
+                self._deliver(scheduler.step())
+        except Exception as error:  # noqa: BLE001 requests in work fail with it; later ones need not
+            return error
+        return None
+
+    def _fail_all(self, error: Exception) -> None:
+        """Tell all requests in work."""
+        tickets, self._tickets = list(self._tickets.values()), {}
+        for ticket in tickets:
+            reason = Unreachable(f"a step of the embedded engine failed: {_cause(error)}", status=500)
+            _call(ticket, ticket.job, [], reason)
 
     def _read_inbox(self, scheduler: Scheduler) -> bool:
         """Take in all messages, waiting for one if there is nothing to compute. False: the end."""
@@ -116,6 +150,11 @@ class Worker:
         except ModelError as error:
             _call(ticket, None, [], error)
             return
+        except Exception as error:  # such as a bug of a folder's chat template: the request's own
+            log.exception("the embedded engine cannot prepare a request")
+            reason = Rejected(f"the embedded engine cannot prepare this request: {_cause(error)}", status=500)
+            _call(ticket, None, [], reason)
+            return
         ticket.job = job
         ticket.open_candidates = job.n
         self._tickets[id(job)] = ticket
@@ -135,15 +174,14 @@ class Worker:
 
     def _end(self, error: BaseException | None) -> None:
         with self._lock:
-            self._closed = True
+            self._closed, self._error = True, error
         waiting = list(self._tickets.values())
         while not self._inbox.empty():
             message = self._inbox.get()
             if message is not _STOP and message[0] == "submit":
                 waiting.append(message[1])
-        reason = error or Unreachable("the embedded engine was closed before the reply was complete")
         for ticket in waiting:
-            _call(ticket, ticket.job, [], reason)
+            _call(ticket, ticket.job, [], _refusal(error))
         self._tell_ready(error)
         self._post_to_loop(self._ended.set)
 
@@ -167,3 +205,14 @@ def _call(ticket: Ticket, job: Job | None, written: list[Written], error: BaseEx
     """Deliver in the caller's loop."""
     with suppress(RuntimeError):  # the loop has ended: nobody waits
         ticket.loop.call_soon_threadsafe(ticket.deliver, job, written, error)
+
+
+def _refusal(error: BaseException | None) -> ModelError:
+    """What requests meet from now on."""
+    if error is None:
+        return Unreachable("the embedded engine has been closed")
+    return FatalReject(f"the embedded engine has stopped after an error: {_cause(error)}", status=503)
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
