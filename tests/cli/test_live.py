@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from coral.cli import live
-from coral.cli.live import Rates, clock, describe, shown
+from coral.cli.live import Display, Rates, clock, describe, shown
 from coral.errors import Unreachable
 from coral.jobs.progress import Progress
 from coral.models.retries import Setback
@@ -184,3 +184,15 @@ async def test_a_failing_job_is_not_hidden_by_its_display():
         async with shown(Progress(), Console(file=io.StringIO()), protocol="coral"):
             raise ZeroDivisionError
     assert asyncio.all_tasks() == before
+
+
+async def test_one_display_after_another_leaves_no_bar_behind():
+    """A bar is gone the moment it ends, also where nothing is awaited: two would draw over each other."""
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True)
+    for total in (40, 50):
+        display = Display(Progress(total=total), console, protocol="coral")
+        display.end()
+        console.print("done")
+        assert out.getvalue().endswith("\x1b[2Kdone\n"), "it stands on an empty line"
+        assert out.getvalue().count("done") == (total - 30) // 10

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from coral.cli.live import shown
+from coral.cli.live import Display
 from coral.cli.loop import run_in_loop
 from coral.cli.options import as_yaml, parse
 from coral.cli.terminal import standard_output
 from coral.jobs.improve import improve, rehearse
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.gate import told
-from coral.jobs.improvement.report import best_of
+from coral.jobs.improvement.report import best_of, headline
 from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
 from coral.jobs.progress import Progress
@@ -73,22 +73,18 @@ class _Displays:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: asyncio.Task[None] | None = None
+        self._shown: Display | None = None
 
     def begin(self, progress: Progress, protocol: str) -> None:
         self.end()
-        self._shown = asyncio.create_task(self._show(progress, protocol))
+        self._shown = Display(progress, self._console, protocol=protocol)
 
     def end(self, line: str | None = None) -> None:
         if self._shown is not None:
-            self._shown.cancel()
+            self._shown.end()
             self._shown = None
         if line is not None:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    async def _show(self, progress: Progress, protocol: str) -> None:
-        async with shown(progress, self._console, protocol=protocol):
-            await asyncio.Event().wait()
 
 
 def _with_interrupts(watch: Watch, console: Console) -> None:
@@ -114,5 +110,7 @@ def _print_results(results: Results, output: str) -> None:
             out.print(f"{model.name}: {told(model.since_start['pair'])} since the start; {verdict}")
             for sign in model.made.verdict.signs:
                 out.print(f"  sign of collapse: {sign}", style="yellow")
-    out.print(f"best: {best_of(results).name}", style="bold")
-    out.print(f"report: {output}/report.md", soft_wrap=True)
+    for paragraph in headline(results):
+        out.print(f"\n{paragraph.replace('**', '')}", style="bold", markup=False)
+    out.print(f"\nbest: {best_of(results).name}", style="bold", markup=False)
+    out.print(f"report: {output}/report.md", markup=False, soft_wrap=True)

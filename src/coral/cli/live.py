@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from coral.jobs.progress import Progress
@@ -21,32 +21,61 @@ LONGEST_CAUSE = 60
 @asynccontextmanager
 async def shown(progress: Progress, console: Console, *, protocol: str) -> AsyncIterator[None]:
     """Show `progress` while the body runs. The display polls; the job never waits for it."""
-    show = _bar(progress, console, protocol) if console.is_terminal else _lines(progress, console, protocol)
-    display = asyncio.create_task(show)
+    display = Display(progress, console, protocol=protocol)
     try:
         yield
     finally:
-        display.cancel()
-        await asyncio.gather(display, return_exceptions=True)
+        await asyncio.gather(display.end(), return_exceptions=True)
 
 
-async def _bar(progress: Progress, console: Console, protocol: str) -> None:
-    text = TextColumn("{task.description}", markup=False)  # a server's words may hold brackets
-    columns = (BarColumn(bar_width=12), MofNCompleteColumn(), text)
-    with Bar(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        line = bar.add_task("", total=None)
-        rates = Rates(progress)
-        try:
-            while True:
-                _draw(bar, line, progress, describe(progress, rates, protocol))
-                await asyncio.sleep(REFRESH_S)
-        finally:
-            _draw(bar, line, progress, describe(progress, rates, protocol))
+class Display:
+    """Shows a progress from when it is built until `end`; polls in the running event loop."""
+
+    def __init__(self, progress: Progress, console: Console, *, protocol: str) -> None:
+        self._bar = _OpenBar(progress, console, protocol) if console.is_terminal else None
+        show = self._bar.keep_up() if self._bar else _lines(progress, console, protocol)
+        self._polling = asyncio.create_task(show)
+
+    def end(self) -> asyncio.Task[None]:
+        """Take the bar away at once: what is printed next stands where it was. Returns what still ends."""
+        self._polling.cancel()
+        if self._bar is not None:
+            self._bar.close()
+        return self._polling
 
 
-def _draw(bar: Bar, line: TaskID, progress: Progress, text: str) -> None:
-    bar.update(line, total=progress.total or None, completed=progress.kept + progress.done, description=text)
-    bar.refresh()
+class _OpenBar:
+    """A bar on the terminal."""
+
+    def __init__(self, progress: Progress, console: Console, protocol: str) -> None:
+        self._progress, self._protocol, self._rates = progress, protocol, Rates(progress)
+        text = TextColumn("{task.description}", markup=False)  # a server's words may hold brackets
+        columns = (BarColumn(bar_width=12), MofNCompleteColumn(), text)
+        self._bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
+        self._line = self._bar.add_task("", total=None)
+        self._draw()
+        self._bar.start()
+
+    async def keep_up(self) -> None:
+        """Draw what is new, again and again."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            self._draw()
+
+    def close(self) -> None:
+        """Draw the last of it, and take it away."""
+        self._draw()
+        self._bar.stop()
+
+    def _draw(self) -> None:
+        progress = self._progress
+        self._bar.update(
+            self._line,
+            total=progress.total or None,
+            completed=progress.kept + progress.done,
+            description=describe(progress, self._rates, self._protocol),
+        )
+        self._bar.refresh()
 
 
 async def _lines(progress: Progress, console: Console, protocol: str) -> None:

@@ -16,7 +16,7 @@ def render_report(results: Results, plots: Sequence[str] = ()) -> str:
     """The whole report; `plots` are the names of PNG files beside it."""
     parts = (
         f"# Improvement on {results.task}",
-        *_headline(results),
+        *headline(results),
         *_models(results),
         *_square(results),
         *_gate(results),
@@ -28,17 +28,34 @@ def render_report(results: Results, plots: Sequence[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _headline(results: Results) -> Iterable[str]:
-    best = best_of(results)
-    start, pair = results.models[0], best.measured["pair"]
-    before, after = (model.measured["pair"].metrics["agreement_correctness"] for model in (start, best))
-    if best is start:
+def headline(results: Results) -> Iterable[str]:
+    """What came of it, a paragraph each: the best model, and the last checkpoint where it was refused."""
+    best, last = best_of(results), last_of(results)
+    if best is results.models[0]:
         yield f"No checkpoint of {results.main_arm} was taken over: the model stays as it was."
-        return
-    yield (
-        f"**{best.name}**: agreement correctness {_share(before)} before and {_share(after)} after, on "
-        f"{pair.problems} held-out problems; paired difference **{told(best.since_start['pair'])}**."
+    else:
+        yield f"**{best.name}**: {_before_and_after(results, best)}."
+    if last is not None and last.made is not None and last is not best:
+        verdict = last.made.verdict
+        yield (
+            f"The last checkpoint, **{last.name}**: {_before_and_after(results, last)}. It was not taken "
+            f"over from {verdict.against}: {'; '.join(verdict.reasons)}."
+        )
+
+
+def _before_and_after(results: Results, model: ModelResult) -> str:
+    before, after = (_figure(one, "pair") for one in (results.models[0], model))
+    problems = model.measured["pair"].problems
+    return (
+        f"agreement correctness {before} before and {after} after, on {problems} held-out problems; "
+        f"paired difference **{told(model.since_start['pair'])}**"
     )
+
+
+def last_of(results: Results) -> ModelResult | None:
+    """The last checkpoint of the main arm, taken over or not; None where none was trained."""
+    made = [model for model in results.models if model.made and model.made.arm == results.main_arm]
+    return made[-1] if made else None
 
 
 def best_of(results: Results) -> ModelResult:

@@ -1,0 +1,89 @@
+"""What a report says first."""
+
+import pytest
+
+from coral.jobs.improvement.gate import Verdict
+from coral.jobs.improvement.report import headline
+from coral.jobs.improvement.results import ModelResult, Provenance, Results
+from coral.jobs.improvement.signs import Manner
+from coral.metrics import Comparison, Estimate, Summary
+from coral.training.record import RowCounts, Training
+
+MANNER = Manner(
+    instant_agreement=0.5, copied_turns=0.0, words_per_turn=9.0, disagreement=0.5, conversations=100
+)
+TRAINING = Training(
+    kind="dpo", identity={}, config={"learning_rate": 1e-4}, rows=RowCounts(100, 100, 0, 0, 0, 90, 900),
+    steps=3, processes=1, accumulation=1, last={}, eval_before={}, eval_after={}, seconds=1.0,
+    resumed_from=0, device="cpu", versions={},
+)  # fmt: skip
+
+
+def estimate(mean):
+    return Estimate(
+        mean=mean, stderr=0.04, low=mean - 0.1, high=mean + 0.1, n=100, num_failed=0, num_unscored=0,
+        num_problems=100,
+    )  # fmt: skip
+
+
+def summary(mean):
+    return Summary(
+        schema=1, task="sally_anne", protocol="coral", models={}, groups={}, usage={}, requests=1,
+        metrics={"agreement_correctness": estimate(mean)}, conversations=100, owed=0, problems=100,
+        stop_reasons={}, failures={}, cost=None,
+    )  # fmt: skip
+
+
+def comparison(a, b):
+    return Comparison(
+        metric="agreement_correctness", a=a, b=b, difference=b - a, stderr=0.01, low=b - a - 0.02,
+        high=b - a + 0.02, p_value=0.5, num_problems=100, num_higher=1, num_lower=1, num_only_a=0,
+        num_only_b=0,
+    )  # fmt: skip
+
+
+def model(name, mean, came_from=None, *, accepted=True, arm="pair-dpo"):
+    made = came_from and Provenance(
+        arm=arm, iteration=1, came_from=came_from, sampled=summary(0.5), rows=100, training=TRAINING,
+        verdict=Verdict(
+            model=name, against=came_from, accepted=accepted, reasons=("target is not higher",),
+            target=comparison(0.5, mean), second=None, signs=(),
+        ),
+        seconds={},
+    )  # fmt: skip
+    return ModelResult(
+        name=name, path="", made=made or None, measured={"pair": summary(mean)},
+        since_start={"pair": comparison(0.5, mean)}, social={}, manner=MANNER, seconds={},
+    )  # fmt: skip
+
+
+START, BETTER = model("start", 0.5), model("one", 0.6, "start")
+WORSE = model("two", 0.4, "start", accepted=False)
+STAYS = "No checkpoint of pair-dpo was taken over: the model stays as it was."
+TAKEN = (
+    "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 60.0 % [50.0, 70.0] after, on 100 "
+    "held-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
+)
+REFUSED = (
+    "The last checkpoint, **two**: agreement correctness 50.0 % [40.0, 60.0] before and 40.0 % [30.0, 50.0] "
+    "after, on 100 held-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
+    "taken over from start: target is not higher."
+)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([START, BETTER], [TAKEN]),
+        ([START, WORSE], [STAYS, REFUSED]),  # a refused checkpoint has a figure, too
+        ([START, BETTER, WORSE], [TAKEN, REFUSED]),
+        ([START, WORSE, BETTER], [TAKEN]),  # what was refused before is in the tables
+        ([START, BETTER, model("control", 0.9, "start", arm="alone-dpo", accepted=False)], [TAKEN]),
+    ],
+)
+def test_the_headline_tells_the_last_checkpoint_taken_over_or_not(models, said):
+    """Before, after, the paired difference, and the reasons of a refusal."""
+    results = Results(
+        task="sally_anne", second_task=None, main_arm="pair-dpo", models=tuple(models), rivals={}
+    )
+    assert list(headline(results)) == said
