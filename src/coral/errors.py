@@ -34,12 +34,12 @@ class UserError(CoralError):
 
 
 class MissingExtra(UserError):
-    """An optional package is needed and not installed."""
+    """An optional package is needed and not installed; `extra` is None where none of ours brings it."""
 
-    def __init__(self, package: str, *, extra: str, why: str) -> None:
+    def __init__(self, package: str, *, extra: str | None, why: str) -> None:
+        wanted = package if extra is None else f"'collaborative-reasoner[{extra}]'"
         super().__init__(
-            f"{why} needs the package '{package}', which is not installed",
-            remedy=f"pip install 'collaborative-reasoner[{extra}]'",
+            f"{why} needs the package '{package}', which is not installed", remedy=f"pip install {wanted}"
         )
 
 

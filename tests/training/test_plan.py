@@ -77,8 +77,25 @@ def test_what_decides_the_weights_and_what_does_not():
         assert decisive(dataclasses.replace(config(), **{name: value})) != base
 
 
-def test_a_missing_reporter_is_named(monkeypatch):
-    """What is missing is said before anything is loaded."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trackio" else object())
-    with pytest.raises(MissingExtra, match="trackio"):
-        require_libraries(("trackio",))
+@pytest.mark.parametrize(
+    ("package", "remedy", "why"),
+    [
+        ("trackio", "pip install trackio", "a service's own package is in no extra"),
+        ("wandb", "pip install wandb", "the same"),
+        ("tensorboard", "pip install 'collaborative-reasoner[train]'", "in the extra"),
+        ("trl", "pip install 'collaborative-reasoner[train]'", "in the extra"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_brings_it(monkeypatch, package, remedy, why):
+    """What is missing is said before anything is loaded, and the remedy installs it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else object())
+    with pytest.raises(MissingExtra, match=package) as caught:
+        require_libraries((package,))
+    assert caught.value.remedy == remedy, why
+
+
+def test_kto_needs_two_rows_on_a_device():
+    """Its comparison within a batch is impossible with one row, however the batch came to be shared out."""
+    with pytest.raises(ConfigError, match="kto compares") as error:
+        plan_training(config(kind="kto", batch_size=8), 100, 8)
+    assert "at least 16" in error.value.remedy

@@ -285,7 +285,7 @@ def _typed(options: Mapping[str, Any], kind: type[ModelConfig], name: str) -> di
     return typed
 
 
-_DECIDES_TEXT = (
+DECIDES_TEXT = (
     "model",
     "temperature",
     "top_p",
@@ -339,7 +339,7 @@ def _drawing(draw: Draw) -> dict[str, Any]:
 def _decisive(config: ModelConfig) -> dict[str, Any]:
     if isinstance(config, ExtractorConfig) and config.mode == "rules":
         return {"mode": "rules"}
-    values = {name: getattr(config, name) for name in _DECIDES_TEXT if hasattr(config, name)}
+    values = {name: getattr(config, name) for name in DECIDES_TEXT if hasattr(config, name)}
     values["model"] = embedded.name_of(config)
     if folder := embedded.folder_of(config):
         values["checkpoint"] = embedded.fingerprint(folder)

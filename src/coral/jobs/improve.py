@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from coral.errors import ConfigError, MissingExtra
 from coral.jobs import embedded
 from coral.jobs.improvement.arms import check_sections
 from coral.jobs.improvement.config import ImproveConfig
+from coral.jobs.improvement.identity import identify, stored
 from coral.jobs.improvement.loop import START, Loop
 from coral.jobs.improvement.marks import write_record
 from coral.jobs.improvement.plots import save_plots
@@ -21,7 +19,6 @@ from coral.jobs.improvement.servers import Checkpoint, check_start
 from coral.jobs.improvement.steps import Steps, Stopped, Watch
 from coral.models.config import ModelConfig
 from coral.runs.folder import RunFolder
-from coral.training.checkpoints import model_fingerprint
 
 __all__ = ["ImproveConfig", "Results", "Watch", "improve", "rehearse"]
 
@@ -39,8 +36,9 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     watch = watch or Watch()
     start = _start(config)
     out = _folder(config)
-    with RunFolder(out / "loop").claim(identify(config, start), _stored(config)):
-        await Loop(config, start, out, Rehearsal(config, out, lambda _step, _options: None)).go_round()
+    with RunFolder(out / "loop").claim(identify(config, start), stored(config)):
+        rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
+        await Loop(config, start, out, rehearsal).go_round()
         book = Book(config, out)
         try:
             trained = await Loop(config, start, out, Steps(config, out, book, watch)).go_round()
@@ -71,19 +69,6 @@ def write_report(results: Results, out: Path) -> None:
     (out / "report.md").write_text(render_report(results, names), encoding="utf-8")
 
 
-def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
-    """What decides the results: must be the same whenever the command is given.
-
-    Iterations may be added (but where the problems are dealt to them), and controls; servers may move.
-    """
-    decided = _stored(config)
-    for name in ("output", "controls", "serve", "launch"):
-        del decided[name]
-    if config.split != "even":
-        del decided["iterations"]
-    return {**decided, "serve": config.serve.kind, "model": model_fingerprint(start.path)}
-
-
 def _folder(config: ImproveConfig) -> Path:
     """The output folder, as the steps' own folders state it: in full."""
     return Path(config.output).expanduser().resolve()
@@ -102,9 +87,3 @@ def _start(config: ImproveConfig) -> Checkpoint:
     path = config.model if folder is None else str(folder.resolve())
     check_start(config.serve, path)
     return Checkpoint(START, path)
-
-
-def _stored(config: ImproveConfig) -> dict[str, Any]:
-    values: dict[str, Any] = msgspec.to_builtins(config)
-    del values["dry_run"]
-    return values

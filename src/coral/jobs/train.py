@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -92,12 +93,28 @@ def train(
 def identify(config: TrainConfig, rows: RowSet) -> dict[str, Any]:
     """What decides the trained weights: must be the same in each sitting."""
     reference = {"reference": model_fingerprint(config.reference)} if config.reference else {}
+    template = {"chat_template": _digest(config.chat_template)} if config.chat_template else {}
     return {
-        "training": decisive(config),
+        "training": {**decisive(config), **template},
         "model": model_fingerprint(config.model),
         **reference,
         "rows_sha256": rows.sha256,
     }
+
+
+def _digest(path: str) -> str:
+    """Identifies a file by its content.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the chat template {path}: {error.strerror}",
+            remedy="name a file with a Jinja template",
+        ) from None
 
 
 def prepare(config: TrainConfig, rows: RowSet, processes: int) -> Prepared:

@@ -198,7 +198,12 @@ def split_of(run: SampledRun) -> str:
 def evaluation_split(run: SampledRun) -> str | None:
     """The split that a run was sampled on, if its name says that it is meant for evaluation."""
     split = split_of(run)
-    return split if re.split(r"[^a-z]+", split)[-1] in EVALUATION_SPLITS else None
+    return split if is_for_evaluation(split) else None
+
+
+def is_for_evaluation(split: str) -> bool:
+    """Whether a split's name says that it is meant for evaluation."""
+    return re.split(r"[^a-z]+", split)[-1] in EVALUATION_SPLITS
 
 
 def _problem_filters(options: RowOptions, *, drop_shared: bool) -> Iterator[Filter[_Facts]]:

@@ -204,7 +204,7 @@ def _at_least(name: str, value: float | None, least: int) -> None:
         raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least {least}")
 
 
-_DECIDES_NOTHING = (
+DECIDES_NOTHING = (
     "output",
     "eval_steps",
     "device_batch_size",
@@ -230,7 +230,7 @@ def decisive(config: TrainConfig) -> dict[str, Any]:
     """The options that decide the trained weights, null ones left out."""
     values: dict[str, Any] = msgspec.to_builtins(config)
     return {
-        name: value for name, value in values.items() if name not in _DECIDES_NOTHING and value is not None
+        name: value for name, value in values.items() if name not in DECIDES_NOTHING and value is not None
     }
 
 

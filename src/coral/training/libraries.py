@@ -12,6 +12,8 @@ from importlib import metadata
 
 from coral.errors import MissingExtra
 
+_REPORTERS_OF_EXTRA = ("tensorboard",)
+"""What the extra `train` brings; who reports elsewhere installs that service's own package."""
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
 
 
@@ -26,7 +28,8 @@ def require_libraries(reporters: tuple[str, ...]) -> None:
             raise MissingExtra(package, extra="train", why="training")
     for package in reporters:
         if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, extra="train", why=f"--report_to {package}")
+            extra = "train" if package in _REPORTERS_OF_EXTRA else None
+            raise MissingExtra(package, extra=extra, why=f"--report_to {package}")
 
 
 def library_versions() -> dict[str, str]:

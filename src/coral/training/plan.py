@@ -39,6 +39,12 @@ def plan_training(config: TrainConfig, rows: int, processes: int) -> Plan:
     """
     values = config.published
     device_batch = min(config.device_batch_size, max(config.batch_size // processes, 1))
+    if config.kind == "kto" and device_batch < 2:
+        raise ConfigError(
+            f"kto compares rows within a device's batch, and batch_size {config.batch_size} leaves each of "
+            f"{processes} devices one row",
+            remedy=f"give a batch_size of at least {2 * processes}",
+        )
     at_once = device_batch * processes
     if config.batch_size % at_once:
         raise ConfigError(

@@ -1,19 +1,23 @@
 """Which steps the loop takes, with which options: on a doer that only writes them down."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from coral.errors import ConfigError
+from coral.api import improve_async
+from coral.errors import ConfigError, MissingExtra
 from coral.jobs.improvement.arms import check_sections
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.loop import Loop
 from coral.jobs.improvement.marks import Drawn
 from coral.jobs.improvement.options import build_config, merged
 from coral.jobs.improvement.problems import choose, file_of
+from coral.jobs.improvement.rehearsal import Rehearsal
 from coral.jobs.improvement.servers import Checkpoint
 
 OUT = Path("/out")
+ENDPOINT = {"kind": "endpoint", "base_url": "http://localhost/v1"}
 START = Checkpoint("start", "/model")
 
 
@@ -73,7 +77,7 @@ async def test_iterations_differ_in_the_seed_and_share_the_problems():
     seeds = [
         (held.config.seed, held.config.data_seed) for name, held in notes.runs.items() if "samples" in name
     ]
-    assert seeds == [(5, 5), (6, 5)]
+    assert seeds == [(5, 5), (1_000_008, 5)]  # not 6: a repeat of the loop with that seed begins there
     assert {held.config.seed for name, held in notes.runs.items() if "models" in name} == {5}
 
 
@@ -113,11 +117,27 @@ async def test_controls_share_what_is_the_same_and_get_the_same_budget():
     assert notes.builds["pair-sft-1"].kind == notes.trainings["pair-sft-1"].kind == "sft"
 
 
+async def test_without_an_arm_of_its_kind_the_main_arm_sets_the_budget():
+    """A control gets no more rows than the arm that it is to be compared with."""
+    notes, _ = await taken(controls=("alone-sft",))
+    assert notes.builds["alone-sft-1"].max_rows == 77
+
+
 async def test_no_row_may_come_from_an_evaluation():
-    """Each build is told the evaluations' problems."""
-    notes, _ = await taken(second={"task": {"orders": [0]}})
+    """Each build is told the evaluations' problems, beside those that its options name."""
+    notes, _ = await taken(second={"task": {"orders": [0]}}, build={"held_out": ["validation"]})
     held_out = notes.builds["pair-dpo-1"].held_out
-    assert held_out == [f"/out/models/start/{sight}" for sight in ("pair", "alone", "second")]
+    evaluations = [f"/out/models/start/{sight}" for sight in ("pair", "alone", "second")]
+    assert held_out == ["validation", *evaluations]
+
+
+async def test_the_model_alone_has_no_opener():
+    """Who states the problem is for the pair: the model alone is evaluated and sampled all the same."""
+    common = {"task": {"name": "sally_anne"}, "opener": "partner"}
+    notes, _ = await taken(common=common, seat="one", controls=("alone-dpo",))
+    openers = {name: held.config.opener for name, held in notes.runs.items()}
+    assert openers["models/start/pair"] == openers["samples/pair-1-start"] == "partner"
+    assert openers["models/start/alone"] == openers["samples/alone-1-start"] == "agent"
 
 
 async def test_one_seat_is_trained_against_the_starting_model():
@@ -183,6 +203,7 @@ def test_options_that_cannot_be_used_are_refused(options, said):
         ("common", {"agent": {"model": "x"}}),
         ("evaluate", {"protocol": "cot"}),
         ("build", {"runs": ["x"]}),
+        ("build", {"format": "openai"}),
         ("train", {"model": "x"}),
         ("dpo", {"train": {"rows": "x"}}),
     ],
@@ -202,3 +223,56 @@ def test_sections_are_merged_and_the_later_wins():
         "limit": 3,
     }
     assert common["task"]["size"] == 1
+
+
+def rehearsed(out, **options):
+    config = build_config(ImproveConfig, options, "improve")
+    start = Checkpoint("start", "/model")
+    return Loop(config, start, out, Rehearsal(config, out, lambda _step, _options: None)).go_round()
+
+
+SALLY = {"common": {"task": {"name": "sally_anne", "size": 5}}, "serve": ENDPOINT}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sample": {"split": "test"}, "evaluate": {"split": "validation"}}, "split 'test', which is meant"),
+        (
+            {"sample": {"split": "train"}, "evaluate": {"split": "train"}},
+            "5 of 5 problems to sample are also",
+        ),
+        (
+            {"sample": {"split": "train"}, "evaluate": {"split": "test"}, "second": {"split": "train"}},
+            "5 of 5",
+        ),
+    ],
+)
+async def test_training_on_evaluated_problems_is_refused_before_the_first_step(tmp_path, options, said):
+    """The build would stop at them: after the evaluations and the sampling were paid for."""
+    with pytest.raises(ConfigError, match=said):
+        await rehearsed(tmp_path, **SALLY, **options)
+    await rehearsed(tmp_path, **SALLY, **options, build={"shared": "keep"})
+
+
+async def test_disjoint_problems_pass(tmp_path):
+    """What the build takes passes here, too, for each split of the problems over iterations."""
+    for split in ("all", "even", "random"):
+        await rehearsed(
+            tmp_path,
+            **SALLY,
+            sample={"split": "train"},
+            evaluate={"split": "test"},
+            split=split,
+            iterations=2,
+        )
+
+
+async def test_missing_training_libraries_stop_a_loop_before_its_first_step(options, tmp_path, monkeypatch):
+    """They would be missed only after sampling. A launcher of its own may bring its own."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else find(name))
+    del options["launch"]
+    with pytest.raises(MissingExtra, match="trl"):
+        await improve_async(options)
+    assert not (tmp_path / "out" / "models").exists()

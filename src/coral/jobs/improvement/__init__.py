@@ -3,7 +3,7 @@
 ```
 loop.py ──► steps.py (does a step once, marks it) ──► evaluate, sample, build, train
   │         rehearsal.py (only says what it would do)
-  ├── arms.py     which options each step gets
+  ├── arms.py     which options each step gets; identity.py which of them may change later
   ├── servers.py  who serves a checkpoint meanwhile; leash.py ends what the loop started
   ├── gate.py, signs.py   is the new checkpoint taken over? does it collapse?
   └── results.py ──► report.py, plots.py

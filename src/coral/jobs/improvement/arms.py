@@ -18,6 +18,10 @@ from coral.training.config import TrainConfig
 
 Sight = Literal["pair", "alone", "second"]
 """How a model is evaluated: with its partner, alone, and with its partner on the second task."""
+SEED_STEP = 1_000_003
+"""From one iteration's sampling seed to the next: far enough that repeats of the loop with seeds 0, 1, 2 ...
+share none.
+"""
 C = TypeVar("C", bound=EvalConfig)
 
 
@@ -54,7 +58,7 @@ _TAKEN = {
     "evaluate": ("output", "dry_run", "partner", "protocol"),
     "second": ("output", "dry_run", "partner", "protocol"),
     "sample": ("output", "dry_run", "partner", "protocol"),
-    "build": ("runs", "output"),
+    "build": ("runs", "output", "format", "tokenizer"),
     "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
 }
 """What the loop decides itself."""
@@ -115,7 +119,7 @@ def sampling(
     """
     options = {"seed": config.seed, **merged(config.common, config.sample)}
     options |= {"data_seed": options.get("data_seed", options["seed"]), "output": str(output)}
-    options |= {"seed": options["seed"] + iteration - 1, "retry_failed": True}
+    options |= {"seed": options["seed"] + SEED_STEP * (iteration - 1), "retry_failed": True}
     if problems is not None:
         options["problems"] = str(problems)
     if samples is not None:
@@ -135,6 +139,8 @@ def _held(
 ) -> Held[C]:
     """Seat the models: the one in question, and with seat one its frozen partner."""
     options = {**merged(options, {"agent": {"model": model.path}}), "protocol": protocol}
+    if protocol == "cot":
+        options.pop("opener", None)  # nobody opens for one who is alone
     partner = None
     if protocol == "coral" and config.seat == "one":
         partner = None if "model" in config.partner else start
@@ -155,7 +161,7 @@ def building(
     """Options of the rows of an iteration.
 
     Args:
-        evaluations: runs whose problems no row may come from.
+        evaluations: runs whose problems no row may come from, nor from `held_out` of the options.
         max_rows: the budget; None without.
     """
     data, _, kind = arm.partition("-")
@@ -164,9 +170,9 @@ def building(
         **merged(config.build, getattr(config, kind).get("build", {})),
         "kind": kind,
         "runs": [str(run) for run in runs],
-        "held_out": [str(run) for run in evaluations],
         "output": str(output),
     }
+    options["held_out"] = [*options.get("held_out", ()), *map(str, evaluations)]
     if data == "pair" and config.seat == "one":
         options["speaker"] = "agent"
     if max_rows is not None:

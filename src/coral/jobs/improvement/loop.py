@@ -123,7 +123,7 @@ class Loop:
                 runs,
                 rows,
                 evaluations=[self._folder(START) / sight for sight in arms.sights(self._config)],
-                max_rows=self._rows.get((f"pair-{kind}", iteration)) if data == "alone" else None,
+                max_rows=self._most_rows(kind, iteration) if data == "alone" else None,
             )
         )
         await self._doer.train(
@@ -138,6 +138,11 @@ class Loop:
             )
         )
         return Checkpoint(name, str(output))
+
+    def _most_rows(self, kind: str, iteration: int) -> int | None:
+        """As many rows as the pair's arm of that kind has; as the main arm where there is none."""
+        same_kind = (f"pair-{kind}", iteration)
+        return self._rows.get(same_kind, self._rows.get((self._config.main_arm, iteration)))
 
     def _folder(self, model: str) -> Path:
         return self._out / "models" / model

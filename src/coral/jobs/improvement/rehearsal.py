@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from coral.errors import ConfigError
 from coral.jobs.build import BuildConfig
 from coral.jobs.config import EvalConfig, SampleConfig, stored
 from coral.jobs.improvement.arms import Held
@@ -14,22 +15,33 @@ from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.marks import Drawn
 from coral.jobs.improvement.problems import file_of
 from coral.jobs.improvement.servers import fill, places
-from coral.jobs.plan import open_plan
+from coral.jobs.plan import Plan, open_plan
+from coral.rows.survey import HeldOut, is_for_evaluation
 from coral.training.config import TrainConfig
+from coral.training.libraries import require_libraries
 
 Say = Callable[[str, object], None]
 """Told the name of a step and its options."""
 
 
 class Rehearsal:
-    """Goes through the loop and says its steps. Assumes that every checkpoint is taken over."""
+    """Goes through the loop and says its steps. Assumes that every checkpoint is taken over.
 
-    def __init__(self, config: ImproveConfig, out: Path, say: Say) -> None:
-        self._config, self._out, self._say = config, out, say
+    What is bound to stop a later step is said now, not after a day: missing data, problems that would be both
+    trained and evaluated on, and, before a loop that is to run (`in_earnest`), missing training libraries.
+    """
+
+    def __init__(self, config: ImproveConfig, out: Path, say: Say, *, in_earnest: bool = False) -> None:
+        self._config, self._out, self._say, self._in_earnest = config, out, say, in_earnest
         self._read: set[str] = set()
+        self._held_out = HeldOut()
+        self._leak: str | None = None
 
     async def evaluate(self, held: Held[EvalConfig]) -> None:
         """Say it."""
+        for plan in self._new_data("evaluate", held.config):
+            for problem in plan.problems:
+                self._held_out.add(plan.task, problem)
         self._say_run("coral eval", held)
 
     async def sample(self, held: Held[SampleConfig]) -> Drawn | None:
@@ -38,12 +50,28 @@ class Rehearsal:
         return None
 
     async def build(self, config: BuildConfig) -> int | None:
-        """Say it."""
+        """Say it.
+
+        Raises:
+            ConfigError: it would refuse the problems that were sampled.
+        """
+        if config.shared == "stop" and self._leak:
+            raise ConfigError(
+                self._leak,
+                remedy="sample and evaluate on different splits or problems, or leave shared ones out with "
+                "build.shared drop",
+            )
         self._say(self._named("coral build", config.output), config)
         return None
 
     async def train(self, config: TrainConfig) -> None:
-        """Say it."""
+        """Say it.
+
+        Raises:
+            MissingExtra: it is to run here, and its libraries are not installed.
+        """
+        if self._in_earnest and not self._config.launch:
+            require_libraries(config.reporters)
         self._say(self._named(f"coral train {config.kind}", config.output), config)
         if self._config.launch:
             names = {"config": str(Path(config.output).with_name("train.yaml")), "python": sys.executable}
@@ -56,7 +84,8 @@ class Rehearsal:
 
     def choose_problems(self, config: SampleConfig, iteration: int) -> Path | None:
         """The file that would be written."""
-        self._read_problems(config)
+        for plan in self._new_data("sample", config):
+            self._leak = self._leak or _leak_of(plan, self._held_out)
         return file_of(self._config, self._out, iteration)
 
     def _say_run(self, command: str, held: Held[EvalConfig] | Held[SampleConfig]) -> None:
@@ -67,19 +96,31 @@ class Rehearsal:
                 self._say("served by", " ".join(fill(part, names) for part in serve.command))
         config = held.at({checkpoint: places(serve, checkpoint, 8000) for checkpoint in held.checkpoints})
         config.partner_config(), config.extractor_config()
-        if config.problems is None:
-            self._read_problems(config)
         self._say(self._named(command, config.output), stored(config))
 
     def _named(self, command: str, output: str | None) -> str:
         """The step's command and folder."""
         return f"{command}: {Path(str(output)).relative_to(self._out)}"
 
-    def _read_problems(self, config: EvalConfig) -> None:
-        """Read the data of each task once: a missing file should be known now, not after a day."""
+    def _new_data(self, step: str, config: EvalConfig) -> Iterator[Plan]:
+        """The problems of a step and its prompts, unless they were read before."""
         agent = dataclasses.replace(config.agent, model="")
-        key = repr((config.task, config.data, config.split, config.problem_seed, config.limit, agent.prompt))
+        drawn = (config.data, config.split, config.problem_seed, config.limit, config.problems)
+        key = repr((step, config.task, *drawn, agent.prompt))
         if key not in self._read:
             self._read.add(key)
-            with open_plan(config):
-                pass
+            with open_plan(config) as plan:
+                yield plan
+
+
+def _leak_of(plan: Plan, held_out: HeldOut) -> str | None:
+    """Why no rows may be made of problems; None where nothing is against it."""
+    split = plan.source.split or plan.task.info.splits[0]
+    if is_for_evaluation(split):
+        return f"conversations would be sampled on the split '{split}', which is meant for evaluation"
+    shared = [problem.id for problem in plan.problems if held_out.find(plan.task, problem)]
+    if not shared:
+        return None
+    return (
+        f"{len(shared)} of {len(plan.problems)} problems to sample are also evaluated on, such as {shared[0]}"
+    )
