@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import coral
 from coral.cli.doctor import run
 from coral.errors import ConfigError
 from coral.jobs.doctor import Diagnosis, diagnose
 from coral.models.config import ModelConfig
+
+TINY = Path(coral.__file__).parent / "assets" / "tiny"
 
 
 @pytest.fixture
@@ -174,3 +179,68 @@ def test_a_bare_name_is_explained():
     with pytest.raises(ConfigError) as caught:
         run(["gpt-4o"])
     assert "--agent.model gpt-4o" in caught.value.remedy
+
+
+EMBEDDED = {"package": "", "named": "tiny", "folder": str(TINY)}
+
+
+@pytest.mark.parametrize("model", EMBEDDED.values(), ids=EMBEDDED)
+async def test_a_model_in_this_process(model):
+    """The model in the package, and any checkpoint folder, gets the same table, without an address."""
+    diagnosis = await diagnose(ModelConfig(model=model))
+    assert diagnosis.model == (model if model == str(TINY) else "tiny (embedded)")
+    assert diagnosis.addresses == ()
+    assert diagnosis.usable
+    assert {row.probe: row.verdict for row in diagnosis.findings} == {
+        "runs": "ok",
+        "answers": "ok",
+        "n": "ok",
+        "usage per n": "ok",
+        "seed": "ok",
+        "stop": "ok",
+        "logprobs": "ok",
+        "context length": "ok",
+        "usage": "ok",
+        "thinking": "no",
+        "latency p50": "ok",
+    }
+    limit = json.loads((TINY / "config.json").read_text())["max_position_embeddings"]
+    assert _row(diagnosis, "context length").seen == f"{limit:,} tokens (config.json)"
+
+
+async def test_an_address_is_probed_whatever_the_name(server, able):
+    """A model called tiny behind an address is that server's, not the one in the package."""
+    server.default = able
+    diagnosis = await _diagnose(server, model="tiny")
+    assert diagnosis.addresses
+    assert len(server.requests) > 5
+
+
+def test_the_command_without_options_probes_the_model_in_the_package(capsys):
+    """`coral doctor` alone works: what runs where no model is named is what is probed."""
+    assert run([]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("tiny (embedded)\n\nruns ")
+    assert out.rstrip().endswith("usable")
+    assert " at " not in out.splitlines()[0]
+
+
+def test_a_folder_without_a_checkpoint_is_an_error(tmp_path):
+    """The remedy is the engine's own, before any probe."""
+    with pytest.raises(ConfigError, match=r"holds no config\.json"):
+        run(["--agent.model", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("honoured", "verdict"), [(True, "ok"), (False, "unknown")])
+async def test_stop_is_probed_within_a_reply_if_the_model_does_not_count(server, able, honoured, verdict):
+    """What a model wrote once shows whether the server stops there, though the model cannot count to nine."""
+    story = "the brig sailed far and wide"
+
+    def answer(request):
+        asked, stop = request.body["messages"][-1]["content"], request.body.get("stop")
+        if stop and honoured:
+            return server.says(story.partition(stop[0])[0])
+        return server.says(story) if stop or "ship" in asked else able(request)
+
+    server.default = answer
+    assert _row(await _diagnose(server), "stop").verdict == verdict

@@ -19,7 +19,7 @@ COMMANDS = {
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, on request without the problems' texts",
     "tasks": "list the tasks, and how to fetch their data",
-    "doctor": "probe an endpoint: what it can do, and what follows",
+    "doctor": "probe a model: what it and its server can do, and what follows",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",
 }
 

@@ -1,4 +1,4 @@
-"""`coral doctor`: probe an endpoint, and show what it can do and what follows."""
+"""`coral doctor`: probe an endpoint or a checkpoint, and show what it can do and what follows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from coral.cli.options import parse, take_name
 from coral.errors import ConfigError
 from coral.jobs.doctor import Diagnosis, DoctorConfig, diagnose
 
-ABOUT = "Probe an endpoint with about ten short requests: what it can do, and what follows for Coral."
+ABOUT = (
+    "Probe a model with about ten short requests: what it can do, and what follows for Coral. It is the one "
+    "of --agent.model, behind an address or in a checkpoint folder; without options, the one in the package."
+)
 EXIT_UNUSABLE = 2
 WIDTH = 80
 COLOURS = {"ok": "green", "no": "yellow", "unknown": "dim"}
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command; returns 0 if the endpoint is usable, else 2.
+    """Run the command; returns 0 if the model is usable, else 2.
 
     Raises:
         UserError: an option is wrong, the model is not known, or its key is missing.
@@ -43,7 +46,8 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
         table.add_row(row.probe, f"[{colour}]{row.verdict}[/]", _escape(row.seen))
         if row.consequence:
             table.add_row("", "", f"[dim]-> {_escape(row.consequence)}[/]")
-    console.print(f"{_escape(diagnosis.model)} at {_escape(', '.join(diagnosis.addresses))}\n")
+    where = f" at {', '.join(diagnosis.addresses)}" if diagnosis.addresses else ""
+    console.print(_escape(f"{diagnosis.model}{where}\n"))
     console.print(table)
     verdict = "usable" if diagnosis.usable else "not usable: see the rows marked no"
     console.print(f"\n{verdict}")

@@ -1,22 +1,28 @@
-"""`coral doctor`: probe an endpoint, and say what follows for an evaluation."""
+"""`coral doctor`: probe an endpoint or a checkpoint, and say what follows for an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import statistics
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from coral.errors import ContextOverflow, ModelError, Unreachable
+from coral.jobs import embedded
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.listing import Listing, is_listed, list_models
-from coral.models.protocol import Candidate, Generation, Request
+from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
 from coral.types import Message, Role
+
+if TYPE_CHECKING:
+    from coral.serving.engine.model import EmbeddedModel
 
 Verdict = Literal["ok", "no", "unknown"]
 
@@ -49,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All rows about one model. `usable`: it can be reached and it answers."""
+    """All rows about one model. `usable`: it answers. There are no addresses if it runs in this process."""
 
     model: str
     addresses: tuple[str, ...]
@@ -64,8 +70,10 @@ async def diagnose(config: ModelConfig) -> Diagnosis:
     """Probe the model that `config` names, with about ten short requests.
 
     Raises:
-        ConfigError: the model cannot be resolved, or its key is missing.
+        ConfigError: the model cannot be resolved, its key is missing, or its folder is no usable checkpoint.
     """
+    if (folder := embedded.folder_of(config)) is not None:
+        return await _diagnose_checkpoint(config, folder)
     brief = dataclasses.replace(
         config,
         max_attempts=min(config.max_attempts, 3),
@@ -73,45 +81,51 @@ async def diagnose(config: ModelConfig) -> Diagnosis:
         total_timeout_s=min(config.total_timeout_s, 180.0),
     )
     async with build_model(brief) as model:
-        findings = await _Examination(model, brief).findings()
+        findings = await _Examination(model, brief.sampling(), _Server(model)).findings()
     return Diagnosis(model=model.name, addresses=model.target.base_urls, findings=tuple(findings))
 
 
-class _Examination:
-    """The probes of one model, in the order of the table."""
+async def _diagnose_checkpoint(config: ModelConfig, folder: Path) -> Diagnosis:
+    from coral.serving.engine.model import EmbeddedModel
 
-    def __init__(self, model: ServedModel, config: ModelConfig) -> None:
+    started = time.monotonic()
+    async with EmbeddedModel(folder, name=embedded.name_of(config)) as model:
+        place = _Engine(model, load_s=time.monotonic() - started)
+        findings = await _Examination(model, config.sampling(), place).findings()
+    return Diagnosis(model=model.name, addresses=(), findings=tuple(findings))
+
+
+_Ask = Callable[..., Awaitable[Generation]]
+
+
+class _Place(Protocol):
+    """Where a model runs: what can be asked there without it, or not of it alone."""
+
+    takes_seed: bool
+
+    async def rows(self) -> list[Finding]:
+        """The first rows of the table."""
+        ...
+
+    async def context(self, ask: _Ask, /) -> Finding:
+        """How long a prompt may be.
+
+        Raises:
+            ModelError: the probe failed.
+        """
+        ...
+
+
+class _Server:
+    """A model behind HTTP."""
+
+    def __init__(self, model: ServedModel) -> None:
         self._model = model
-        self._sampling = config.sampling()
         self._listing: Listing | None = None
+        self.takes_seed = model.target.provider.seed_field is not None
 
-    async def findings(self) -> list[Finding]:
-        rows = [await self._reachable(), self._listed()]
-        answers, replies = await self._answers()
-        rows.append(answers)
-        if not replies:
-            return rows
-        rows += await self._candidates()
-        probes: tuple[tuple[str, Callable[[], Awaitable[Finding]]], ...] = (
-            ("seed", self._seed),
-            ("stop", self._stop),
-            ("logprobs", self._logprobs),
-            ("context length", self._context),
-        )
-        for name, probe in probes:
-            rows.append(await self._attempt(name, probe))
-        return [*rows, _usage_row(replies), _thinking_row(replies), _latency_row(replies)]
-
-    async def _attempt(self, name: str, probe: Callable[[], Awaitable[Finding]]) -> Finding:
-        try:
-            return await probe()
-        except ModelError as error:
-            return Finding(probe=name, verdict="no", seen=_brief(error), consequence="do not use it here")
-
-    async def _ask(self, text: str, *, n: int = 1, seed: int | None = None, **changes: Any) -> Generation:
-        sampling = msgspec.structs.replace(self._sampling, **changes) if changes else self._sampling
-        request = Request(messages=(Message(Role.USER, text),), sampling=sampling, n=n, seed=seed)
-        return await self._model.generate(request)
+    async def rows(self) -> list[Finding]:
+        return [await self._reachable(), self._listed()]
 
     async def _reachable(self) -> Finding:
         endpoints = self._model.endpoints
@@ -144,6 +158,77 @@ class _Examination:
             seen=f"'{wire_name}' is not among {len(listing.names)}: {known}",
             consequence="check the name if it does not answer",
         )
+
+    async def context(self, ask: _Ask, /) -> Finding:
+        listed = self._listing.context_tokens if self._listing is not None else None
+        if listed is not None:
+            return Finding(probe="context length", verdict="ok", seen=f"{listed:,} tokens (as listed)")
+        if self._model.target.provider.key_required:
+            return Finding(
+                probe="context length", verdict="unknown", seen="not listed; not probed, as prompts cost"
+            )
+        try:
+            generation = await ask("reef " * OVERFLOW_WORDS, max_tokens=1)
+        except ContextOverflow as overflow:
+            return Finding(probe="context length", verdict="ok", seen=_refused_length(str(overflow)))
+        except ModelError as error:
+            return Finding(probe="context length", verdict="unknown", seen=_brief(error))
+        return _accepted_length(generation.usage.prompt_tokens)
+
+
+class _Engine:
+    """A checkpoint in this process."""
+
+    takes_seed = True
+
+    def __init__(self, model: EmbeddedModel, *, load_s: float) -> None:
+        self._model = model
+        self._load_s = load_s
+
+    async def rows(self) -> list[Finding]:
+        seen = f"in this process; loaded in {self._load_s:.1f} s"
+        return [Finding(probe="runs", verdict="ok", seen=seen)]
+
+    async def context(self, _: _Ask, /) -> Finding:
+        seen = f"{self._model.context_tokens:,} tokens (config.json)"
+        return Finding(probe="context length", verdict="ok", seen=seen)
+
+
+class _Examination:
+    """The probes of one model, in the order of the table."""
+
+    def __init__(self, model: Model, sampling: Sampling, place: _Place) -> None:
+        self._model = model
+        self._sampling = sampling
+        self._place = place
+
+    async def findings(self) -> list[Finding]:
+        rows = await self._place.rows()
+        answers, replies = await self._answers()
+        rows.append(answers)
+        if not replies:
+            return rows
+        rows += await self._candidates()
+        probes: tuple[tuple[str, Callable[[], Awaitable[Finding]]], ...] = (
+            ("seed", self._seed),
+            ("stop", self._stop),
+            ("logprobs", self._logprobs),
+            ("context length", lambda: self._place.context(self._ask)),
+        )
+        for name, probe in probes:
+            rows.append(await self._attempt(name, probe))
+        return [*rows, _usage_row(replies), _thinking_row(replies), _latency_row(replies)]
+
+    async def _attempt(self, name: str, probe: Callable[[], Awaitable[Finding]]) -> Finding:
+        try:
+            return await probe()
+        except ModelError as error:
+            return Finding(probe=name, verdict="no", seen=_brief(error), consequence="do not use it here")
+
+    async def _ask(self, text: str, *, n: int = 1, seed: int | None = None, **changes: Any) -> Generation:
+        sampling = msgspec.structs.replace(self._sampling, **changes) if changes else self._sampling
+        request = Request(messages=(Message(Role.USER, text),), sampling=sampling, n=n, seed=seed)
+        return await self._model.generate(request)
 
     async def _answers(self) -> tuple[Finding, list[Generation]]:
         try:
@@ -182,8 +267,7 @@ class _Examination:
         drawn = [await self._ask(VARIED, seed=seed, temperature=1.0) for seed in (11, 11, 12)]
         texts = [generation.candidates[0].text for generation in drawn]
         if texts[0] != texts[1]:
-            sent = self._model.target.provider.seed_field is not None
-            seen = "same seed, other text" if sent else "the server takes no seed"
+            seen = "same seed, other text" if self._place.takes_seed else "the server takes no seed"
             return Finding(
                 probe="seed",
                 verdict="no",
@@ -200,9 +284,19 @@ class _Examination:
             return Finding(
                 probe="stop", verdict="no", seen="writes past a stop text", consequence="do not rely on stop"
             )
-        verdict: Verdict = "ok" if "4" in text else "unknown"
-        seen = "stops before a stop text" if verdict == "ok" else "the model did not count as asked"
-        return Finding(probe="stop", verdict=verdict, seen=seen)
+        if "4" in text:
+            return Finding(probe="stop", verdict="ok", seen="stops before a stop text")
+        return await self._stop_within_a_reply()
+
+    async def _stop_within_a_reply(self) -> Finding:
+        """Of a model that does not count as asked: let it stop at a text that it wrote with the same seed."""
+        whole = (await self._ask(VARIED, seed=1)).candidates[0].text
+        middle = len(whole) // 2
+        piece = whole[middle : middle + 4]
+        cut = (await self._ask(VARIED, seed=1, stop=(piece,))).candidates[0].text if piece.strip() else whole
+        if cut != whole and whole.startswith(cut + piece):
+            return Finding(probe="stop", verdict="ok", seen="stops before a stop text")
+        return Finding(probe="stop", verdict="unknown", seen="the model did not count as asked")
 
     async def _logprobs(self) -> Finding:
         candidate: Candidate = (await self._ask(SHORT, seed=1, logprobs=True)).candidates[0]
@@ -212,22 +306,6 @@ class _Examination:
         return Finding(
             probe="logprobs", verdict="no", seen="none given", consequence="not needed by the built-in jobs"
         )
-
-    async def _context(self) -> Finding:
-        listed = self._listing.context_tokens if self._listing is not None else None
-        if listed is not None:
-            return Finding(probe="context length", verdict="ok", seen=f"{listed:,} tokens (as listed)")
-        if self._model.target.provider.key_required:
-            return Finding(
-                probe="context length", verdict="unknown", seen="not listed; not probed, as prompts cost"
-            )
-        try:
-            generation = await self._ask("reef " * OVERFLOW_WORDS, max_tokens=1)
-        except ContextOverflow as overflow:
-            return Finding(probe="context length", verdict="ok", seen=_refused_length(str(overflow)))
-        except ModelError as error:
-            return Finding(probe="context length", verdict="unknown", seen=_brief(error))
-        return _accepted_length(generation.usage.prompt_tokens)
 
 
 def _refused_length(message: str) -> str:

@@ -83,6 +83,12 @@ class EmbeddedModel:
         return self._name
 
     @property
+    def context_tokens(self) -> int:
+        """Most tokens of prompt and reply together; known once the model is open."""
+        assert self._checkpoint is not None
+        return self._checkpoint.config.max_context
+
+    @property
     def defect(self) -> str | None:
         """Why the open model can answer no more, after an error in the engine; None while it can."""
         return self._worker.defect if self._worker is not None else None
@@ -241,12 +247,11 @@ class EmbeddedModel:
         return ids
 
     def _room(self, num_prompt_tokens: int) -> int:
-        assert self._checkpoint is not None
-        room = self._checkpoint.config.max_context - num_prompt_tokens
+        room = self.context_tokens - num_prompt_tokens
         if room < 1:
             message = (
                 f"the messages have {num_prompt_tokens} tokens; the model's context of "
-                f"{self._checkpoint.config.max_context} leaves no room for a reply"
+                f"{self.context_tokens} leaves no room for a reply"
             )
             raise ContextOverflow(message, status=400)
         return room
