@@ -431,6 +431,14 @@ async def test_a_refused_push_keeps_the_rows(serve, data, tmp_path):
     assert rows_of(tmp_path / "rows")
 
 
+def test_a_hub_out_of_reach_is_named_with_what_is_left_to_do(tmp_path, monkeypatch):
+    """No connection: the rows stay, and one command pushes them later."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(PushFailed, match="not pushed to me/rows") as caught:
+        push(tmp_path, "me/rows", public=False)
+    assert "hf upload me/rows" in caught.value.remedy
+
+
 def test_an_impossible_name_is_refused(tmp_path):
     """Before anything is sent."""
     with pytest.raises((ConfigError, PushFailed)):

@@ -36,6 +36,8 @@ def push(folder: Path, repository: str, *, public: bool) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    unreachable = HfHubHTTPError.__mro__[1]  # of httpx or requests, as the client's version has it
+
     api = HfApi()
     try:
         made = api.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True)
@@ -47,7 +49,7 @@ def push(folder: Path, repository: str, *, public: bool) -> str:
         )
     except HFValidationError as error:
         raise ConfigError(f"push_to_hub: {error}", remedy="give OWNER/NAME") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (unreachable, HfHubHTTPError, OSError, ValueError) as error:
         raise PushFailed(
             f"the rows are in {folder}, and were not pushed to {repository}: {str(error).splitlines()[0]}",
             remedy=f"check HF_TOKEN and the name, then: hf upload {repository} {folder} --repo-type dataset",
