@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 import coral
 from coral.errors import RunFolderError, UserError
-from coral.jobs.improvement.results import Results
+from coral.jobs.improvement.results import HEADLINE, Results
 from coral.jobs.improvement.steps import Watch
+from coral.metrics import Summary
+from coral.training.checkpoints import model_fingerprint
 
 
 def test_the_command_goes_round_and_reports(options, config_file, tmp_path):
@@ -48,10 +51,27 @@ def test_the_command_goes_round_and_reports(options, config_file, tmp_path):
 MOMENTS = {
     "evaluate": "models/start/pair/conversations/*.jsonl",
     "sample": "samples/pair-1-start/conversations/*.jsonl",
+    "build": "coral.jobs.build._write_records",
+    "rows are whole, and not marked": "coral.jobs.improvement.steps.write_record",
     "train": "models/pair-dpo-1/train.log",
     "evaluate again": "models/pair-dpo-1/alone/run.json",
 }
-"""What appears early in each stage. A build takes milliseconds; its own tests kill it."""
+"""What appears early in each stage. A build takes milliseconds: it dies in the function that is named."""
+DEADLY = """
+import importlib, os, signal, sys
+module, _, function = sys.argv.pop(1).rpartition(".")
+module = importlib.import_module(module)
+alive = getattr(module, function)
+
+def deadly(path, *rest):
+    if path.parts[-1] == ".rows.partial" or path.parts[-2:] == ("rows", "step.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return alive(path, *rest)
+
+setattr(module, function, deadly)
+from coral.cli import main
+main(sys.argv[1:])
+"""
 
 
 def kill_when(command, out, pattern):
@@ -81,9 +101,18 @@ def test_killed_in_every_stage_it_ends_as_if_undisturbed(options, config_file, t
     assert coral.improve({**options, "output": str(whole)}, watch=watch) is None
     out = tmp_path / "out"
     command = [sys.executable, "-m", "coral", "improve", "--config", str(config_file(options))]
+    rows = out / "models" / "pair-dpo-1" / "rows"
     before = {}
     for moment, pattern in MOMENTS.items():
-        kill_when(command, out, pattern)
+        if pattern.startswith("coral."):
+            died = subprocess.run([sys.executable, "-c", DEADLY, pattern, *command[3:]], check=False)
+            assert died.returncode == -signal.SIGKILL
+        else:
+            kill_when(command, out, pattern)
+        assert rows.exists() == (moment not in {"evaluate", "sample", "build"})
+        if moment == "rows are whole, and not marked":
+            assert not (rows / "step.json").exists()
+            built = (rows / "train.jsonl").stat().st_mtime_ns
         after = marks(out)
         assert before.items() <= after.items(), f"a finished step was done again before {moment}"
         before = after
@@ -91,12 +120,104 @@ def test_killed_in_every_stage_it_ends_as_if_undisturbed(options, config_file, t
     assert done.returncode == 0, done.stderr
     assert before.items() <= marks(out).items()
     assert len(marks(out)) == 7
-    rows = "models/pair-dpo-1/rows/train.jsonl"
-    assert (out / rows).read_bytes() == (whole / rows).read_bytes()
+    assert (rows / "train.jsonl").stat().st_mtime_ns == built, "whole rows were built again"
+    undisturbed = whole / "models" / "pair-dpo-1" / "rows" / "train.jsonl"
+    assert (rows / "train.jsonl").read_bytes() == undisturbed.read_bytes()
     for run in ("models/start/pair", "samples/pair-1-start", "models/pair-dpo-1/alone"):
         files = (out / run).glob("conversations/*")
-        names = [json.loads(line)["id"] for path in files for line in path.read_text().splitlines()]
+        names = [line["id"] for path in files for line in lines_of(path)]
         assert len(names) == len(set(names)) == 8
+
+
+QUICK_TRAINER = """
+import shutil, sys
+from pathlib import Path
+import msgspec, numpy, yaml
+from safetensors.numpy import load_file, save_file
+from coral.training.checkpoints import model_fingerprint
+from coral.training.config import TrainConfig
+from coral.training.record import FILE, RowCounts, Training
+from coral.training.rows import load_rows
+
+config = msgspec.convert(yaml.safe_load(Path(sys.argv[1]).read_text()), TrainConfig)
+rows, out = load_rows(config.rows, config.kind), Path(config.output)
+shutil.copytree(config.model, out, ignore=shutil.ignore_patterns("*.jsonl", "step.json"))
+rng = numpy.random.default_rng(len(rows.rows))
+weights = {name: value + rng.normal(0, 0.05, value.shape).astype(value.dtype)
+           for name, value in load_file(out / "model.safetensors").items()}
+save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+count = len(rows.rows)
+counts = RowCounts(read=count, trained=count, held_out=0, too_long=0, held_out_too_long=0,
+                   longest_tokens=1, trained_tokens=1)
+record = Training(
+    kind=config.kind, identity={"model": model_fingerprint(config.model)}, config=msgspec.to_builtins(config),
+    rows=counts, steps=1, processes=1, accumulation=1, last={}, eval_before={}, eval_after={}, seconds=0.0,
+    resumed_from=0, device="cpu", versions={},
+)
+(out / FILE).write_bytes(msgspec.json.encode(record))
+"""
+"""Shakes the weights instead of training them: checkpoints that differ, in a second."""
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def check_figures(results, out):
+    """Every figure of the results is that of its own run, and stands in the report."""
+    report = (out / "report.md").read_text()
+    for model in results.models:
+        for sight, summary in model.measured.items():
+            stored = out / "models" / model.name / sight / "summary.json"
+            assert summary == msgspec.json.decode(stored.read_bytes(), type=Summary)
+            change, name = model.since_start[sight], HEADLINE[sight]
+            assert change.b == summary.metrics[name].mean
+            assert change.a == results.models[0].measured[sight].metrics[name].mean
+            assert f"{100 * change.b:.1f} %" in report
+
+
+def check_origins(by_name, arm, evaluated, start):
+    """The second iteration goes on from the model that the gate left, on the conversations of both."""
+    first, second = by_name[f"{arm}-1"], by_name[f"{arm}-2"]
+    assert second.made.came_from == (first.name if first.made.verdict.accepted else "start")
+    came_from = by_name[second.made.came_from]
+    assert second.made.training.identity["model"] == model_fingerprint(came_from.path or start)
+    rows = lines_of(Path(second.path).parent / "rows" / "train.jsonl")
+    data = arm.partition("-")[0]
+    assert {row["source"]["run"] for row in rows} == {f"{data}-1-start", f"{data}-2-{came_from.name}"}
+    assert evaluated.isdisjoint(row["source"]["conversation"].rpartition("#")[0] for row in rows)
+
+
+async def test_two_iterations_beside_a_control_give_the_two_by_two(options, tmp_path):
+    """Both arms, alone and in the pair, on the same budget."""
+    script = tmp_path / "train.py"
+    script.write_text(QUICK_TRAINER)
+    options |= {
+        "launch": ["{python}", str(script), "{config}"],
+        "iterations": 2,
+        "controls": ["alone-dpo"],
+        "stack": True,
+        "second": {"task": {"size": 4, "split_information": True}},
+        "gate": {"target": "not_worse", "second": "report"},
+    }
+    results = await coral.improve_async(options)
+    out = tmp_path / "out"
+    by_name = {model.name: model for model in results.models}
+    assert list(by_name) == ["start", "pair-dpo-1", "pair-dpo-2", "alone-dpo-1", "alone-dpo-2"]
+    assert all(model.measured.keys() == {"pair", "alone", "second"} for model in results.models)
+    assert results.rivals["alone-dpo"].keys() == {"pair", "alone", "second"}
+    check_figures(results, out)
+    runs = [coral.load_run(path) for path in (out / "models").glob("*/*") if path.name in HEADLINE]
+    evaluated = {one.problem.id for run in runs for one in run.conversations()}
+    assert len(evaluated) == 8 + 4
+    assert by_name["pair-dpo-1"].made.verdict.accepted, "else nothing is tested of going on from it"
+    for arm in ("pair-dpo", "alone-dpo"):
+        check_origins(by_name, arm, evaluated, options["model"])
+    for iteration in (1, 2):
+        pair, alone = (by_name[f"{arm}-{iteration}"].made for arm in ("pair-dpo", "alone-dpo"))
+        assert alone.rows <= pair.rows
+        more = alone.sampled.candidates.drawn - pair.sampled.candidates.drawn
+        assert 0 <= more < 8 * 3, "as many candidates, rounded up to whole trees"
 
 
 def test_ctrl_c_ends_with_its_own_code_and_says_how_to_go_on(options, config_file, tmp_path):
