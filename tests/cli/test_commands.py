@@ -185,6 +185,19 @@ def test_a_config_file_says_what_flags_say(coral_command, hi_tom, tmp_path):
     assert "5 problems" in coral_command("eval", "--config", config, "--limit", "5", "--dry_run")[1]
 
 
+def test_a_smaller_limit_shows_the_whole_folder_and_says_so(coral_command, finished, tmp_path):
+    """The table counts what it shows, all problems of the folder, and what was asked for."""
+    again = tmp_path / "again"
+    shutil.copytree(finished, again)
+    code, output, errors = coral_command(
+        "eval", "--config", again / "config.yaml", "--output", again, "--limit", "5"
+    )
+    assert code == 0, errors
+    said = "12 problems, 12 conversations: all that the folder holds, more than the 5 asked for"
+    assert said in " ".join(output.split())
+    assert "asked for" not in coral_command("eval", "--config", again / "config.yaml", "--limit", "12")[1]
+
+
 def test_the_stored_config_can_be_run_again(coral_command, finished):
     """`config.yaml` of a run folder is itself a config file."""
     code, output, errors = coral_command("eval", "--config", finished / "config.yaml")

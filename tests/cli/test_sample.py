@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 
 import pytest
 
@@ -52,6 +53,18 @@ def test_the_end_table_fits_80_columns_and_holds_what_the_run_offers(coral_comma
     assert rows["roll-outs"][-1] == str(counts["rollouts"])
     assert rows["a conversation"][-1] == f"{summary['requests'] / 6:.1f}"
     assert {"agreed", "agreed, and right", "tokens in", "tokens out"} <= set(rows)
+
+
+def test_a_smaller_number_of_samples_shows_the_whole_folder_and_says_so(coral_command, sampled, tmp_path):
+    """The end table of a sitting that asks for less than there is counts the folder, and what was asked for."""
+    again = tmp_path / "again"
+    shutil.copytree(sampled, again)
+    arguments = ("sample", "--config", again / "config.yaml", "--output", again, "--limit", "2")
+    code, output, errors = coral_command(*arguments)
+    assert code == 0, errors
+    said = "6 problems, 6 conversations: all that the folder holds, more than the 2 asked for"
+    assert said in " ".join(output.split())
+    assert all(len(line) <= 80 or "coral s" in line for line in output.splitlines())
 
 
 def test_score_shows_metrics_and_candidates_of_a_sampled_run(coral_command, sampled):

@@ -180,6 +180,48 @@ async def test_other_options_on_the_same_folder_are_refused(serve, data, tmp_pat
             await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", max_turns=4))
 
 
+async def test_another_name_of_the_same_split_goes_on(serve, data, tmp_path):
+    """`--split all` and the default name the same problems, so the run goes on; a part of them is another run."""
+    async with serve() as (url, counter):
+        for first, second in ((None, "all"), ("all", None)):
+            path = tmp_path / f"from-{first}"
+            begun = await evaluate_async("hi_tom", **options(url, data, path, split=first))
+            sent = sum(counter.values())
+            again = await evaluate_async("hi_tom", **options(url, data, path, split=second))
+            assert sum(counter.values()) == sent
+            assert again.summary == begun.summary
+            with pytest.raises(RunFolderError, match='"split": "train"'):
+                await evaluate_async("hi_tom", **options(url, data, path, split="train"))
+
+
+@pytest.mark.parametrize(
+    ("agent", "cause"),
+    [
+        ({"model": "openai/gpt-4o-mini", "base_url": None}, "OPENAI_API_KEY"),
+        ({"model": "scripted", "base_url": "http://127.0.0.1:9/v1"}, "no answer"),
+        ({"model": "no-such-folder", "base_url": None}, "checkpoint folder"),
+    ],
+    ids=["no key", "no server", "no model"],
+)
+async def test_a_run_that_cannot_begin_leaves_no_folder(data, tmp_path, monkeypatch, agent, cause):
+    """What is wrong with a model is met before the folder is made: no empty run is left to wonder about."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        await evaluate_async("hi_tom", **options(None, data, tmp_path / "run", agent=agent))
+    assert cause in f"{caught.value} {caught.value.remedy}"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_finished_run_is_measured_without_its_key(serve, data, tmp_path, monkeypatch):
+    """Where nothing is to be sent, no model is opened: neither key nor server is needed."""
+    monkeypatch.setenv("KEY_OF_THE_DAY", "sesame")
+    async with serve() as (url, _):
+        asked = options(url, data, tmp_path / "run", agent={"api_key_env": "KEY_OF_THE_DAY"})
+        first = await evaluate_async("hi_tom", **asked)
+    monkeypatch.delenv("KEY_OF_THE_DAY")
+    assert (await evaluate_async("hi_tom", **asked)).summary == first.summary
+
+
 async def test_other_data_on_the_same_folder_are_refused(serve, data, tmp_path):
     """The data's fingerprint is part of what a run is."""
     changed = tmp_path / "changed.json"

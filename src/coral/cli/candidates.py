@@ -13,11 +13,15 @@ from coral.metrics import CandidateCounts, Summary
 Row = tuple[str, str, str]
 
 
-def print_sampled(summary: Summary, path: Path) -> None:
-    """The end of `coral sample`: outcome, candidates, turns of which pairs can be made, and cost."""
+def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> None:
+    """The end of `coral sample`: outcome, candidates, turns of which pairs can be made, and cost.
+
+    Args:
+        asked: conversations that the sitting asked for: the folder may hold more.
+    """
     out = standard_output()
-    counted = f"{summary.problems} problems, {summary.conversations} conversations"
-    out.print(f"\n{summary.task} · {summary.protocol} · sampled · {counted}", style="bold")
+    title = f"\n{summary.task} · {summary.protocol} · sampled · {count(summary, asked)}"
+    out.print(title, style="bold")
     out.print(candidates_table(summary))
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
@@ -25,6 +29,14 @@ def print_sampled(summary: Summary, path: Path) -> None:
     name = path if str(path).isprintable() else repr(str(path))
     out.print(f"\nread them: coral show {name} --siblings", markup=False, soft_wrap=True)
     out.print(f"all metrics: coral score {name}", markup=False, soft_wrap=True)
+
+
+def count(summary: Summary, asked: int | None) -> str:
+    """What was measured; and, where a sitting asked for less than there is, that it is the whole folder."""
+    counted = f"{summary.problems} problems, {summary.conversations} conversations"
+    if asked is None or asked >= summary.conversations:
+        return counted
+    return f"{counted}: all that the folder holds, more than the {asked} asked for"
 
 
 def candidates_table(summary: Summary) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from coral.cli.candidates import candidates_table
+from coral.cli.candidates import candidates_table, count
 from coral.cli.terminal import standard_output
 from coral.jobs.config import EvalConfig
 from coral.jobs.estimate import Estimate as Volumes
@@ -42,10 +42,17 @@ SHOWN = (
 COLUMNS = ("value", "95 % interval", "n", "failed", "unscored")
 
 
-def print_summary(summary: Summary, path: Path, *, everything: bool = False) -> None:
-    """The results of a run: what it was, its metrics, and the headline by group."""
+def print_summary(
+    summary: Summary, path: Path, *, everything: bool = False, asked: int | None = None
+) -> None:
+    """The results of a run: what it was, its metrics, and the headline by group.
+
+    Args:
+        everything: all metrics, by the names that they have in the file.
+        asked: conversations that the sitting asked for, where there was one: the folder may hold more.
+    """
     out = standard_output()
-    out.print(_title(summary), style="bold")
+    out.print(_title(summary, asked), style="bold")
     out.print(_metrics_table(summary, everything=everything))
     for dimension, values in summary.groups.items():
         out.print(_group_table(dimension, values))
@@ -55,8 +62,8 @@ def print_summary(summary: Summary, path: Path, *, everything: bool = False) -> 
         out.print(line, markup=False, soft_wrap=True)
 
 
-def _title(summary: Summary) -> str:
-    counted = f"{summary.problems} problems, {summary.conversations} conversations"
+def _title(summary: Summary, asked: int | None) -> str:
+    counted = count(summary, asked)
     if summary.owed:
         counted += f" of {summary.conversations + summary.owed}: unfinished, so it leans to short ones"
     names = summary.models.values()

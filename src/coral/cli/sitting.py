@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 
@@ -28,6 +28,12 @@ EXIT_INTERRUPTED = 130
 C = TypeVar("C", bound=EvalConfig)
 
 
+class Show(Protocol):
+    """Prints the summary of a finished run; `asked`: conversations that this sitting asked for."""
+
+    def __call__(self, summary: Summary, path: Path, *, asked: int | None) -> None: ...
+
+
 def run_sitting(
     kind: type[C],
     arguments: Sequence[str],
@@ -35,14 +41,14 @@ def run_sitting(
     command: str,
     about: str,
     job: Callable[[C, Progress], Awaitable[Run]],
-    show: Callable[[Summary, Path], None],
+    show: Show,
 ) -> int:
     """Read the options of a job, run it in view, and show its results; or only say what it would send.
 
     Args:
         kind: the job's options; the task's name may stand right behind the command.
         job: runs to its end, or until `Progress.stopping` is set.
-        show: prints the summary of a finished run.
+        show: prints the summary of a run that is finished.
 
     Returns:
         The exit code: 0, 3 where too many conversations failed, 130 where it was interrupted.
@@ -57,7 +63,7 @@ def run_sitting(
     run = run_in_loop(_in_view(lambda progress: job(config, progress), config.protocol))
     if run.summary is None:
         return EXIT_INTERRUPTED
-    show(run.summary, run.path)
+    show(run.summary, run.path, asked=run.total)
     return _exit_code(run.summary, config)
 
 
@@ -77,12 +83,6 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> 
         if progress.replayed:
             kept += f" and {progress.replayed} replies of unfinished ones"
         console.print(f"went on with {run.path}: {kept} were kept", highlight=False, markup=False)
-    if run.summary is not None and run.summary.conversations > run.total:
-        console.print(
-            f"the folder holds {run.summary.conversations} conversations, more than the {run.total} "
-            "asked for: all of them are measured",
-            highlight=False,
-        )
     if run.summary is None:
         console.print(
             f"interrupted: {run.finished} of {run.total} conversations are finished and kept in {run.path}\n"

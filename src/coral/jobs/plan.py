@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from coral import prompts
-from coral.errors import DataError
+from coral.errors import DataError, UserError
 from coral.jobs.config import AgentConfig, EvalConfig
 from coral.jobs.problem_list import load_ids
 from coral.jobs.spool import Spool, spool
@@ -65,6 +66,15 @@ class Plan:
             extraction=self.extraction_template,
             first_reply=prompts.builtin("first_reply"),
         )
+
+    def same_problems(self, split: str) -> bool:
+        """Whether another split names exactly the problems of this run's (as `all` and the default may)."""
+        other = dataclasses.replace(self.source, split=split)
+        try:
+            pairs = zip_longest(self.task.problems(self.source), self.task.problems(other))
+            return all(a is not None and b is not None and a.id == b.id for a, b in pairs)
+        except UserError:
+            return False
 
     def pending(self, finished: AbstractSet[str], samples: int) -> tuple[array[int], int]:
         """Which conversations are to be held, as `problem index * samples + sample`, and how many there are

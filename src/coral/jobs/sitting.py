@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coral import sandbox
 from coral.dialogue.calls import Calls
@@ -70,19 +71,39 @@ async def sit(config: EvalConfig, progress: Progress) -> Run:
             prompts=plan.prompts_fingerprint,
         )
         folder = RunFolder(config.output or default_output(config, decided))
-        with folder.claim(decided, stored(config)):
-            save_prompts(folder, plan.run_prompts)
-            await _hold_conversations(config, plan, folder, progress)
-            done = progress.kept + progress.done
-            summary = None
-            if done == progress.total:
-                summary = await measure_run(folder, plan.task, prices=prices)
-                folder.write("summary.json", summary)
+        decided = _split_as_before(folder, decided, plan)
+        async with AsyncExitStack() as stack:
+            # A missing key or a silent server is met before there is a folder.
+            cast = None if folder.has_begun else await _opened(config, plan, stack)
+            with folder.claim(decided, stored(config)):
+                save_prompts(folder, plan.run_prompts)
+                await _hold_conversations(config, plan, cast, folder, progress)
+                done = progress.kept + progress.done
+                summary = None
+                if done == progress.total:
+                    summary = await measure_run(folder, plan.task, prices=prices)
+                    folder.write("summary.json", summary)
     return Run(path=folder.path, summary=summary, finished=done, total=progress.total)
 
 
-async def _hold_conversations(config: EvalConfig, plan: Plan, folder: RunFolder, progress: Progress) -> None:
-    """Hold every conversation that the folder lacks."""
+def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What decides the run, its split spelled as in earlier sittings if that names the same problems."""
+    before = folder.identity().get("split") if folder.has_begun else decided["split"]
+    if not isinstance(before, str) or before == decided["split"] or not plan.same_problems(before):
+        return decided
+    return {**decided, "split": before}
+
+
+async def _opened(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Cast:
+    cast = await open_cast(config, plan, stack)
+    stack.push_async_callback(sandbox.close)
+    return cast
+
+
+async def _hold_conversations(
+    config: EvalConfig, plan: Plan, cast: Cast | None, folder: RunFolder, progress: Progress
+) -> None:
+    """Hold every conversation that the folder lacks; `cast` is opened where it is needed and None."""
     finished = folder.finished(failed_too=not config.retry_failed)
     pending, progress.total = plan.pending(finished, config.samples)
     progress.kept = progress.total - len(pending)
@@ -92,8 +113,7 @@ async def _hold_conversations(config: EvalConfig, plan: Plan, folder: RunFolder,
     try:
         if pending:
             async with AsyncExitStack() as stack:
-                cast = await open_cast(config, plan, stack)
-                stack.push_async_callback(sandbox.close)
+                cast = cast or await _opened(config, plan, stack)
                 await _Sitting(config, plan, cast, folder, journal, progress).work(pending)
         if progress.kept + progress.done == progress.total and not _has_failed(folder, progress):
             journal.remove()  # failed conversations go on from it if they are run again

@@ -65,6 +65,11 @@ class RunFolder:
         self._conversations = self.path / "conversations"
         self._appender = Appender(self._conversations)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "run.json").is_file()
+
     @contextmanager
     def claim(self, identity: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[None]:
         """Create the folder, or go on with it, and keep every other process out meanwhile.
@@ -158,7 +163,7 @@ class RunFolder:
         self._replace(name, _pretty(value))
 
     def _must_exist(self) -> None:
-        if not (self.path / "run.json").is_file():
+        if not self.has_begun:
             raise RunFolderError(
                 f"{self.path} is no run folder", remedy="name the folder that `coral eval` printed"
             )
