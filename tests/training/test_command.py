@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,90 @@ import pytest
 
 pytest.importorskip("trl")
 
-LAUNCH = ("-m", "torch.distributed.run", "--nproc_per_node", "2")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+WARM = """
+import json, os, sys
+import torch, transformers, trl
+import coral.jobs.train
+from coral.cli import main
+
+trl.SFTConfig, trl.SFTTrainer, transformers.LlamaForCausalLM
+torch.set_num_threads(1)
+
+
+def run(order):
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1), os.dup2(output, 2)
+    os.environ.update(order["environment"])
+    code = main(order["arguments"])
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(code)
+
+
+for line in sys.stdin:
+    order = json.loads(line)
+    if "pid" in order:
+        answer = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
+    else:
+        answer = os.fork() or run(order)
+    print(json.dumps(answer), flush=True)
+"""
+"""A process with the libraries loaded, which takes seconds; each command is a fork of it."""
+
+
+class Process:
+    """A `coral train` in a process of its own."""
+
+    def __init__(self, order, output, arguments, environment):
+        self._order, self._output = order, output
+        self._pid = order(arguments=arguments, environment=environment, output=str(output))
+
+    @property
+    def said(self):
+        return self._output.read_text()
+
+    def send(self, number):
+        os.kill(self._pid, number)
+
+    def wait(self):
+        """Its exit code, negative where a signal ended it."""
+        return self._order(pid=self._pid)
+
+    def wait_for_checkpoint(self, folder):
+        """Until it has saved a checkpoint."""
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("checkpoints/checkpoint-*/trainer_state.json")):
+            assert time.monotonic() < deadline, f"no checkpoint in time: {self.said}"
+            time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def order():
+    """Sends an order to the warm process; returns its answer."""
+    warm = subprocess.Popen(
+        [sys.executable, "-c", WARM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+    def send(**what):
+        warm.stdin.write(json.dumps(what) + "\n")
+        warm.stdin.flush()
+        return json.loads(warm.stdout.readline())
+
+    yield send
+    warm.kill()
+    warm.communicate()
+
+
+@pytest.fixture
+def start(order, tmp_path):
+    """Starts a command."""
+    return lambda arguments, name="said", **environment: Process(
+        order, tmp_path / name, arguments, environment
+    )
 
 
 @pytest.fixture
@@ -35,65 +118,54 @@ def command(tiny_model, row_folders, tmp_path):
     return built
 
 
-def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "coral", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ONE_THREAD,
-    )
-
-
-def wait_for_checkpoint(process, folder):
-    """Until the process has saved a checkpoint or ended."""
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("checkpoints/checkpoint-*/trainer_state.json")):
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "no checkpoint in time"
-        time.sleep(0.05)
-
-
-def test_kill_9_and_the_same_command_again(command, tmp_path):
+def test_kill_9_and_the_same_command_again(command, start, tmp_path):
     """A killed training goes on from its last checkpoint, and a finished one is told to be finished."""
-    arguments = command("--max_steps", 200)
-    process = start(arguments)
-    wait_for_checkpoint(process, tmp_path / "out")
-    process.kill()
-    process.communicate()
+    arguments = command("--max_steps", 60)
+    killed = start(arguments)
+    killed.wait_for_checkpoint(tmp_path / "out")
+    killed.send(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "out" / "train.json").exists()
-    process = start(arguments)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    again = start(arguments, "again")
+    assert again.wait() == 0, again.said
     record = json.loads((tmp_path / "out" / "train.json").read_bytes())
-    assert record["steps"] == 200
-    assert 5 <= record["resumed_from"] < 200
-    assert f"since step {record['resumed_from']}" in output
+    assert record["steps"] == 60
+    assert 5 <= record["resumed_from"] < 60
+    assert f"since step {record['resumed_from']}" in again.said
+    finished = start(arguments, "finished")
+    assert finished.wait() == 0
+    assert "is finished: 60 steps" in finished.said.replace("\n", " ")
 
 
-def test_the_first_interrupt_saves_and_stops(command, tmp_path):
+def test_the_first_interrupt_saves_and_stops(command, start, tmp_path):
     """SIGTERM ends the step, saves, and exits with 130; nothing trained is lost."""
-    process = start(command("--max_steps", 100_000, "--save_steps", 5))
-    wait_for_checkpoint(process, tmp_path / "out")
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "the same command goes on" in output
+    process = start(command("--max_steps", 100_000))
+    process.wait_for_checkpoint(tmp_path / "out")
+    process.send(signal.SIGTERM)
+    assert process.wait() == 130, process.said
+    assert "the same command goes on" in process.said
     assert not (tmp_path / "out" / "train.json").exists()
 
 
-def test_two_processes_train_as_one(command, tmp_path):
-    """Under a launcher the batch is shared out, and one process claims the folder, prints and writes."""
-    process = subprocess.run(
-        [sys.executable, *LAUNCH, "-m", "coral", *command("--max_steps", 4)],
-        capture_output=True,
-        text=True,
-        env=ONE_THREAD,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.count("trained 4 steps") == 1
-    assert process.stdout.count("trained tokens marked") == 1
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_train_as_one(command, start, tmp_path):
+    """As a launcher starts them: the batch is shared out, and one of them claims the folder, prints and
+    writes.
+    """
+    launch = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    launch["MASTER_PORT"] = free_port()
+    arguments = command("--max_steps", 4)
+    both = [
+        start(arguments, f"said-{rank}", RANK=str(rank), LOCAL_RANK=str(rank), **launch) for rank in range(2)
+    ]
+    assert [process.wait() for process in both] == [0, 0], both[0].said + both[1].said
+    assert both[0].said.count("trained 4 steps") == 1
+    assert both[0].said.count("trained tokens marked") == 1
+    assert "trained" not in both[1].said
     record = json.loads((tmp_path / "out" / "train.json").read_bytes())
     assert (record["processes"], record["accumulation"]) == (2, 1)
