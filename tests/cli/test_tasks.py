@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from coral.cli import tasks
 from coral.errors import ConfigError
 from coral.tasks import registry
+from coral.tasks.options import options_of
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -42,16 +44,64 @@ def test_fetch_commands_are_on_one_line(
 
 
 def test_one_task_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
-    """Origin, splits, options with their defaults, and the words that ask for an answer."""
+    """Origin, splits, options, and the words that ask for an answer."""
     assert tasks.run(["hi_tom"]) == 0
     out = capsys.readouterr().out
     for part in (
         "https://github.com/ying-hui-he/Hi-ToM_dataset",
         "all, train, validation, test",
-        "--task.choices=False, --task.note=True",
+        "  --task.choices: true or false, by default false",
         "the name of one container",
     ):
         assert part in out
+
+
+@pytest.mark.parametrize(
+    ("task", "lines"),
+    [
+        ("sally_anne", ["--task.people: a whole number, by default 3 persons in a story; 2 to 7"]),
+        ("sally_anne", ["--task.min_events: a whole number, by default 3 fewest movings"]),
+        ("sally_anne", ["--task.orders: a list of whole numbers, by default [0, 1, 2, 3] orders"]),
+        ("explore_tom", ["--task.story: structure or infilled, by default structure `structure`, the plain"]),
+        ("gpqa", ["--task.subset: main or diamond or extended, by default none which file"]),
+        ("gsm8k", ["It has no options of its own."]),
+    ],
+    ids=["range", "another range", "list", "choice", "choice or none", "none at all"],
+)
+def test_options_are_listed_with_what_they_may_be(
+    capsys: pytest.CaptureFixture[str], task: str, lines: list[str]
+) -> None:
+    """Each option with its type or its values, its default, and what it is, within 80 columns."""
+    tasks.run([task])
+    out = capsys.readouterr().out
+    for line in lines:
+        assert line in " ".join(out.split())
+    assert all(len(line) <= 80 for line in out.splitlines() if line.startswith(("  --task", "      ")))
+
+
+def test_every_option_of_a_built_in_task_is_explained() -> None:
+    """No option is listed without a type and a sentence."""
+    for name in registry.BUILT_IN:
+        for option in options_of(registry.task_class(name)):
+            assert option.kind, f"{name}.{option.name}"
+            assert option.about, f"{name}.{option.name}"
+
+
+def test_a_name_clash_is_told_once(tmp_path: Path) -> None:
+    """A package that takes a built-in name is named in one line, however often the names are looked up."""
+    folder = tmp_path / "parrots-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: parrots\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[coral.tasks]\nhi_tom = parrots:Parrot\nodd = parrots:Odd\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "coral", "tasks"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("parrots adds a task 'hi_tom'") == 1
+    assert "the task 'odd' of parrots cannot be used" in done.stdout
 
 
 def test_a_problem_of_the_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,7 +181,7 @@ async def test_other_options_on_the_same_folder_are_refused(serve, data, tmp_pat
 
 
 async def test_another_name_of_the_same_split_goes_on(serve, data, tmp_path):
-    """`--split all` and the default name the same problems, so the run goes on; a part of them is another run."""
+    """`--split all` and the default name the same problems, so the run goes on; a part is another run."""
     async with serve() as (url, counter):
         for first, second in ((None, "all"), ("all", None)):
             path = tmp_path / f"from-{first}"

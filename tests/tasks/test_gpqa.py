@@ -121,7 +121,7 @@ def test_a_subset_that_is_not_there(load: Load, folder: Path) -> None:
     (folder / "gpqa_main.csv").unlink()
     with pytest.raises(DataError, match=r"no gpqa_main\.csv in"):
         load("gpqa", folder)
-    with pytest.raises(ConfigError, match="no subset 'platinum'"):
+    with pytest.raises(ConfigError, match="cannot take subset='platinum'"):
         registry.load("gpqa", subset="platinum")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from coral.errors import ConfigError
 from coral.tasks import registry
+from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source
 from coral.tasks.registry import BrokenTask
 
@@ -108,6 +109,50 @@ def test_an_unknown_option_suggests_one() -> None:
     with pytest.raises(ConfigError) as caught:
         registry.load("gsm8k", choice=True)
     assert caught.value.remedy == "it has no options"
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "remedy"),
+    [
+        ("sally_anne", {"size": "many"}, "give size a whole number;"),
+        ("sally_anne", {"size": 2.5}, "give size a whole number;"),
+        ("sally_anne", {"orders": 2}, "give orders a list of whole numbers;"),
+        ("sally_anne", {"orders": ["two"]}, "give orders a list of whole numbers;"),
+        ("hi_tom", {"choices": "maybe"}, "give choices true or false;"),
+        ("gpqa", {"subset": "huge"}, "give subset main or diamond or extended;"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(task: str, options: dict[str, object], remedy: str) -> None:
+    """A wrong type is named before the task is built, with what the option may be: no traceback, no guess."""
+    with pytest.raises(ConfigError, match=f"^{task} cannot take ") as caught:
+        registry.load(task, **options)
+    assert caught.value.remedy.startswith(remedy)
+    assert f"`coral tasks {task}`" in caught.value.remedy
+
+
+def test_values_get_the_type_of_the_option() -> None:
+    """YAML has lists where a task has tuples; an option that may be left open takes null."""
+    assert registry.load("sally_anne", orders=[0, 2]) == registry.load("sally_anne", orders=(0, 2))
+    assert registry.load("gpqa", subset=None) == registry.load("gpqa")
+
+
+def test_options_without_types_and_words_are_taken_as_they_are() -> None:
+    """A task of another package may annotate as it likes, or not at all."""
+
+    class Loose:
+        """No section about options."""
+
+        def __init__(self, level=3, depth: complex = 1j, *, ratio: float = 0.5) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+    found = options_of(Loose)  # type: ignore[arg-type]
+    assert [(option.name, option.kind, option.default, option.about) for option in found] == [
+        ("level", "", "3", ""),
+        ("depth", "", "1j", ""),
+        ("ratio", "a number", "0.5", ""),
+    ]
+    values = {"level": "x", "depth": 2, "ratio": 1}
+    assert typed("loose", Loose, values) == values  # type: ignore[arg-type]
 
 
 def test_a_task_of_another_package(install: Install) -> None:

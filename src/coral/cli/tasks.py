@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import textwrap
+from collections.abc import Sequence
 from itertools import islice
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from coral.cli.terminal import WIDTH, standard_output
 from coral.errors import DataError, UserError
 from coral.tasks import registry, sources
+from coral.tasks.options import Option, options_of
 from coral.tasks.protocol import Source, Task, TaskInfo
 
 
@@ -86,34 +89,41 @@ def _print_fetch(console: Console, info: TaskInfo) -> None:
 def _print_one(options: argparse.Namespace) -> None:
     task = registry.load(options.name)
     console = standard_output()
-    for line in _details(task):
+    for line in _details(task.info):
         console.print(line, markup=False, soft_wrap=True)
+    console.print("\nAn answer is asked for in these words:", markup=False)
+    console.print(Padding(Text(task.instruction), (0, 0, 0, 2)))
+    _print_options(console, options_of(type(task)))
     source = Source(data=options.data, split=options.split, seed=options.seed, password=options.password)
     if source.data is not None or _is_generated(task):
         _print_problem(console, task, source)
 
 
-def _details(task: Task) -> list[str]:
-    info = task.info
+def _details(info: TaskInfo) -> list[str]:
     pairs = {
         "problems": info.size,
         "published by": info.origin,
         "licence": info.license,
         "splits": ", ".join(info.splits),
-        "options": ", ".join(_options(task)) or "none",
         "to get them": info.fetch,
     }
     lines = [info.title, "", *(f"{name:14}{value}" for name, value in pairs.items())]
     if info.confidential:
         lines += ["", "The authors ask that no problem is shown in plain text online."]
-    return [*lines, "", "An answer is asked for in these words:", textwrap.indent(task.instruction, "  ")]
+    return lines
 
 
-def _options(task: Task) -> list[str]:
-    """`--task.NAME=DEFAULT`, for tasks that are dataclasses."""
-    if not dataclasses.is_dataclass(task):
-        return []
-    return [f"--task.{field.name}={getattr(task, field.name)}" for field in dataclasses.fields(task)]
+def _print_options(console: Console, options: Sequence[Option]) -> None:
+    console.print("\nOptions of its own:" if options else "\nIt has no options of its own.")
+    for option in options:
+        _print_option(console, option)
+
+
+def _print_option(console: Console, option: Option) -> None:
+    kind = f"{option.kind}, " if option.kind else ""
+    console.print(f"  --task.{option.name}: {kind}by default {option.default}", markup=False)
+    if option.about:
+        console.print(Padding(Text(option.about), (0, 0, 0, 6)))
 
 
 def _is_generated(task: Task) -> bool:

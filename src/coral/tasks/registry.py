@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import metadata
 from typing import Any, cast
 
 from coral.errors import ConfigError, UserError
 from coral.tasks import sources
+from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,11 @@ def load(name: str, **options: Any) -> Task:
         BrokenTask: the package that adds it cannot be imported, or holds no task.
     """
     kind = task_class(name)
-    unknown = [option for option in options if option not in _options(kind)]
+    known = [option.name for option in options_of(kind)]
+    unknown = [option for option in options if option not in known]
     if unknown:
-        raise ConfigError(
-            f"the task {name} has no option '{unknown[0]}'", remedy=_known(_options(kind), unknown[0])
-        )
-    return kind(**options)
+        raise ConfigError(f"the task {name} has no option '{unknown[0]}'", remedy=_known(known, unknown[0]))
+    return kind(**typed(name, kind, options))
 
 
 def task_class(name: str) -> type[Task]:
@@ -111,14 +111,16 @@ def _plug_ins() -> dict[str, list[metadata.EntryPoint]]:
     found: dict[str, list[metadata.EntryPoint]] = {}
     for entry in metadata.entry_points(group=GROUP):
         if entry.name in BUILT_IN:
-            log.warning(
-                "%s adds a task '%s'; that name is built in, so it is left out",
-                _packages([entry]),
-                entry.name,
-            )
+            _tell_of_clash(_packages([entry]), entry.name)
         else:
             found.setdefault(entry.name, []).append(entry)
     return found
+
+
+@lru_cache
+def _tell_of_clash(package: str, name: str) -> None:
+    """Once, however often the names are looked up."""
+    log.warning("%s adds a task '%s'; that name is built in, so it is left out", package, name)
 
 
 def _load_plug_in(entry: metadata.EntryPoint) -> type[Task]:
@@ -141,10 +143,6 @@ def _load_plug_in(entry: metadata.EntryPoint) -> type[Task]:
 
 def _packages(entries: list[metadata.EntryPoint]) -> str:
     return ", ".join(entry.dist.name if entry.dist else "an unnamed package" for entry in entries)
-
-
-def _options(kind: type[Task]) -> list[str]:
-    return list(inspect.signature(kind).parameters)
 
 
 def _known(known: list[str], wanted: str) -> str:

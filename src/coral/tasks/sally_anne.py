@@ -48,13 +48,15 @@ class SallyAnne:
     """Where is the thing, and who thinks that who thinks it is where?
 
     Attributes:
-        size: problems in a split.
-        people: persons in a story (2-7).
-        min_events, max_events: movings, leavings and returns in a story.
-        max_tells: at most so many tellings, true or not, at the end of a story.
-        max_distractors: at most so many sentences that change nothing.
-        num_choices: lettered choices (2-8).
-        orders: orders of belief that are asked for, in turn: 0 is reality, 3 what A thinks B thinks C thinks.
+        size: problems in a split; at least 1.
+        people: persons in a story; 2 to 7, with tellings or split information 3 to 7.
+        min_events: fewest movings, leavings and returns in a story; 1 to max_events.
+        max_events: most movings, leavings and returns in a story; at least min_events.
+        max_tells: most tellings, true or not, at the end of a story; at least 0.
+        max_distractors: most sentences that change nothing; at least 0.
+        num_choices: lettered choices; 2 to 8.
+        orders: orders of belief that are asked for, in turn; each 0 (reality) to 3 (what A thinks B thinks C
+            thinks).
         split_information: each seat is told only what its own witness saw; neither part settles the question.
     """
 
