@@ -29,11 +29,30 @@ async def test_a_pair_is_right_against_not_right(workshop, talk, candidates, pai
     if not pairs:
         with pytest.raises(DataError, match="no row is left") as caught:
             await workshop.build(lone, kind="dpo")
-        assert "in none of 1 turns" in caught.value.remedy
+        assert "in none of 1 turns" in str(caught.value)
         return
     built = await workshop.build(lone, kind="dpo")
     assert len(built.rows) == pairs, why
     assert {row["margin"] for row in built.rows} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "cause", "remedy"),
+    [
+        ({"score": "rollouts"}, "none of 2 candidates has roll-outs", "--rollouts 2"),
+        (
+            {"max_prompt_chars": 1},
+            "'max_prompt_chars' kept none of 1 turns",
+            "--max_prompt_chars another value",
+        ),
+        ({"conversations": "agreed"}, "'agreed' kept none of 1 conversations", "name other runs"),
+    ],
+)
+async def test_where_the_last_row_was_lost_is_said_with_what_helps(workshop, talk, options, cause, remedy):
+    """The first filter that keeps nothing is the cause."""
+    with pytest.raises(DataError, match=cause) as caught:
+        await workshop.build(talk("2+2", ["4", "5"]), kind="dpo", **options)
+    assert remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize("spoilt", [{"cut": True}, {"text": "  "}])

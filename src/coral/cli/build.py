@@ -54,7 +54,7 @@ def print_report(report: Report, config: BuildConfig) -> None:
         style="bold",
     )
     out.print(_filter_table(report))
-    for line in _footnotes(report):
+    for line in _footnotes(report, config):
         out.print(line, markup=False, soft_wrap=True)
     _print_places(out, config)
 
@@ -71,14 +71,17 @@ def _filter_table(report: Report) -> Table:
     return table
 
 
-def _footnotes(report: Report) -> list[str]:
+def _footnotes(report: Report, config: BuildConfig) -> list[str]:
     solved, shared = report.solved, report.shared
+    unknown = f", {solved.unknown:,} not known" if solved.unknown else ""
+    kept = config.duplicates == "keep"
     lines = [
-        f"\nsolved: {solved.always:,} problems always, {solved.sometimes:,} at times, {solved.never:,} never",
+        f"\nsolved: {solved.always:,} problems always, {solved.sometimes:,} at times, {solved.never:,} never"
+        + unknown,
         f"rows by turn: {', '.join(f'{turn}: {count:,}' for turn, count in report.turns.items())}",
         f"replies to learn: {_length(report.replies)}",
         *([f"rejected replies: {_length(report.rejected)}"] if report.rejected else []),
-        f"duplicates dropped: {report.duplicates:,}",
+        "duplicates: kept, not counted" if kept else f"duplicates dropped: {report.duplicates:,}",
         f"shared with held-out data: {shared.count:,} problems (compared with {shared.checked:,})",
     ]
     if report.labels:

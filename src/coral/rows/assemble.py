@@ -190,7 +190,7 @@ class _Writer:
         kept = distinct if limit is None else distinct[:limit]
         filters = [*of_problems, *self._drafter.counts(), *self._row_counts(len(distinct), len(kept))]
         if not len(kept):
-            raise DataError("no row is left", remedy=_bottleneck(filters))
+            raise _nothing_left(filters, self._assembly.options)
         self._write(kept)
         found = describe(self._shelf, kept, self._assembly.options.kind)
         found["duplicates"] = len(self._shelf) - len(distinct)
@@ -240,14 +240,19 @@ def row_of(
     return SftRow(prompt=prompt, completion=reply, source=source)
 
 
-def _bottleneck(filters: list[FilterCount]) -> str:
-    """Where the last row was lost."""
+def _nothing_left(filters: list[FilterCount], options: RowOptions) -> DataError:
+    """Where the last row was lost, and what helps."""
     empty = next((count for count in filters if not count.kept), None)
-    if empty is None:
-        return "the runs hold no conversation"
-    if empty.name == "with_a_pair" and empty.of:
-        return (
-            f"in none of {empty.of:,} turns does a right candidate stand beside one that is not: sample with "
-            "--candidates 5, at a higher temperature, or more problems"
+    if empty is None or not empty.of:
+        return DataError("no row is left: the runs hold no conversation", remedy="name other runs")
+    if empty.name == "with_a_pair":
+        return DataError(
+            f"no row is left: in none of {empty.of:,} turns stands a right candidate beside one that is not",
+            remedy="sample with --candidates 5, at a higher temperature, or more problems",
         )
-    return f"the filter '{empty.name}' kept none of {empty.of:,} {empty.level}"
+    cause = f"no row is left: the filter '{empty.name}' kept none of {empty.of:,} {empty.level}"
+    if empty.name == "graded" and options.score == "rollouts":
+        cause = f"no row is left: none of {empty.of:,} candidates has roll-outs that ended"
+        return DataError(cause, remedy="sample with --rollouts 2, or build with another --score")
+    loosen = f"give --{empty.name} another value, or " if hasattr(options, empty.name) else ""
+    return DataError(cause, remedy=f"{loosen}name other runs")
