@@ -1,15 +1,20 @@
 """What is taken over, and what looks like collapse."""
 
+import msgspec
 import pytest
 
-from coral.jobs.improvement.config import GateConfig, SignsConfig
-from coral.jobs.improvement.gate import judge
+from coral.jobs.improvement.config import GateConfig, ImproveConfig, SignsConfig
+from coral.jobs.improvement.gate import judge, told
+from coral.jobs.improvement.results import Book
 from coral.jobs.improvement.signs import Manner, manner_of, signs_of_collapse
+from coral.jobs.improvement.steps import Steps, Watch
 from coral.metrics import Comparison
+from coral.runs.folder import RunFolder
 from coral.types import (
     Answered,
     Conversation,
     Extraction,
+    Failure,
     FinishReason,
     Problem,
     Reply,
@@ -17,6 +22,7 @@ from coral.types import (
     Speaker,
     StopReason,
     Turn,
+    Unreadable,
     Unsure,
 )
 
@@ -153,3 +159,71 @@ def test_the_manner_of_conversations_is_counted_by_hand():
     nothing = manner_of([])
     assert nothing.instant_agreement is None
     assert nothing.words_per_turn is None
+
+
+def alone(problem, answer):
+    """One answer to a problem whose right answer is 4; "!" cannot be read, "x" is a failed request."""
+    belief = Unreadable("no single answer") if answer == "!" else Answered(answer)
+    reply = Reply(
+        text=f"Answer: {answer}",
+        belief=belief,
+        correct=None if answer == "!" else answer == "4",
+        finish_reason=FinishReason.STOP,
+        extraction=Extraction(by="rules"),
+    )
+    failed = answer == "x"
+    return Conversation(
+        schema=1,
+        id=f"{problem}#0",
+        problem=Problem(id=problem, task="gsm8k", question=f"What is {problem}?", target="4"),
+        responder=Speaker(name="agent", model="m"),
+        opener=None,
+        opening=problem,
+        turns=() if failed else (Turn(seat=Seat.RESPONDER, replies=(reply,)),),
+        stop=StopReason.FAILED if failed else StopReason.MAX_TURNS,
+        seed=0,
+        started_at=0.0,
+        seconds=1.0,
+        failure=Failure(where="turn 1", type="Unreachable", message="gone") if failed else None,
+    )
+
+
+def keep(out, model, answers):
+    """Evaluations of a model alone, and (for its manner) a pair's that holds nothing."""
+    for sight, conversations in (
+        ("alone", [alone(str(number), answer) for number, answer in enumerate(answers)]),
+        ("pair", []),
+    ):
+        folder = RunFolder(out / "models" / model / sight)
+        with folder.claim({"task": {"name": "gsm8k"}, "protocol": "cot"}, {}):
+            for one in conversations:
+                folder.append(one)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "accepted", "why"),
+    [
+        ("4444411111", "44444!!!!!", False, "what was wrong cannot be read any more: no gain"),
+        ("4444411111", "4444!!!!!!", False, "all that can be read is right, and fewer are right"),
+        ("4444411111", "44444xxxxx", False, "the hard ones fail"),
+        ("4444411111", "4444441!x1", True, "one more is right"),
+        ("4444!!!!!!", "4444411111", True, "one more is right, and others are readable now"),
+    ],
+)
+async def test_nothing_is_gained_by_problems_that_drop_out(tmp_path, before, after, accepted, why):
+    """Left out of a comparison, failed and unreadable conversations would lift the rest."""
+    keep(tmp_path, "start", before)
+    keep(tmp_path, "alone-dpo-1", after)
+    config = ImproveConfig()
+    book = Book(config, tmp_path)
+    assert await Steps(config, tmp_path, book, Watch()).judge("alone-dpo", "alone-dpo-1", "start") is accepted
+    change = await book.compare("start", "alone-dpo-1", "alone")
+    assert (change.a, change.b) == (before.count("4") / 10, after.count("4") / 10), why
+
+
+def test_problems_on_one_side_only_are_told():
+    """A comparison that leaves some out says how many."""
+    assert told(CLEARLY_UP) == "+5.0 points [+2.0, +8.0], n = 100"
+    lacking = msgspec.structs.replace(CLEARLY_UP, num_only_a=2, num_only_b=1)
+    assert told(lacking) == "+5.0 points [+2.0, +8.0], n = 100 (3 more on one side only)"
+    assert told(UNKNOWN) == "unknown"

@@ -1,9 +1,10 @@
 """What a report says first."""
 
+import msgspec
 import pytest
 
 from coral.jobs.improvement.gate import Verdict
-from coral.jobs.improvement.report import headline
+from coral.jobs.improvement.report import headline, lacking
 from coral.jobs.improvement.results import ModelResult, Provenance, Results
 from coral.jobs.improvement.signs import Manner
 from coral.metrics import Comparison, Estimate, Summary
@@ -87,3 +88,16 @@ def test_the_headline_tells_the_last_checkpoint_taken_over_or_not(models, said):
         task="sally_anne", second_task=None, main_arm="pair-dpo", models=tuple(models), rivals={}
     )
     assert list(headline(results)) == said
+
+
+def test_conversations_without_a_grade_are_told_beside_the_figures():
+    """Every figure has its denominator: what failed, and what could not be graded."""
+    assert list(lacking(START)) == []
+    counted = msgspec.structs.replace(estimate(0.5), num_failed=2, num_unscored=1)
+    pair = msgspec.structs.replace(summary(0.5), metrics={"agreement_correctness": counted})
+    alone = msgspec.structs.replace(summary(0.5), metrics={"accuracy": counted})
+    some = msgspec.structs.replace(START, measured={"pair": pair, "alone": alone})
+    assert list(lacking(some)) == [
+        "- start, in the pair: of 100 conversations 2 failed, and 1 cannot be graded",
+        "- start, alone: of 100 conversations 2 failed, and 1 cannot be graded",
+    ]

@@ -74,10 +74,12 @@ def _objection(what: str, comparison: Comparison, rule: str, tolerance: float) -
 
 
 def told(comparison: Comparison) -> str:
-    """A paired difference in words, in points."""
+    """A paired difference in words, in points, with its problems and those that one side lacks."""
     if comparison.difference is None or comparison.low is None or comparison.high is None:
         return "unknown"
     low, high = 100 * comparison.low, 100 * comparison.high
+    unpaired = comparison.num_only_a + comparison.num_only_b
     return (
         f"{100 * comparison.difference:+.1f} points [{low:+.1f}, {high:+.1f}], n = {comparison.num_problems}"
+        f"{f' ({unpaired} more on one side only)' if unpaired else ''}"
     )

@@ -84,8 +84,23 @@ def _models(results: Results) -> Iterable[str]:
     yield _table(header, rows)
     yield (
         "Intervals are of 95 %; differences are paired by problem, in points. Agreement, and right: share of "
-        "conversations that end in agreement on the right answer. Alone: one answer in one turn."
+        "conversations that end in agreement on the right answer. Alone: one answer in one turn; one that "
+        "cannot be read is wrong."
     )
+    without_grade = [line for model in results.models for line in lacking(model)]
+    if without_grade:
+        yield "\n".join(without_grade)
+
+
+def lacking(model: ModelResult) -> Iterable[str]:
+    """Conversations that failed, or whose answer has no grade: the gate counts them as wrong."""
+    for sight, summary in model.measured.items():
+        counted = summary.metrics[HEADLINE[sight].removesuffix("_strict")]
+        if counted.num_failed or counted.num_unscored:
+            yield (
+                f"- {model.name}, {SIGHTS[sight]}: of {summary.conversations:,} conversations "
+                f"{counted.num_failed:,} failed, and {counted.num_unscored:,} cannot be graded"
+            )
 
 
 def _square(results: Results) -> Iterable[str]:

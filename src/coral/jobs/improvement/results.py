@@ -23,10 +23,16 @@ from coral.types import Record
 
 HEADLINE: dict[Sight, str] = {
     "pair": "agreement_correctness",
-    "alone": "accuracy",
+    "alone": "accuracy_strict",
     "second": "agreement_correctness",
 }
-"""The figure of each way to evaluate."""
+"""The figure of each way to evaluate. Alone, what cannot be read is wrong: a pair pays for it, too."""
+JUDGED: dict[Sight, str] = {
+    "pair": "agreement_correctness_strict",
+    "alone": "accuracy_strict",
+    "second": "agreement_correctness_strict",
+}
+"""What a gate compares: a checkpoint gains nothing by conversations that fail or have no grade."""
 SOCIAL = (
     "agreement",
     "turns",

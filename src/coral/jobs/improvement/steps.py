@@ -27,13 +27,13 @@ from coral.jobs.improvement.gate import judge, told
 from coral.jobs.improvement.loop import START
 from coral.jobs.improvement.marks import MARK, Done, Drawn, load_done, write_record
 from coral.jobs.improvement.problems import write_problems
-from coral.jobs.improvement.results import Book, load_verdict
+from coral.jobs.improvement.results import JUDGED, Book, load_verdict
 from coral.jobs.improvement.servers import fill, run_leashed, serving, tail
 from coral.jobs.improvement.signs import signs_of_collapse
 from coral.jobs.progress import Progress
 from coral.jobs.sample import sample
 from coral.jobs.sitting import Run
-from coral.metrics import Summary
+from coral.metrics import Comparison, Summary
 from coral.rows.report import Report
 from coral.training.config import TrainConfig
 from coral.training.record import load_training
@@ -128,8 +128,8 @@ class Steps:
                 self._config.gate,
                 model=model,
                 against=against,
-                target=await self._book.compare(against, model, sight),
-                second=await self._book.compare(against, model, "second") if self._config.second else None,
+                target=await self._judged(against, model, sight),
+                second=await self._judged(against, model, "second") if self._config.second else None,
                 signs=signs_of_collapse(
                     self._book.manner(START), self._book.manner(model), self._config.signs
                 ),
@@ -138,6 +138,9 @@ class Steps:
         taken = "taken over" if verdict.accepted else "not taken over"
         self._watch.say(f"{model} against {against}: {told(verdict.target)}; {taken}")
         return verdict.accepted
+
+    async def _judged(self, against: str, model: str, sight: Sight) -> Comparison:
+        return await self._book.compare(against, model, sight, JUDGED[sight])
 
     async def _run(self, step: str, held: Held[C], job: Callable[[C, Progress], Awaitable[Run]]) -> Done:
         """Evaluate or sample, with the models served meanwhile."""
