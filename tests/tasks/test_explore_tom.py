@@ -55,7 +55,7 @@ def test_the_infilled_story(load: Load, data: Path) -> None:
     infilled = load("explore_tom", data / "explore_tom", options={"story": "infilled"})
     assert infilled[0].source["story"].startswith("Rain drummed")
     assert not {problem.id for problem in plain} & {problem.id for problem in infilled}
-    with pytest.raises(ConfigError, match="no story 'prose'"):
+    with pytest.raises(ConfigError, match="cannot take story='prose'"):
         registry.load("explore_tom", story="prose")
 
 
