@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -95,8 +95,7 @@ def _explained(message: str, parser: ArgumentParser) -> ConfigError:
     known = {action.dest for action in parser._actions if action.dest}  # noqa: SLF001 - no public list
     if unknown:
         name = unknown.group(1)
-        near = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean --{near[0]}?" if near else f"`{parser.prog} --help` lists the options"
+        remedy = _nearest(name, known) or f"`{parser.prog} --help` lists the options"
         return ConfigError(f"no option --{name}", remedy=remedy)
     stray = re.search(r"unrecognized arguments: (\S+)", message)
     if stray:
@@ -108,9 +107,35 @@ def _explained(message: str, parser: ArgumentParser) -> ConfigError:
     if wrong and value:
         return ConfigError(
             f"--{wrong.group(1)} cannot be {value.group(1).strip()!r}",
-            remedy=f"`{parser.prog} --help` tells what it may be",
+            remedy=_choices(wrong.group(1), parser) or f"`{parser.prog} --help` tells what it may be",
         )
     return ConfigError(" ".join(message.split()), remedy=f"see `{parser.prog} --help`")
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    """The option meant; of `secnd.task`, its first part may be all that is wrong."""
+    head, dot, rest = name.partition(".")
+    for wanted, behind in ((name, ""), (head, dot + rest)):
+        near = difflib.get_close_matches(wanted, known, n=1)
+        if near:
+            return f"did you mean --{near[0]}{behind}?"
+    return None
+
+
+def _choices(name: str, parser: ArgumentParser) -> str | None:
+    """What an option may be, where that is a short list of words."""
+    for action in parser._actions:  # noqa: SLF001 - no public list
+        if action.dest == name:
+            words = _words(getattr(action, "_typehint", None))
+            return f"it may be {', '.join(words)}" if words else None
+    return None
+
+
+def _words(kind: Any) -> list[str]:
+    """The literals of a type, such as `str | None` of `Literal`."""
+    if get_origin(kind) is Literal:
+        return [str(value) for value in get_args(kind)]
+    return [word for inner in get_args(kind) for word in _words(inner)]
 
 
 def _check_files(arguments: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coral.errors import ConfigError, MissingExtra
+from coral.errors import ConfigError, MissingExtra, RunFolderError
 from coral.jobs import embedded
 from coral.jobs.improvement.arms import check_sections
 from coral.jobs.improvement.config import ImproveConfig
@@ -36,9 +36,9 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     watch = watch or Watch()
     start = _start(config)
     out = _folder(config)
+    rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
+    await Loop(config, start, out, rehearsal).go_round()  # what is wrong is met before there is a folder
     with RunFolder(out / "loop").claim(identify(config, start), stored(config)):
-        rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
-        await Loop(config, start, out, rehearsal).go_round()
         book = Book(config, out)
         try:
             trained = await Loop(config, start, out, Steps(config, out, book, watch)).go_round()
@@ -70,8 +70,15 @@ def write_report(results: Results, out: Path) -> None:
 
 
 def _folder(config: ImproveConfig) -> Path:
-    """The output folder, as the steps' own folders state it: in full."""
-    return Path(config.output).expanduser().resolve()
+    """The output folder, as the steps' own folders state it: in full.
+
+    Raises:
+        RunFolderError: a run lies there.
+    """
+    folder = Path(config.output).expanduser().resolve()
+    if (folder / "run.json").exists():
+        raise RunFolderError(f"{config.output} holds a run", remedy="give another --output")
+    return folder
 
 
 def _start(config: ImproveConfig) -> Checkpoint:

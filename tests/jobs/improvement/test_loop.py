@@ -256,6 +256,21 @@ def test_a_training_ends_with_the_loop_that_started_it(options, config_file, tmp
     raise AssertionError("the training still runs")
 
 
+def test_what_cannot_be_used_is_met_before_there_is_a_folder(options, tmp_path):
+    """Else the mended command would be refused for other options than the first."""
+    with pytest.raises(UserError, match="max_rws"):
+        coral.improve({**options, "build": {"max_rws": 3}})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_folder_is_no_place_for_a_loop(options, tmp_path):
+    """A sampled run and a loop in one folder could not be told apart later."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="holds a run"):
+        coral.improve(options)
+
+
 def test_a_training_that_fails_stops_the_loop_with_its_words(options):
     """What the training said last is in the message; nothing is marked complete."""
     options["launch"] = ["{python}", "-c", "raise SystemExit('no such device')"]
