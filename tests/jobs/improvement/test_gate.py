@@ -75,6 +75,22 @@ def test_what_is_worse_is_not_taken_over(gate, target, second, accepted):
     assert verdict.reasons
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("higher", "target is not higher"),
+        ("better", "target is not better"),
+        ("not_worse", "target is worse"),
+    ],
+)
+def test_a_refusal_is_told_in_words(rule, words):
+    """The rule that was broken, and the figure."""
+    verdict = judge(
+        GateConfig(target=rule), model="b", against="a", target=CLEARLY_DOWN, second=None, signs=()
+    )
+    assert verdict.reasons == (f"{words}: -5.0 points [-8.0, -2.0], n = 100",)
+
+
 def test_signs_of_collapse_refuse_only_where_asked():
     """By default they are told; with `collapse: refuse` they decide."""
     given = {"model": "b", "against": "a", "target": CLEARLY_UP, "second": None, "signs": ("copied turns",)}

@@ -70,7 +70,8 @@ def _objection(what: str, comparison: Comparison, rule: str, tolerance: float) -
         "better": low > 0,
         "not_worse": high >= -tolerance,
     }[rule]
-    return None if passes else f"{what} is not {rule.replace('_', ' ')}: {told(comparison)}"
+    fault = "is worse" if rule == "not_worse" else f"is not {rule}"
+    return None if passes else f"{what} {fault}: {told(comparison)}"
 
 
 def told(comparison: Comparison) -> str:
