@@ -1,9 +1,10 @@
-"""What a report says first."""
+"""What a report says first, and what its pictures show."""
 
 import msgspec
 import pytest
 
 from coral.jobs.improvement.gate import Verdict
+from coral.jobs.improvement.plots import draw_headline
 from coral.jobs.improvement.report import headline, lacking
 from coral.jobs.improvement.results import ModelResult, Provenance, Results
 from coral.jobs.improvement.signs import Manner
@@ -101,3 +102,28 @@ def test_conversations_without_a_grade_are_told_beside_the_figures():
         "- start, in the pair: of 100 conversations 2 failed, and 1 cannot be graded",
         "- start, alone: of 100 conversations 2 failed, and 1 cannot be graded",
     ]
+
+
+def drawn(*models, task="sally_anne"):
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure(figsize=(7.2, 4.0), layout="constrained")
+    results = Results(task=task, second_task=None, main_arm="pair-dpo", models=models, rivals={})
+    draw_headline(figure, results)
+    figure.draw_without_rendering()
+    return figure
+
+
+def test_a_line_leads_from_the_model_that_a_checkpoint_came_from():
+    """After a refusal the next iteration goes on from the model before, and so does the line."""
+    refused = model("two", 0.4, "start", accepted=False)
+    figure = drawn(START, refused, model("three", 0.7, "start"))
+    lines = [line.get_ydata().tolist() for line in figure.axes[0].get_lines() if line.get_linewidth() == 1.2]
+    assert lines == [[50.0, 40.0], [50.0, 70.0]]
+
+
+def test_the_legend_hides_no_title():
+    """However long the task's name is and however many arms there are."""
+    arms = ("pair-dpo", "pair-sft", "pair-kto", "alone-dpo", "alone-sft", "alone-kto")
+    figure = drawn(START, *(model(arm, 0.6, "start", arm=arm) for arm in arms), task="a_long_name" * 3)
+    title, (legend,) = figure.texts[0] if figure.texts else figure._suptitle, figure.legends
+    assert not title.get_window_extent().overlaps(legend.get_window_extent())

@@ -54,8 +54,6 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
     "xtick.color": INK,
     "ytick.color": INK,
     "svg.hashsalt": "coral",
@@ -73,29 +71,41 @@ def _save(draw: Callable[[Any, Results], None], results: Results, stem: Path) ->
 
 
 def draw_headline(figure: Any, results: Results) -> None:
-    """Agreement correctness by iteration, one line an arm; hollow where a checkpoint was not taken over."""
+    """Agreement correctness by iteration, one colour an arm; a line leads from the model that it came from,
+    and what was not taken over is hollow.
+    """
     axes = figure.subplots()
     start, *trained = results.models
-    by_arm: dict[str, list[ModelResult]] = {}
-    for model in trained:
-        by_arm.setdefault(_arm(model), []).append(model)
+    arms = list(dict.fromkeys(map(_arm, trained)))
+    places = {start.name: (0.0, _percent(start))}
     _with_bars(axes, [0.0], [_headline(start, "pair")], INK, label="before")
-    for number, (arm, models) in enumerate(by_arm.items()):
-        shift = 0.04 * (number - (len(by_arm) - 1) / 2)
-        xs = [_iteration(model) + shift for model in models]
-        estimates = [_headline(model, "pair") for model in models]
+    for number, arm in enumerate(arms):
+        models = [model for model in trained if _arm(model) == arm]
+        shift = 0.04 * (number - (len(arms) - 1) / 2)
+        places |= {model.name: (_iteration(model) + shift, _percent(model)) for model in models}
         colour = _colour(models[0])
-        means = [100 * (one.mean or 0.0) for one in (_headline(start, "pair"), *estimates)]
-        axes.plot([0.0, *xs], means, color=colour, linewidth=1.2, zorder=1)
-        _with_bars(axes, xs, estimates, colour, label=arm)
-        refused = [i for i, model in enumerate(models) if model.made and not model.made.verdict.accepted]
-        hollow = {"color": "white", "markeredgecolor": colour, "markersize": 6, "zorder": 5}
-        axes.plot([xs[i] for i in refused], [means[i + 1] for i in refused], "o", **hollow)
+        xs = [places[model.name][0] for model in models]
+        _with_bars(axes, xs, [_headline(model, "pair") for model in models], colour, label=arm)
+        _lead(axes, models, places, colour)
     axes.set_xticks(range(1 + max(map(_iteration, results.models))))
     axes.set_xlabel("iteration (0: before; hollow: not taken over)")
     axes.set_ylabel("agreement, and right (%)")
-    axes.set_title(_titled(results, "pair", "Agreement on the right answer"))
+    _head(figure, _titled(results, "pair", "Agreement on the right answer"))
     _explain(figure)
+
+
+def _lead(
+    axes: Any, models: Iterable[ModelResult], places: dict[str, tuple[float, float]], colour: str
+) -> None:
+    """A line to each model from where it came from; a hollow point over those that were not taken over."""
+    for model in models:
+        if model.made is None:
+            continue
+        ends = (places[model.made.came_from], places[model.name])
+        axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, zorder=1)
+        if not model.made.verdict.accepted:
+            hollow = {"color": "white", "markeredgecolor": colour, "markersize": 6, "zorder": 5}
+            axes.plot(*places[model.name], "o", **hollow)
 
 
 def draw_square(figure: Any, results: Results) -> None:
@@ -107,10 +117,11 @@ def draw_square(figure: Any, results: Results) -> None:
         xs = [index + (number - 0.5) * 0.18 for index in range(len(models))]
         label = "alone, right" if sight == "alone" else "pair: agreement, and right"
         _with_bars(axes, xs, [_headline(model, sight) for model in models], COLOURS[number], label=label)
-    axes.set_xticks(range(len(models)), [_arm(model) for model in models])
+    axes.set_xticks(range(len(models)), [_arm(model).replace("-", "-\n") for model in models])
     axes.set_xlim(-0.6, len(models) - 0.4)
+    axes.set_xlabel("arm, after its last training")
     axes.set_ylabel("right (%)")
-    axes.set_title(_titled(results, "pair", "Alone and in the pair"))
+    _head(figure, _titled(results, "pair", "Alone and in the pair"))
     _explain(figure)
 
 
@@ -131,8 +142,8 @@ def draw_social(figure: Any, results: Results) -> None:
         )
     axes.set_yticks(range(len(SHOWN_SOCIAL)), [metric(name).title for name in SHOWN_SOCIAL])
     axes.invert_yaxis()
-    axes.set_xlabel("share (%)")
-    axes.set_title(_titled(results, "pair", "How the pair talks"))
+    axes.set_xlabel("share (%); left out where there are fewer than two cases")
+    _head(figure, _titled(results, "pair", "How the pair talks"))
     _explain(figure)
 
 
@@ -151,7 +162,7 @@ def draw_cost(figure: Any, results: Results) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("seconds")
-    axes.set_title("What it cost")
+    _head(figure, "What it cost")
     _explain(figure)
 
 
@@ -192,6 +203,10 @@ def _headline(model: ModelResult, sight: Sight) -> Estimate:
     return model.measured[sight].metrics[HEADLINE[sight]]
 
 
+def _percent(model: ModelResult) -> float:
+    return 100 * (_headline(model, "pair").mean or 0.0)
+
+
 def _last_of_arms(results: Results) -> list[ModelResult]:
     """The starting model, and the last of each arm."""
     last = {model.made.arm if model.made else "": model for model in results.models}
@@ -211,13 +226,19 @@ def _colour(model: ModelResult) -> str:
     return COLOURS[ARMS.index(model.made.arm)] if model.made else INK
 
 
+def _head(figure: Any, title: str) -> None:
+    """The title over plot and legend, however long."""
+    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11)
+
+
 def _explain(figure: Any) -> None:
-    """The legend, beside the plot: it must hide no point."""
-    figure.legend(frameon=False, loc="outside right upper")
+    """The legend, beside the plot: it must hide no point, and no title."""
+    figure.legend(frameon=False, loc="outside right center")
 
 
 def _titled(results: Results, sight: Sight, title: str) -> str:
-    return f"{title}: {results.task}, n = {results.models[0].measured[sight].problems}, 95 % intervals"
+    problems = results.models[0].measured[sight].problems
+    return f"{title}: {results.task}, {problems:,} problems, 95 % intervals"
 
 
 def _seconds(model: ModelResult, step: str) -> float:

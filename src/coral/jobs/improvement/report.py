@@ -17,6 +17,7 @@ def render_report(results: Results, plots: Sequence[str] = ()) -> str:
     parts = (
         f"# Improvement on {results.task}",
         *headline(results),
+        _started_with(results),
         *_models(results),
         *_square(results),
         *_gate(results),
@@ -56,6 +57,12 @@ def last_of(results: Results) -> ModelResult | None:
     """The last checkpoint of the main arm, taken over or not; None where none was trained."""
     made = [model for model in results.models if model.made and model.made.arm == results.main_arm]
     return made[-1] if made else None
+
+
+def _started_with(results: Results) -> str:
+    models = results.models[0].measured["pair"].models
+    names = dict.fromkeys(models.values())
+    return f"It started from {' with the partner '.join(names)}. All options are in `loop/config.yaml`."
 
 
 def best_of(results: Results) -> ModelResult:
@@ -140,6 +147,10 @@ def _gate(results: Results) -> Iterable[str]:
             ]
         )
     yield _table(["model", "against", "target", "second task", "verdict", "signs of collapse"], rows)
+    yield (
+        "Target: agreement, and right; of models trained alone, one answer in one turn. Differences are "
+        "against the model that it came from."
+    )
 
 
 def _social(results: Results) -> Iterable[str]:
@@ -242,7 +253,8 @@ def _value(name: str, estimate: Estimate | None) -> str:
     if estimate is None or estimate.mean is None:
         return "-"
     if metric(name).unit != "share":
-        return f"{estimate.mean:.2f} (n = {estimate.n})"
+        spread = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+        return f"{estimate.mean:.2f}{spread} (n = {estimate.n})"
     return f"{_share(estimate)} (n = {estimate.n})"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -137,7 +138,7 @@ class Book:
         second = self._config.second
         return Results(
             task=start.measured["pair"].task,
-            second_task=start.measured["second"].task if second else None,
+            second_task=_described(start.measured["second"].task, second) if second else None,
             main_arm=self._config.main_arm,
             models=(start, *models),
             rivals=rivals,
@@ -185,6 +186,13 @@ class Book:
         for arm, name in last.items():
             rivals[arm] = {sight: await self.compare(name, main, sight) for sight in sights(self._config)}
         return rivals
+
+
+def _described(task: str, options: Mapping[str, Any]) -> str:
+    """The second task's name, with the options of the task that make it another one than the first."""
+    own = options.get("task", {})
+    changed = [f"{name} {own[name]}" for name in own if name != "name"] if isinstance(own, Mapping) else []
+    return ", ".join((task, *changed))
 
 
 def load_verdict(folder: Path) -> Verdict | None:
