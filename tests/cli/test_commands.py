@@ -24,12 +24,41 @@ def test_help_lists_every_command_and_loads_nothing(coral_command):
     assert not {"aiohttp", "rich", "jsonargparse", "sympy", "numpy", "msgspec"} & set(loaded.split())
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(coral_command, name):
-    """Each command explains its options and exits with 0."""
-    code, output, errors = coral_command(name, "--help")
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS), ["serve", "scripted"]], ids=str)
+def test_every_command_has_help(coral_command, arguments, monkeypatch):
+    """Each command explains its options within 80 columns, in words that need no Python, and exits with 0."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, output, errors = coral_command(*arguments, "--help")
     assert (code, errors) == (0, "")
     assert "usage" in output
+    assert [line for line in output.splitlines() if len(line) > 80] == []
+    for noise in (
+        "Literal[",
+        "Union[",
+        "Optional[",
+        "| null",
+        "default: )",
+        "default: null",
+        "dict[",
+        "None",
+    ):
+        assert noise not in output, noise
+
+
+def test_help_tells_defaults_that_say_something(coral_command):
+    """A number has its type and default, a switch or choice its default, the rest its words alone."""
+    output = " ".join(coral_command("eval", "--help")[1].split())
+    assert "sitting. (type: int, default: 1)" in output
+    assert "by default all. May grow in a later sitting. (type: int) --problems" in output
+    assert "in one turn. (default: coral)" in output
+    assert "Run failed conversations of earlier sittings again. (default: false)" in output
+    assert "Split of the data; by default the task's first. --data_password" in output
+
+
+def test_print_config_prints_what_was_asked_for(coral_command):
+    """`--print_config=skip_default` prints a config file of the options that were given."""
+    code, output, _ = coral_command("eval", "hi_tom", "--limit", "3", "--print_config=skip_default")
+    assert (code, output) == (0, "task:\n  name: hi_tom\nlimit: 3\n")
 
 
 @pytest.mark.parametrize(

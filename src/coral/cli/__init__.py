@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from coral.errors import FatalReject, UserError
 
 COMMANDS = {
-    "eval": "let agents converse over a task, and measure how well they reason together",
-    "sample": "sample conversations for training: several candidates a turn, roll-outs on request",
+    "eval": "let agents converse over a task, and measure their reasoning together",
+    "sample": "sample conversations for training: several candidates a turn",
     "build": "make training rows of runs: single replies, pairs or labelled replies",
     "train": "train a model on rows, or go on with a training that was stopped",
-    "improve": "evaluate, sample, build, train, evaluate again: take over what is better",
+    "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
     "show": "read the conversations of a run",
-    "export": "write the conversations of a run to one file, on request without the problems' texts",
+    "export": "write the conversations of a run to one file, with or without texts",
     "tasks": "list the tasks, and how to fetch their data",
     "doctor": "probe a model: what it and its server can do, and what follows",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",

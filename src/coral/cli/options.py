@@ -59,12 +59,21 @@ def take_name(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
+    from coral.cli.formatting import HelpFormatter, explain_config_options
+
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog=command, description=about, exit_on_error=False)
+    parser = ArgumentParser(
+        prog=command,
+        usage=f"{command} [--OPTION VALUE ...]",
+        description=about,
+        exit_on_error=False,
+        formatter_class=HelpFormatter,
+    )
     parser.add_argument(
-        "--config", action="config", help="YAML file with any of these options; may be repeated"
+        "--config", action="config", help="YAML file with any of these options; may be repeated."
     )
     parser.add_class_arguments(kind)
+    explain_config_options(parser)
     return parser
 
 

@@ -38,11 +38,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="coral tasks",
         description="List the tasks and how to get their data, or show one task in detail.",
     )
-    parser.add_argument("name", nargs="?", help="show this task")
+    parser.add_argument("name", nargs="?", help="the task to show in detail")
     parser.add_argument("--data", help="file, folder or hf:// address: show a problem from it")
-    parser.add_argument("--split", default="", help="split to show a problem from")
-    parser.add_argument("--seed", type=int, default=0, help="of seeded splits and shuffled choices")
-    parser.add_argument("--data_password", dest="password", help="of an encrypted archive")
+    parser.add_argument(
+        "--split", default="", help="split to show a problem from; by default the task's first"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of seeded splits and shuffled choices")
+    parser.add_argument("--data_password", dest="password", help="password of an encrypted archive (GPQA)")
     return parser
 
 

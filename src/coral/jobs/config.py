@@ -51,7 +51,8 @@ class EvalConfig:
     """All options of an evaluation."""
 
     task: dict[str, Any] = field(default_factory=dict)
-    """The task's name (`task.name`, or the first argument of the command) and its own options."""
+    """The task's name (`task.name`, or the first argument of the command) and its own options, such as
+    `task.subset diamond`; `coral tasks NAME` lists them."""
     data: str | None = None
     """Data set: a file, a folder, or hf://datasets/OWNER/NAME. `coral tasks` says how to fetch it."""
     split: str | None = None

@@ -55,7 +55,7 @@ class ServerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedConfig(ServerConfig):
-    """What a scripted agent knows, how it behaves unless a model name says otherwise, and its server."""
+    """What a scripted agent knows, how it behaves, and its server."""
 
     task: str = ""
     """Task whose problems it knows; `coral tasks` lists them."""

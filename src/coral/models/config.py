@@ -19,7 +19,8 @@ class ModelConfig:
     """A model, where it is served, and how it is sampled."""
 
     model: str = ""
-    """`provider/name` (see docs/models.md), or the server's own name together with `base_url`."""
+    """`provider/name` (see docs/models.md), a checkpoint folder, or the server's own name together with
+    `base_url`. By default the tiny model in the package."""
     base_url: str | tuple[str, ...] | None = None
     """Address of an OpenAI-compatible server; a list of addresses if several serve the same model."""
     api_key_env: str | None = None
