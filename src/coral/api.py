@@ -235,9 +235,11 @@ def build(*runs: str | Path, output: str | Path, **options: Any) -> Report:
 async def build_async(*runs: str | Path, output: str | Path, **options: Any) -> Report:
     """`build` for callers that have an event loop, such as a notebook."""
     _refuse_unknown(BuildConfig, options)
-    names = [os.fspath(name) for name in options.pop("held_out", ())]
+    held_out = options.pop("held_out", ())
+    names = [held_out] if isinstance(held_out, str | os.PathLike) else held_out
     paths = [os.fspath(run) for run in runs]
-    return await _build(BuildConfig(runs=paths, output=os.fspath(output), held_out=names, **options))
+    held_out = [os.fspath(name) for name in names]
+    return await _build(BuildConfig(runs=paths, output=os.fspath(output), held_out=held_out, **options))
 
 
 def score(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
@@ -249,7 +251,9 @@ def score(path: str | Path, *, prices: str | None = None, regrade: bool = False)
     return asyncio.run(_score(RunFolder(path), prices=prices, regrade=regrade))
 
 
-def train(kind: str, *, model: str, rows: str | Path, output: str | Path, **options: Any) -> TrainResult:
+def train(
+    kind: str, *, model: str | Path, rows: str | Path, output: str | Path, **options: Any
+) -> TrainResult:
     """Train a model on rows; the same call again goes on with a training that was stopped.
 
     Args:
@@ -265,9 +269,8 @@ def train(kind: str, *, model: str, rows: str | Path, output: str | Path, **opti
     Raises:
         UserError: an option, the model or the rows cannot be used; `remedy` says what to do.
     """
-    return _train(
-        train_config({"kind": kind, "model": model, "rows": str(rows), "output": str(output), **options})
-    )
+    paths = {"model": str(model), "rows": str(rows), "output": str(output)}
+    return _train(train_config({"kind": kind, **paths, **options}))
 
 
 def load_run(path: str | Path) -> RunFolder:

@@ -64,6 +64,13 @@ async def test_cut_and_empty_candidates_teach_nothing(workshop, talk, say, spoil
     assert built.kept["candidates", "complete"] == (2, 4)
 
 
+async def test_a_text_is_not_preferred_to_itself(workshop, talk, say):
+    """An extractor may read the same words in two ways; there is nothing in them to prefer."""
+    same = [say("4", "so be it"), say("5", "so be it"), say("5", "no")]
+    built = await workshop.build(talk("2+2", same), kind="dpo")
+    assert pairs_of(built) == [("so be it", "no")]
+
+
 async def test_pairs_share_the_prefix_that_was_spoken(workshop, talk):
     """Siblings of a later turn answer the candidates that went on, not the others."""
     built = await workshop.build(talk("2+2", (["5", "6"], 1), ["4", "7"]), kind="dpo")

@@ -36,6 +36,8 @@ async def test_drop_leaves_them_out_and_keep_trains_on_them(workshop, talk):
     assert dropped.kept["problems", "not_held_out"] == (1, 2)
     kept = await workshop.build(*trees, kind="sft", held_out=[evaluated], shared="keep")
     assert len(kept.rows) == 4
+    one = await workshop.build(*trees, kind="sft", held_out=evaluated, shared="drop")  # one need be no list
+    assert one.rows == [{**row, "source": {**row["source"], "run": "run-3"}} for row in dropped.rows]
     for built in (dropped, kept):
         shared = built.report.shared
         assert (shared.checked, shared.by_id, shared.by_text, shared.examples) == (1, 1, 0, ("gsm8k/2+2",))

@@ -153,19 +153,36 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
-def test_two_processes_train_as_one(command, start, tmp_path):
-    """As a launcher starts them: the batch is shared out, and one of them claims the folder, prints and
-    writes.
-    """
-    launch = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    launch["MASTER_PORT"] = free_port()
-    arguments = command("--max_steps", 4)
-    both = [
-        start(arguments, f"said-{rank}", RANK=str(rank), LOCAL_RANK=str(rank), **launch) for rank in range(2)
-    ]
-    assert [process.wait() for process in both] == [0, 0], both[0].said + both[1].said
-    assert both[0].said.count("trained 4 steps") == 1
-    assert both[0].said.count("trained tokens marked") == 1
-    assert "trained" not in both[1].said
+@pytest.fixture
+def both(command, start):
+    """Starts a training of two processes, as a launcher does."""
+
+    def launch(*more):
+        world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        world["MASTER_PORT"] = free_port()
+        return [
+            start(command(*more), f"said-{rank}", RANK=str(rank), LOCAL_RANK=str(rank), **world)
+            for rank in range(2)
+        ]
+
+    return launch
+
+
+def test_two_processes_train_as_one(both, tmp_path):
+    """The batch is shared out, and one of them claims the folder, prints and writes."""
+    first, second = both("--max_steps", 4)
+    assert [first.wait(), second.wait()] == [0, 0], first.said + second.said
+    assert first.said.count("trained 4 steps") == 1
+    assert first.said.count("trained tokens marked") == 1
+    assert "trained" not in second.said
     record = json.loads((tmp_path / "out" / "train.json").read_bytes())
     assert (record["processes"], record["accumulation"]) == (2, 1)
+
+
+def test_a_signal_ends_several_processes_at_once(both, tmp_path):
+    """None of them waits for the others: the same command goes on from the last checkpoint."""
+    processes = both("--max_steps", 100_000)
+    processes[0].wait_for_checkpoint(tmp_path / "out")
+    for process in processes:
+        process.send(signal.SIGTERM)
+    assert [process.wait() for process in processes] == [-signal.SIGTERM] * 2

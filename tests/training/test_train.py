@@ -74,6 +74,19 @@ def test_each_kind_lowers_its_loss_and_leaves_a_checkpoint(config, kind, options
     assert (result.path / "adapter").is_dir() == bool(options.get("lora"))
 
 
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_of_several_turns_the_last_reply_alone_is_trained(config, tmp_path, kind):
+    """Earlier replies of the seat are context, wrong ones too: TRL and the check agree on every token."""
+    good, bad = ([{"role": "assistant", "content": text}] for text in ("the answer is A", "the answer is B"))
+    asked = {"role": "user", "content": "where ball"}
+    replies = {"sft": {"completion": good}, "dpo": {"chosen": good, "rejected": bad}}[kind]
+    prompt = [asked, {"role": "assistant", "content": "I think B"}, asked]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text((json.dumps({"prompt": prompt, **replies}) + "\n") * 8)
+    training = train(config(kind, rows=str(rows), max_steps=1)).training
+    assert training.rows.trained_tokens == 8 * len(replies) * len(["the", "answer", "is", "A", "<|end|>"])
+
+
 async def test_the_checkpoint_loads_in_transformers_and_in_the_embedded_engine(config):
     """A trained model answers what it was trained to, in both."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -57,7 +57,8 @@ def _train(config: TrainConfig, console: Console) -> int:
 
     stop = threading.Event()
     watch = Watch(on_log=lambda *line: _print_log(console, *line), stopping=stop.is_set)
-    with _interrupts(stop, console, catch=not config.dry_run):
+    alone = process_rank()[1] == 1  # of several, one that stopped by itself would leave the others waiting
+    with _interrupts(stop, console, catch=alone and not config.dry_run):
         result = train(config, watch=watch, on_check=lambda prepared: _print_check(console, config, prepared))
     if config.dry_run or process_rank()[0]:
         return 0

@@ -209,5 +209,6 @@ def _check_failures(summary: Summary, config: EvalConfig) -> None:
     if failed > config.max_failed_rate * summary.conversations:
         raise UserError(
             f"{failed} of {summary.conversations} conversations of {config.output} failed",
-            remedy="mend what `coral show` says of them; the same command runs them again",
+            remedy="mend what `coral show` says of them; the same command runs them again, or accepts them "
+            "with a higher common.max_failed_rate",
         )
