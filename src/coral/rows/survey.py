@@ -94,23 +94,28 @@ def text_digest(task: Task, problem: Problem) -> bytes:
 
     That is its statement and whatever else its source tells, such as what only one seat is told.
     """
-    told = [task.opening(problem), *(value for value in problem.source.values() if isinstance(value, str))]
+    told = [task.opening(problem), *_told(problem)]
     lines = {_LABEL.sub("", " ".join(line.casefold().split())) for text in told for line in text.splitlines()}
     return hashlib.blake2b("\n".join(sorted(lines - {""})).encode(), digest_size=16).digest()
+
+
+def _told(problem: Problem) -> list[str]:
+    """What a problem's source says beside its statement."""
+    return [value for value in problem.source.values() if isinstance(value, str)]
 
 
 class _Facts:
     """What is known of one problem.
 
     Attributes:
-        stated: what it says, as far as it was compared with what is held out.
+        stated: what it said when it was compared with what is held out.
     """
 
     __slots__ = ("shared", "solved", "stated", "tries")
 
     def __init__(self) -> None:
         self.shared: str | None = None
-        self.stated: set[int] = set()
+        self.stated: int | None = None
         self.solved = 0
         self.tries = 0
 
@@ -152,9 +157,9 @@ class Survey:
 
     def _look_for(self, run: SampledRun, problem: Problem, facts: _Facts) -> None:
         """Compare a problem with what is held out: by its id once, by its text wherever that is another."""
-        stated = hash((problem.question, problem.choices, *map(str, problem.source.values())))
-        if stated not in facts.stated:
-            facts.stated.add(stated)
+        stated = hash((problem.question, problem.choices, *_told(problem)))
+        if stated != facts.stated:
+            facts.stated = stated
             facts.shared = facts.shared or self._held_out.find(run.task, problem)
 
     def shared(self) -> Shared:
