@@ -46,6 +46,21 @@ def test_another_identity_is_refused_with_the_difference(tmp_path):
     assert "another --output" in caught.value.remedy
 
 
+def test_only_what_differs_is_told_under_its_full_name(tmp_path):
+    """Two models may have options of the same names; what neither run has changed is noise."""
+    there = {"agent": {"model": "a", "top_p": 1.0}, "partner": {"model": "a"}, "seed": 0}
+    wanted = {"agent": {"model": "a"}, "partner": {"model": "b"}, "seed": 0, "select": "diverse"}
+    with RunFolder(tmp_path).claim(there, {}):
+        pass
+    with pytest.raises(RunFolderError) as caught, RunFolder(tmp_path).claim(wanted, {}):
+        pass
+    assert str(caught.value).splitlines()[1:] == [
+        "  agent.top_p: 1.0 there, not given now",
+        '  partner.model: "a" there, "b" now',
+        '  select: not given there, "diverse" now',
+    ]
+
+
 def test_options_that_decide_nothing_may_change(tmp_path):
     """Addresses and connections are recorded anew in each sitting."""
     filled(tmp_path)

@@ -11,7 +11,6 @@ DIR/lock                  held while a process works here
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ class _Ending(msgspec.Struct, frozen=True):
 _ENDINGS = msgspec.json.Decoder(_Ending)
 _CONVERSATIONS = msgspec.json.Decoder(Conversation)
 _ENCODER = msgspec.json.Encoder()
+_ABSENT = object()
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -198,12 +198,11 @@ class RunFolder:
         if not path.exists():
             self._replace(path.name, text)
             return
-        _read(path, dict[str, Any])
-        stored = path.read_text(encoding="utf-8")
-        if stored == text:
+        stored = _read(path, dict[str, Any])
+        wanted = msgspec.json.decode(text)
+        if stored == wanted:
             return
-        changes = difflib.ndiff(stored.splitlines(), text.splitlines())
-        shown = "\n".join(f"  {change}" for change in changes if change[:1] in "-+")
+        shown = "\n".join(_changes(stored, wanted))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
             remedy="give the same options to go on with it, or another --output for a new run",
@@ -220,6 +219,20 @@ class RunFolder:
                 f"cannot write {self.path / name}: {error.strerror}",
                 remedy="free space or mend the folder, then run the same command again",
             ) from None
+
+
+def _changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
+    """A line for each option that differs, by its full name: what the folder has, and what is asked for."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in {**there, **wanted}:
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _changes(there.get(key, _ABSENT), wanted.get(key, _ABSENT), inner)
+    elif there != wanted:
+        yield f"  {name}: {_said(there)} there, {_said(wanted)} now"
+
+
+def _said(value: object) -> str:
+    return "not given" if value is _ABSENT else msgspec.json.encode(value).decode()
 
 
 def _pretty(value: object) -> str:
