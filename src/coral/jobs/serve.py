@@ -74,7 +74,7 @@ class ScriptedConfig(ServerConfig):
     unsure: float = 0.05
     """Probability that it has no answer yet, or loses faith in its own in a dispute."""
     patience: int = 6
-    """Turns that it holds on to a disputed answer before it gives in; never at stubbornness 1."""
+    """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
     seed: int = 0
     """Decides all of its choices, and those of the data: shuffled choices, seeded splits."""
     latency_s: float = 0.0
