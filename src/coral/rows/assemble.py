@@ -117,8 +117,8 @@ def _refuse_splits(shared: Shared, assembly: Assembly, *, drop: bool) -> None:
         if name not in dealt:
             raise SharedProblems(
                 f"the run {name} was sampled on the split '{split}', which is meant for evaluation",
-                remedy="sample on another split, share this one out with --held_out EVALUATION --shared drop, or "
-                "train on it knowingly with --shared keep",
+                remedy="sample on another split, share this one out with --held_out EVALUATION "
+                "--shared drop, or train on it knowingly with --shared keep",
             )
 
 
