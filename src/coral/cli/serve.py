@@ -33,12 +33,12 @@ def run(argv: Sequence[str]) -> int:
         UserError: an option, the data or the checkpoint cannot be used.
     """
     name, flags = take_name(argv)
-    from coral.jobs.serve import ScriptedConfig, ServerConfig, serve_checkpoint, serve_scripted_agent
+    from coral.jobs.serve import CheckpointConfig, ScriptedConfig, serve_checkpoint, serve_scripted_agent
 
     if name == "scripted":
         scripted = parse(ScriptedConfig, flags, command="coral serve scripted", about=ABOUT_SCRIPTED)
         return _exit_code(run_in_loop(serve_scripted_agent(scripted, on_ready=_announce)))
-    config = parse(ServerConfig, flags, command="coral serve MODEL", about=ABOUT_CHECKPOINT)
+    config = parse(CheckpointConfig, flags, command="coral serve MODEL", about=ABOUT_CHECKPOINT)
     if name is None:
         raise ConfigError("nothing to serve", remedy="name a checkpoint folder, or 'scripted'")
     return _exit_code(run_in_loop(serve_checkpoint(name, config, on_ready=_announce)))

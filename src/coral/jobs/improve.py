@@ -15,8 +15,8 @@ from coral.jobs.improvement.plots import save_plots
 from coral.jobs.improvement.rehearsal import Rehearsal, Say
 from coral.jobs.improvement.report import render_report
 from coral.jobs.improvement.results import Book, Results
-from coral.jobs.improvement.servers import Checkpoint, check_start
-from coral.jobs.improvement.steps import Steps, Stopped, Watch
+from coral.jobs.improvement.servers import Checkpoint, Stopped, check_start
+from coral.jobs.improvement.steps import Steps, Watch
 from coral.models.config import ModelConfig
 from coral.runs.folder import RunFolder
 

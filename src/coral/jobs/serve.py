@@ -54,6 +54,14 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(ServerConfig):
+    """The name of a checkpoint, where its server listens, and what it takes on."""
+
+    name: str = ""
+    """Name that clients ask for; by default the folder's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScriptedConfig(ServerConfig):
     """What a scripted agent knows, how it behaves, and its server."""
 
@@ -112,7 +120,7 @@ def load_knowledge(config: ScriptedConfig) -> Knowledge:
     return Knowledge(task, task.problems(source))
 
 
-async def serve_checkpoint(path: str, config: ServerConfig, *, on_ready: OnReady) -> bool:
+async def serve_checkpoint(path: str, config: CheckpointConfig, *, on_ready: OnReady) -> bool:
     """Serve a checkpoint folder with the embedded engine, until a signal ends it.
 
     Returns:
@@ -121,10 +129,10 @@ async def serve_checkpoint(path: str, config: ServerConfig, *, on_ready: OnReady
     Raises:
         UserError: the folder is no checkpoint that the engine can run.
     """
-    name = check_checkpoint(path)
+    folder = check_checkpoint(path)
     from coral.serving.engine.model import EmbeddedModel
 
-    async with EmbeddedModel(path, name=name) as model:
+    async with EmbeddedModel(path, name=config.name or folder) as model:
         return await _serve(serve_one(model), config, on_ready)
 
 

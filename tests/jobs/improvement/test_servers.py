@@ -8,14 +8,15 @@ import pytest
 import coral
 from coral.errors import UserError
 from coral.jobs.improvement.config import ServeConfig
-from coral.jobs.improvement.servers import Checkpoint, serving
+from coral.jobs.improvement.servers import Checkpoint, Stopped, serving
 from coral.jobs.improvement.steps import Watch
 
-SERVE = ("{python}", "-m", "coral", "serve", "{checkpoint}", "--port", "{port}")
+SERVE = ("{python}", "-m", "coral", "serve", "{checkpoint}", "--port", "{port}", "--name", "{name}")
+UNNAMED = SERVE[:-2]
 
 
 def started(**options):
-    return ServeConfig(**{"kind": "command", "command": SERVE, "model": "guesser", **options})
+    return ServeConfig(**{"kind": "command", "command": SERVE, **options})
 
 
 async def test_a_server_is_ready_in_the_body_and_gone_after_it(guesser, tmp_path):
@@ -26,11 +27,11 @@ async def test_a_server_is_ready_in_the_body_and_gone_after_it(guesser, tmp_path
     async with serving(started(), [start, start], tmp_path) as places, aiohttp.ClientSession() as session:
         address = f"{places[start]['base_url']}/models"
         async with session.get(address) as response:
-            assert "guesser" in await response.text()
+            assert '"start"' in await response.text()
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(address)
-    assert "serving guesser" in (tmp_path / "server-start.log").read_text()
+    assert "serving start" in (tmp_path / "server-start.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ async def test_a_server_is_ready_in_the_body_and_gone_after_it(guesser, tmp_path
             {"command": ("{python}", "-c", "import time; time.sleep(60)"), "ready_within_s": 0.5},
             "after 0.5 s",
         ),
-        ({"model": "{name}", "ready_within_s": 5.0}, "does not list 'start'"),  # it lists another name
+        ({"command": UNNAMED}, "does not list 'start', but guesser"),  # it never will
     ],
 )
 async def test_a_server_that_does_not_serve_is_an_error_with_its_words(guesser, tmp_path, options, said):
@@ -49,6 +50,21 @@ async def test_a_server_that_does_not_serve_is_an_error_with_its_words(guesser, 
     begun = time.monotonic()
     with pytest.raises(UserError, match=said):
         async with serving(started(**options), [Checkpoint("start", str(guesser))], tmp_path):
+            raise AssertionError("it is not ready")
+    assert time.monotonic() - begun < 20
+
+
+async def test_a_stop_while_a_server_starts_is_heeded(guesser, tmp_path):
+    """A large model takes half an hour to load; Ctrl-C does not wait for it."""
+    sleeps = started(command=("{python}", "-c", "import time; time.sleep(60)"))
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        async with serving(
+            sleeps,
+            [Checkpoint("start", str(guesser))],
+            tmp_path,
+            stopping=lambda: time.monotonic() > begun + 1,
+        ):
             raise AssertionError("it is not ready")
     assert time.monotonic() - begun < 20
 
@@ -77,7 +93,7 @@ async def test_the_loop_evaluates_a_model_that_it_serves(options, tmp_path):
         summary = output / "models" / "start" / "pair"
         return {c.id: [t.reply.text for t in c.turns] for c in coral.load_run(summary).conversations()}
 
-    serve = {"kind": "command", "command": list(SERVE), "model": "guesser"}
+    serve = {"kind": "command", "command": list(SERVE)}
     options = {**options, "common": {**options["common"], "extractor": {"mode": "rules"}}}
     served = await figures(tmp_path / "served", serve=serve)
     assert served == await figures(tmp_path / "embedded")

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,19 +36,28 @@ class Checkpoint(NamedTuple):
     path: str
 
 
+class Stopped(Exception):
+    """The loop was told to stop; everything so far is kept."""
+
+
 @asynccontextmanager
 async def serving(
-    config: ServeConfig, checkpoints: Sequence[Checkpoint], logs: Path
+    config: ServeConfig,
+    checkpoints: Sequence[Checkpoint],
+    logs: Path,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[dict[Checkpoint, dict[str, Any]]]:
     """Serve each checkpoint while the body runs; yields the agent options that reach it.
 
     Raises:
+        Stopped: `stopping` while it waited for a server.
         UserError: a server did not start in time, or ended; says what it wrote last.
     """
     async with AsyncExitStack() as stack:
         served = {}
         for checkpoint in dict.fromkeys(checkpoints):
-            served[checkpoint] = await _served(config, checkpoint, logs, stack)
+            served[checkpoint] = await _served(config, checkpoint, logs, stack, stopping)
         yield served
 
 
@@ -83,7 +92,11 @@ def tail(log: Path) -> str:
 
 
 async def _served(
-    config: ServeConfig, checkpoint: Checkpoint, logs: Path, stack: AsyncExitStack
+    config: ServeConfig,
+    checkpoint: Checkpoint,
+    logs: Path,
+    stack: AsyncExitStack,
+    stopping: Callable[[], bool],
 ) -> dict[str, Any]:
     log = logs / f"server-{checkpoint.name}.log"
     if config.kind == "endpoint" and config.prepare:
@@ -97,7 +110,7 @@ async def _served(
     process = await _start(command, log)
     stack.push_async_callback(_stop, process, within_s=config.stop_within_s)
     options = places(config, checkpoint, port)
-    await _ready(process, options, config.ready_within_s, log)
+    await _ready(process, options, config.ready_within_s, log, stopping)
     return options
 
 
@@ -138,16 +151,24 @@ async def _stop(process: asyncio.subprocess.Process, *, within_s: float) -> None
 
 
 async def _ready(
-    process: asyncio.subprocess.Process, options: Mapping[str, Any], within_s: float, log: Path
+    process: asyncio.subprocess.Process,
+    options: Mapping[str, Any],
+    within_s: float,
+    log: Path,
+    stopping: Callable[[], bool],
 ) -> None:
     """Poll until the server lists its model.
 
     Raises:
-        UserError: it ended, or the time is over.
+        Stopped: `stopping`.
+        UserError: it ended, lists other models alone, or the time is over.
     """
     deadline = time.monotonic() + within_s
+    wanted = options["model"]
     async with build_model(ModelConfig(**options)) as model:
         while time.monotonic() < deadline:
+            if stopping():
+                raise Stopped
             if process.returncode is not None:
                 raise UserError(
                     f"the server ended with {process.returncode} before it was ready:\n{tail(log)}",
@@ -159,10 +180,15 @@ async def _ready(
                 listing = None
             if listing is not None and is_listed(listing, model.target.wire_name):
                 return
+            if listing is not None and listing.names:
+                raise UserError(
+                    f"the server does not list '{wanted}', but {', '.join(listing.names)}",
+                    remedy="have serve.command name it {name}, or make serve.model the name that it lists",
+                )
             await asyncio.sleep(POLL_S)
     raise UserError(
-        f"the server does not list '{options['model']}' after {within_s:g} s:\n{tail(log)}",
-        remedy="raise serve.ready_within_s, or make serve.model the name that it lists",
+        f"the server does not list '{wanted}' after {within_s:g} s:\n{tail(log)}",
+        remedy=f"raise serve.ready_within_s; all it wrote is in {log}",
     )
 
 

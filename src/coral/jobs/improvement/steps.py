@@ -28,7 +28,7 @@ from coral.jobs.improvement.loop import START
 from coral.jobs.improvement.marks import MARK, Done, Drawn, load_done, write_record
 from coral.jobs.improvement.problems import write_problems
 from coral.jobs.improvement.results import JUDGED, Book, load_verdict
-from coral.jobs.improvement.servers import fill, run_leashed, serving, tail
+from coral.jobs.improvement.servers import Stopped, fill, run_leashed, serving, tail
 from coral.jobs.improvement.signs import signs_of_collapse
 from coral.jobs.progress import Progress
 from coral.jobs.sample import sample
@@ -39,10 +39,6 @@ from coral.training.config import TrainConfig
 from coral.training.record import load_training
 
 C = TypeVar("C", bound=EvalConfig)
-
-
-class Stopped(Exception):
-    """The loop was told to stop; everything so far is kept."""
 
 
 @dataclass
@@ -147,7 +143,8 @@ class Steps:
         config = held.config
 
         async def work() -> Done:
-            async with serving(self._config.serve, held.checkpoints, self._out / "loop") as places:
+            stopping, logs = self._watch.stop.is_set, self._out / "loop"
+            async with serving(self._config.serve, held.checkpoints, logs, stopping=stopping) as places:
                 run = await job(held.at(places), self._watch.follow(config.protocol))
             if run.summary is None:
                 raise Stopped
