@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, Action
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -19,15 +20,19 @@ class HelpFormatter(DefaultHelpFormatter):
     def _get_help_string(self, action: Action) -> str:
         if not hasattr(action, "_typehint"):
             return super()._get_help_string(action)
-        number = next((kind for kind in ("int", "float") if self._is_number(action, kind)), None)
+        number = _number(action._typehint)  # noqa: SLF001 - not public
         told = [f"type: {number}"] if number else []
         if (default := _stated(action.default)) is not None:
             told.append(f"default: {default}")
         sentence = (action.help or "").replace("%", "%%")
         return f"{sentence} ({', '.join(told)})" if told else sentence
 
-    def _is_number(self, action: Action, kind: str) -> bool:
-        return self._get_type_str(action) in {kind, f"{kind} | null"}
+
+def _number(hint: Any) -> str | None:
+    """The name of a type of numbers, perhaps with None beside it."""
+    alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [kind for kind in alternatives if kind is not NoneType]
+    return kinds[0].__name__ if kinds in ([int], [float]) else None
 
 
 def _stated(default: Any) -> str | None:

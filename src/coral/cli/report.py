@@ -157,7 +157,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         for role, usage in summary.usage.items()
     )
     alone = summary.protocol == "cot" and not summary.failures  # one turn is all there is
-    lines = [*([] if alone else [f"ended: {stops}"]), f"requests: {used}"]
+    lines = [*([] if alone else [f"ended: {stops}"]), f"requests: {used or 'none was answered'}"]
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
         lines.append(

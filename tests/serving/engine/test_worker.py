@@ -48,17 +48,43 @@ def texts(generation):
     return [candidate.text for candidate in generation.candidates]
 
 
-async def test_an_error_while_preparing_a_request_is_its_own(buggy_folder, ask):
-    """A chat template's bug fails the request that meets it, with the cause; its neighbours are answered."""
-    async with EmbeddedModel(buggy_folder) as model:
+async def failure_beside_others(folder, ask):
+    """What a poisoned request meets, whose neighbours are answered."""
+    async with EmbeddedModel(folder) as model:
         requests = [ask(text, max_tokens=30) for text in ("fine", "poison", "fine")]
         first, failed, last = await asyncio.gather(*map(model.generate, requests), return_exceptions=True)
         assert first.candidates[0].text == last.candidates[0].text
-        assert isinstance(failed, Rejected)
-        assert not isinstance(failed, FatalReject), "it does not stop a run"
-        assert "ZeroDivisionError: integer division or modulo by zero" in str(failed)
-        assert failed.status == 500
         assert model.defect is None
+    assert isinstance(failed, Rejected)
+    assert not isinstance(failed, FatalReject), "it does not stop a run"
+    return failed
+
+
+async def test_a_bug_of_the_chat_template_fails_the_request_that_meets_it(buggy_folder, ask):
+    """A template is the folder's: its mistake is a refusal that names the cause, as a client's mistake is."""
+    failed = await failure_beside_others(buggy_folder, ask)
+    assert "the chat template fails on these messages: ZeroDivisionError: integer division" in str(failed)
+    assert failed.status == 400
+
+
+async def test_an_error_while_preparing_a_request_is_its_own(folder, ask, monkeypatch, caplog):
+    """Also what nobody foresaw fails one request, with the cause; its traceback is logged once."""
+    caplog.set_level(logging.ERROR, logger="coral.serving.engine.worker")
+    whole = EmbeddedModel._tokenize
+
+    def tokenize(self, request, options):
+        if "poison" in request.messages[-1].content:
+            raise BufferError("no such buffer")
+        return whole(self, request, options)
+
+    monkeypatch.setattr(EmbeddedModel, "_tokenize", tokenize)
+    failed = await failure_beside_others(folder, ask)
+    assert "cannot prepare this request: BufferError: no such buffer" in str(failed)
+    assert failed.status == 500
+    async with EmbeddedModel(folder) as model:
+        caplog.clear()
+        await asyncio.gather(*[model.generate(ask("poison")) for _ in range(3)], return_exceptions=True)
+    assert caplog.text.count("Traceback") == 1
 
 
 async def test_an_error_in_a_step_fails_the_requests_in_work_alone(folder, ask, monkeypatch):

@@ -16,6 +16,9 @@ from jinja2.parser import Parser
 from coral.errors import ConfigError, Rejected
 from coral.types import Message
 
+_BUGS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a mistake in a template raises on some messages."""
+
 
 class GenerationTag(jinja2.ext.Extension):
     """`{% generation %} ... {% endgeneration %}` marks what a trainer learns from; here it is its body."""
@@ -55,13 +58,16 @@ class ChatTemplate:
         """The prompt that asks for the next assistant message; `options` are the template's own variables.
 
         Raises:
-            Rejected: the template refuses these messages.
+            Rejected: the template refuses these messages, or has a mistake that they meet.
         """
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         try:
             return self._template.render({**options, "messages": plain, "add_generation_prompt": True})
-        except (jinja2.TemplateError, TypeError) as error:
+        except jinja2.TemplateError as error:
             raise Rejected(f"the chat template refuses the messages: {error}", status=400) from error
+        except _BUGS as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise Rejected(f"the chat template fails on these messages: {cause}", status=400) from error
 
 
 def _refuse(message: str) -> NoReturn:

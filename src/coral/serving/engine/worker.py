@@ -51,6 +51,7 @@ class Worker:
         self._load = load
         self._inbox: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
         self._tickets: dict[int, Ticket] = {}
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._error: BaseException | None = None
@@ -104,7 +105,7 @@ class Worker:
             scheduler = build()
             self._tell_ready(None)
             while (error := self._work(scheduler)) is not None:
-                log.error("a step of the embedded engine failed", exc_info=error)
+                self._log(error, "a step of the embedded engine failed")
                 self._fail_all(error)
                 scheduler = build()
                 scheduler.check()
@@ -150,8 +151,8 @@ class Worker:
         except ModelError as error:
             _call(ticket, None, [], error)
             return
-        except Exception as error:  # such as a bug of a folder's chat template: the request's own
-            log.exception("the embedded engine cannot prepare a request")
+        except Exception as error:  # noqa: BLE001 a bug that this request meets, and others need not
+            self._log(error, "the embedded engine cannot prepare a request")
             reason = Rejected(f"the embedded engine cannot prepare this request: {_cause(error)}", status=500)
             _call(ticket, None, [], reason)
             return
@@ -159,6 +160,12 @@ class Worker:
         ticket.open_candidates = job.n
         self._tickets[id(job)] = ticket
         scheduler.submit(job)
+
+    def _log(self, error: Exception, message: str) -> None:
+        """The traceback of an error, once: the same one may meet every request."""
+        if (cause := _cause(error)) not in self._logged:
+            self._logged.add(cause)
+            log.error(message, exc_info=error)
 
     def _deliver(self, written: Iterable[Written]) -> None:
         """Tell each caller its news of this step in one go."""
