@@ -138,8 +138,9 @@ def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = No
 
     Raises:
         UserError: an option, the data or a folder cannot be used, a server or a training failed.
-        RuntimeError: called inside a running event loop: await `improve_async` there.
+        ConfigError: called inside a running event loop: await `improve_async` there.
     """
+    _refuse_running_loop("improve_async")
     return asyncio.run(improve_async(options, watch=watch))
 
 
@@ -149,7 +150,12 @@ async def improve_async(
     """`improve` for callers that have an event loop, such as a notebook."""
     if not isinstance(options, Mapping):
         options = _read_options(options)
-    return await _improve(build_config(ImproveConfig, options, "improve"), watch)
+    config = build_config(ImproveConfig, options, "improve")
+    if config.dry_run:
+        raise ConfigError(
+            "dry_run makes no run", remedy="`coral improve --config FILE --dry_run` says the steps"
+        )
+    return await _improve(config, watch)
 
 
 def _read_options(file: str | Path) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import coral
-from coral.errors import RunFolderError, UserError
+from coral.errors import ConfigError, RunFolderError, UserError
 from coral.jobs.improvement.results import HEADLINE, Results
 from coral.jobs.improvement.steps import Watch
 from coral.metrics import Summary
@@ -276,6 +276,16 @@ def test_a_training_that_fails_stops_the_loop_with_its_words(options):
     options["launch"] = ["{python}", "-c", "raise SystemExit('no such device')"]
     with pytest.raises(UserError, match="no such device"):
         coral.improve(options)
+
+
+async def test_what_python_cannot_mean_is_refused(options, tmp_path):
+    """A dry run must not run, and a call inside an event loop says what to await instead."""
+    with pytest.raises(ConfigError, match="dry_run makes no run"):
+        await coral.improve_async({**options, "dry_run": True})
+    with pytest.raises(ConfigError, match="an event loop is running") as caught:
+        coral.improve(options)
+    assert "improve_async" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
 
 
 async def test_an_interrupt_keeps_everything(options, tmp_path):

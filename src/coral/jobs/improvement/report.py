@@ -122,6 +122,7 @@ def _square(results: Results) -> Iterable[str]:
     ]
     yield _table(["trained on", "alone, right", "agreement, and right"], rows)
     main = results.main_arm
+    yield "The last checkpoint of each arm, whether it was taken over or not. Differences are paired by problem:"
     yield "\n".join(f"- {main} against {arm}: {_rival(found)}" for arm, found in results.rivals.items())
 
 
