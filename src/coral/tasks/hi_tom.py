@@ -52,7 +52,7 @@ class HiTom:
     Attributes:
         choices: show the 15 lettered choices. By default, as in the published Coral results, the answer has
             to be produced: the name of a container.
-        note: state the rules of the stories (`NOTE`), as the authors' own prompts do.
+        note: state the rules of the stories, as the authors' own prompts do.
     """
 
     choices: bool = False
