@@ -60,9 +60,8 @@ def last_of(results: Results) -> ModelResult | None:
 
 
 def _started_with(results: Results) -> str:
-    models = results.models[0].measured["pair"].models
-    names = dict.fromkeys(models.values())
-    return f"It started from {' with the partner '.join(names)}. All options are in `loop/config.yaml`."
+    start = results.models[0].path or "the model in the package"
+    return f"It started from {start}. All options are in `loop/config.yaml`."
 
 
 def best_of(results: Results) -> ModelResult:
@@ -122,7 +121,7 @@ def _square(results: Results) -> Iterable[str]:
     ]
     yield _table(["trained on", "alone, right", "agreement, and right"], rows)
     main = results.main_arm
-    yield "The last checkpoint of each arm, whether it was taken over or not. Differences are paired by problem:"
+    yield "The last checkpoint of each arm, taken over or not. Differences are paired by problem:"
     yield "\n".join(f"- {main} against {arm}: {_rival(found)}" for arm, found in results.rivals.items())
 
 
