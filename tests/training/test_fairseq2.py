@@ -5,6 +5,7 @@ import subprocess
 import pytest
 import yaml
 
+from coral.errors import DataError
 from coral.jobs.train import write_fairseq2
 from coral.training.config import TrainConfig
 from coral.training.fairseq2 import launch_script, recipe_config
@@ -48,6 +49,16 @@ def test_dpo_of_70b_accumulates_and_shares_the_model():
     criterion = written["criterion"]["_set_"]
     assert criterion["config"]["reference_model"] == {"name": "llama3_1_70b_instruct"}
     assert (criterion["config"]["beta"], criterion["config"]["nll_scale"]) == (0.1, 0.0)
+
+
+def test_rows_of_another_format_are_refused(tmp_path):
+    """fairseq2 would find no text in them, hours later on a cluster."""
+    (tmp_path / "train.jsonl").write_text('{"prompt": [], "chosen": [], "rejected": []}\n')
+    with pytest.raises(DataError, match="no src, tgt_chosen, tgt_rejected") as caught:
+        write_fairseq2(config(rows=str(tmp_path), output=str(tmp_path / "out")))
+    assert "--format fairseq2" in caught.value.remedy
+    (tmp_path / "train.jsonl").write_text('{"src": "a", "tgt": "b"}\n')
+    write_fairseq2(config(kind="sft", rows=str(tmp_path), output=str(tmp_path / "out")))
 
 
 def test_options_go_before_the_preset():

@@ -124,7 +124,14 @@ def _print_log(console: Console, step: int, steps: int, values: Mapping[str, flo
         name: value
         for name, value in values.items()
         if name.removeprefix("eval_")
-        in {"loss", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}
+        in {
+            "loss",
+            "train_loss",
+            "rewards/accuracies",
+            "rewards/margins",
+            "mean_token_accuracy",
+            "learning_rate",
+        }
     }
     if shown:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from coral.errors import ConfigError
+from coral.errors import ConfigError, RunFolderError
 from coral.runs.folder import RunFolder
 from coral.training.check import Check, check_rows, refuse_long
 from coral.training.checkpoints import model_fingerprint
@@ -25,7 +26,7 @@ from coral.training.fairseq2 import CONFIG, SCRIPT, launch_script, recipe_config
 from coral.training.libraries import library_versions, process_rank, quiet_libraries, require_libraries
 from coral.training.plan import Plan, plan_training
 from coral.training.record import FILE, RowCounts, Training, load_training, split_history
-from coral.training.rows import Row, RowSet, load_rows, split_rows
+from coral.training.rows import Row, RowSet, check_rendered, load_rows, split_rows
 from coral.training.trainer import Data, Session, Watch, resolved, run_training
 
 OnCheck = Callable[["Prepared"], None]
@@ -84,7 +85,8 @@ def train(
         with _claimed(output, identity, config, rank):
             training = load_training(output)
             if training is None and prepared is not None:
-                training = _train(config, prepared, output, identity, watch or Watch())
+                with telling_of_space(output):
+                    training = _train(config, prepared, output, identity, watch or Watch())
             if training is not None:
                 _clean(config, output, rank)
             return TrainResult(path=output, training=training, prepared=prepared)
@@ -154,7 +156,9 @@ def write_fairseq2(config: TrainConfig) -> tuple[Path, Path]:
 
     Raises:
         ConfigError: the folder cannot be written.
+        DataError: the rows are of another format.
     """
+    check_rendered(config.rows, config.kind)
     folder = Path(config.output).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,6 +227,31 @@ def _train(
         (output / "history.jsonl").write_bytes(lines)
         RunFolder(output).write(FILE, training)
     return training
+
+
+SCARCE_BYTES = 1_000_000
+"""With less than this free, a file that could not be written met the end of the disk."""
+
+
+@contextmanager
+def telling_of_space(folder: Path) -> Iterator[None]:
+    """Tell of a full disk: the libraries that write checkpoints say it in words of their own, or not at all.
+
+    Raises:
+        RunFolderError: the disk is full.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        stated = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
+        if not stated and shutil.disk_usage(folder).free > SCARCE_BYTES:
+            raise
+        raise RunFolderError(
+            f"cannot write to {folder}: no space left on the device",
+            remedy="free space, then run the same command again: it goes on from the last whole checkpoint",
+        ) from error
 
 
 def _record(

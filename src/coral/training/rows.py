@@ -78,6 +78,26 @@ def load_rows(path: str, kind: Kind) -> RowSet:
     return RowSet(path=path, kind=kind, sha256=digest.hexdigest(), rows=tuple(rows))
 
 
+def check_rendered(path: str, kind: Kind) -> None:
+    """Make sure that rows are text, as fairseq2 takes them; rows that lie elsewhere are not looked for.
+
+    Raises:
+        DataError: the first row is of another format.
+    """
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        return
+    needed = ("src", *(("tgt",) if kind == "sft" else ("tgt_chosen", "tgt_rejected")))
+    for where, record in _records(_files(folder, kind)[0]):
+        missing = [name for name in needed if not isinstance(record, dict) or name not in record]
+        if missing:
+            build = f"coral build RUN --kind {kind} --format fairseq2 --tokenizer DIR --output DIR"
+            raise DataError(
+                f"{where}: no {', '.join(missing)}", remedy=f"rows for fairseq2 come from `{build}`"
+            )
+        return
+
+
 def split_rows(rows: Sequence[Row], fraction: float, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Rows to train on and rows held out: whole problems, about `fraction` of them.
 

@@ -150,7 +150,7 @@ class Book:
         social = {metric: await self.compare(START, name, "pair", metric) for metric in SOCIAL}
         return ModelResult(
             name=name,
-            path=trained.checkpoint.path if trained else "",
+            path=trained.checkpoint.path if trained else self._config.model,
             made=self._provenance(trained) if trained else None,
             measured={sight: _summary(folder / sight) for sight in used},
             since_start={sight: await self.compare(START, name, sight) for sight in used},
