@@ -78,6 +78,22 @@ def test_what_decides_the_weights_and_what_does_not():
 
 
 @pytest.mark.parametrize(
+    ("options", "decides", "why"),
+    [
+        ({}, False, "pairs do not know of each other"),
+        ({"kind": "sft"}, False, "tokens count over the whole step"),
+        ({"kind": "kto"}, True, "rows are compared with those beside them"),
+        ({"sft_weight": 0.2}, True, "a mean over the tokens of a device's batch"),
+        ({"loss": "aot"}, True, "a loss that sorts a device's batch"),
+    ],
+)
+def test_rows_on_a_device_decide_weights_where_the_loss_looks_at_them(options, decides, why):
+    """A training may go on with smaller batches on a device only where that changes nothing."""
+    one, other = (decisive(config(device_batch_size=size, **options)) for size in (2, 4))
+    assert (one != other) is decides, why
+
+
+@pytest.mark.parametrize(
     ("package", "remedy", "why"),
     [
         ("trackio", "pip install trackio", "a service's own package is in no extra"),

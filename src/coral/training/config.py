@@ -223,15 +223,28 @@ DECIDES_NOTHING = (
     "eval_rows",
     "reference",
 )
-"""Options that may change between sittings: they decide no weight. Models and rows count by their content."""
+"""Options that may change between sittings: they decide no weight (`device_batch_size`: see `decisive`). Models
+and rows count by their content.
+"""
 
 
 def decisive(config: TrainConfig) -> dict[str, Any]:
     """The options that decide the trained weights, null ones left out."""
     values: dict[str, Any] = msgspec.to_builtins(config)
-    return {
+    given = {
         name: value for name, value in values.items() if name not in DECIDES_NOTHING and value is not None
     }
+    return {
+        **given,
+        **({"device_batch_size": config.device_batch_size} if _compares_in_batch(config) else {}),
+    }
+
+
+def _compares_in_batch(config: TrainConfig) -> bool:
+    """Whether the loss of a row depends on those beside it on a device: kto compares with them, the
+    likelihood beside dpo is a mean over their tokens, and another loss may do either.
+    """
+    return config.kind == "kto" or bool(config.sft_weight) or config.loss is not None
 
 
 def train_config(options: Mapping[str, Any]) -> TrainConfig:
