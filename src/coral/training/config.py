@@ -223,8 +223,8 @@ DECIDES_NOTHING = (
     "eval_rows",
     "reference",
 )
-"""Options that may change between sittings: they decide no weight (`device_batch_size`: see `decisive`). Models
-and rows count by their content.
+"""Options that may change between sittings: they decide no weight (`device_batch_size`: but see `decisive`).
+Models and rows count by their content.
 """
 
 
