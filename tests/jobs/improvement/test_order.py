@@ -214,6 +214,12 @@ def test_what_the_loop_decides_is_not_for_the_sections(section, options):
         check_sections(ImproveConfig(**{section: options}))
 
 
+def test_one_candidate_a_turn_is_no_data_for_pairs():
+    """Said before a day of sampling, not after."""
+    with pytest.raises(ConfigError, match="pair-dpo learns from pairs"):
+        check_sections(ImproveConfig(sample={"candidates": 1}))
+
+
 def test_sections_are_merged_and_the_later_wins():
     """Mappings inside are merged, too; nothing that goes in is changed."""
     common = {"task": {"name": "a", "size": 1}, "agent": {"max_tokens": 5}}

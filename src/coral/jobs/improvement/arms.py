@@ -65,11 +65,17 @@ _TAKEN = {
 
 
 def check_sections(config: ImproveConfig) -> None:
-    """Refuse options that the loop decides.
+    """Refuse options that the loop decides, and a sampling that no pair can come of.
 
     Raises:
         ConfigError: names the option.
     """
+    pairs = [arm for arm in (config.main_arm, *config.controls) if arm.endswith("-dpo")]
+    if pairs and config.sample.get("candidates") == 1:
+        raise ConfigError(
+            f"sample.candidates is 1, and {pairs[0]} learns from pairs of a turn's candidates",
+            remedy="give at least 2, such as the 5 that are the default",
+        )
     sections = {name: getattr(config, name) for name in _TAKEN}
     for kind in ("dpo", "sft", "kto"):
         sections |= {f"{kind}.{name}": section for name, section in getattr(config, kind).items()}
