@@ -1,86 +1,168 @@
-"""Print the tables of README.md from the reports of several seeds.
+"""Print the tables of README.md from the reports of several seeds, and draw its picture.
 
-python recipes/tiny_improve/table.py runs/tiny_improve/*/report.json
+python recipes/tiny_improve/table.py runs/tiny_improve/*/report.json [--plot FILE.png]
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from coral.jobs.improvement.arms import Sight
 from coral.jobs.improvement.gate import told
 from coral.jobs.improvement.results import HEADLINE, ModelResult, Results
 from coral.metrics import Estimate
 
-SOCIAL = (
-    "turns", "persuasion", "correct_persuasion", "assertiveness", "conformity", "lost_right_answer_rate",
-    "gained_right_answer_rate",
-)  # fmt: skip
+SIGHTS: dict[Sight, str] = {
+    "pair": "in the pair",
+    "alone": "alone",
+    "second": "in the pair, split information",
+}
+SOCIAL = {
+    "turns": "turns",
+    "persuasion": "persuasive turns",
+    "correct_persuasion": "... to a right answer",
+    "assertiveness": "assertive turns",
+    "conformity": "conformity",
+    "lost_right_answer_rate": "right answers lost",
+    "gained_right_answer_rate": "right answers gained",
+}
+Reports = dict[str, Results]
 
 
-def main(paths: list[str]) -> None:
+def main(paths: Sequence[str], plot: Path | None) -> None:
     reports = {
         Path(path).parent.name: msgspec.json.decode(Path(path).read_bytes(), type=Results) for path in paths
     }
-    print(
-        "| seed | trained on | pair | since the start | alone | since the start | second | since the start |"
+    for sight, title in SIGHTS.items():
+        print(f"\n{title}: change since the start\n")
+        print_changes(reports, sight)
+    print("\npair-dpo against the others, in the pair\n")
+    print_rivals(reports)
+    print("\nhow the pair talks\n")
+    print_social(reports)
+    print("\ncost\n")
+    print_cost(reports)
+    if plot is not None:
+        draw(reports, plot)
+
+
+def print_changes(reports: Reports, sight: Sight) -> None:
+    arms = [arm_of(model) for model in next(iter(reports.values())).models[1:]]
+    print_table(
+        ["seed", "before", *arms],
+        (
+            [
+                seed,
+                share(results.models[0].measured[sight].metrics[HEADLINE[sight]]),
+                *(told(model.since_start[sight]) for model in results.models[1:]),
+            ]
+            for seed, results in reports.items()
+        ),
     )
-    print("|---|---|---|---|---|---|---|---|")
-    for seed, results in reports.items():
-        for model in results.models:
-            print(f"| {seed} | {model.made.arm if model.made else 'before'} | {' | '.join(figures(model))} |")
-    print("\n| seed | pair-dpo against | pair | alone | second |\n|---|---|---|---|---|")
-    for seed, results in reports.items():
-        for arm, rivals in results.rivals.items():
-            print(f"| {seed} | {arm} | {' | '.join(told(one) for one in rivals.values())} |")
-    print(
-        f"\n| seed | trained on | {' | '.join(SOCIAL)} | second turn agrees |\n|{'---|' * (len(SOCIAL) + 3)}"
+
+
+def print_rivals(reports: Reports) -> None:
+    print_table(
+        ["seed", *next(iter(reports.values())).rivals],
+        (
+            [seed, *(told(one["pair"]) for one in results.rivals.values())]
+            for seed, results in reports.items()
+        ),
     )
+
+
+def print_social(reports: Reports) -> None:
+    rows = []
     for seed, results in reports.items():
         for model in results.models:
-            print(f"| {seed} | {model.made.arm if model.made else 'before'} | {' | '.join(social(model))} |")
-    print("\n| seed | trained on | candidates | rows | steps | sample, s | train, s | evaluate, s |")
-    print("|---|---|---|---|---|---|---|---|")
+            metrics = model.measured["pair"].metrics
+            cells = [
+                f"{metrics[name].mean:.2f}" if name == "turns" else plain_share(metrics[name])
+                for name in SOCIAL
+            ]
+            instant = f"{100 * (model.manner.instant_agreement or 0):.1f} %"
+            rows.append([seed, arm_of(model), *cells, instant])
+    print_table(["seed", "trained on", *SOCIAL.values(), "second turn agrees"], rows)
+
+
+def print_cost(reports: Reports) -> None:
+    """Seconds of each step; in all: with the evaluation before, as if the arm were trained by itself."""
+    rows = []
     for seed, results in reports.items():
-        for model in results.models:
-            print(f"| {seed} | {' | '.join(cost(model))} |")
+        start, *trained = results.models
+        before = sum(start.seconds.values())
+        for model in trained:
+            made = model.made
+            assert made is not None
+            drawn = made.sampled.candidates.drawn if made.sampled.candidates else 0
+            seconds = [before, *(made.seconds[step] for step in ("sample", "build", "train"))]
+            seconds.append(sum(model.seconds.values()))
+            counts = [f"{drawn:,}", f"{made.rows:,}", f"{made.training.steps}"]
+            rows.append([seed, made.arm, *counts, *(f"{one:.0f}" for one in (*seconds, sum(seconds)))])
+    names = ["evaluate", "sample", "build", "train", "evaluate again", "in all"]
+    print_table(
+        ["seed", "trained on", "candidates", "rows", "steps", *(f"{name}, s" for name in names)], rows
+    )
 
 
-def figures(model: ModelResult) -> list[str]:
-    cells = []
-    for sight, summary in model.measured.items():
-        cells += [
-            share(summary.metrics[HEADLINE[sight]]),
-            told(model.since_start[sight]) if model.made else "",
-        ]
-    return cells
+def draw(reports: Reports, path: Path) -> None:
+    """A dot for each seed and arm with its 95 % interval, in the pair and alone; also as SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    colours = ("#0b6e8f", "#588157", "#c8553d", "#8e6c8a")
+    arms = [arm_of(model) for model in next(iter(reports.values())).models[1:]]
+    style = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "svg.hashsalt": "coral"}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(7.6, 3.4), layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for axes, sight in zip(panels, ("pair", "alone"), strict=True):
+            for row, (arm, colour) in enumerate(zip(arms, colours, strict=False)):
+                for number, results in enumerate(reports.values()):
+                    model = next(model for model in results.models if arm_of(model) == arm)
+                    change = model.since_start[sight]
+                    middle, low, high = (100 * one for one in (change.difference, change.low, change.high))
+                    y = row + 0.2 * (number - (len(reports) - 1) / 2)
+                    bars = [[middle - low], [high - middle]]
+                    axes.errorbar([middle], [y], xerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
+            axes.axvline(0, color="#222222", linewidth=0.8)
+            axes.set_title(SIGHTS[sight], loc="left", fontsize=10)
+        panels[0].set_yticks(range(len(arms)), arms)
+        panels[0].invert_yaxis()
+        figure.supxlabel(f"points more right than before training (paired, 95 %; {len(reports)} seeds)")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150, metadata={"Software": None})
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def social(model: ModelResult) -> list[str]:
-    metrics = model.measured["pair"].metrics
-    cells = [f"{metrics[name].mean:.2f}" if name == "turns" else share(metrics[name]) for name in SOCIAL]
-    return [*cells, f"{100 * (model.manner.instant_agreement or 0):.1f} %"]
+def arm_of(model: ModelResult) -> str:
+    return model.made.arm if model.made else "before"
 
 
 def share(estimate: Estimate) -> str:
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return "-"
-    return (
-        f"{100 * estimate.mean:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}], n = {estimate.n}"
-    )
+    return f"{100 * estimate.mean:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def cost(model: ModelResult) -> list[str]:
-    evaluation = f"{sum(model.seconds.values()):.0f}"
-    if model.made is None:
-        return ["before", "", "", "", "", "", evaluation]
-    made = model.made
-    drawn = made.sampled.candidates.drawn if made.sampled.candidates else 0
-    seconds = [f"{made.seconds[step]:.0f}" for step in ("sample", "train")]
-    return [made.arm, f"{drawn:,}", f"{made.rows:,}", f"{made.training.steps}", *seconds, evaluation]
+def plain_share(estimate: Estimate) -> str:
+    return "-" if estimate.mean is None else f"{100 * estimate.mean:.1f} % (n = {estimate.n})"
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    for line in (header, ["---"] * len(header), *rows):
+        print(f"| {' | '.join(line)} |")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("reports", nargs="+", help="report.json of each seed, in a folder named after it")
+    parser.add_argument("--plot", type=Path, help="where to draw the picture (PNG; SVG beside it)")
+    arguments = parser.parse_args()
+    main(arguments.reports, arguments.plot)
