@@ -56,6 +56,8 @@ def test_a_batch_that_does_not_divide_is_refused():
         ({"eval_fraction": 1.0}, "eval_fraction"),
         ({"eval_fraction": 0.1, "eval_rows": "e"}, "both"),
         ({"backend": "fairseq2"}, "does not run"),
+        ({"kind": "sft", "beta": 0.2}, "beta says nothing about sft"),
+        ({"kind": "sft", "reference": "x"}, "reference says nothing about sft"),
         ({"backend": "fairseq2", "dry_run": True, "kind": "kto"}, "no kto recipe"),
         ({"kind": "kto", "device_batch_size": 1}, "kto compares"),
         ({"report_to": "tensorboard,abacus"}, "abacus"),

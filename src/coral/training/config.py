@@ -147,6 +147,11 @@ class TrainConfig:
         """Refuse options that contradict each other."""
         if self.eval_rows and self.eval_fraction:
             raise ConfigError("eval_rows and eval_fraction are both given", remedy="give one of them")
+        idle = [name for name in _OF_PREFERENCES if self.kind == "sft" and getattr(self, name)]
+        if self.kind == "sft" and self.beta != TrainConfig.beta:
+            idle.append("beta")
+        if idle:
+            raise ConfigError(f"{idle[0]} says nothing about sft", remedy="leave it out, or train dpo")
         if self.backend == "fairseq2" and self.kind == "kto":
             raise ConfigError("fairseq2 has no kto recipe", remedy="train with --backend trl")
         if self.backend == "fairseq2" and not self.dry_run:
@@ -174,6 +179,7 @@ class TrainConfig:
         return published("dpo" if self.kind == "kto" else self.kind, self.preset)
 
 
+_OF_PREFERENCES = ("loss", "sft_weight", "reference")
 _AT_LEAST_ONE = (
     "batch_size",
     "device_batch_size",
