@@ -165,8 +165,9 @@ async def test_worker_killed_from_outside_is_replaced() -> None:
 
 
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from coral import sandbox
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 async def main():
     await sandbox.call("math:gcd", 1, 1, timeout_s=5)
     busy = asyncio.ensure_future(sandbox.call("builtins:eval", "9**9**9", timeout_s=60))

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from coral.training.checkpoints import last_checkpoint
+
 pytest.importorskip("trl")
 
 WARM = """
@@ -62,9 +64,9 @@ class Process:
         return self._order(pid=self._pid)
 
     def wait_for_checkpoint(self, folder):
-        """Until it has saved a checkpoint."""
+        """Until it has saved a whole checkpoint."""
         deadline = time.monotonic() + 60
-        while not list(folder.glob("checkpoints/checkpoint-*/trainer_state.json")):
+        while last_checkpoint(folder / "checkpoints") is None:
             assert time.monotonic() < deadline, f"no checkpoint in time: {self.said}"
             time.sleep(0.005)
 

@@ -57,7 +57,8 @@ class TrainConfig:
     final_lr_ratio: float = 0.1
     """The learning rate at the end as a share of the highest (cosine); linear goes to 0."""
     warmup_steps: int | None = None
-    """Steps of rising learning rate; by default 50, and at most a tenth of the steps without a preset."""
+    """Steps of rising learning rate; by default 50, and at most a tenth of the steps; with a preset the
+    published number, in a shorter training its share."""
     weight_decay: float = 0.1
     """AdamW's weight decay."""
     adam_beta1: float = 0.9
@@ -75,6 +76,10 @@ class TrainConfig:
     """Name of one of TRL's losses for dpo or kto; by default sigmoid for dpo, kto for kto."""
     sft_weight: float = 0.0
     """dpo: weight of the likelihood of the chosen reply beside the preference."""
+    desirable_weight: float = 1.0
+    """kto: weight of the wanted rows; raise it where they are fewer."""
+    undesirable_weight: float = 1.0
+    """kto: weight of the unwanted rows."""
     reference: str | None = None
     """dpo, kto: the reference model; by default the model as it is before training."""
 
@@ -141,17 +146,13 @@ class TrainConfig:
             raise ConfigError(
                 f"eval_fraction is {self.eval_fraction}", remedy="give a share of at least 0 and below 1"
             )
+        self._check_idle()
         self._check_together()
 
     def _check_together(self) -> None:
         """Refuse options that contradict each other."""
         if self.eval_rows and self.eval_fraction:
             raise ConfigError("eval_rows and eval_fraction are both given", remedy="give one of them")
-        idle = [name for name in _OF_PREFERENCES if self.kind == "sft" and getattr(self, name)]
-        if self.kind == "sft" and self.beta != TrainConfig.beta:
-            idle.append("beta")
-        if idle:
-            raise ConfigError(f"{idle[0]} says nothing about sft", remedy="leave it out, or train dpo")
         if self.backend == "fairseq2" and self.kind == "kto":
             raise ConfigError("fairseq2 has no kto recipe", remedy="train with --backend trl")
         if self.backend == "fairseq2" and not self.dry_run:
@@ -167,6 +168,19 @@ class TrainConfig:
                     f"cannot report to '{reporter}'", remedy=f"give none, or of {', '.join(REPORTERS)}"
                 )
 
+    def _check_idle(self) -> None:
+        """Refuse options that say nothing about what is trained."""
+        dpo, kto = "leave it out, or train dpo", "leave it out, or train kto"
+        groups = (
+            (self.kind == "sft", _OF_PREFERENCES, "says nothing about sft", dpo),
+            (self.kind != "kto", _OF_KTO, f"says nothing about {self.kind}", kto),
+            (not self.lora, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora"),
+        )
+        for is_idle, names, why, remedy in groups:
+            given = [name for name in names if getattr(self, name) != getattr(TrainConfig, name)]
+            if is_idle and given:
+                raise ConfigError(f"{given[0]} {why}", remedy=remedy)
+
     @property
     def reporters(self) -> tuple[str, ...]:
         """Where the log goes besides the folder."""
@@ -179,7 +193,9 @@ class TrainConfig:
         return published("dpo" if self.kind == "kto" else self.kind, self.preset)
 
 
-_OF_PREFERENCES = ("loss", "sft_weight", "reference")
+_OF_PREFERENCES = ("beta", "loss", "sft_weight", "reference")
+_OF_KTO = ("desirable_weight", "undesirable_weight")
+_OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 _AT_LEAST_ONE = (
     "batch_size",
     "device_batch_size",
@@ -199,6 +215,8 @@ _NOT_NEGATIVE = (
     "max_grad_norm",
     "beta",
     "sft_weight",
+    "desirable_weight",
+    "undesirable_weight",
     "keep_checkpoints",
     "show_rows",
     "final_lr_ratio",

@@ -69,8 +69,10 @@ def plan_training(config: TrainConfig, rows: int, processes: int) -> Plan:
 
 
 def _warmup_steps(config: TrainConfig, steps: int) -> int:
-    """As stated or published; without a preset at most a tenth of the steps."""
+    """As stated; else as published, but no larger a share of a shorter training: without a preset a tenth."""
     if config.warmup_steps is not None:
         return config.warmup_steps
-    published = config.published.warmup_steps
-    return published if config.preset else min(published, steps // 10)
+    values = config.published
+    if config.preset and values.max_steps:
+        return min(values.warmup_steps, values.warmup_steps * steps // values.max_steps)
+    return min(values.warmup_steps, steps // 10)

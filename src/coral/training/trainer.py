@@ -189,7 +189,8 @@ def _losses(config: TrainConfig) -> dict[str, Any]:
             names = [config.loss or "sigmoid", *(["sft"] if config.sft_weight else [])]
             return {"beta": config.beta, "loss_type": names, **extra}
         case "kto":
-            return {"beta": config.beta, **({"loss_type": config.loss} if config.loss else {})}
+            weights = {name: getattr(config, name) for name in ("desirable_weight", "undesirable_weight")}
+            return {"beta": config.beta, **weights, **({"loss_type": config.loss} if config.loss else {})}
 
 
 def _bf16(config: TrainConfig) -> bool:

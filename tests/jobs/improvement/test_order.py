@@ -214,6 +214,13 @@ def test_what_the_loop_decides_is_not_for_the_sections(section, options):
         check_sections(ImproveConfig(**{section: options}))
 
 
+def test_a_loop_without_a_task_says_where_one_is_named():
+    """`coral improve` without anything: the remedy speaks of the config file."""
+    with pytest.raises(ConfigError, match="no task given") as error:
+        check_sections(ImproveConfig())
+    assert "--config" in error.value.remedy
+
+
 def test_one_candidate_a_turn_is_no_data_for_pairs():
     """Said before a day of sampling, not after."""
     with pytest.raises(ConfigError, match="pair-dpo learns from pairs"):

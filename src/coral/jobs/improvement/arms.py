@@ -65,7 +65,7 @@ _TAKEN = {
 
 
 def check_sections(config: ImproveConfig) -> None:
-    """Refuse options that the loop decides, and a sampling that no pair can come of.
+    """Refuse options that the loop decides, a sampling that no pair can come of, and a loop about nothing.
 
     Raises:
         ConfigError: names the option.
@@ -88,6 +88,11 @@ def check_sections(config: ImproveConfig) -> None:
                 f"{name}.agent.model is decided by the loop",
                 remedy="name the model to start from with `model`",
             )
+    if "task" not in {**config.common, **config.evaluate}:
+        raise ConfigError(
+            "no task given",
+            remedy="name it in a file under `common: {task: {name: ...}}`, and the file with --config",
+        )
 
 
 def sights(config: ImproveConfig) -> tuple[Sight, ...]:
