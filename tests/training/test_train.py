@@ -74,6 +74,16 @@ def test_each_kind_lowers_its_loss_and_leaves_a_checkpoint(config, kind, options
     assert (result.path / "adapter").is_dir() == bool(options.get("lora"))
 
 
+def test_the_weights_of_kto_scale_its_loss(config, tmp_path):
+    """At the first step the model is its reference: every row costs half of its weight."""
+    losses = []
+    for weight in (1.0, 3.0):
+        weights = {"desirable_weight": weight, "undesirable_weight": weight}
+        result = train(config("kto", max_steps=1, output=str(tmp_path / str(weight)), **weights))
+        losses.append(json.loads((result.path / "history.jsonl").read_text().splitlines()[0])["loss"])
+    assert losses == pytest.approx([0.5, 1.5], abs=0.01)
+
+
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_of_several_turns_the_last_reply_alone_is_trained(config, tmp_path, kind):
     """Earlier replies of the seat are context, wrong ones too: TRL and the check agree on every token."""
