@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole recipe: `sh recipes/llama8b_mmlu_pro/run.sh MMLU-Pro/data ExploreToM.csv [--dry_run]`.
+# The whole recipe: `sh recipes/llama8b_mmlu_pro/run.sh mmlu_pro explore_tom [--dry_run]`.
 # The same command goes on where it was stopped.
 set -eu
 data=$1 second=$2

@@ -1,6 +1,6 @@
 """Deal the problems of MMLU-Pro's test split to training and evaluation, by a seeded order of their ids.
 
-python recipes/llama8b_mmlu_pro/split.py --data MMLU-Pro/data --evaluation 2000
+python recipes/llama8b_mmlu_pro/split.py --data mmlu_pro --evaluation 2000
 """
 
 from __future__ import annotations
