@@ -68,6 +68,7 @@ def test_print_config_prints_what_was_asked_for(coral_command):
         (["eval"], "no task given", "coral tasks"),
         (["eval", "hi_tim"], "hi_tim", "did you mean hi_tom"),
         (["eval", "hi_tom", "--agent.modle", "x"], "no option --agent.modle", "--agent.model"),
+        (["eval", "hi_tom", "--sample", "3"], "no option --sample", "did you mean --samples"),
         (["eval", "hi_tom", "--agent.model", "openai/gpt-4o"], "", ""),
         (["eval", "hi_tom", "--limit", "none"], "--limit", "--help"),
         (["eval", "hi_tom", "--samples", "0"], "samples is 0", "at least 1"),

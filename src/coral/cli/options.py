@@ -67,6 +67,7 @@ def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
         usage=f"{command} [--OPTION VALUE ...]",
         description=about,
         exit_on_error=False,
+        allow_abbrev=False,  # an option that comes later would make them ambiguous
         formatter_class=HelpFormatter,
     )
     parser.add_argument(
