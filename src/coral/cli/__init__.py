@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a model on rows, or go on with a training that was stopped",
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
+    "compare": "compare two runs on the same problems, paired by problem",
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, with or without texts",
     "tasks": "list the tasks, and how to fetch their data",

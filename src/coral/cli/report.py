@@ -83,7 +83,7 @@ def _metrics_table(summary: Summary, *, everything: bool) -> Table:
             continue
         table.add_row(
             info.name if everything else info.title,
-            _value(info, estimate.mean),
+            value_of(info, estimate.mean),
             _interval(info, estimate),
             f"{estimate.n}",
             f"{estimate.num_failed}",
@@ -111,7 +111,7 @@ def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Tabl
             if estimate is not None and info.name in {"agreement_correctness", "accuracy"}:
                 table.add_row(
                     value,
-                    _value(info, estimate.mean),
+                    value_of(info, estimate.mean),
                     _interval(info, estimate),
                     f"{estimate.n}",
                     f"{estimate.num_failed}",
@@ -128,7 +128,8 @@ def _table(first: str, *others: str, gap: int = 2) -> Table:
     return table
 
 
-def _value(info: MetricInfo, value: float | None) -> str:
+def value_of(info: MetricInfo, value: float | None) -> str:
+    """A metric's value with its unit; a dash where there is none."""
     if value is None:
         return "-"
     match info.unit:
@@ -147,7 +148,7 @@ def _value(info: MetricInfo, value: float | None) -> str:
 def _interval(info: MetricInfo, estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return "-"
-    return f"{_value(info, estimate.low).removesuffix(' %')} to {_value(info, estimate.high)}"
+    return f"{value_of(info, estimate.low).removesuffix(' %')} to {value_of(info, estimate.high)}"
 
 
 def _footnotes(summary: Summary, path: Path) -> list[str]:

@@ -46,19 +46,29 @@ class Comparison(Record, frozen=True, omit_defaults=False):
 
 
 def compare(
-    a: Tally, b: Tally, name: str, *, prices: PriceTable | None = None, extractor: str | None = None
+    a: Tally,
+    b: Tally,
+    name: str,
+    *,
+    counterpart: str | None = None,
+    prices: PriceTable | None = None,
+    extractor: str | None = None,
 ) -> Comparison:
     """Compare two runs by one metric on the problems they share.
 
     Each problem's pull on the difference of the two means (delta method, as for one run) gives the standard
     error, so what makes a problem hard for both runs cancels out.
 
+    Args:
+        counterpart: the metric of run b where it has another name: `accuracy_strict` beside
+            `agreement_correctness_strict`. Its problems must count in the same way.
+
     Raises:
         ConfigError: no such metric, or one of the runs does not have it.
     """
-    info = metric(name)
+    info, other = metric(name), metric(counterpart or name)
     table = load_prices() if prices is None else prices
-    mine, theirs = _by_id(info, a, table, extractor), _by_id(info, b, table, extractor)
+    mine, theirs = _by_id(info, a, table, extractor), _by_id(other, b, table, extractor)
     shared = [problem for problem in mine if problem in theirs]
     only_a, only_b = len(mine) - len(shared), len(theirs) - len(shared)
     shared = [problem for problem in shared if mine[problem] != NOTHING or theirs[problem] != NOTHING]

@@ -1,0 +1,102 @@
+"""`coral compare A B`: two stored runs on the same problems, paired."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from coral.cli.loop import run_in_loop
+from coral.cli.options import parse, take_name
+from coral.cli.report import value_of
+from coral.cli.terminal import standard_output
+from coral.errors import ConfigError
+from coral.jobs.compare import PairedRuns, compare_runs
+from coral.metrics import Comparison, MetricInfo, metric
+from coral.runs.folder import RunFolder
+
+ABOUT = (
+    "Compare two stored runs on the problems that both have, paired by problem, without a model. A pair and "
+    "one agent alone are compared by the share of all conversations that end right."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """It has no options."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    a, others = take_name(arguments)
+    b, flags = take_name(others)
+    parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
+    if a is None or b is None:
+        raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")
+    print_comparison(run_in_loop(compare_runs(RunFolder(a), RunFolder(b))), a, b)
+    return 0
+
+
+def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
+    """Each metric of both, and the difference, for a terminal of 80 columns."""
+    out = standard_output()
+    out.print(f"\n{runs.task}, on {runs.comparisons[0].num_problems:,} shared problems", style="bold")
+    for letter, path, protocol in zip("ab", (a, b), runs.protocols, strict=True):
+        out.print(f"{letter}: {shlex.quote(path)} ({protocol})", markup=False, soft_wrap=True)
+    out.print(_table(runs))
+    for line in _footnotes(runs):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _table(runs: PairedRuns) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("metric", overflow="fold")
+    for name in ("a", "b", "b - a", "95 % interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, comparison in enumerate(runs.comparisons):
+        info = metric(comparison.metric)
+        table.add_row(
+            info.title if place else "Right, of all",
+            value_of(info, comparison.a),
+            value_of(info, comparison.b),
+            _signed(info, comparison.difference),
+            _interval(info, comparison),
+            f"{comparison.num_problems}",
+            style="" if place else "bold",
+        )
+    return table
+
+
+def _signed(info: MetricInfo, difference: float | None) -> str:
+    if difference is None:
+        return "-"
+    match info.unit:
+        case "share":
+            return f"{100 * difference:+.1f}"
+        case "tokens":
+            return f"{difference:+,.0f}"
+        case _:
+            return f"{difference:+.2f}"
+
+
+def _interval(info: MetricInfo, comparison: Comparison) -> str:
+    if comparison.low is None or comparison.high is None:
+        return "-"
+    return f"{_signed(info, comparison.low)} to {_signed(info, comparison.high)}"
+
+
+def _footnotes(runs: PairedRuns) -> list[str]:
+    lines = [
+        "differences of shares are in points; n counts problems",
+        "right, of all: a conversation that failed or has no grade counts as not right",
+    ]
+    headline = runs.comparisons[0]
+    for letter, alone in (("a", headline.num_only_a), ("b", headline.num_only_b)):
+        if alone:
+            lines.append(f"left out: {alone:,} problems that only {letter} has")
+    for letter, owed in zip("ab", runs.unfinished, strict=True):
+        if owed:
+            lines.append(f"{letter} is unfinished, {owed:,} conversations to go: it leans to short ones")
+    return lines

@@ -1,0 +1,105 @@
+"""`coral compare A B`: two stored runs on the same problems."""
+
+import json
+import shutil
+
+import pytest
+
+from coral import tasks
+from coral.api import evaluate_async, load_run
+from coral.jobs.compare import compare_runs
+from coral.serving.app import ChatServer
+from coral.serving.listen import listening
+from coral.serving.scripted import Knowledge, Persona, serve_scripted
+from coral.tasks.protocol import Source
+
+
+@pytest.fixture
+async def alone(hi_tom, tmp_path):
+    """The same 12 problems and 3 more, answered by one agent that is right more often."""
+    path = tmp_path / "alone"
+    task = tasks.load("hi_tom")
+    knowledge = Knowledge(task, task.problems(Source(data=hi_tom, split="")))
+    server = ChatServer(serve_scripted(knowledge, Persona(accuracy=0.8)))
+    async with listening(server, host="127.0.0.1", port=0) as url:
+        await evaluate_async(
+            "hi_tom", agent={"model": "scripted", "base_url": url}, data=hi_tom, limit=15, protocol="cot",
+            output=str(path),
+        )  # fmt: skip
+    return path
+
+
+def _copy(run, path, old, new):
+    """A copy of a run in which a text is another."""
+    shutil.copytree(run, path)
+    changed = 0
+    for file in [path / "run.json", *path.glob("conversations*"), *path.glob("conversations/*")]:
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            changed += text.count(old)
+            file.write_text(text.replace(old, new), encoding="utf-8")
+    assert changed
+    return path
+
+
+async def test_a_pair_and_one_agent_are_compared_by_strict_scores(finished, alone):
+    """Both shares are of all conversations about the shared problems, and pairing is by problem."""
+    runs = await compare_runs(load_run(alone), load_run(finished))
+    right = {
+        item.problem.id: item.turns[-1].reply.correct is True for item in load_run(alone).conversations()
+    }
+    pair = json.loads((finished / "summary.json").read_text())["metrics"]["agreement_correctness_strict"]
+    shared = {item.problem.id for item in load_run(finished).conversations()}
+    headline = runs.comparisons[0]
+    assert (runs.protocols, headline.num_problems, headline.num_only_a) == (("cot", "coral"), 12, 3)
+    assert headline.a == pytest.approx(sum(right[name] for name in shared) / 12)
+    assert headline.b == pytest.approx(pair["mean"])
+    assert headline.low < headline.difference < headline.high
+    assert {item.metric for item in runs.comparisons[1:]} >= {"turns", "total_tokens"}
+    assert "conformity" not in {item.metric for item in runs.comparisons}
+
+
+async def test_two_pairs_are_compared_by_what_pairs_have(finished):
+    """A run against itself: no difference in anything, and an interval around none."""
+    runs = await compare_runs(load_run(finished), load_run(finished))
+    assert {"agreement", "conformity"} <= {item.metric for item in runs.comparisons}
+    assert {item.difference for item in runs.comparisons} <= {0.0, None}
+    assert runs.comparisons[0].low < 0 < runs.comparisons[0].high
+
+
+async def test_the_table_fits_a_terminal(coral_command, finished, alone):
+    """The command shows both figures, the difference and what was left out, in 80 columns."""
+    code, output, errors = coral_command("compare", alone, finished)
+    assert (code, errors) == (0, "")
+    words = " ".join(output.split())
+    assert "hi_tom, on 12 shared problems" in words
+    assert "left out: 3 problems that only a has" in words
+    assert "Right, of all" in words
+    assert [
+        line for line in output.splitlines() if len(line) > 80 and not line.startswith(("a: ", "b: "))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ('"name": "hi_tom"', '"name": "gsm8k"', "two tasks"),
+        ('"problem":{"id":"', '"problem":{"id":"other-', "share no problem"),
+        ("Where does", "Where did", "is not the same in both runs"),
+    ],
+    ids=["another task", "other problems", "one id, two questions"],
+)
+def test_runs_on_other_problems_are_refused(coral_command, finished, tmp_path, old, new, cause):
+    """Figures of different problems must not be subtracted."""
+    other = _copy(finished, tmp_path / "other", old, new)
+    code, _, errors = coral_command("compare", finished, other)
+    assert code == 2
+    assert cause in errors
+    assert "->" in errors
+
+
+def test_two_folders_are_needed(coral_command, finished):
+    """One folder is no comparison."""
+    code, _, errors = coral_command("compare", finished)
+    assert code == 2
+    assert "two run folders are needed" in errors
