@@ -241,11 +241,16 @@ def build(*runs: str | Path, output: str | Path, **options: Any) -> Report:
 async def build_async(*runs: str | Path, output: str | Path, **options: Any) -> Report:
     """`build` for callers that have an event loop, such as a notebook."""
     _refuse_unknown(BuildConfig, options)
-    held_out = options.pop("held_out", ())
-    names = [held_out] if isinstance(held_out, str | os.PathLike) else held_out
-    paths = [os.fspath(run) for run in runs]
-    held_out = [os.fspath(name) for name in names]
-    return await _build(BuildConfig(runs=paths, output=os.fspath(output), held_out=held_out, **options))
+    given = options.pop("held_out", ())
+    names = [given] if isinstance(given, str | os.PathLike) else given
+    return await _build(
+        BuildConfig(
+            runs=[os.fspath(run) for run in runs],
+            output=os.fspath(output),
+            held_out=[os.fspath(name) for name in names],
+            **options,
+        )
+    )
 
 
 def score(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:

@@ -439,6 +439,17 @@ def test_a_hub_out_of_reach_is_named_with_what_is_left_to_do(tmp_path, monkeypat
     assert "hf upload me/rows" in caught.value.remedy
 
 
+def test_a_failure_of_the_hub_that_has_no_words_is_named_by_its_kind(tmp_path, monkeypatch):
+    """A client's time-out may say nothing at all."""
+
+    def create_repo(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
+    with pytest.raises(PushFailed, match="not pushed to me/rows: TimeoutError"):
+        push(tmp_path, "me/rows", public=False)
+
+
 def test_an_impossible_name_is_refused(tmp_path):
     """Before anything is sent."""
     with pytest.raises((ConfigError, PushFailed)):

@@ -133,6 +133,12 @@ async def test_engine_serves_any_openai_client(serve: Any, checkpoint: Path) -> 
     assert overflow.value.code == "context_length_exceeded"
 
 
+async def defect_of(model: Any) -> str:
+    while model.defect is None:
+        await asyncio.sleep(0.01)
+    return str(model.defect)
+
+
 async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
     serve: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,8 +156,7 @@ async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
         status, body = await site.chat(model="tiny", max_tokens=2)
         assert (status, body["error"]["type"]) == (500, "server_error")
         assert body["error"]["message"] == "a step of the embedded engine failed: ValueError: shapes differ"
-        while model.defect is None:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(defect_of(model), 30)
         status, body = await site.chat(model="tiny", max_tokens=2)
         assert (status, body["error"]["type"]) == (503, "server_error")
         cause = "the embedded engine has stopped after an error: ValueError: shapes differ"

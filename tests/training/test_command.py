@@ -51,6 +51,7 @@ class Process:
     def __init__(self, order, output, arguments, environment):
         self._order, self._output = order, output
         self._pid = order(arguments=arguments, environment=environment, output=str(output))
+        self._code = None
 
     @property
     def said(self):
@@ -61,7 +62,15 @@ class Process:
 
     def wait(self):
         """Its exit code, negative where a signal ended it."""
-        return self._order(pid=self._pid)
+        if self._code is None:
+            self._code = self._order(pid=self._pid)
+        return self._code
+
+    def end(self):
+        """Kill it, unless it has ended: a test that fails leaves no training behind."""
+        if self._code is None:
+            self.send(signal.SIGKILL)
+            self.wait()
 
     def wait_for_checkpoint(self, folder):
         """Until it has saved a whole checkpoint."""
@@ -95,9 +104,15 @@ def order():
 @pytest.fixture
 def start(order, tmp_path):
     """Starts a command."""
-    return lambda arguments, name="said", **environment: Process(
-        order, tmp_path / name, arguments, environment
-    )
+    started = []
+
+    def begin(arguments, name="said", **environment):
+        started.append(Process(order, tmp_path / name, arguments, environment))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.end()
 
 
 @pytest.fixture

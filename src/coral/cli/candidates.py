@@ -20,7 +20,7 @@ def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> 
         asked: conversations that the sitting asked for: the folder may hold more.
     """
     out = standard_output()
-    title = f"\n{summary.task} · {summary.protocol} · sampled · {count(summary, asked)}"
+    title = f"\n{summary.task} · {summary.protocol} · sampled · {size_of(summary, asked)}"
     out.print(title, style="bold")
     out.print(candidates_table(summary))
     if summary.failures:
@@ -31,7 +31,7 @@ def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> 
     out.print(f"all metrics: coral score {name}", markup=False, soft_wrap=True)
 
 
-def count(summary: Summary, asked: int | None) -> str:
+def size_of(summary: Summary, asked: int | None) -> str:
     """What was measured; and, where a sitting asked for less than there is, that it is the whole folder."""
     counted = f"{summary.problems} problems, {summary.conversations} conversations"
     if asked is None or asked >= summary.conversations:

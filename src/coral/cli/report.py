@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from coral.cli.candidates import candidates_table, count
+from coral.cli.candidates import candidates_table, size_of
 from coral.cli.terminal import standard_output
 from coral.jobs.config import EvalConfig
 from coral.jobs.estimate import Estimate as Volumes
@@ -63,7 +63,7 @@ def print_summary(
 
 
 def _title(summary: Summary, asked: int | None) -> str:
-    counted = count(summary, asked)
+    counted = size_of(summary, asked)
     if summary.owed:
         counted += f" of {summary.conversations + summary.owed}: unfinished, so it leans to short ones"
     names = summary.models.values()

@@ -36,8 +36,7 @@ def push(folder: Path, repository: str, *, public: bool) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    unreachable = HfHubHTTPError.__mro__[1]  # of httpx or requests, as the client's version has it
-
+    of_the_network = HfHubHTTPError.__bases__  # of httpx or requests, as the client's version has it
     api = HfApi()
     try:
         made = api.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True)
@@ -49,9 +48,10 @@ def push(folder: Path, repository: str, *, public: bool) -> str:
         )
     except HFValidationError as error:
         raise ConfigError(f"push_to_hub: {error}", remedy="give OWNER/NAME") from None
-    except (unreachable, HfHubHTTPError, OSError, ValueError) as error:
+    except (*of_the_network, OSError, ValueError) as error:
+        cause = (str(error) or type(error).__name__).splitlines()[0]  # a time-out may have no words
         raise PushFailed(
-            f"the rows are in {folder}, and were not pushed to {repository}: {str(error).splitlines()[0]}",
+            f"the rows are in {folder}, and were not pushed to {repository}: {cause}",
             remedy=f"check HF_TOKEN and the name, then: hf upload {repository} {folder} --repo-type dataset",
         ) from None
     return str(made)

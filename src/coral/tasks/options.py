@@ -25,7 +25,7 @@ class Option:
 
     Attributes:
         kind: what it may be, in words; "" where the class does not say.
-        default: as a config file would state it.
+        default: in words, such as "none" or "[0, 2]".
         about: what the class's docstring says of it under `Attributes:` or `Args:`.
         type: as annotated; None where it is not, or not to be found.
     """

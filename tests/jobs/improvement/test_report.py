@@ -116,14 +116,14 @@ def drawn(*models, task="sally_anne"):
 def test_a_line_leads_from_the_model_that_a_checkpoint_came_from():
     """After a refusal the next iteration goes on from the model before, and so does the line."""
     refused = model("two", 0.4, "start", accepted=False)
-    figure = drawn(START, refused, model("three", 0.7, "start"))
+    figure = drawn(START, refused, model("three", 0.7, "start"), model("four", 0.8, "three"))
     lines = [line.get_ydata().tolist() for line in figure.axes[0].get_lines() if line.get_linewidth() == 1.2]
-    assert lines == [[50.0, 40.0], [50.0, 70.0]]
+    assert lines == [[50.0, 40.0], [50.0, 70.0], [70.0, 80.0]]
 
 
 def test_the_legend_hides_no_title():
     """However long the task's name is and however many arms there are."""
     arms = ("pair-dpo", "pair-sft", "pair-kto", "alone-dpo", "alone-sft", "alone-kto")
     figure = drawn(START, *(model(arm, 0.6, "start", arm=arm) for arm in arms), task="a_long_name" * 3)
-    title, (legend,) = figure.texts[0] if figure.texts else figure._suptitle, figure.legends
+    [title], [legend] = figure.texts, figure.legends
     assert not title.get_window_extent().overlaps(legend.get_window_extent())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import weakref
 
 import pytest
 
 from coral.errors import FatalReject, Rejected, Unreachable
-from coral.serving.engine import llama, scheduler
+from coral.serving.engine import llama
 from coral.serving.engine.model import EmbeddedModel, EngineLimits
 
 BUG = "{% if 'poison' in messages[-1].content %}{{ 1 // 0 }}{% endif %}"
@@ -115,6 +116,26 @@ async def test_a_step_that_fails_under_load_leaves_no_row_behind(folder, ask, mo
     assert after == expected
 
 
+async def test_the_failed_engine_is_gone_before_the_clean_start(folder, ask, monkeypatch):
+    """Both at a time would need twice the memory, where too little of it may have been the cause."""
+    built, alive = [], []
+    whole = EmbeddedModel._build
+
+    def build(self, *loaded):
+        alive.append(sum(one() is not None for one in built))
+        scheduler = whole(self, *loaded)
+        built.append(weakref.ref(scheduler))
+        return scheduler
+
+    monkeypatch.setattr(EmbeddedModel, "_build", build)
+    async with EmbeddedModel(folder) as model:
+        fail_steps(monkeypatch, times=1)
+        with pytest.raises(Unreachable, match="MemoryError"):
+            await model.generate(ask("x", max_tokens=5))
+        assert (await model.generate(ask("y", max_tokens=2))).candidates
+    assert alive == [0, 0]
+
+
 async def test_a_stream_hears_of_a_failed_step(folder, ask, monkeypatch):
     """A streamed reply ends with the error instead of hanging."""
     async with EmbeddedModel(folder) as model:
@@ -152,5 +173,4 @@ async def test_the_check_leaves_nothing_in_the_cache(folder, ask, monkeypatch):
         with pytest.raises(Unreachable):
             await model.generate(ask("x", max_tokens=5))
         generation = await model.generate(ask("y", max_tokens=5))
-    assert scheduler.BLOCK > 1
     assert generation.usage.cached_tokens == 0

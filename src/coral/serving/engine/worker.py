@@ -107,6 +107,7 @@ class Worker:
             while (error := self._work(scheduler)) is not None:
                 self._log(error, "a step of the embedded engine failed")
                 self._fail_all(error)
+                del scheduler, error  # frees the old one, which the traceback holds, too
                 scheduler = build()
                 scheduler.check()
         except BaseException as error:  # noqa: BLE001 nobody sees a thread's exception: its callers get it
