@@ -111,11 +111,11 @@ def describe_fault(fault: Exception) -> str:
     """Why there was no answer, in few words."""
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
-    if isinstance(fault, aiohttp.ClientConnectorError) and isinstance(fault.os_error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(fault, aiohttp.ClientConnectorCertificateError):
+    if isinstance(fault, aiohttp.ClientConnectorCertificateError):  # without os_error in older aiohttp
         why = getattr(fault.certificate_error, "verify_message", "") or fault.certificate_error
         return f"its certificate is not accepted ({why})"
+    if isinstance(fault, aiohttp.ClientConnectorError) and isinstance(fault.os_error, ConnectionRefusedError):
+        return "connection refused"
     if isinstance(fault, aiohttp.ClientConnectorSSLError):
         return f"no secure connection ({getattr(fault.os_error, 'reason', None) or fault.os_error})"
     if isinstance(fault, asyncio.TimeoutError):
