@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from coral.api import (
         build,
         build_async,
+        compare,
+        compare_async,
         estimate,
         evaluate,
         evaluate_async,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "build",
     "build_async",
+    "compare",
+    "compare_async",
     "estimate",
     "evaluate",
     "evaluate_async",

@@ -14,6 +14,7 @@ import yaml
 from coral.errors import ConfigError
 from coral.jobs.build import BuildConfig
 from coral.jobs.build import build as _build
+from coral.jobs.compare import PairedRuns, compare_runs
 from coral.jobs.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.jobs.estimate import Estimate
 from coral.jobs.estimate import estimate as _estimate
@@ -260,6 +261,24 @@ def score(path: str | Path, *, prices: str | None = None, regrade: bool = False)
         UserError: the folder or the price table cannot be read.
     """
     return asyncio.run(_score(RunFolder(path), prices=prices, regrade=regrade))
+
+
+def compare(a: str | Path, b: str | Path) -> PairedRuns:
+    """Compare run b with run a on the problems that both have, paired by problem, without a model.
+
+    Returns:
+        Comparisons, the share of all conversations that end right first.
+
+    Raises:
+        UserError: a folder cannot be read, or the runs are not about the same problems.
+    """
+    _refuse_running_loop("compare_async")
+    return asyncio.run(compare_async(a, b))
+
+
+async def compare_async(a: str | Path, b: str | Path) -> PairedRuns:
+    """`compare` for callers that have an event loop, such as a notebook."""
+    return await compare_runs(RunFolder(a), RunFolder(b))
 
 
 def train(

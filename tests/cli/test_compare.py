@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+import coral
 from coral import tasks
 from coral.api import evaluate_async, load_run
-from coral.jobs.compare import compare_runs
 from coral.serving.app import ChatServer
 from coral.serving.listen import listening
 from coral.serving.scripted import Knowledge, Persona, serve_scripted
@@ -44,7 +44,7 @@ def _copy(run, path, old, new):
 
 async def test_a_pair_and_one_agent_are_compared_by_strict_scores(finished, alone):
     """Both shares are of all conversations about the shared problems, and pairing is by problem."""
-    runs = await compare_runs(load_run(alone), load_run(finished))
+    runs = await coral.compare_async(alone, finished)
     right = {
         item.problem.id: item.turns[-1].reply.correct is True for item in load_run(alone).conversations()
     }
@@ -59,9 +59,9 @@ async def test_a_pair_and_one_agent_are_compared_by_strict_scores(finished, alon
     assert "conformity" not in {item.metric for item in runs.comparisons}
 
 
-async def test_two_pairs_are_compared_by_what_pairs_have(finished):
-    """A run against itself: no difference in anything, and an interval around none."""
-    runs = await compare_runs(load_run(finished), load_run(finished))
+def test_two_pairs_are_compared_by_what_pairs_have(finished):
+    """From Python: a run against itself has no difference in anything, and an interval around none."""
+    runs = coral.compare(finished, finished)
     assert {"agreement", "conformity"} <= {item.metric for item in runs.comparisons}
     assert {item.difference for item in runs.comparisons} <= {0.0, None}
     assert runs.comparisons[0].low < 0 < runs.comparisons[0].high

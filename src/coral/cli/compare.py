@@ -56,6 +56,8 @@ def _table(runs: PairedRuns) -> Table:
     for name in ("a", "b", "b - a", "95 % interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for place, comparison in enumerate(runs.comparisons):
+        if place and comparison.a is None and comparison.b is None:
+            continue  # such as conformity, where nobody disagreed in either run
         info = metric(comparison.metric)
         table.add_row(
             info.title if place else "Right, of all",
