@@ -9,9 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check format clean
 
-demo: $(CORE)  ## two tiny language models talk: one alone against the pair, and two conversations
+demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
 	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
 	$(BIN)/coral eval sally_anne --limit 200 --output runs/demo-pair
+	$(BIN)/coral compare runs/demo-alone runs/demo-pair
 	$(BIN)/coral show runs/demo-pair --only changed --read 2
 
 test: $(READY)  ## all tests, in random order, on all cores

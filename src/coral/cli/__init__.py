@@ -75,7 +75,7 @@ def _help() -> str:
     rows = "\n".join(f"  {name:8} {text}" for name, text in COMMANDS.items())
     return (
         "usage: coral COMMAND ...\n\n"
-        "Language models that reason together: evaluate, read, measure.\n\n"
+        "Language models that reason together: evaluate, sample, train, improve.\n\n"
         f"{rows}\n\n"
         "`coral COMMAND --help` tells the options of a command."
     )
