@@ -24,8 +24,8 @@ class HelpFormatter(DefaultHelpFormatter):
         told = [f"type: {number}"] if number else []
         if (default := _stated(action.default)) is not None:
             told.append(f"default: {default}")
-        sentence = (action.help or "").replace("%", "%%")
-        return f"{sentence} ({', '.join(told)})" if told else sentence
+        sentence = f"{action.help or ''} ({', '.join(told)})" if told else action.help or ""
+        return sentence.replace("%", "%%")  # argparse fills in what stands behind a single one
 
 
 def _number(hint: Any) -> str | None:

@@ -298,6 +298,7 @@ DECIDES_TEXT = (
     "system_in_user",
     "mode",
 )
+"""Options of a model that decide what it says; the others, such as time-outs, may change between sittings."""
 """What of a model's options decides its replies. The address does not: a server may move between sittings."""
 
 

@@ -30,6 +30,7 @@ def push(folder: Path, repository: str, *, public: bool) -> str:
 
     Raises:
         MissingExtra: the hub's client is not installed.
+        ConfigError: `repository` cannot be a name on the hub.
         PushFailed: the hub refuses, or cannot be reached; the folder stays as it is.
     """
     require_hub()

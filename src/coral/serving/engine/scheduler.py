@@ -125,12 +125,8 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
+        """Whether there is nothing to compute."""
         return not (self._waiting or self._starting or self._rows)
-
-    @property
-    def num_rows(self) -> int:
-        """Candidates that run."""
-        return len(self._rows)
 
     def submit(self, job: Job) -> None:
         """Queue a request; the next step considers it."""
