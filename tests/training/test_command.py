@@ -37,7 +37,8 @@ def run(order):
 for line in sys.stdin:
     order = json.loads(line)
     if "pid" in order:
-        answer = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
+        ended, status = os.waitpid(order["pid"], os.WNOHANG)
+        answer = os.waitstatus_to_exitcode(status) if ended else None
     else:
         answer = os.fork() or run(order)
     print(json.dumps(answer), flush=True)
@@ -62,7 +63,10 @@ class Process:
 
     def wait(self):
         """Its exit code, negative where a signal ended it."""
-        if self._code is None:
+        deadline = time.monotonic() + 60
+        while self._code is None:
+            assert time.monotonic() < deadline, f"it does not end: {self.said}"
+            time.sleep(0.01)
             self._code = self._order(pid=self._pid)
         return self._code
 
