@@ -1,8 +1,8 @@
 """Functions that may hang or eat memory, run in worker processes that can be killed.
 
-A grader of mathematical answers is honest code, but `9**9**9` keeps it busy for ever, in C, where neither a
-signal handler nor a thread can interrupt it. So it runs in a worker: a Python process with a memory limit,
-without the secrets of our environment, which is killed and replaced when a call exceeds its time.
+A grader of mathematical answers is honest code, but `9**9**9` keeps it busy for ever in C, where nothing can
+interrupt it. So it runs in a worker: a Python process with a memory limit, without the secrets of our
+environment, which is killed and replaced when a call exceeds its time.
 
     equal = await sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=5)
 
