@@ -5,11 +5,6 @@ import random
 
 import pytest
 
-TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}<|assistant|>"
-    "{{ message['content'] }}<|end|>{% else %}<|user|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 WORDS = ("the", "answer", "is", "A", "B", "C", "I", "think", "where", "ball", "box", "now", "red")
 
 
@@ -24,26 +19,12 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
+def tiny_model(tmp_path_factory, save_tokenizer):
     """A checkpoint folder: two layers, 48 tokens of context more than any row has."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    special = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<unk>"]
-    vocabulary = {word: number for number, word in enumerate([*special, *WORDS])}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token="<s>",
-        eos_token="<|end|>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        additional_special_tokens=["<|user|>", "<|assistant|>"],
-    )
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
+    vocabulary = save_tokenizer(WORDS, folder)
     set_seed(0)
     shape = LlamaConfig(
         vocab_size=len(vocabulary),

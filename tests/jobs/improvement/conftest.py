@@ -4,23 +4,16 @@ import json
 
 import pytest
 
-TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}<|assistant|>"
-    "{{ message['content'] }}<|end|>{% else %}<|user|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-SPECIAL = ("<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<unk>")
 LETTERS = ("(A)", "(B)", "(C)", "(D)")
 
 
 @pytest.fixture(scope="session")
-def guesser(tmp_path_factory):
+def guesser(tmp_path_factory, save_tokenizer):
     """A checkpoint folder. Its replies are "Answer: (X)", whatever the question, with a random letter."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("model") / "guesser"
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, "Answer:", *LETTERS))}
-    save_tokenizer(vocabulary, folder)
+    vocabulary = save_tokenizer(("Answer:", *LETTERS), folder)
     transformers.set_seed(0)
     shape = transformers.LlamaConfig(
         vocab_size=len(vocabulary),
@@ -39,24 +32,6 @@ def guesser(tmp_path_factory):
     teach(torch, model, vocabulary)
     model.save_pretrained(folder)
     return folder
-
-
-def save_tokenizer(vocabulary, folder):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token="<s>",
-        eos_token="<|end|>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        additional_special_tokens=["<|user|>", "<|assistant|>"],
-    )
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
 
 
 def teach(torch, model, vocabulary):
