@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         sample,
         sample_async,
         score,
+        score_async,
         train,
     )
 
@@ -41,6 +42,7 @@ __all__ = [
     "sample",
     "sample_async",
     "score",
+    "score_async",
     "train",
 ]
 

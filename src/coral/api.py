@@ -260,7 +260,13 @@ def score(path: str | Path, *, prices: str | None = None, regrade: bool = False)
     Raises:
         UserError: the folder or the price table cannot be read.
     """
-    return asyncio.run(_score(RunFolder(path), prices=prices, regrade=regrade))
+    _refuse_running_loop("score_async")
+    return asyncio.run(score_async(path, prices=prices, regrade=regrade))
+
+
+async def score_async(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
+    """`score` for callers that have an event loop, such as a notebook."""
+    return await _score(RunFolder(path), prices=prices, regrade=regrade)
 
 
 def compare(a: str | Path, b: str | Path) -> PairedRuns:

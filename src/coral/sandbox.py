@@ -6,9 +6,9 @@ environment, which is killed and replaced when a call exceeds its time.
 
     equal = await sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=5)
 
-Workers start when they are first needed and serve many calls, one after another. A module with a function
-`warm_up` has it called once by each worker before the first call, outside the time limit. Arguments and
-results travel as JSON. Workers end with `close()`, with the interpreter, and with our death by any signal.
+Workers start when needed and serve many calls, one after another. A module's `warm_up`, if it has one, is
+called once before the first, outside the time limit. Arguments and results travel as JSON. Workers end
+with `close()`, with the interpreter, and with our death by any signal.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ async def test_an_unfinished_run_is_measured_as_such(serve, data, tmp_path):
         progress = coral.jobs.progress.Progress(stopping=True)
         await coral.evaluate_async("hi_tom", limit=9, progress=progress, **options)
     assert not (tmp_path / "run" / "summary.json").exists()
-    summary = await coral.jobs.measure.score(coral.load_run(tmp_path / "run"), prices=None, regrade=False)
+    summary = await coral.score_async(tmp_path / "run")
     assert (summary.conversations, summary.owed) == (4, 5)
 
 
@@ -170,4 +170,22 @@ async def test_a_damaged_run_json_is_named(serve, data, tmp_path, content):
         with pytest.raises(RunFolderError, match=r"run\.json is damaged"):
             await coral.evaluate_async("hi_tom", **options)
     with pytest.raises(RunFolderError, match=r"run\.json is damaged"):
-        await coral.jobs.measure.score(coral.load_run(tmp_path / "run"), prices=None, regrade=False)
+        await coral.score_async(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("evaluate", ("hi_tom",)),
+        ("sample", ("hi_tom",)),
+        ("score", ("runs/x",)),
+        ("compare", ("runs/x", "runs/y")),
+        ("improve", ({},)),
+    ],
+)
+async def test_a_call_inside_an_event_loop_says_what_to_await(name, arguments):
+    """A notebook has a loop: no bare RuntimeError, and each call has its other form."""
+    with pytest.raises(ConfigError, match="an event loop is running") as caught:
+        getattr(coral, name)(*arguments)
+    assert f"{name}_async" in caught.value.remedy
+    assert callable(getattr(coral, f"{name}_async"))
