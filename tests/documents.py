@@ -60,7 +60,7 @@ class Shell:
         self._environment = {
             **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "80",
         }  # fmt: skip
-        for name in ("tests", "recipes", "Makefile"):
+        for name in ("tests", "recipes", "scripts", "Makefile"):
             (folder / name).symlink_to(ROOT / name)
 
     def run(self, step: Step) -> str:
