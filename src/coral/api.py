@@ -21,10 +21,10 @@ from coral.jobs.estimate import estimate as _estimate
 from coral.jobs.evaluate import evaluate as _evaluate
 from coral.jobs.improve import improve as _improve
 from coral.jobs.improvement.config import ImproveConfig
-from coral.jobs.improvement.options import build_config
 from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
 from coral.jobs.measure import score as _score
+from coral.jobs.options import build_config
 from coral.jobs.progress import Progress
 from coral.jobs.sample import sample as _sample
 from coral.jobs.sitting import Run
@@ -33,7 +33,7 @@ from coral.jobs.train import train as _train
 from coral.metrics import Summary
 from coral.rows.report import Report
 from coral.runs.folder import RunFolder
-from coral.training.config import train_config
+from coral.training.config import TrainConfig
 
 Agent = str | Mapping[str, Any] | AgentConfig
 
@@ -306,7 +306,8 @@ def train(
         UserError: an option, the model or the rows cannot be used; `remedy` says what to do.
     """
     paths = {"model": str(model), "rows": str(rows), "output": str(output)}
-    return _train(train_config({"kind": kind, **paths, **options}))
+    given = {"kind": kind, **paths, **options}
+    return _train(build_config(TrainConfig, given, "", remedy="see `coral train --help`"))
 
 
 def load_run(path: str | Path) -> RunFolder:

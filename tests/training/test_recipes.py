@@ -8,7 +8,8 @@ import yaml
 from coral.cli import main
 from coral.cli.options import parse
 from coral.errors import ConfigError
-from coral.training.config import TrainConfig, train_config
+from coral.jobs.options import build_config
+from coral.training.config import TrainConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -87,10 +88,11 @@ def test_fairseq2_is_written_and_not_run(tmp_path, capsys):
 def test_python_options_are_checked_like_flags(options, message):
     """One spelling everywhere: an unknown or mistyped option says what was meant."""
     with pytest.raises(ConfigError, match=message) as error:
-        train_config({"model": "m", "rows": "r", "output": "o", **options})
+        build_config(TrainConfig, {"model": "m", "rows": "r", "output": "o", **options}, "")
     assert error.value.remedy
 
 
 def test_python_options_may_be_strings():
     """Values from YAML or a command line are read by their type."""
-    assert train_config({"model": "m", "rows": "r", "output": "o", "epochs": "2", "lora": "true"}).lora
+    options = {"model": "m", "rows": "r", "output": "o", "epochs": "2", "lora": "true"}
+    assert build_config(TrainConfig, options, "").lora

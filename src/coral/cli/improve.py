@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 
+from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import Display
-from coral.cli.loop import run_in_loop
+from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import as_yaml, parse
 from coral.cli.terminal import standard_output
 from coral.jobs.improve import improve, rehearse
@@ -21,8 +20,6 @@ from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
 from coral.jobs.progress import Progress
 
-EXIT_DONE = 0
-EXIT_INTERRUPTED = 130
 ABOUT = (
     "Improve a model by its own conversations: evaluate, sample, build rows, train, evaluate again, and take "
     "over what is better; for some iterations, beside controls. docs/improve.md explains it."
@@ -88,18 +85,13 @@ class _Displays:
 
 
 def _with_interrupts(watch: Watch, console: Console) -> None:
-    """First Ctrl-C (or SIGTERM): let what is in flight finish. Second: stop at once."""
-    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    """First Ctrl-C: let what is in flight finish. Second: stop at once."""
 
-    def interrupt() -> None:
-        if watch.stop.is_set() and main is not None:
-            main.cancel()
-            return
+    def stop() -> None:
         watch.interrupt()
         console.print("stopping after what is in flight; Ctrl-C again stops at once", highlight=False)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+    on_interrupt(stop, is_stopping=watch.stop.is_set)
 
 
 def _print_results(results: Results, output: str) -> None:

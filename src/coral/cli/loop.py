@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+import signal
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,3 +29,17 @@ def run_in_loop(main: Coroutine[Any, Any, T]) -> T:
         return uvloop.run(main)  # type: ignore[no-any-return]
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def on_interrupt(stop: Callable[[], None], *, is_stopping: Callable[[], bool]) -> None:
+    """On the first Ctrl-C (or SIGTERM) call `stop`; once the job is stopping, end this task at once."""
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt() -> None:
+        if is_stopping() and main is not None:
+            main.cancel()
+        else:
+            stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)

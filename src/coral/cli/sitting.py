@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rich.console import Console
 
+from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import shown
-from coral.cli.loop import run_in_loop
+from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_estimate
 from coral.jobs.config import EvalConfig
@@ -20,9 +19,7 @@ from coral.jobs.progress import Progress
 from coral.jobs.sitting import Run
 from coral.metrics import Summary
 
-EXIT_DONE = 0
 EXIT_TOO_MANY_FAILED = 3
-EXIT_INTERRUPTED = 130
 
 
 C = TypeVar("C", bound=EvalConfig)
@@ -93,14 +90,9 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> 
 
 
 def _with_interrupts(progress: Progress, console: Console) -> None:
-    """First Ctrl-C (or SIGTERM): let requests in flight finish. Second: stop at once."""
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
+    """First Ctrl-C: let requests in flight finish. Second: stop at once."""
 
-    def interrupt() -> None:
-        if progress.stopping and main is not None:
-            main.cancel()
-            return
+    def stop() -> None:
         progress.stopping = True
         console.print(
             f"stopping: {progress.in_flight} conversations finish their requests in flight; "
@@ -108,5 +100,4 @@ def _with_interrupts(progress: Progress, console: Console) -> None:
             highlight=False,
         )
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+    on_interrupt(stop, is_stopping=lambda: progress.stopping)

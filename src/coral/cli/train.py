@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from coral.cli import EXIT_INTERRUPTED
 from coral.cli.options import parse, take_name
 from coral.training.config import TrainConfig
 from coral.training.libraries import process_rank
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from coral.jobs.train import Prepared, TrainResult
     from coral.training.check import Check, ShownReply
 
-EXIT_INTERRUPTED = 130
 ABOUT = "Train a model on the rows of `coral build`: sft, dpo or kto, with TRL."
 COLOURS = {"completion": "green", "chosen": "green", "rejected": "red"}
 CONTEXT_SHOWN = 600

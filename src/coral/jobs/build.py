@@ -23,6 +23,7 @@ import yaml
 
 from coral import sandbox
 from coral.errors import ConfigError, Rejected, RunFolderError
+from coral.jobs.measure import task_of
 from coral.jobs.push import push, require_hub
 from coral.rows.assemble import Assembly, OnShared, assemble
 from coral.rows.formats import Format, Render, check_format
@@ -32,7 +33,6 @@ from coral.rows.run import SampledRun, open_runs
 from coral.rows.survey import HeldOut
 from coral.rows.write import FileType, card, require_writer
 from coral.runs.folder import RunFolder
-from coral.tasks import registry
 from coral.tasks.protocol import Source
 from coral.types import Message
 
@@ -166,9 +166,7 @@ def _held_out(names: Sequence[str], runs: Sequence[SampledRun]) -> HeldOut:
 
 
 def _hold_run_out(folder: RunFolder, held_out: HeldOut) -> None:
-    named = folder.identity()["task"]
-    options = {key: value for key, value in named.items() if key != "name"}
-    task = registry.load(str(named["name"]), **options)
+    task = task_of(folder)
     held_out.add_split(task, str(folder.identity()["split"]) or task.info.splits[0])
     for conversation in folder.conversations():
         held_out.add(task, conversation.problem)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from coral import sandbox
 from coral.errors import ConfigError
-from coral.jobs.measure import tally_run, task_of
+from coral.jobs.measure import owed, tally_run, task_of
 from coral.metrics import Comparison, compare, metric
 from coral.metrics.tally import Tally
 from coral.runs.folder import RunFolder
-from coral.types import Record
+from coral.types import Conversation, Record
 
 HEADLINES = {"coral": "agreement_correctness_strict", "cot": "accuracy_strict"}
 """Right of all conversations: the only scores of a pair and of one agent that share a denominator."""
@@ -50,15 +52,18 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
     Raises:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
-    _check_same_problems(a, b)
+    _check_same_task(a, b)
+    before, after = _Questions(), _Questions()
     try:
-        first, second = await tally_run(a, task_of(a)), await tally_run(b, task_of(b))
+        first = await tally_run(a, task_of(a), collectors=[before])
+        second = await tally_run(b, task_of(b), collectors=[after])
     finally:
         await sandbox.close()
+    _check_same_problems(before.asked, after.asked)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
-        unfinished=(_owed(a, first), _owed(b, second)),
+        unfinished=(owed(a, first), owed(b, second)),
         comparisons=(_headline(first, second), *_further(first, second)),
     )
 
@@ -72,19 +77,27 @@ def _further(a: Tally, b: Tally) -> list[Comparison]:
     return [compare(a, b, name) for name in shared]
 
 
-def _owed(folder: RunFolder, tally: Tally) -> int:
-    return max(0, (folder.planned() or 0) - tally.num_conversations)
+class _Questions:
+    """A hash of what was asked, by the problem's id: texts need not be kept."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, int] = {}
+
+    def add(self, conversation: Conversation) -> None:
+        self.asked[conversation.problem.id] = hash(conversation.problem.question)
 
 
-def _check_same_problems(a: RunFolder, b: RunFolder) -> None:
-    """Refuse runs that share no problem, or call two problems by one id."""
+def _check_same_task(a: RunFolder, b: RunFolder) -> None:
     tasks = [str(folder.identity()["task"]["name"]) for folder in (a, b)]
     if tasks[0] != tasks[1]:
         raise ConfigError(
             f"the runs are of two tasks: {tasks[0]} and {tasks[1]}",
             remedy="compare runs on the same problems",
         )
-    before, after = _questions(a), _questions(b)
+
+
+def _check_same_problems(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Refuse runs that share no problem, or call two problems by one id."""
     shared = before.keys() & after.keys()
     if not shared:
         raise ConfigError(
@@ -97,8 +110,3 @@ def _check_same_problems(a: RunFolder, b: RunFolder) -> None:
             f"problem {other[0]} is not the same in both runs ({len(other)} of {len(shared)} differ)",
             remedy="evaluate both with the same data and options of the task",
         )
-
-
-def _questions(folder: RunFolder) -> dict[str, int]:
-    """A hash of what was asked, by id: texts need not be kept."""
-    return {item.problem.id: hash(item.problem.question) for item in folder.conversations()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import re
 import typing
@@ -17,6 +16,7 @@ from coral.dialogue.extraction import Mode
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, Selection
 from coral.errors import ConfigError
 from coral.jobs import embedded, problem_list
+from coral.jobs.options import typed_options
 from coral.models.config import ModelConfig
 from coral.models.providers import PROVIDERS
 from coral.types import SCHEMA
@@ -255,35 +255,16 @@ _PLACE = ("base_url", "api_key_env", "extra_body", "context_tokens")
 
 def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> C:
     """`template` with `options` set."""
-    known = {item.name for item in dataclasses.fields(kind)}
-    for key in options:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {name}.{near[0]}?" if near else f"options: {', '.join(sorted(known))}"
-            raise ConfigError(f"no option {name}.{key}", remedy=hint)
+    typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
     elsewhere = "base_url" in options or _other_provider(template.model, str(options.get("model", "")))
     fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
-    return dataclasses.replace(template, **{**fresh, **_typed(options, kind, name)})
+    return dataclasses.replace(template, **{**fresh, **typed})
 
 
 def _other_provider(model: str, other: str) -> bool:
     """Whether `other` names a provider by its prefix, and not the one of `model`."""
     provider = other.partition("/")[0]
     return "/" in other and provider in PROVIDERS and provider != model.partition("/")[0]
-
-
-def _typed(options: Mapping[str, Any], kind: type[ModelConfig], name: str) -> dict[str, Any]:
-    """Options with the types of the fields of `kind`; strings from a command line are read as numbers."""
-    types = typing.get_type_hints(kind)
-    typed = {}
-    for key, value in options.items():
-        try:
-            typed[key] = msgspec.convert(value, types[key], strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"{name}.{key} cannot be {value!r}: {error}", remedy="see `coral eval --help`"
-            ) from None
-    return typed
 
 
 DECIDES_TEXT = (
@@ -298,8 +279,7 @@ DECIDES_TEXT = (
     "system_in_user",
     "mode",
 )
-"""Options of a model that decide what it says; the others, such as time-outs, may change between sittings."""
-"""What of a model's options decides its replies. The address does not: a server may move between sittings."""
+"""Options of a model that decide what it says. Others, such as its address, may change between sittings."""
 
 
 def identity(

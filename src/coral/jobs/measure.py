@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -48,8 +49,7 @@ def task_of(folder: RunFolder) -> Task:
     Raises:
         UserError: there is no run, or no such task any more.
     """
-    options = dict(folder.identity()["task"])
-    return registry.load(str(options.pop("name")), **options)
+    return registry.load(**folder.identity()["task"])
 
 
 async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regrade: bool = False) -> Summary:
@@ -60,23 +60,34 @@ async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regr
     """
     identity = folder.identity()
     candidates = CandidateCounter()
-    tally = await tally_run(folder, task, candidates=candidates, regrade=regrade)
+    tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade)
     return summarize(
         tally,
         prices=prices,
         extractor=identity["extractor"].get("model"),
-        owed=max(0, (folder.planned() or 0) - tally.num_conversations),
+        owed=owed(folder, tally),
         candidates=candidates.counts() if "candidates" in identity else None,
     )
 
 
+def owed(folder: RunFolder, tally: Tally) -> int:
+    """How many conversations a run still lacks."""
+    return max(0, (folder.planned() or 0) - tally.num_conversations)
+
+
+class Collector(Protocol):
+    """Takes in conversations while they stream past."""
+
+    def add(self, conversation: Conversation) -> None: ...
+
+
 async def tally_run(
-    folder: RunFolder, task: Task, *, candidates: CandidateCounter | None = None, regrade: bool = False
+    folder: RunFolder, task: Task, *, collectors: Sequence[Collector] = (), regrade: bool = False
 ) -> Tally:
     """What metrics and comparisons need of all finished conversations of a folder.
 
     Args:
-        candidates: counts those of sampled runs.
+        collectors: are shown every conversation, too.
 
     Raises:
         UserError: the folder cannot be read.
@@ -91,8 +102,8 @@ async def tally_run(
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
         tally.add(conversation, await trace_of(conversation, _equality(task, conversation.problem), classes))
-        if candidates is not None:
-            candidates.add(conversation)
+        for collector in collectors:
+            collector.add(conversation)
     return tally
 
 

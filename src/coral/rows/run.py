@@ -104,13 +104,12 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         )
     told = load_prompts(folder)
     _check(told, folder, identity)
-    options = {key: value for key, value in identity["task"].items() if key != "name"}
     systems = {"agent": told.agent, "partner": told.partner}
     return SampledRun(
         name=name,
         folder=folder,
         identity=identity,
-        task=registry.load(str(identity["task"]["name"]), **options),
+        task=registry.load(**identity["task"]),
         voices={
             who: Voice(system, bool(identity.get(who, {}).get("system_in_user")))
             for who, system in systems.items()

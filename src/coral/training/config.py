@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -269,28 +266,3 @@ def _compares_in_batch(config: TrainConfig) -> bool:
     likelihood beside dpo is a mean over their tokens, and another loss may do either.
     """
     return config.kind == "kto" or bool(config.sft_weight) or config.loss is not None
-
-
-def train_config(options: Mapping[str, Any]) -> TrainConfig:
-    """A `TrainConfig` from options by name, as Python callers and config files give them.
-
-    Raises:
-        ConfigError: an option is unknown, of the wrong type, or out of range.
-    """
-    types = typing.get_type_hints(TrainConfig)
-    for name in options:
-        if name not in types:
-            near = difflib.get_close_matches(name, types, n=1)
-            raise ConfigError(
-                f"no option {name}",
-                remedy=f"did you mean {near[0]}?" if near else "`coral train --help` lists the options",
-            )
-    typed = {}
-    for name, value in options.items():
-        try:
-            typed[name] = msgspec.convert(value, types[name], strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"{name} cannot be {value!r}: {error}", remedy="see `coral train --help`"
-            ) from None
-    return TrainConfig(**typed)

@@ -4,8 +4,8 @@ import pytest
 
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.identity import identify, stored
-from coral.jobs.improvement.options import build_config, merged
 from coral.jobs.improvement.servers import Checkpoint
+from coral.jobs.options import build_config, merged
 
 START = Checkpoint("start", "org/model")
 OPTIONS = {

@@ -11,10 +11,10 @@ from coral.jobs.improvement.arms import check_sections
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.loop import Loop
 from coral.jobs.improvement.marks import Drawn
-from coral.jobs.improvement.options import build_config, merged
 from coral.jobs.improvement.problems import choose, file_of
 from coral.jobs.improvement.rehearsal import Rehearsal
 from coral.jobs.improvement.servers import Checkpoint
+from coral.jobs.options import build_config, merged
 
 OUT = Path("/out")
 ENDPOINT = {"kind": "endpoint", "base_url": "http://localhost/v1"}

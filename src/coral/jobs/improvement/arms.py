@@ -12,8 +12,8 @@ from coral.errors import ConfigError
 from coral.jobs.build import BuildConfig
 from coral.jobs.config import EvalConfig, SampleConfig
 from coral.jobs.improvement.config import ImproveConfig
-from coral.jobs.improvement.options import build_config, merged
 from coral.jobs.improvement.servers import Checkpoint
+from coral.jobs.options import build_config, merged
 from coral.training.config import TrainConfig
 
 Sight = Literal["pair", "alone", "second"]
