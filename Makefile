@@ -7,7 +7,7 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-kernels check format clean
 
 demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
 	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
@@ -17,6 +17,15 @@ demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the differ
 
 test: $(READY)  ## all tests, in random order, on all cores
 	$(BIN)/pytest -q -n auto
+
+# OpenBLAS picks its kernels by the processor, and kernels round differently. A kernel runs only where the
+# processor has its instructions, so the widest one is tried only where it is there.
+KERNELS := Haswell Nehalem $(shell grep -qsw avx512f /proc/cpuinfo && echo SkylakeX)
+
+test-kernels: $(READY)  ## the embedded engine's tests with the arithmetic of other processors
+	for kernel in $(KERNELS); do \
+		echo "kernel: $$kernel"; OPENBLAS_CORETYPE=$$kernel $(BIN)/pytest -q -n auto tests/serving/engine || exit 1; \
+	done
 
 check: $(READY)  ## lint, format check, strict types
 	$(BIN)/ruff check .

@@ -66,14 +66,19 @@ def plan_rows(shapes: Iterable[tuple[int, int]], max_rows: int) -> RowPlan:
         A plan for this machine; it depends on nothing that is timed. Where all else fails, and for small
         matrices rather than tiles, it is one product a row.
     """
-    rng = np.random.default_rng(0)
-    shapes = {(height, _narrow(width)) for height, width in shapes}
-    probes = [(_normal(rng, max_rows + 1, height), _normal(rng, height, width)) for height, width in shapes]
+    shapes = list(shapes)
     plans = [RowPlan(step) for step in _STEPS]
     if max(height * width for height, width in shapes) > _STAYS_IN_CACHE:
         plans += [RowPlan(tile, tiled=True) for tile in _TILES]
-    one_by_one = RowPlan(1, tiled=True)
-    return next((plan for plan in plans if all(_is_exact(plan, *probe) for probe in probes)), one_by_one)
+    return first_exact(plans, shapes, max_rows) or RowPlan(1, tiled=True)
+
+
+def first_exact(plans: Iterable[RowPlan], shapes: Iterable[tuple[int, int]], max_rows: int) -> RowPlan | None:
+    """The first of `plans` that gives every row the same bits in any batch with this machine's BLAS."""
+    rng = np.random.default_rng(0)
+    narrowed = sorted({(height, _narrow(width)) for height, width in shapes})
+    probes = [(_normal(rng, max_rows + 1, height), _normal(rng, height, width)) for height, width in narrowed]
+    return next((plan for plan in plans if all(_is_exact(plan, *probe) for probe in probes)), None)
 
 
 def _narrow(width: int) -> int:
