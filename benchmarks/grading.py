@@ -17,7 +17,7 @@ from typing import Any
 
 from coral import sandbox
 from coral.answers import math
-from coral.answers.math_tree import structure
+from coral.answers.math.tree import structure
 from coral.types import Answered
 
 DATA = Path(__file__).parent.parent / "tests" / "data" / "grading"

@@ -1,9 +1,4 @@
-r"""Read, clean and compare mathematical answers.
-
-`read` finds the answer that a message submits, `parse` takes a bare one; both give a `Belief` whose value is
-LaTeX or text without delimiters. `same_text` compares two values in microseconds. `equivalent` also does
-algebra and may never return: call it as `sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=...)`.
-"""
+r"""Find the answer that a message submits: boxes, labels, "the answer is ..."."""
 
 from __future__ import annotations
 
@@ -11,22 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from coral.answers import math_algebra, prose, wording
-from coral.answers.math_numbers import read_number
-from coral.answers.math_rules import equivalent, same_text
-from coral.answers.math_text import bare_value, clean
-from coral.types import Answered, Belief, Unreadable, Unsure
+from coral.answers import prose, wording
+from coral.answers.math.numbers import read_number
+from coral.answers.math.rules import same_text
+from coral.answers.math.text import bare_value, clean
+from coral.types import Belief, Unreadable, Unsure
 
-__all__ = ["equivalent", "last_boxed", "parse", "read", "same_text", "warm_up"]
-
-_MAX_BARE = 300
-_MAX_WORDS = 4
+MAX_BARE = 300
+MAX_WORDS = 4
 _ANNOUNCED_WITHIN = 100
-
-
-def warm_up() -> None:
-    """Load what `equivalent` needs; a sandbox worker does this before its first call."""
-    math_algebra.warm_up()
 
 
 def read(text: str) -> Belief:
@@ -35,65 +23,40 @@ def read(text: str) -> Belief:
     A box, a label ("Answer: 42", "#### 42") and "the answer is ..." submit an answer, unless they quote, deny
     or suppose one. Boxes that are listed together ("1 and 2") are one answer; "1 or 2" is none.
     """
-    text = prose.plain(_with_braces(_with_carets(text)))
+    text = prose.plain(with_braces(with_carets(text)))
     if prose.is_error(text):
         return Unreadable("an error message")
     found = _joined(text, sorted([*prose.claims(text), *_marked(text)], key=lambda claim: claim.end))
-    if found and _is_unsure(found[-1].value):
+    if found and is_unsure(found[-1].value):
         return Unsure()
     stated = [(claim, _sure_value(text, claim)) for claim in _ranked(text, found)]
     named = [(claim, value) for claim, value in stated if value is not None or claim is stated[-1][0]]
     return prose.settle(text, [claim for claim, _ in named], [value for _, value in named], same_text)
 
 
-def parse(answer: str) -> Belief:
-    """Bring a bare answer, as an extractor model or a data set gives it, into canonical form."""
-    bare = prose.unlabel(_with_braces(_with_carets(answer.strip()))).replace("**", "")
-    if prose.is_error(bare) or prose.is_error(answer):
-        return Unreadable("an error message")
-    if _is_unsure(bare):
-        return Unsure()
-    value = _listed(bare)
-    if value is None and (_ANY_BOX.search(bare) or _is_message(bare)):
-        return read(answer)
-    value = bare_value(value or bare)
-    if _is_unsure(value):
-        return Unsure()
-    if _is_doubted(value):
-        return Unreadable("says that it is not sure")
-    return Answered(value) if value else Unreadable("empty")
-
-
-def _is_unsure(value: str) -> bool:
+def is_unsure(value: str) -> bool:
     r"""Whether what stands in an answer's place says that there is none: `\text{not sure yet}`, "?"."""
-    parts = _LIST_COMMA.split(clean(value)) if len(value) <= _MAX_BARE else ()
+    parts = _LIST_COMMA.split(clean(value)) if len(value) <= MAX_BARE else ()
     return bool(parts) and all(map(prose.is_not_sure, parts))
 
 
 def _sure_value(text: str, claim: prose.Claim) -> str | None:
     """The canonical value that a statement names, None if it names none or doubts it."""
-    value = None if _is_doubted(claim.value) else _stated(text, claim)
-    return None if value is None or _is_doubted(value) else value
+    value = None if is_doubted(claim.value) else _stated(text, claim)
+    return None if value is None or is_doubted(value) else value
 
 
-def _is_doubted(value: str) -> bool:
+def is_doubted(value: str) -> bool:
     """Whether words of a value, or the whole of one item of a list, say that it is not sure."""
     if wording.DOUBT.search(prose.unmarked(value)):
         return True
     return any(map(prose.is_not_sure, _LIST_COMMA.split(value)))
 
 
-def _is_message(bare: str) -> bool:
-    if _SEGMENT.fullmatch(bare):
-        return False
-    too_long = len(bare) > _MAX_BARE or "\n\n" in bare
-    return too_long or _count_words(bare) > _MAX_WORDS or "answer" in bare.lower()
-
-
 # ---------------------------------------------------------------------------------------------------------
 # Boxes
 
-_ANY_BOX = re.compile(r"\\f?boxed(?![A-Za-z])|\\fbox(?![A-Za-z])")
+ANY_BOX = re.compile(r"\\f?boxed(?![A-Za-z])|\\fbox(?![A-Za-z])")
 _TOKEN = re.compile(
     r"\s*((?:\\[A-Za-z]+(?:\[[^\[\]]*\])?(?:\{[^{}]*\})*|[^\s{}$\\])(?:[^\s{}$\\]|\{[^{}]*\})*)"
 )
@@ -104,14 +67,14 @@ def last_boxed(solution: str) -> str | None:
 
     `\boxed 5` and `\fbox{5}` count as well. None if there is no complete box, or nothing in it.
     """
-    contents = [bare_value(content) for _, _, content in prose.boxes(_with_braces(solution))]
+    contents = [bare_value(content) for _, _, content in prose.boxes(with_braces(solution))]
     return next((content for content in reversed(contents) if content), None)
 
 
-def _with_braces(text: str) -> str:
+def with_braces(text: str) -> str:
     r"""`\boxed 5` and `\boxed\frac12` with the braces that the rest relies on."""
     pieces, done = [], 0
-    for box in _ANY_BOX.finditer(text) if "box" in text else ():
+    for box in ANY_BOX.finditer(text) if "box" in text else ():
         token = _TOKEN.match(text, box.end())
         if token and box.start() >= done:
             content = token.group(1).rstrip(".,;:")
@@ -143,7 +106,7 @@ def _joined(text: str, found: list[prose.Claim]) -> list[prose.Claim]:
     return joined
 
 
-def _listed(text: str) -> str | None:
+def listed(text: str) -> str | None:
     """The content of the one box in a text, or of several that are one list; None otherwise."""
     found = prose.boxes(text)
     ends, starts = [end for _, end, _ in found[:-1]], [start for start, _, _ in found[1:]]
@@ -153,7 +116,7 @@ def _listed(text: str) -> str | None:
 
 
 def _is_box(text: str, claim: prose.Claim) -> bool:
-    return _ANY_BOX.match(text, claim.start) is not None
+    return ANY_BOX.match(text, claim.start) is not None
 
 
 def _is_gap(between: str) -> bool:
@@ -192,7 +155,7 @@ _POWER = re.compile(rf"{_BASE}(?:\*\*| \*\* )(?=-?\d|[({{]|-?[A-Za-z](?![A-Za-z]
 """Python's power. `**` beside a word is Markdown's, and is dropped."""
 
 
-def _with_carets(text: str) -> str:
+def with_carets(text: str) -> str:
     return _POWER.sub("^", text) if "**" in text else text
 
 
@@ -217,7 +180,7 @@ def _marked(text: str) -> Iterator[prose.Claim]:
         if read_number(value.replace("$", "").replace(",", "").split()[0]) is not None:
             yield prose.Claim(value, value, mark.start(), mark.start(1), final=True)
     for mark in _ANSWER_FORMULA.finditer(text):
-        line = text.rfind("\n", max(0, mark.start() - _MAX_BARE), mark.start()) + 1
+        line = text.rfind("\n", max(0, mark.start() - MAX_BARE), mark.start()) + 1
         if _FINAL.fullmatch(text, line, mark.start()):
             value = mark.group(1).strip()
             yield prose.Claim(value, value, line, mark.start(1), final=True)
@@ -240,7 +203,7 @@ _HEDGE = re.compile(
     r"|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
     re.IGNORECASE,
 )
-_SEGMENT = re.compile(
+SEGMENT = re.compile(
     r"\$\$(.{1,999}?)\$\$|\$([^$\n]{1,999}?)(?<!\\)\$|\\\((.{1,999}?)\\\)|\\\[(.{1,999}?)\\\]", re.DOTALL
 )
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*(?=\$|\\\(|\\\[)")
@@ -263,11 +226,11 @@ def _stated(text: str, claim: prose.Claim) -> str | None:
     """The canonical value that a statement names, None if it names none that can be read."""
     if _is_box(text, claim):
         return bare_value(claim.value) or None
-    if _ANY_BOX.search(claim.value):
-        return bare_value(_listed(claim.value) or "") or None
+    if ANY_BOX.search(claim.value):
+        return bare_value(listed(claim.value) or "") or None
     hedge = _HEDGE.match(text, claim.end)
     at = hedge.end() if hedge else claim.end
-    segment = _SEGMENT.match(text, at)
+    segment = SEGMENT.match(text, at)
     if segment and not _WORD.search(segment.group(2) or ""):  # "$5 and Bob has $6" is money
         return _segments(text, at) or None
     return _from_prose(claim.value[at - claim.end :], final=claim.final)
@@ -276,7 +239,7 @@ def _stated(text: str, claim: prose.Claim) -> str | None:
 def _segments(text: str, at: int) -> str:
     """The formulas at `at`, listed ("$1$ and $2$"), with the percent sign or "million" behind them."""
     formulas = []
-    while segment := _SEGMENT.match(text, at):
+    while segment := SEGMENT.match(text, at):
         formulas.append(next(filter(None, segment.groups())))
         at = segment.end()
         following = _AND.match(text, at)
@@ -295,9 +258,9 @@ def _from_prose(value: str, *, final: bool) -> str | None:
         unit = number.group("words") or (_UNIT_BEHIND.match(value, number.end(1)) or [""])[0]
         return clean(number.group(1) + unit)
     value = bare_value(_REASON.sub("", value))
-    readable = _count_words(value) <= _MAX_WORDS if final else not _PROSE.search(value)
+    readable = count_words(value) <= MAX_WORDS if final else not _PROSE.search(value)
     return value if value and readable else None
 
 
-def _count_words(value: str) -> int:
+def count_words(value: str) -> int:
     return len(_WORD.findall(value))

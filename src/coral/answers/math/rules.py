@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coral.answers.math_numbers import Number, begins_expansion
-from coral.answers.math_tree import MAX_CHARS, Body, Expression, Group, Part, structure
-from coral.answers.math_units import units_agree
+from coral.answers.math.numbers import Number, begins_expansion
+from coral.answers.math.tree import MAX_CHARS, Body, Expression, Group, Part, structure
+from coral.answers.math.units import units_agree
 
 _MAX_UNORDERED = 32
 
@@ -35,7 +35,7 @@ def equivalent(a: str, b: str) -> bool:
         return True
     if max(len(a), len(b)) > MAX_CHARS:
         return False
-    from coral.answers.math_algebra import same_value
+    from coral.answers.math.algebra import same_value
 
     return _same(a, b, same_value)
 

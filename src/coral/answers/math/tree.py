@@ -1,7 +1,7 @@
 r"""The structure of a written mathematical answer: numbers, words, lists, tuples, intervals, expressions.
 
 `structure` turns an answer as people write it ("x = \dfrac12 \text{ cm}", "$1,000", "(1, 2]") into a small
-tree whose spelling is settled. What two different expressions mean is the matter of `math_algebra`.
+tree whose spelling is settled. What two different expressions mean is the matter of `math.algebra`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from coral.answers.math_numbers import Number, read_number
-from coral.answers.math_text import EQUALS, MARKED_TEXT, matching, max_depth, split, tidy
-from coral.answers.math_units import magnitude, read_unit
+from coral.answers.math.numbers import Number, read_number
+from coral.answers.math.text import EQUALS, MARKED_TEXT, matching, max_depth, split, tidy
+from coral.answers.math.units import magnitude, read_unit
 
 MAX_CHARS = 2_000
 """Longer texts are no answer; they equal only themselves."""

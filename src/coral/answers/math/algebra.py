@@ -13,8 +13,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from coral.answers.math_numbers import Number, begins_expansion
-from coral.answers.math_tree import Body, Expression, Group, Part
+from coral.answers.math.numbers import Number, begins_expansion
+from coral.answers.math.tree import Body, Expression, Group, Part
 
 _DIGITS = 50
 _AGREEING_DIGITS = 30

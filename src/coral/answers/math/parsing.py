@@ -1,0 +1,45 @@
+r"""Bring a bare answer, as an extractor model or a data set gives it, into canonical form."""
+
+from __future__ import annotations
+
+from coral.answers import prose
+from coral.answers.math.reading import (
+    ANY_BOX,
+    MAX_BARE,
+    MAX_WORDS,
+    SEGMENT,
+    count_words,
+    is_doubted,
+    is_unsure,
+    listed,
+    read,
+    with_braces,
+    with_carets,
+)
+from coral.answers.math.text import bare_value
+from coral.types import Answered, Belief, Unreadable, Unsure
+
+
+def parse(answer: str) -> Belief:
+    """Bring a bare answer, as an extractor model or a data set gives it, into canonical form."""
+    bare = prose.unlabel(with_braces(with_carets(answer.strip()))).replace("**", "")
+    if prose.is_error(bare) or prose.is_error(answer):
+        return Unreadable("an error message")
+    if is_unsure(bare):
+        return Unsure()
+    value = listed(bare)
+    if value is None and (ANY_BOX.search(bare) or _is_message(bare)):
+        return read(answer)
+    value = bare_value(value or bare)
+    if is_unsure(value):
+        return Unsure()
+    if is_doubted(value):
+        return Unreadable("says that it is not sure")
+    return Answered(value) if value else Unreadable("empty")
+
+
+def _is_message(bare: str) -> bool:
+    if SEGMENT.fullmatch(bare):
+        return False
+    too_long = len(bare) > MAX_BARE or "\n\n" in bare
+    return too_long or count_words(bare) > MAX_WORDS or "answer" in bare.lower()
