@@ -58,15 +58,32 @@ class ConfigError(UserError):
 class ModelError(CoralError):
     """A request failed for good. Never reaches the user as a traceback: it becomes a `Failure`.
 
+    `str()` holds the server's own words, without secrets.
+
     Attributes:
         status: HTTP status of the last attempt, None where there was no response.
         attempts: how often the request was sent.
+        brief: the cause without the server's words: equal refusals have equal ones.
+        remedy: what the user can do about it, naming the option; empty where nothing is known to help.
+        retry_after_s: how long the server asks to be left alone; None where it does not say.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        attempts: int = 1,
+        brief: str = "",
+        remedy: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.attempts = attempts
+        self.brief = brief or message
+        self.remedy = remedy
+        self.retry_after_s = retry_after_s
 
 
 class Unreachable(ModelError):

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         _complain(str(error), error.remedy)
     except FatalReject as error:
-        _complain(f"the server refuses every request: {error}", "mend that, then run the same command again")
+        remedy = error.remedy or "mend that, then run the same command again"
+        _complain(f"the server refuses every request: {error}", remedy)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

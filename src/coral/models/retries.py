@@ -22,6 +22,7 @@ class Setback:
         overload: the server wants less traffic.
         endpoint_fault: speaks against this endpoint, so another one is tried first.
         retry_after_s: the pause the server asked for.
+        remedy: what the user can do about it; empty where nothing is known to help.
     """
 
     kind: type[ModelError]
@@ -32,11 +33,19 @@ class Setback:
     overload: bool = False
     endpoint_fault: bool = False
     retry_after_s: float | None = None
+    remedy: str = ""
 
     def error(self, attempts: int) -> ModelError:
         """The exception that ends a request after `attempts` sendings."""
         tries = f" (sent {attempts} times)" if attempts > 1 else ""
-        return self.kind(self.message + tries, status=self.status, attempts=attempts)
+        return self.kind(
+            self.message + tries,
+            status=self.status,
+            attempts=attempts,
+            brief=self.brief,
+            remedy=self.remedy,
+            retry_after_s=self.retry_after_s,
+        )
 
 
 class Troubles:
