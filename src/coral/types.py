@@ -205,6 +205,8 @@ class Reply(Record, frozen=True):
         latency_s: seconds from the first sending to the full reply, retries included.
         attempts: requests sent for it, retries included. 0 where one request drew several candidates: then
             they stand in `Turn.attempts`.
+        overrun: characters that the model wrote past its end mark: an invented next turn. They are not in
+            `text`, and nobody sees them.
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
             could not go on. A candidate that ends the conversation has one, of no turns.
     """
@@ -218,6 +220,7 @@ class Reply(Record, frozen=True):
     usage: Usage | None = None
     latency_s: float = 0.0
     attempts: int = 1
+    overrun: int = 0
     rollouts: tuple[Rollout, ...] = ()
 
     @property

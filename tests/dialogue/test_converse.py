@@ -12,6 +12,7 @@ from coral.errors import (
     Unreachable,
 )
 from coral.models.protocol import Candidate, Generation
+from coral.models.scripted import ScriptedModel
 from coral.types import Answered, FinishReason, Seat, StopReason, Unreadable, Unsure, Usage
 
 
@@ -166,3 +167,25 @@ async def test_request_seeds_depend_on_what_is_asked_not_on_when(sums):
     assert first == await seeds(1)
     assert len(set(first)) == 3
     assert not set(first) & set(await seeds(2))
+
+
+INVENTED = "<|im_end|>\n<|im_start|>user\nSure? Answer: 5<|im_end|>"
+
+
+async def test_an_invented_partner_reaches_nobody(sums):
+    """What a model writes past its end mark reaches no partner, no extractor and no disk."""
+    extractor = ScriptedModel(sums["speaking"](f"Answer: 3{INVENTED}", "Answer: 4"))
+    partner = sums["agent"]("agent", sums["speaking"](f"hm{INVENTED}"))
+    conversation = await converse(
+        sums["problem"],
+        sample=0,
+        opener=partner,
+        responder=sums["agent"]("partner", sums["speaking"](f"three{INVENTED}")),
+        setting=sums["setting"](mode="model", model=extractor, max_turns=2),
+    )
+    heard = [message for request in partner.model.requests for message in request.messages]
+    asked = [message for request in extractor.requests for message in request.messages]
+    assert not any("Sure?" in message.content or "<|" in message.content for message in heard + asked)
+    assert [turn.reply.text for turn in conversation.turns] == ["three", "hm"]
+    assert [turn.reply.overrun for turn in conversation.turns] == [len(INVENTED)] * 2
+    assert [turn.reply.belief for turn in conversation.turns] == [Answered("3"), Answered("4")]

@@ -87,19 +87,20 @@ async def test_an_ungraded_persuasion_is_persuasion_of_unknown_quality(conversat
     assert values["unsure_persuasion"] == 0.0
 
 
-async def test_turns_cut_off_and_turns_read_by_a_model(conversation, trace):
-    """Shares of turns that hit the token limit, and of those that needed an extractor model."""
+async def test_turns_cut_off_run_on_and_read_by_a_model(conversation, trace):
+    """Shares of turns that hit the token limit, wrote past their end, and needed an extractor."""
     one = conversation("RX")
     cut = msgspec.structs.replace(one.turns[0].reply, finish_reason=FinishReason.LENGTH)
     read = Extraction(by="model", text="X", attempts=1)
-    asked = msgspec.structs.replace(one.turns[1].reply, extraction=read)
+    asked = msgspec.structs.replace(one.turns[1].reply, extraction=read, overrun=40)
     turns = tuple(
         msgspec.structs.replace(turn, replies=(reply,))
         for turn, reply in zip(one.turns, (cut, asked), strict=True)
     )
     one = msgspec.structs.replace(one, turns=turns)
     values = measure(one, await trace(one))
-    assert (values["truncated_rate"], values["model_extraction_rate"]) == (0.5, 0.5)
+    rates = ("truncated_rate", "overrun_rate", "model_extraction_rate")
+    assert [values[rate] for rate in rates] == [0.5, 0.5, 0.5]
     assert values["total_tokens"] is None, "the extractor's tokens are not known"
 
 

@@ -13,7 +13,8 @@ from coral import prompts
 from coral.answers import prose
 from coral.dialogue.calls import Calls, request_seed
 from coral.errors import ABOUT_THE_TEXT, FatalReject, ModelError
-from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
+from coral.models.end_marks import own_turn
+from coral.models.protocol import Candidate, Model, Request, Sampling
 from coral.tasks.protocol import Task
 from coral.types import Belief, Extraction, FinishReason, Message, Problem, Role, Unreadable
 
@@ -85,15 +86,16 @@ class Extractor:
             raise
         except ABOUT_THE_TEXT as error:  # the network's failures fail the conversation
             return unanswered(error)
-        words = generation.candidates[0].text
-        return self.task_belief(words, generation, problem), Extraction(
+        candidate = own_turn(generation.candidates[0])
+        words = candidate.text
+        return self._belief(candidate, problem), Extraction(
             by="model", text=words, usage=generation.usage, attempts=generation.attempts
         )
 
-    def task_belief(self, words: str, generation: Generation, problem: Problem) -> Belief:
+    def _belief(self, candidate: Candidate, problem: Problem) -> Belief:
         """Read the extractor model's own reply: one line, "Answer: ..."."""
-        lines = [_unquoted(line.strip()) for line in words.splitlines() if line.strip()]
-        if not lines or generation.candidates[0].finish_reason is FinishReason.LENGTH:
+        lines = [_unquoted(line.strip()) for line in candidate.text.splitlines() if line.strip()]
+        if not lines or candidate.finish_reason is FinishReason.LENGTH:
             return Unreadable("the extractor's reply was empty or cut")
         labelled = [line for line in lines if prose.unlabel(line) != line]
         return self.task.parse(prose.unlabel((labelled or lines)[-1]), problem)

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from coral.dialogue.agent import Agent
 from coral.dialogue.calls import Calls, all_of, request_seed
 from coral.dialogue.extraction import Extractor, unanswered
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
 from coral.errors import ContextOverflow, FatalReject, ModelError, NoCandidate
+from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
 from coral.tasks.protocol import Task
 from coral.types import (
@@ -125,7 +128,7 @@ class Table:
             conversation_id=self.identity,
         )
         with _blaming(f"turn {step} ({seat.value})"):
-            generation = await self.calls(step, agent.model, request)
+            generation = _own_turns(await self.calls(step, agent.model, request))
             if draw.candidates > 1:
                 replies = await self._judge_siblings(generation, step)
                 chosen = await self._choose(replies, draw.select, step, turns, generation.attempts)
@@ -146,6 +149,7 @@ class Table:
             usage=candidate.usage or generation.usage,
             latency_s=round(generation.latency_s, 6),
             attempts=generation.attempts,
+            overrun=candidate.overrun,
         )
 
     async def _judge(self, candidate: Candidate, step: str) -> _Verdict:
@@ -211,6 +215,10 @@ class Table:
         return tuple(kinds[len(turns) :]), frozenset(kinds[: len(turns)])
 
 
+def _own_turns(generation: Generation) -> Generation:
+    return msgspec.structs.replace(generation, candidates=tuple(map(own_turn, generation.candidates)))
+
+
 def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repeated: bool) -> Reply:
     extraction = verdict.extraction
     if repeated and extraction.by == "model":
@@ -225,4 +233,5 @@ def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repea
         usage=candidate.usage,
         latency_s=round(latency_s, 6),
         attempts=0,
+        overrun=candidate.overrun,
     )

@@ -125,6 +125,14 @@ BELIEFS = (
         better="lower",
     ),
     rate(
+        "overrun_rate",
+        "Turns past their end",
+        "overrun",
+        "Share of turns whose model wrote past its end mark; what stood behind the mark was left out.",
+        protocols=BOTH,
+        better="lower",
+    ),
+    rate(
         "model_extraction_rate",
         "Turns read by a model",
         "model_extracted",

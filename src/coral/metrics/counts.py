@@ -60,10 +60,11 @@ def counts_of(
 def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
     beliefs = [turn.belief for turn in trace.turns]
     unsure, unreadable = beliefs.count(UNSURE), beliefs.count(UNREADABLE)
-    truncated = model_extracted = 0
+    truncated = overrun = model_extracted = 0
     for turn in conversation.turns:
         reply = turn.reply
         truncated += reply.finish_reason is FinishReason.LENGTH
+        overrun += reply.overrun > 0
         model_extracted += reply.extraction.by == "model"
     return {
         "turns": float(len(beliefs)),
@@ -71,6 +72,7 @@ def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
         "unsure": float(unsure),
         "unreadable": float(unreadable),
         "truncated": float(truncated),
+        "overrun": float(overrun),
         "model_extracted": float(model_extracted),
     }
 

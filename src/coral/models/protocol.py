@@ -41,13 +41,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One candidate. `usage` is None where the server only reports the sum over `n`."""
+    """One candidate.
+
+    Attributes:
+        usage: None where the server only reports the sum over `n`.
+        overrun: characters that the model wrote past its end mark; they are not in `text`.
+    """
 
     text: str
     finish_reason: FinishReason
     reasoning: str | None = None
     usage: Usage | None = None
     token_logprobs: tuple[float, ...] | None = None
+    overrun: int = 0
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
