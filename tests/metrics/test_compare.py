@@ -51,6 +51,14 @@ async def test_a_run_equals_itself_without_certainty(conversation, tally):
     assert result.low < 0 < result.high
 
 
+async def test_equal_rates_are_not_known_to_be_equal(conversation, tally):
+    """Not a single unsure turn in either run of 20 problems leaves an interval around 0."""
+    runs = await tally([conversation("RR", problem=f"p{i}") for i in range(20)])
+    result = compare(runs, runs, "unsure_rate")
+    assert (result.difference, result.p_value) == (0.0, 1.0)
+    assert result.low == -result.high == pytest.approx(-1.959964 * sqrt(2) / 22)
+
+
 async def test_quantities_use_students_t(conversation, tally):
     """Turns 2, 2, 2 against 3, 4, 5: differences 1, 2, 3, so t = 2 * sqrt(3), p with 2 degrees of freedom."""
     a = [conversation("XR", problem=f"p{i}") for i in range(3)]

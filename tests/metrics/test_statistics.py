@@ -201,6 +201,21 @@ def test_paired_interval_by_hand():
     assert p_value == pytest.approx(0.3980, abs=1e-3)  # z = 0.2 / sqrt(0.056) = 0.8452
 
 
+def test_pseudo_problems_are_as_large_as_the_differences_that_were_seen():
+    """Five samples a problem: differences of one fifth are padded by (4/25 + 1/4) / (4/5 + 1/4) = 0.3905."""
+    (low, high), _ = paired_interval(0.1, [0.2, 0.2, 0.2, -0.2])
+    size, centre = 0.41 / 1.05, 0.4 / 6
+    half = 1.959964 * sqrt((0.16 + 2 * size**2) / 6 - centre**2) / sqrt(6)
+    assert (low, high) == pytest.approx((centre - half, centre + half), abs=1e-6)
+
+
+def test_what_conversations_gain_has_the_interval_of_paired_differences():
+    """3 of 8 conversations gained and 1 lost: the same as two runs that differ so."""
+    ratio = clustered_ratio([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, 0.0, 0.0], [1.0] * 8)
+    expected, _ = paired_interval(2 / 8, [1, 1, 1, -1, 0, 0, 0, 0])
+    assert interval_of(ratio, "difference") == pytest.approx(expected)
+
+
 def test_equal_runs_are_not_known_to_be_exactly_equal():
     """Twenty ties leave an interval around 0, and no evidence of a difference."""
     (low, high), p_value = paired_interval(0.0, [0.0] * 20)

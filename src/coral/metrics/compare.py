@@ -7,7 +7,14 @@ from coral.metrics.catalog import metric
 from coral.metrics.cost import PriceTable, load_prices
 from coral.metrics.estimate import NOTHING, Part, sums_of
 from coral.metrics.info import MetricInfo
-from coral.metrics.statistics import Ratio, clustered_ratio, clustered_stderr, paired_interval, t_interval
+from coral.metrics.statistics import (
+    Ratio,
+    clustered_ratio,
+    clustered_stderr,
+    effects_of,
+    paired_interval,
+    t_interval,
+)
 from coral.metrics.tally import Tally
 from coral.types import Record
 
@@ -120,9 +127,8 @@ def _difference(info: MetricInfo, first: Ratio, second: Ratio) -> dict[str, floa
     stderr = clustered_stderr(residuals)
     if stderr is None:
         return {**nothing, "difference": difference}
-    if info.interval == "proportion":
-        effects = [len(residuals) * residual + difference for residual in residuals]
-        interval, p_value = paired_interval(difference, effects)
+    if info.interval in {"proportion", "rate"}:
+        interval, p_value = paired_interval(difference, effects_of(difference, residuals))
     else:
         interval, p_value = t_interval(difference, stderr, len(residuals) - 1)
     return {

@@ -21,8 +21,9 @@ class MetricInfo:
             conversation. ratio: sum of numerators over sum of denominators. strict: mean in which failed and
             unscored conversations count 0. failures: share of failed conversations. vote, pass_any: over the
             samples of a problem, then a mean over problems.
-        interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); Student's t on the
-            logarithm for a quantity that is never below 0 (`amount`), on the value itself otherwise (`t`).
+        interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
+            for a mean of values between -1 and 1 (`difference`); Student's t on the logarithm for a quantity
+            that is never below 0 (`amount`), on the value itself otherwise (`t`).
         protocols: where the metric is defined.
         better: which direction is better, None where neither is.
         help: one sentence.

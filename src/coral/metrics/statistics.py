@@ -16,9 +16,10 @@ from typing import Literal, NamedTuple
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-IntervalKind = Literal["proportion", "rate", "amount", "t"]
-"""proportion: a share of things that are or are not; rate: a mean of numbers between 0 and 1; amount: a
-quantity that is never below 0; t: anything else.
+IntervalKind = Literal["proportion", "rate", "difference", "amount", "t"]
+"""proportion: a share of things that are or are not; rate: a mean of numbers between 0 and 1; difference: a
+mean of numbers between -1 and 1, such as what each conversation gained; amount: a quantity that is never
+below 0; t: anything else.
 """
 
 
@@ -67,6 +68,8 @@ def interval_of(ratio: Ratio, kind: IntervalKind) -> Interval | None:
     if ratio.value is None or ratio.stderr is None:
         return None
     clusters = len(ratio.residuals)
+    if kind == "difference":
+        return paired_interval(ratio.value, effects_of(ratio.value, ratio.residuals))[0]
     if kind in {"amount", "t"}:
         half = t_quantile(0.5 + CONFIDENCE / 2, clusters - 1) * ratio.stderr
         if kind == "amount" and ratio.value > 0:
@@ -114,16 +117,29 @@ def wilson(p: float, n: float) -> Interval:
     return Interval(max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p)))
 
 
-def paired_interval(difference: float, effects: Sequence[float]) -> tuple[Interval, float]:
-    """Interval and two-sided p-value of a mean paired difference of shares.
+PRIOR_UNIT = 0.25
+"""How much a difference of full size, seen by nobody, weighs in the size of the pseudo problems."""
 
-    Bonett and Price (2012): one pair that favours each side is added, so that two runs without a single
-    difference are not claimed to be exactly equal.
+
+def effects_of(value: float, residuals: Sequence[float]) -> list[float]:
+    """Each problem's own estimate of `value`, linearised: their mean is `value`, their spread its error."""
+    return [len(residuals) * residual + value for residual in residuals]
+
+
+def paired_interval(difference: float, effects: Sequence[float]) -> tuple[Interval, float]:
+    """Interval and two-sided p-value of a mean of differences between -1 and 1, clustered by problem.
+
+    Bonett and Price (2012, formula 8) add one pair in favour of each side, so that two runs without a single
+    difference are not claimed to be exactly equal. With several samples a problem, or with rates, a problem's
+    difference is smaller than 1, and a pseudo problem of size 1 hides what the runs show. So the pseudo
+    problems are as large as the differences that were seen: the mean size of a difference, weighted by size,
+    with `PRIOR_UNIT` of a full one. Where every difference is -1, 0 or 1, this is exactly 1.
 
     Args:
         effects: one a problem, with mean `difference`.
     """
-    padded = [*effects, 1.0, -1.0]
+    size = (sum(e * e for e in effects) + PRIOR_UNIT) / (sum(abs(e) for e in effects) + PRIOR_UNIT)
+    padded = [*effects, size, -size]
     n = len(padded)
     centre = difference * len(effects) / n
     stderr = sqrt(sum((e - centre) ** 2 for e in padded)) / n
