@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", default="", help="split to show a problem from; by default the task's first"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of seeded splits and shuffled choices")
+    parser.add_argument("--seed", type=int, default=0, help="seed of generated problems and shuffled choices")
+    parser.add_argument("--split_seed", type=int, default=0, help="seed of the splits of data without any")
     parser.add_argument("--data_password", dest="password", help="password of an encrypted archive (GPQA)")
     return parser
 
@@ -96,7 +97,13 @@ def _print_one(options: argparse.Namespace) -> None:
     console.print("\nAn answer is asked for in these words:", markup=False)
     console.print(Padding(Text(task.instruction), (0, 0, 0, 2)))
     _print_options(console, options_of(type(task)))
-    source = Source(data=options.data, split=options.split, seed=options.seed, password=options.password)
+    source = Source(
+        data=options.data,
+        split=options.split,
+        seed=options.seed,
+        split_seed=options.split_seed,
+        password=options.password,
+    )
     if source.data is not None or _is_generated(task):
         _print_problem(console, task, source)
 

@@ -178,7 +178,8 @@ def _hold_split_out(split: str, runs: Sequence[SampledRun], held_out: HeldOut) -
     for run in concerned:
         options = _options_of(run)
         seed = int(run.identity.get("data_seed", run.identity["seed"]))
-        source = Source(data=options.get("data"), split=split, seed=seed)
+        split_seed = int(run.identity.get("split_seed", seed))
+        source = Source(data=options.get("data"), split=split, seed=seed, split_seed=split_seed)
         held_out.add_split(run.task, split)
         for problem in run.task.problems(source):
             held_out.add(run.task, problem)

@@ -81,10 +81,13 @@ class EvalConfig:
     max_connections: int = 128
     """Most requests in flight to one server. Starts lower and adapts to the server."""
     seed: int = 0
-    """Decides samples, splits, shuffled choices and request seeds."""
+    """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
     data_seed: int | None = None
-    """Seed of what problems there are (generated ones, splits, `limit`, shuffled choices) where it is not
-    `seed`: for repeating a run on the same problems."""
+    """Seed of what problems there are (generated ones, `limit`, shuffled choices) where it is not `seed`: for
+    repeating a run on the same problems."""
+    split_seed: int = 0
+    """Seed of the splits of data sets that publish none. `seed` does not move it, so that no test problem of
+    one run is a training problem of another."""
     prompt_library: str | None = None
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
     prices: str | None = None
@@ -307,6 +310,7 @@ def identity(
         "extractor": _decisive(config.extractor_config()),
         "seed": config.seed,
         **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),
+        **({"split_seed": config.split_seed} if config.split_seed != config.problem_seed else {}),
         **({"problems": problem_list.digest(config.problems)} if config.problems else {}),
         **(_drawing(config.draw) if isinstance(config, SampleConfig) else {}),
     }

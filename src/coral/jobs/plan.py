@@ -102,6 +102,7 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
         data=config.data,
         split=config.split or "",
         seed=config.problem_seed,
+        split_seed=config.split_seed,
         password=config.data_password,
     )
     fingerprint = sources.fingerprint(source, task.info)

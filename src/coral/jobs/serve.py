@@ -84,7 +84,9 @@ class ScriptedConfig(ServerConfig):
     patience: int = 6
     """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
     seed: int = 0
-    """Decides all of its choices, and those of the data: shuffled choices, seeded splits."""
+    """Decides all of its choices, and those of the data: generated problems, shuffled choices."""
+    split_seed: int = 0
+    """Seed of the splits of data sets that publish none."""
     latency_s: float = 0.0
     """Seconds before each reply."""
 
@@ -115,6 +117,7 @@ def load_knowledge(config: ScriptedConfig) -> Knowledge:
         data=config.data,
         split=config.split,
         seed=config.seed,
+        split_seed=config.split_seed,
         password=config.data_password,
     )
     return Knowledge(task, task.problems(source))

@@ -68,7 +68,9 @@ class ExploreTom:
         split = sources.split_of(source, self.info)
         rows = sources.rows(source, self.info)
         problems = distinct((row, _problem(row, _COLUMNS[self.story])) for row in rows)
-        return sources.seeded(problems, split, source.seed, key=lambda problem: str(problem.source["story"]))
+        return sources.seeded(
+            problems, split, source.split_seed, key=lambda problem: str(problem.source["story"])
+        )
 
     def opening(self, problem: Problem) -> str:
         return (

@@ -56,7 +56,7 @@ class Gpqa(lettered.LetteredAnswers):
         """Stream the problems of a split; see `Task.problems`. `source.seed` shuffles the choices."""
         split = sources.split_of(source, self.info)
         problems = distinct((row, _problem(row, source.seed)) for row in self._rows(source))
-        return sources.seeded(problems, split, source.seed, key=lambda problem: problem.id)
+        return sources.seeded(problems, split, source.split_seed, key=lambda problem: problem.id)
 
     def _rows(self, source: Source) -> Iterator[Row]:
         path = sources.locate(source, self.info)

@@ -82,7 +82,9 @@ class HiTom:
         split = sources.split_of(source, self.info)
         rows = _without_vanilla(self._rows(source))
         problems = distinct((row, self._problem(row)) for row in rows)
-        return sources.seeded(problems, split, source.seed, key=lambda problem: str(problem.source["story"]))
+        return sources.seeded(
+            problems, split, source.split_seed, key=lambda problem: str(problem.source["story"])
+        )
 
     def _rows(self, source: Source) -> Iterator[Row]:
         path = sources.locate(source, self.info)

@@ -45,7 +45,7 @@ class MmluPro(lettered.LetteredAnswers):
         part = source.split.removeprefix(_SEEDED) if is_seeded else "all"
         rows = sources.rows(source, self.info, published=_PUBLISHED, split="test" if is_seeded else None)
         problems = distinct((row, _problem(row)) for row in rows)
-        return sources.seeded(problems, part, source.seed, key=lambda problem: problem.id)
+        return sources.seeded(problems, part, source.split_seed, key=lambda problem: problem.id)
 
     def opening(self, problem: Problem) -> str:
         return (

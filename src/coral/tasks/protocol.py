@@ -16,13 +16,16 @@ class Source:
     Attributes:
         data: local file or folder, or `hf://datasets/OWNER/NAME[@REVISION][/FILE]`; None for generated tasks.
         split: one of the task's `splits`; "" for its default.
-        seed: of seeded splits and shuffled choices.
+        seed: of generated problems and shuffled choices.
+        split_seed: of seeded splits. One of its own, so that a run with another `seed` never meets the
+            training problems of the first in its test split.
         password: of an encrypted archive (GPQA); never stored.
     """
 
     data: str | None
     split: str
     seed: int = 0
+    split_seed: int = 0
     password: str | None = None
 
 

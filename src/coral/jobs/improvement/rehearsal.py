@@ -105,8 +105,19 @@ class Rehearsal:
     def _new_data(self, step: str, config: EvalConfig) -> Iterator[Plan]:
         """The problems of a step and its prompts, unless they were read before."""
         agent = dataclasses.replace(config.agent, model="")
-        drawn = (config.data, config.split, config.problem_seed, config.limit, config.problems)
-        key = repr((step, config.task, *drawn, agent.prompt))
+        seeds = config.problem_seed, config.split_seed
+        key = repr(
+            (
+                step,
+                config.task,
+                config.data,
+                config.split,
+                *seeds,
+                config.limit,
+                config.problems,
+                agent.prompt,
+            )
+        )
         if key not in self._read:
             self._read.add(key)
             with open_plan(config) as plan:
