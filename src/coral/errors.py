@@ -2,6 +2,7 @@
 
 CoralError
 ├── UserError            the user can mend it: shown as message and remedy, without a traceback, exit code 2
+│   ├── StoppedEarly     nothing came of what a run sent, or nobody answers: the rest is owed, exit code 3
 │   ├── MissingExtra     an optional package is not installed: names the `pip install` to run
 │   ├── DataError        a data set file is missing or a record in it is bad: names file, line and field
 │   ├── RunFolderError   a run folder is locked, damaged, full, or belongs to another config
@@ -9,7 +10,9 @@ CoralError
 ├── SandboxError         a killable worker gave no result (see sandbox.py); a grade becomes unknown
 └── ModelError           one request to a model failed for good, after all retries; becomes a `Failure` record
     ├── Unreachable      no answer: connection refused or dropped, time-out, stalled response, 5xx
+    │   └── Outage       no connection for as long as a request may take: the run stops
     ├── RateLimited      429 until the retries ran out
+    │   └── LongWait     the server wants a pause that is longer than a request may take: the run stops
     ├── Rejected         the server refused the request (4xx); sending it again would not help
     │   └── FatalReject  every other request will be refused, too (bad key, unknown model): the run stops
     ├── ContextOverflow  the messages are longer than the model's context
@@ -25,12 +28,28 @@ class CoralError(Exception):
     """Root of the tree above."""
 
 
+class Notice(UserWarning):
+    """What the user should know although nothing failed; the command line prints it as a line of its own."""
+
+
 class UserError(CoralError):
-    """Something the user can mend. `str()` is the cause; `remedy` says what to do."""
+    """Something the user can mend. `str()` is the cause; `remedy` says what to do.
+
+    Attributes:
+        exit_code: of a command that ends with it.
+    """
+
+    exit_code = 2
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class StoppedEarly(UserError):
+    """A run stopped because it would have come to nothing. What it lacks is owed, not failed."""
+
+    exit_code = 3
 
 
 class MissingExtra(UserError):
@@ -94,6 +113,14 @@ class RateLimited(ModelError):
     """429 until the retries ran out."""
 
 
+class Outage(Unreachable):
+    """No connection could be made for all of `total_timeout_s`: other requests would fare no better."""
+
+
+class LongWait(RateLimited):
+    """The server asks for a pause that does not fit into `total_timeout_s`: all requests have to wait."""
+
+
 class Rejected(ModelError):
     """A 4xx that sending again would not change."""
 
@@ -120,3 +147,6 @@ class NoCandidate(ModelError):
 
 ABOUT_THE_TEXT = (BadResponse, ContentFiltered, ContextOverflow, Rejected)
 """Failures that the same request would meet again, `FatalReject` apart. Others are the network's."""
+
+STOPS_THE_RUN = (FatalReject, LongWait, Outage)
+"""Failures that every other request would meet, too: they fail no conversation, but stop the run."""

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from coral import tasks
 from coral.serving.app import ChatServer, Served
@@ -30,8 +32,29 @@ class Recording:
         return await self._model.generate(request)
 
 
+def refusing(react):
+    """A middleware that answers with what `react(number, body)` returns, numbers from 1; None passes on."""
+    numbers = count(1)
+
+    @web.middleware
+    async def answer(request, handler):
+        if request.method == "POST":
+            response = react(next(numbers), await request.json())
+            if response is not None:
+                return response
+        return await handler(request)
+
+    return answer
+
+
+def error(status, message, **headers):
+    """An error in OpenAI's form."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.json_response({"error": {"message": message}}, status=status, headers=named)
+
+
 @asynccontextmanager
-async def scripted_server(*, faults="", task="hi_tom", data=DATA, **persona):
+async def scripted_server(*, faults="", task="hi_tom", data=DATA, react=None, **persona):
     """A server; yields (base URL, counter of requests by content)."""
     loaded = tasks.load(task)
     knowledge = Knowledge(loaded, loaded.problems(Source(data=str(data), split="")))
@@ -45,6 +68,8 @@ async def scripted_server(*, faults="", task="hi_tom", data=DATA, **persona):
     server = ChatServer(
         Served(names=served.names, find=find, hint=served.hint), plan=parse_faults(faults, seed=1)
     )
+    if react is not None:
+        server.app.middlewares.insert(0, refusing(react))
     async with listening(server, host="127.0.0.1", port=0) as url:
         yield url, counter
 
@@ -53,6 +78,12 @@ async def scripted_server(*, faults="", task="hi_tom", data=DATA, **persona):
 def serve():
     """Starts a server of scripted agents."""
     return scripted_server
+
+
+@pytest.fixture
+def refusal():
+    """Makes errors in OpenAI's form."""
+    return error
 
 
 @pytest.fixture

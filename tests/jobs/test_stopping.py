@@ -12,7 +12,7 @@ import pytest
 
 from coral import tasks
 from coral.api import evaluate_async, load_run, sample_async
-from coral.errors import Rejected, UserError
+from coral.errors import Rejected, StoppedEarly, UserError
 from coral.jobs.progress import Progress
 from coral.serving.app import ChatServer, Served
 from coral.serving.listen import listening
@@ -159,16 +159,51 @@ async def test_a_server_that_never_answers_stops_the_run_and_stores_nothing(
     assert len(content(mended)) == 12
 
 
-async def test_a_server_that_dies_after_it_answered_fails_conversations(serve, data, tmp_path):
-    """Then failures are data: what is there stays there, and the run comes to its end."""
+async def test_a_server_that_dies_stops_the_run_and_fails_nothing(serve, data, tmp_path, content):
+    """After `total_timeout_s` without a connection the rest is owed; a new server goes on with it."""
+    async with serve() as (url, _):
+        whole = content(await evaluate_async("hi_tom", **options(url, data, tmp_path / "whole")))
     progress = Progress()
     async with serve(latency_s=0.005) as (url, _):
-        settings = options(url, data, tmp_path / "run", agent={"max_attempts": 2, "max_backoff_s": 0.01})
+        hasty = {"total_timeout_s": 1, "max_backoff_s": 0.1}
+        settings = options(url, data, tmp_path / "run", agent=hasty)
         run = asyncio.create_task(evaluate_async("hi_tom", progress=progress, **settings))
         await until(lambda: progress.requests >= 12)
-    finished = await asyncio.wait_for(run, 30)
-    assert finished.summary.failures.keys() == {"Unreachable"}
-    assert finished.summary.conversations == 12
+    with pytest.raises(
+        StoppedEarly, match=r"connection refused, for all of total_timeout_s \(1 s\)"
+    ) as caught:
+        await asyncio.wait_for(run, 30)
+    assert "of 12 conversations are finished, the others are owed" in caught.value.remedy
+    assert "failed" not in {c.stop.value for c in load_run(tmp_path / "run").conversations()}
+    async with serve() as (url, _):
+        resumed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
+    assert content(resumed) == whole
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(3600, r"before \d\d"), (400_000, r"before \d{4}-\d\d-\d\d \d\d")]
+)
+async def test_a_long_pause_that_the_server_asks_for_stops_the_run(
+    serve, refusal, data, tmp_path, content, seconds, says
+):
+    """A daily limit in mid-run: nothing fails, the message names the time, the rest is owed."""
+    settings = {"max_connections": 4}
+    async with serve() as (url, _):
+        whole = content(await evaluate_async("hi_tom", **options(url, data, tmp_path / "whole")))
+
+    def used_up(number, _):
+        return refusal(429, "daily limit", Retry_After=str(seconds)) if number > 20 else None
+
+    async with serve(react=used_up) as (url, counter):
+        with pytest.raises(StoppedEarly, match=says) as caught:
+            await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
+        assert sum(counter.values()) == 20
+    assert "after" in caught.value.remedy
+    assert caught.value.exit_code == 3
+    assert "failed" not in {c.stop.value for c in load_run(tmp_path / "run").conversations()}
+    async with serve() as (url, counter):
+        resumed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
+    assert content(resumed) == whole
 
 
 async def test_refusals_of_what_was_asked_do_not_mean_that_nobody_is_there(serve, data, tmp_path):
@@ -297,3 +332,57 @@ async def test_candidates_of_which_none_can_go_on_are_drawn_again(serve, data, t
         settings |= {"retry_failed": True}
         mended = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
     assert "failed" not in mended.summary.stop_reasons
+
+
+# Candidates that are asked for singly -----------------------------------------------------------------------
+
+
+def singly(url, data, path, **more):
+    """Sampling from a provider that takes no `n`: each candidate is a request of its own."""
+    agent = {"model": "ollama/scripted", **more.pop("agent", {})}
+    settings = {"samples": 1, "candidates": 4, "max_turns": 3, "limit": 6, **more}
+    return options(url, data, path, agent=agent, **settings)
+
+
+@pytest.mark.parametrize("stop_after", [2, 9, 30])
+async def test_candidates_that_came_before_a_stop_are_kept(serve, data, tmp_path, content, stop_after):
+    """Of a turn whose candidates are asked for one by one, those that arrived are not paid for again."""
+    async with serve(latency_s=0.01) as (url, counter):
+        whole = content(await sample_async("hi_tom", **singly(url, data, tmp_path / "whole")))
+        wanted = set(counter)
+        assert counter.most_common(1)[0][1] == 1
+        counter.clear()
+        progress = Progress()
+        settings = singly(url, data, tmp_path / "run", max_connections=3)
+        run = asyncio.create_task(sample_async("hi_tom", progress=progress, **settings))
+        await until(lambda: sum(counter.values()) >= stop_after)
+        progress.stopping = True
+        assert (await run).summary is None
+        resumed = await sample_async("hi_tom", **settings)
+    assert content(resumed) == whole
+    assert set(counter) == wanted
+    assert counter.most_common(1)[0][1] == 1
+
+
+async def test_candidates_survive_a_sibling_that_failed(data, tmp_path):
+    """Of a refused candidate's siblings each is kept: `--retry_failed` asks for what is missing alone."""
+    refused = set()
+
+    def refuses_one_of_each(messages):
+        is_new = messages not in refused
+        refused.add(messages)
+        return is_new
+
+    async with picky_server(data, refuses_one_of_each) as (url, counter, picky):
+        settings = singly(url, data, tmp_path / "run", max_failed_rate=1.0)
+        run = await sample_async("hi_tom", **settings)
+        assert run.summary.failures == {"Rejected": 6}
+        first = Counter(counter)
+        assert len(first) == 6 * 4, "the siblings of the refused candidate were sent, too"
+        picky.is_sour = False
+        mended = await sample_async("hi_tom", retry_failed=True, **settings)
+    assert "failed" not in mended.summary.stop_reasons
+    again = [key for key, times in counter.items() if times > first[key] > 0]
+    assert len(again) == 6, "the refused ones"
+    first_turns = [conversation.turns[0] for conversation in mended.conversations()]
+    assert {(len(turn.replies), turn.attempts) for turn in first_turns} == {(4, 4)}

@@ -91,7 +91,7 @@ async def test_all_models_of_a_run_stop_and_nothing_new_is_sent(server, open_mod
 
 
 async def test_candidates_asked_for_singly_end_together(server, open_model, ask):
-    """A generation of which a part is not sent can be no generation: its other requests are given up."""
+    """A generation of which a part is not sent is owed as a whole; what was in flight of it still arrives."""
     server.default = replace(server.says(), delay_s=0.05)
     async with Connections() as connections:
         model = await open_model(connections, model="ollama/m", max_connections=1)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 
 from coral.errors import (
     ABOUT_THE_TEXT,
@@ -14,10 +15,10 @@ from coral.errors import (
     RunFolderError,
     Unreachable,
 )
-from coral.models.protocol import Request, Sampling
+from coral.models.protocol import Generation, Request, Sampling
 from coral.models.scripted import ScriptedModel
 from coral.runs.journal import Journal
-from coral.types import Message, Role
+from coral.types import Message, Role, Usage
 
 REQUEST = Request(messages=(Message(Role.USER, "hello"),), sampling=Sampling())
 
@@ -183,3 +184,50 @@ async def test_a_torn_entry_is_owed_again_and_a_damaged_one_is_named(tmp_path):
     path.write_bytes(b"x" + whole)
     with pytest.raises(RunFolderError, match="line 1"):
         Journal(tmp_path / "journal", set())
+
+
+def one_by_one(fails_at, seen):
+    """A model that draws each candidate in a response of its own, and fails at one of them."""
+
+    class Singly:
+        name = "singly"
+
+        async def generate(self, request):
+            candidates = []
+            for number in range(request.n):
+                part = request.parts.find(str(number))
+                if part is None:
+                    if number == fails_at:
+                        raise Rejected("no")
+                    seen.append(number)
+                    one = await ScriptedModel(lambda _, n=number: f"text {n}").generate(REQUEST)
+                    part = replace(one, attempts=2)
+                    request.parts.keep(str(number), part)
+                candidates += part.candidates
+            return Generation(candidates=tuple(candidates), usage=Usage(), latency_s=0.0)
+
+    return Singly()
+
+
+async def test_parts_of_a_generation_are_kept_until_it_is_whole(tmp_path):
+    """What arrived before a kill or a failed sibling is found again; the whole takes the parts' place."""
+    request, seen = replace(REQUEST, n=4), []
+    journal = Journal(tmp_path / "journal", set())
+    calls = journal.of("c#0")
+    with pytest.raises(Rejected):
+        await calls("1", one_by_one(2, seen), request)
+    calls.reopen("1")
+    journal.close()
+    journal = Journal(tmp_path / "journal", set())
+    assert journal.replayed == 2
+    whole = await journal.of("c#0")("1", one_by_one(None, seen), request)
+    assert [candidate.text for candidate in whole.candidates] == [f"text {n}" for n in range(4)]
+    assert seen == [0, 1, 2, 3], "each was drawn once"
+    journal.close()
+    journal = Journal(tmp_path / "journal", set())
+    assert journal.replayed == 1, "the whole, without its parts"
+    calls = journal.of("c#0")
+    await calls("1", one_by_one(None, seen), request)
+    calls.reopen("1")
+    journal.close()
+    assert Journal(tmp_path / "journal", set()).replayed == 0, "none of its replies could go on"

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the console script's entry.
 
     Returns:
-        0 done, 2 user error, 3 finished with too many failed conversations, 130 interrupted.
+        0 done, 2 user error, 3 too many failed conversations or stopped early, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         _complain(str(error), error.remedy)
+        return error.exit_code
     except FatalReject as error:
         remedy = error.remedy or "mend that, then run the same command again"
         _complain(f"the server refuses every request: {error}", remedy)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from coral.models.protocol import Generation, Model, Request
-
-T = TypeVar("T")
 
 
 class Calls(Protocol):
@@ -39,20 +35,3 @@ def request_seed(run_seed: int, conversation_id: str, step: str) -> int:
     """A sampler seed of 31 bits that depends on what is asked, never on when."""
     digest = hashlib.blake2b(f"{run_seed}:{conversation_id}:{step}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """The results of several calls made at once; all have ended when this returns or raises.
-
-    So when one cannot be made, or a run stops, the requests of the others still arrive and are kept.
-
-    Raises:
-        BaseException: the first error, in the order of the calls.
-    """
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    results: list[T] = []
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        results.append(outcome)
-    return results

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from coral.dialogue.agent import Agent
-from coral.dialogue.calls import Calls, all_of, direct
+from coral.dialogue.calls import Calls, direct
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, obstacle
 from coral.dialogue.table import CallFailed, Setting, Table
 from coral.metrics.cost import spent_on
+from coral.models.together import all_of
 from coral.tasks.protocol import Task
 from coral.types import (
     SCHEMA,
@@ -56,7 +57,7 @@ async def converse(
         The finished conversation. A failed request is data in it, not an exception.
 
     Raises:
-        FatalReject: every other request will be refused, too.
+        ModelError: every other request would meet the same (`STOPS_THE_RUN`).
     """
     identity = f"{problem.id}#{sample}"
     started_at, clock = time.time(), time.perf_counter()

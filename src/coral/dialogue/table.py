@@ -11,12 +11,13 @@ from typing import NamedTuple
 import msgspec
 
 from coral.dialogue.agent import Agent
-from coral.dialogue.calls import Calls, all_of, request_seed
+from coral.dialogue.calls import Calls, request_seed
 from coral.dialogue.extraction import Extractor, unanswered
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
-from coral.errors import ContextOverflow, FatalReject, ModelError, NoCandidate
+from coral.errors import STOPS_THE_RUN, ContextOverflow, ModelError, NoCandidate
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
+from coral.models.together import all_of
 from coral.tasks.protocol import Task
 from coral.types import (
     Answered,
@@ -74,7 +75,7 @@ def _blaming(where: str) -> Iterator[None]:
     """Note what was being done when a request failed for good."""
     try:
         yield
-    except FatalReject:
+    except STOPS_THE_RUN:
         raise
     except ModelError as error:
         raise CallFailed(where, error) from error
@@ -107,7 +108,7 @@ class Table:
 
         Raises:
             CallFailed: a request failed for good, or none of several candidates can go on.
-            FatalReject: every other request will be refused, too.
+            ModelError: every other request would meet the same (`STOPS_THE_RUN`).
         """
         number = len(turns) + 1
         seat = Seat.RESPONDER if number % 2 else Seat.OPENER

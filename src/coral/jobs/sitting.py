@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from array import array
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from typing import Any
 from coral import sandbox
 from coral.dialogue.calls import Calls
 from coral.dialogue.converse import Setting, converse
-from coral.errors import UserError
+from coral.errors import STOPS_THE_RUN, LongWait, Outage, StoppedEarly
 from coral.jobs.config import EvalConfig, default_output, identity, stored
 from coral.jobs.measure import measure_run
 from coral.jobs.plan import Plan, open_plan
@@ -140,6 +141,7 @@ class _Sitting:
     ) -> None:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
+        self._cause: BaseException | None = None
         self._connections = _connections_of(cast)
         progress.troubles = self._connections.troubles
         by_name = {"agent": cast.agent, "partner": cast.partner}
@@ -163,10 +165,9 @@ class _Sitting:
         workers = [self._worker(queue) for _ in range(min(len(pending), self._config.max_connections))]
         loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
-            outcomes = await asyncio.gather(*workers, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+            await asyncio.gather(*workers, return_exceptions=True)
+        if self._cause is not None:
+            raise _told(self._cause, self._progress)
 
     async def _worker(self, queue: Iterator[int]) -> None:
         try:
@@ -176,16 +177,21 @@ class _Sitting:
                 await self._hold(*divmod(job, self._config.samples))
         except Stopped:  # the conversation goes on in the next sitting
             return
-        except BaseException:
-            self._progress.stopping = True
+        except BaseException as error:
+            self._halt(error)
             raise
+
+    def _halt(self, cause: BaseException) -> None:
+        """Stop the run because of `cause`. The first one counts: others are mostly its consequences."""
+        self._cause = self._cause or cause
+        self._progress.stopping = True
 
     async def _hold(self, index: int, sample: int) -> None:
         """Hold one conversation and keep it.
 
         Raises:
             Stopped: the run stops before it is finished.
-            UserError: nobody answers.
+            StoppedEarly: nobody answers.
         """
         problem = self._plan.problems[index]
         progress = self._progress
@@ -212,12 +218,12 @@ class _Sitting:
         """Refuse to keep a failed conversation where no request of the run was ever answered.
 
         Raises:
-            UserError: nobody answers; names the cause.
+            StoppedEarly: nobody answers; names the cause.
         """
         progress = self._progress
         answered = progress.kept or progress.replayed or progress.requests or self._connections.answered
         if failure.type in _NO_ANSWER and not answered:
-            raise UserError(
+            raise StoppedEarly(
                 f"no request of this run was answered: {failure.message}",
                 remedy="mend that, then run the same command again: nothing was stored as failed; "
                 "`coral doctor` tells more",
@@ -230,7 +236,11 @@ class _Sitting:
         async def call(step: str, model: Model, request: Request) -> Generation:
             if progress.stopping:
                 raise Stopped
-            generation = await journaled(step, model, request)
+            try:
+                generation = await journaled(step, model, request)
+            except STOPS_THE_RUN as error:
+                self._halt(error)
+                raise
             progress.requests += generation.attempts
             progress.completion_tokens += generation.usage.completion_tokens or 0
             return generation
@@ -243,6 +253,30 @@ class _Sitting:
         progress.failed += conversation.stop is StopReason.FAILED
         progress.agreed += conversation.stop is StopReason.AGREED
         progress.right += bool(conversation.turns and conversation.turns[-1].reply.correct)
+
+
+def _told(cause: BaseException, progress: Progress) -> BaseException:
+    """What the user hears of the cause that stopped a run."""
+    finished = progress.kept + progress.done
+    kept = f"{finished} of {progress.total} conversations are finished, the others are owed, none has failed"
+    if isinstance(cause, LongWait):
+        until = _time_of_day(cause.retry_after_s or 0.0)
+        return StoppedEarly(
+            f"the server wants no requests before {until}: {cause}",
+            remedy=f"run the same command again after {until}: {kept}",
+        )
+    if isinstance(cause, Outage):
+        return StoppedEarly(
+            str(cause), remedy=f"run the same command again when the server is there again: {kept}"
+        )
+    return cause
+
+
+def _time_of_day(seconds: float) -> str:
+    """The local time in so many seconds, with its date where that is not today's."""
+    then = time.localtime(time.time() + seconds)
+    is_today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
 
 
 def _connections_of(cast: Cast) -> Connections:

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from types import TracebackType
 
 import aiohttp
 
-from coral.errors import FatalReject, Rejected, Unreachable
+from coral.errors import FatalReject, LongWait, Outage, Rejected, Unreachable
 from coral.models.config import ModelConfig
-from coral.models.connections import CONNECT_TIMEOUT_S, Connections, Stopped, describe_fault, is_insecure
+from coral.models.connections import (
+    CONNECT_TIMEOUT_S,
+    Connections,
+    Stopped,
+    describe_fault,
+    is_insecure,
+    is_ours,
+    is_unsent,
+)
 from coral.models.endpoints import Endpoint, Route
 from coral.models.protocol import Generation, Request
 from coral.models.providers import Target, resolve
 from coral.models.refusals import quote, read_refusal, unusable
-from coral.models.retries import Backoff, Setback
+from coral.models.retries import Backoff, Setback, Tries
+from coral.models.together import all_of
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
 from coral.types import Usage
 
@@ -31,6 +39,9 @@ __all__ = ["Connections", "ServedModel", "Stopped", "build_model"]
 
 DEFAULT_CONNECTIONS = 256
 """Most requests in flight to a server where nobody says otherwise."""
+
+LAST_TRY_S = 1.0
+"""Even the last sending gets so much time, so that what comes of it says something about the server."""
 
 MAX_ROUNDS = 3
 """How often missing candidates are asked for: servers may return fewer than `n`, and replies may be empty."""
@@ -117,7 +128,7 @@ class ServedModel:
             candidates = tuple(candidate for answer in answers for candidate in answer.candidates)
             usage = Usage.total(answer.usage for answer in answers)
         return Generation(
-            candidates=candidates, usage=usage, latency_s=tally.seconds(), attempts=tally.attempts
+            candidates=candidates, usage=usage, latency_s=tally.latency_s(), attempts=tally.attempts
         )
 
     async def _collect(self, request: Request, tally: _Tally) -> list[Answer]:
@@ -145,12 +156,13 @@ class ServedModel:
 
     async def _draw(self, request: Request, n: int, seed_shift: int, tally: _Tally) -> list[Answer]:
         """One round: ask for `n` candidates at once if the server takes `n`, else for each of them."""
-        seed = None if request.seed is None else request.seed + seed_shift
         if n == 1:
-            return [await self._deliver(request, 1, seed, tally)]
-        if self._takes_n is not False:
+            return [await self._obtain(request, 1, seed_shift, tally)]
+        singles = range(seed_shift, seed_shift + n)
+        begun_singly = any(_kept(request, 1, shift) for shift in singles)
+        if self._takes_n is not False and not begun_singly:
             try:
-                answer = await self._deliver(request, n, seed, tally)
+                answer = await self._obtain(request, n, seed_shift, tally)
             except Rejected as refusal:
                 # A server that is not known may refuse `n` in any words. If it answers without, that was it.
                 if self._takes_n or isinstance(refusal, FatalReject):
@@ -158,42 +170,71 @@ class ServedModel:
             else:
                 self._takes_n = len(answer.candidates) + len(answer.setbacks) > 1
                 return [answer]
-        seeds = [None if seed is None else seed + index for index in range(n)]
-        answers = await _gather(self._deliver(request, 1, own_seed, tally) for own_seed in seeds)
+        answers = await all_of(self._obtain(request, 1, shift, tally) for shift in singles)
         self._takes_n = False
         return answers
 
-    async def _deliver(self, request: Request, n: int, seed: int | None, tally: _Tally) -> Answer:
+    async def _obtain(self, request: Request, n: int, seed_shift: int, tally: _Tally) -> Answer:
+        """One response: an earlier sitting's, or the server's. If it is not the whole, it is kept at once."""
+        kept = _kept(request, n, seed_shift)
+        if kept is not None:
+            tally.note_kept(kept)
+            return Answer(kept.candidates, (), kept.usage)
+        seed = None if request.seed is None else request.seed + seed_shift
+        tries = Tries(self._config.max_attempts, self._backoff, f"{request.conversation_id}:{seed}")
+        answer = await self._deliver(request, n, seed, tally, tries)
+        if request.parts is not None and 0 < len(answer.candidates) < request.n:
+            part = Generation(
+                candidates=answer.candidates,
+                usage=answer.usage,
+                latency_s=tally.seconds(),
+                attempts=1 + tries.sent,
+            )
+            request.parts.keep(_part_name(n, seed_shift), part)
+        return answer
+
+    async def _deliver(
+        self, request: Request, n: int, seed: int | None, tally: _Tally, tries: Tries
+    ) -> Answer:
         """Send one request until it is answered."""
         body = self._encoder.encode(request, n, seed)
         route = Route(self._endpoints, request.conversation_id)
         troubles = self._connections.troubles
-        pauses = overloads = 0
         try:
-            for attempt in range(1, self._config.max_attempts + 1):
+            while True:
                 endpoint = route.pick()
                 outcome = await self._send(endpoint, body, n, request.sampling.logprobs, tally)
                 if isinstance(outcome, Answer):
                     return outcome
-                setback = outcome
-                troubles.note(route, setback)
-                if not setback.retry or attempt == self._config.max_attempts:
-                    break
-                if setback.endpoint_fault and route.note_failure(endpoint):
+                troubles.note(route, outcome)
+                if not tries.note(outcome, self._answers()):
+                    raise outcome.error(tally.attempts)
+                if outcome.endpoint_fault and route.note_failure(endpoint):
                     continue
-                doublings = overloads if setback.overload else endpoint.server.health.doublings(pauses)
-                key = f"{request.conversation_id}:{seed}:{attempt}"
-                pause = self._backoff.pause_s(doublings, key, setback.retry_after_s)
+                pause = tries.pause_s(outcome, endpoint.server.health.doublings)
                 if pause >= tally.seconds_left():
-                    text = f"{setback.message}; no time is left for another try (total_timeout_s)"
-                    setback = replace(setback, message=text)
-                    break
-                pauses += 1
-                overloads += setback.overload
+                    if not outcome.endpoint_fault and route.note_failure(endpoint):
+                        continue  # it asks for a long pause; another one may take the request now
+                    raise self._out_of_time(outcome).error(tally.attempts)
                 await self._connections.pause(pause)
         finally:
             troubles.settle(route)
-        raise setback.error(tally.attempts)
+
+    def _answers(self) -> int:
+        """How many requests the servers of this model have answered."""
+        return sum(endpoint.server.health.answers for endpoint in self._endpoints)
+
+    def _out_of_time(self, setback: Setback) -> Setback:
+        """The end of a request for which there is no time left: for all others, too, if it is the server."""
+        limit_s = self._config.total_timeout_s
+        kind, asked_s = setback.kind, setback.retry_after_s
+        text = f"{setback.message}; no time is left for another try (total_timeout_s {limit_s:g})"
+        if asked_s is not None and asked_s > self._config.max_backoff_s:
+            kind = LongWait
+            text = f"{setback.message}; it asks for {asked_s:g} s, more than total_timeout_s ({limit_s:g} s)"
+        elif setback.endpoint_fault and not setback.sent:
+            kind, text = Outage, f"{setback.message}, for all of total_timeout_s ({limit_s:g} s)"
+        return replace(setback, kind=kind, message=text)
 
     async def _send(
         self,
@@ -209,21 +250,25 @@ class ServedModel:
         if self._connections.stopping:
             limit.release()
             raise Stopped
-        tally.note_sending(acquired_at)
+        tally.note_start(acquired_at)
         health.note_probe()
         try:
             outcome = await self._exchange(endpoint, body, n, logprobs, tally)
         except BaseException:
             limit.release()
             raise
-        if isinstance(outcome, Answer) or not outcome.endpoint_fault:
-            health.note_success()
-        else:
-            health.note_failure()
         if isinstance(outcome, Answer):
+            tally.attempts += 1
+            health.note_success()
             self._has_answered = self._connections.answered = True
             limit.release_answered()
-        elif outcome.overload:
+            return outcome
+        tally.attempts += outcome.sent
+        if outcome.endpoint_fault:
+            health.note_failure()
+        elif outcome.sent:
+            health.note_success()
+        if outcome.overload:
             limit.release_overloaded(acquired_at)
         else:
             limit.release()
@@ -237,9 +282,9 @@ class ServedModel:
         logprobs: bool,
         tally: _Tally,
     ) -> Answer | Setback:
-        left = tally.seconds_left()
-        seconds = min(left, self._config.request_timeout_s)
-        timeout = self._timeout if seconds == self._config.request_timeout_s else _timeout(seconds)
+        limit_s = self._config.request_timeout_s
+        seconds = min(limit_s, max(tally.seconds_left(), LAST_TRY_S))
+        timeout = self._timeout if seconds == limit_s else _timeout(seconds)
         try:
             response = await self._connections.session.post(
                 endpoint.url,
@@ -250,6 +295,8 @@ class ServedModel:
                 allow_redirects=False,
             )
             answer = await response.read()
+        except aiohttp.ConnectionTimeoutError as fault:
+            return self._disconnected(endpoint, fault)
         except asyncio.TimeoutError:
             brief = f"no answer within {seconds:g} s"
             return self._unreachable(f"{brief} from {endpoint.server.origin}", brief, overload=True)
@@ -267,8 +314,10 @@ class ServedModel:
         words = quote(describe_fault(fault), self._target)
         text = f"the connection to {endpoint.server.origin} failed: {words}"
         setback = self._unreachable(text, words)
+        if is_ours(fault):
+            return replace(setback, sent=False, endpoint_fault=False, overload=True)
         if not is_insecure(fault):
-            return setback
+            return replace(setback, sent=not is_unsent(fault))
         # As with a model that was there before: perhaps one machine behind the address. Final if it lasts.
         advice = f"{setback.message}; check the address (http or https?) and the server's certificate"
         return replace(setback, kind=FatalReject, message=advice, retry=self._has_answered)
@@ -287,36 +336,41 @@ class ServedModel:
 class _Tally:
     """What one `generate` has cost so far. Time counts from the first sending, not from the queue before."""
 
-    __slots__ = ("_started", "_timeout_s", "attempts")
+    __slots__ = ("_kept_s", "_started", "_timeout_s", "attempts")
 
     def __init__(self, timeout_s: float) -> None:
         self.attempts = 0
         self._timeout_s = timeout_s
         self._started: float | None = None
+        self._kept_s = 0.0
 
-    def note_sending(self, now: float) -> None:
-        self.attempts += 1
+    def note_start(self, now: float) -> None:
         if self._started is None:
             self._started = now
 
+    def note_kept(self, part: Generation) -> None:
+        """A part that an earlier sitting received: it was paid for, and the whole took at least as long."""
+        self.attempts += part.attempts
+        self._kept_s = max(self._kept_s, part.latency_s)
+
     def seconds(self) -> float:
         return 0.0 if self._started is None else time.monotonic() - self._started
+
+    def latency_s(self) -> float:
+        return max(self.seconds(), self._kept_s)
 
     def seconds_left(self) -> float:
         return self._timeout_s - self.seconds()
 
 
+def _part_name(n: int, seed_shift: int) -> str:
+    """What tells one response to a request from the others: how many candidates, and from which seed on."""
+    return f"{n}@{seed_shift}"
+
+
+def _kept(request: Request, n: int, seed_shift: int) -> Generation | None:
+    return None if request.parts is None else request.parts.find(_part_name(n, seed_shift))
+
+
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=min(seconds, CONNECT_TIMEOUT_S))
-
-
-async def _gather(calls: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """All results, or the first error, after which nothing is left running."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

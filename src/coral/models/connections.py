@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
+import warnings
 from types import TracebackType
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
+from coral.errors import Notice
 from coral.models.endpoints import Endpoint, Server
+from coral.models.files import OUT_OF_FILES, raise_file_limit
 from coral.models.limits import AdaptiveLimit
 from coral.models.retries import Troubles
 
@@ -57,9 +61,27 @@ class Connections:
         if server is None:
             server = Server(origin=origin, limit=AdaptiveLimit(max_connections))
             self._servers[origin] = server
+            self._fit_into_open_files()
         else:
             server.limit.lower_ceiling(max_connections)
         return Endpoint(url=parsed, server=server, proxy=_proxy_for(parsed))
+
+    def _fit_into_open_files(self) -> None:
+        """Lower the ceilings where all servers together may have more connections than there can be files."""
+        servers = self._servers.values()
+        asked = sum(server.limit.ceiling for server in servers)
+        room = raise_file_limit()
+        if asked <= room:
+            return
+        share = max(1, room // len(servers))
+        for server in servers:
+            server.limit.lower_ceiling(share)
+        warnings.warn(
+            f"this process may open too few files for {asked} connections: at most {share} per server are "
+            "used; `ulimit -n` raises that limit",
+            Notice,
+            stacklevel=2,
+        )
 
     def stop(self) -> None:
         """Send no more requests, and end all pauses. Requests in flight are still answered.
@@ -114,6 +136,8 @@ def describe_fault(fault: Exception) -> str:
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):  # without os_error in older aiohttp
         why = getattr(fault.certificate_error, "verify_message", "") or fault.certificate_error
         return f"its certificate is not accepted ({why})"
+    if is_ours(fault):
+        return "this process has no files left to open; raise `ulimit -n`, or lower max_connections"
     if isinstance(fault, aiohttp.ClientConnectorError) and isinstance(fault.os_error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(fault, aiohttp.ClientConnectorSSLError):
@@ -123,6 +147,17 @@ def describe_fault(fault: Exception) -> str:
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror
     return str(fault) or type(fault).__name__
+
+
+def is_ours(fault: Exception) -> bool:
+    """Whether this machine is at fault and no server: no files or no ports are left for a connection."""
+    number = fault.errno if isinstance(fault, OSError) else None
+    return number in OUT_OF_FILES or number == errno.EADDRNOTAVAIL
+
+
+def is_unsent(fault: Exception) -> bool:
+    """Whether no connection could be made, so that no request was sent."""
+    return is_ours(fault) or isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 def is_insecure(fault: Exception) -> bool:

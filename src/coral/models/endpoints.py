@@ -24,13 +24,18 @@ FAILOVERS_AT_ONCE = 2
 
 
 class Health:
-    """Whether a server answers at present. After a rest, a single request finds out."""
+    """Whether a server answers at present. After a rest, a single request finds out.
+
+    Attributes:
+        answers: how often it has answered so far, refusals of its own included.
+    """
 
     def __init__(
         self, *, first_rest_s: float = FIRST_REST_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._first_rest_s = first_rest_s
         self._clock = clock
+        self.answers = 0
         self._failures = 0
         self._rests = 0
         self._resting_until = 0.0
@@ -51,6 +56,7 @@ class Health:
 
     def note_success(self) -> None:
         """The server answered: all is forgiven."""
+        self.answers += 1
         self._failures = 0
         self._rests = 0
         self._probing = False

@@ -25,12 +25,25 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     extra: msgspec.Raw | None = None
 
 
+class Parts(Protocol):
+    """What has arrived of a request whose candidates come in several responses, until all are there."""
+
+    def find(self, name: str) -> Generation | None:
+        """The part that an earlier sitting received under this name."""
+        ...
+
+    def keep(self, name: str, part: Generation) -> None:
+        """Keep a part that has just arrived."""
+        ...
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request: `n` candidate continuations of `messages`.
 
     Attributes:
         seed: for the sampler of the server; derived from run seed and conversation, never from time.
         conversation_id: requests of one conversation go to one endpoint where possible (prefix cache).
+        parts: keeps candidates as they arrive; None where only the whole counts.
     """
 
     messages: tuple[Message, ...]
@@ -38,6 +51,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 1
     seed: int | None = None
     conversation_id: str = ""
+    parts: Parts | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from coral.errors import ModelError
+from coral.errors import ModelError, Unreachable
+
+_NOBODY_THERE = frozenset({None, 502, 503, 521, 522, 523})
+"""None: the connection could not be made, or broke. The others come from a gateway or a starting server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Setback:
         endpoint_fault: speaks against this endpoint, so another one is tried first.
         retry_after_s: the pause the server asked for.
         remedy: what the user can do about it; empty where nothing is known to help.
+        sent: whether the request may have reached the server; not where no connection could be made.
     """
 
     kind: type[ModelError]
@@ -34,6 +38,12 @@ class Setback:
     endpoint_fault: bool = False
     retry_after_s: float | None = None
     remedy: str = ""
+    sent: bool = True
+
+    @property
+    def absent(self) -> bool:
+        """Whether it looks as if no server stood behind the address at present."""
+        return self.kind is Unreachable and not self.overload and self.status in _NOBODY_THERE
 
     def error(self, attempts: int) -> ModelError:
         """The exception that ends a request after `attempts` sendings."""
@@ -96,6 +106,50 @@ class Backoff:
         longest = min(self.cap_s, self.base_s * 2.0 ** min(doublings, 60))
         jitter = random.Random(key).uniform(0.0, longest)  # noqa: S311 - no secret
         return jitter if asked_s is None else asked_s + min(jitter, self.base_s)
+
+
+class Tries:
+    """The sendings of one request: which of them count, and how long to pause before the next.
+
+    Where no connection could be made, nothing was sent, and nothing counts. Of a server that has answered
+    before and now answers nobody, setbacks do not count either: it restarts. Then `total_timeout_s` alone
+    bounds how long the request is sent again.
+
+    Attributes:
+        sent: how often the request may have reached a server without being answered.
+    """
+
+    def __init__(self, max_attempts: int, backoff: Backoff, key: str) -> None:
+        self.sent = 0
+        self._left = max_attempts
+        self._backoff, self._key = backoff, key
+        self._answers: int | None = None
+        self._number = self._pauses = self._overloads = 0
+
+    def note(self, setback: Setback, answers: int) -> bool:
+        """Count a setback; whether the request may be sent again.
+
+        Args:
+            answers: how many requests the model's servers have answered so far, this one's siblings included.
+        """
+        silent = setback.absent and answers == self._answers != 0
+        self._answers = answers
+        self._number += 1
+        self.sent += setback.sent
+        if setback.sent and not silent:
+            self._left -= 1
+        return setback.retry and self._left > 0
+
+    def pause_s(self, setback: Setback, doublings: Callable[[int], int]) -> float:
+        """Seconds until the next sending.
+
+        Args:
+            doublings: how often the pause before a retry has doubled, given how many there were before.
+        """
+        doubled = self._overloads if setback.overload else doublings(self._pauses)
+        self._pauses += 1
+        self._overloads += setback.overload
+        return self._backoff.pause_s(doubled, f"{self._key}:{self._number}", setback.retry_after_s)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -1,8 +1,9 @@
 """The journal: what came of every request of conversations that are not finished yet.
 
 A run that goes on replays the loop; each request that the journal has an answer to is answered from it. So
-after a kill only those requests are sent again whose answers had not arrived. Failures that the same request
-would meet again are answers, too: they were paid for, and what followed in the conversation builds on them.
+after a kill only those requests are sent again whose answers had not been read. Where the candidates of a
+request come in several responses, each is kept as it arrives. Failures that the same request would meet again
+are answers, too: they were paid for, and what followed in the conversation builds on them.
 """
 
 from __future__ import annotations
@@ -41,18 +42,46 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came of one step of a conversation: a generation, or a refusal.
 
-    Neither: whatever stands above of this step, and of those within it, is not to be used.
+    Neither: whatever stands above of this step, and of those within it, is not to be used, parts apart.
+
+    Attributes:
+        part: which response this is, where the generation is not the whole.
     """
 
     id: str
     step: str
     generation: Generation | None = None
     refusal: Refusal | None = None
+    part: str | None = None
 
 
 class _Key(msgspec.Struct, frozen=True):
     id: str
     step: str
+
+
+class _Received:
+    """What earlier sittings received of one conversation: whole steps, and parts of unfinished ones."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Generation | Refusal] = {}
+        self.parts: dict[tuple[str, str], Generation] = {}
+
+    def __len__(self) -> int:
+        return len(self.steps) + len(self.parts)
+
+    def take(self, entry: Entry) -> None:
+        if entry.part is not None and entry.generation is not None:
+            self.parts[entry.step, entry.part] = entry.generation
+        elif entry.generation is not None:
+            self.steps[entry.step] = entry.generation
+            for key in [key for key in self.parts if key[0] == entry.step]:
+                del self.parts[key]  # the whole holds them
+        elif entry.refusal is not None:
+            self.steps[entry.step] = entry.refusal
+        else:
+            for step in [step for step in self.steps if _is_within(step, entry.step)]:
+                del self.steps[step]
 
 
 class Journal:
@@ -67,25 +96,16 @@ class Journal:
         self._folder = folder
         self._appender = Appender(folder)
         self._encoder = msgspec.json.Encoder()
-        self._received: dict[str, dict[str, Generation | Refusal]] = {}
+        self._received: dict[str, _Received] = {}
         for line in read_lines(folder):
             key = decode(line, _KEYS)
             if key.id not in finished:
-                self._take(decode(line, _ENTRIES))
-        self.replayed = sum(len(steps) for steps in self._received.values())
-
-    def _take(self, entry: Entry) -> None:
-        steps = self._received.setdefault(entry.id, {})
-        came = entry.generation or entry.refusal
-        if came is not None:
-            steps[entry.step] = came
-            return
-        for step in [step for step in steps if _is_within(step, entry.step)]:
-            del steps[step]
+                self._received.setdefault(key.id, _Received()).take(decode(line, _ENTRIES))
+        self.replayed = sum(map(len, self._received.values()))
 
     def of(self, conversation_id: str) -> Calls:
         """The calls of one conversation, answered from the journal where it can."""
-        return Calls(self, conversation_id, self._received.pop(conversation_id, {}))
+        return Calls(self, conversation_id, self._received.pop(conversation_id, _Received()))
 
     def append(self, entry: Entry) -> None:
         """Keep an entry.
@@ -107,9 +127,7 @@ class Journal:
 class Calls:
     """Makes the requests of one conversation through a journal (see `dialogue.calls`)."""
 
-    def __init__(
-        self, journal: Journal, conversation_id: str, received: dict[str, Generation | Refusal]
-    ) -> None:
+    def __init__(self, journal: Journal, conversation_id: str, received: _Received) -> None:
         self._journal = journal
         self._id = conversation_id
         self._received = received
@@ -121,12 +139,15 @@ class Calls:
         Raises:
             ModelError: the request failed for good; in an earlier sitting, where it would fail so again.
         """
-        kept = self._received.get(step)
+        kept = self._received.steps.get(step)
         if isinstance(kept, Generation):
             return kept
         if kept is not None:
             self._failed.append(step)
             raise kept.error()
+        if request.n > 1:
+            parts = _Parts(self._journal, self._id, step, self._received.parts)
+            request = msgspec.structs.replace(request, parts=parts)
         try:
             generation = await model.generate(request)
         except ModelError as error:
@@ -154,6 +175,28 @@ class Calls:
         if name in _KINDS:
             refusal = Refusal(name, str(error), error.status, error.attempts)  # type: ignore[arg-type]
             self._journal.append(Entry(self._id, step, refusal=refusal))
+
+
+class _Parts:
+    """Keeps the parts of one request in the journal."""
+
+    def __init__(
+        self, journal: Journal, conversation_id: str, step: str, received: dict[tuple[str, str], Generation]
+    ) -> None:
+        self._journal, self._id, self._step = journal, conversation_id, step
+        self._received = received
+
+    def find(self, name: str) -> Generation | None:
+        """The part of this name that an earlier sitting received."""
+        return self._received.get((self._step, name))
+
+    def keep(self, name: str, part: Generation) -> None:
+        """Keep a part that has just arrived.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
+        self._journal.append(Entry(self._id, self._step, part, part=name))
 
 
 def _is_within(step: str, whole: str) -> bool:
