@@ -136,6 +136,20 @@ def test_score_prints_a_table_of_80_columns_headline_first(coral_command, finish
     assert "strict" not in output, "nothing failed: the strict score would say the same"
 
 
+def test_what_talking_changed_stands_directly_under_the_headline(coral_command, finished):
+    """First answers against last ones come before everything else that a table tells of a pair."""
+    _, output, _ = coral_command("score", finished)
+    rows = [line[:28].rstrip() for line in output.splitlines()]
+    first = rows.index("Agreement, and right")
+    assert rows[first + 1 : first + 5] == [
+        "Agreement", "First answer right", "Opener's first answer right", "Last answer right",
+    ]  # fmt: skip
+    assert rows[first + 5] == "Conversation gain, points"
+    assert rows.index("Right at a turn, not agreed") < rows.index("Right when agreed")
+    steps = rows[next(i for i, row in enumerate(rows) if row.startswith("within so many turns")) + 1 :]
+    assert steps[0].startswith("2 ")
+
+
 def test_score_can_show_every_metric(coral_command, finished):
     """By the names of summary.json, the published code's values included."""
     _, output, _ = coral_command("score", finished, "--everything")

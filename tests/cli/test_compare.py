@@ -59,6 +59,21 @@ async def test_a_pair_and_one_agent_are_compared_by_strict_scores(finished, alon
     assert "conformity" not in {item.metric for item in runs.comparisons}
 
 
+async def test_what_talking_changed_is_that_of_the_pair_on_the_shared_problems(finished, alone):
+    """First answers against last ones come from the pair's own run, and from one agent's nothing."""
+    for a, b in ((alone, finished), (finished, alone)):
+        runs = await coral.compare_async(a, b)
+        stored = json.loads((finished / "summary.json").read_text())["metrics"]
+        assert list(runs.changes)[:4] == [
+            "first_accuracy", "opener_first_accuracy", "final_accuracy", "conversation_gain",
+        ]  # fmt: skip
+        for name, estimate in runs.changes.items():
+            assert (estimate.mean, estimate.n) == (stored[name]["mean"], stored[name]["n"]), name
+        first = {item.metric: item for item in runs.comparisons}["first_accuracy"]
+        assert {first.a, first.b} >= {runs.changes["first_accuracy"].mean}
+    assert (await coral.compare_async(finished, finished)).changes == {}
+
+
 def test_two_pairs_are_compared_by_what_pairs_have(finished):
     """From Python: a run against itself has no difference in anything, and an interval around none."""
     runs = coral.compare(finished, finished)
@@ -74,7 +89,8 @@ async def test_the_table_fits_a_terminal(coral_command, finished, alone):
     words = " ".join(output.split())
     assert "hi_tom, on 12 shared problems" in words
     assert "left out: 3 problems that only a has" in words
-    assert "Right, of all" in words
+    order = ("Right, of all", "First answer right", "what talking changed in b", "Conversation gain, points")
+    assert sorted(order, key=words.index) == list(order)
     assert [
         line for line in output.splitlines() if len(line) > 80 and not line.startswith(("a: ", "b: "))
     ] == []

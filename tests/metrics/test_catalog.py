@@ -73,7 +73,7 @@ async def test_the_worked_example_of_the_documents(conversation, trace):
     values = measure(one, await trace(one))
     example = (DOCS / "metrics.md").read_text(encoding="utf-8").split("## A worked example")[1]
     rows = re.findall(r"^\| `([^`]+)` \| (\S+) \|$", example, re.MULTILINE)
-    assert len(rows) == 19
+    assert len(rows) == 27
     assert {name: None if text == "undefined" else float(text) for name, text in rows} == {
         name: pytest.approx(values[name]) if values[name] is not None else None for name, _ in rows
     }

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import gc
+import random
 import tracemalloc
 
 import msgspec
 import pytest
 
 from coral.errors import ConfigError
-from coral.metrics import METRICS, PriceTable, Summary, Tally, load_prices, measure, summarize, trace_of
+from coral.metrics import (
+    METRICS,
+    AnswerClasses,
+    PriceTable,
+    Summary,
+    Tally,
+    load_prices,
+    measure,
+    summarize,
+    trace_of,
+)
 from coral.types import StopReason, Usage
 
 EXACTLY = {"mean", "stderr", "low", "high", "n", "num_failed", "num_unscored", "num_problems"}
@@ -36,6 +47,7 @@ async def test_the_stored_form(conversation, tally):
         "failures",
         "cost",
         "candidates",
+        "by_turn",
     }
     assert all(set(one) == EXACTLY for one in raw["metrics"].values())
     assert raw["usage"]["agent"]["completion_tokens"] == 6 * 2 * 10
@@ -139,17 +151,77 @@ async def test_groups(conversation, tally):
         (["R", "R2", "X"], 1.0, 1.0, "equal answers in other words are one answer"),
         (["R", "?", "!"], 1.0, 1.0, "who has no answer abstains"),
         (["?", "?"], 0.0, 0.0, "nobody has an answer"),
-        (["U", "U", "X"], None, None, "the winner has no grade"),
-        (["U", "X", "X"], 0.0, None, "the loser has none"),
+        (["U", "U", "X"], 0.0, 0.0, "the winner has no grade: it is not known to be right"),
+        (["U", "X", "X"], 0.0, 0.0, "the loser has none"),
+        (["!", "X", "X"], 0.0, 0.0, "what cannot be read is not right"),
+        (["!", "!"], 0.0, 0.0, "nothing can be read"),
         (["U", "R", "R"], 1.0, 1.0, "one is right whatever the other is"),
     ],
 )
 async def test_votes(conversation, tally, samples, vote, any_right, why):
-    """Majority vote and any-right over the samples of one problem."""
+    """Majority vote and any-right over the samples of one problem. What is not known is not right: leaving
+    such problems out would keep those that another sample solved.
+    """
     runs = [conversation([word], sample=i, protocol="cot") for i, word in enumerate(samples)]
     metrics = summarize(await tally(runs, "cot")).metrics
     assert (metrics["majority_vote"].mean, metrics["pass_any"].mean) == (vote, any_right), why
-    assert metrics["majority_vote"].num_unscored == (vote is None)
+    assert metrics["majority_vote"].num_unscored == metrics["pass_any"].num_unscored == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "low", "high", "any_high", "why"),
+    [
+        (["R", "R", "X", "!"], 0.5, 1.0, 1.0, "the silent one may tie"),
+        (["R", "X", "!"], 0.0, 1.0, 1.0, "it may decide either way"),
+        (["R", "R", "R", "!"], 1.0, 1.0, 1.0, "it cannot matter"),
+        (["X", "X", "!"], 0.0, 0.0, 1.0, "too late for the vote, but it may be right"),
+        (["X", "!", "!"], 0.0, 1.0, 1.0, "two may agree on an answer that nobody was seen to give"),
+        (["X", "?"], 0.0, 0.0, 0.0, "who is unsure is known to have no answer"),
+        (["U", "U", "X"], 0.0, 1.0, 1.0, "an answer without a grade may be right"),
+        (["R", "R", "X", "Y", "!", "!"], 0.0, 1.0, 1.0, "at worst both are for the same wrong one"),
+    ],
+)
+async def test_bounds_of_votes(conversation, tally, samples, low, high, any_high, why):
+    """What the figures would be if everything that is not known were wrong, or right."""
+    runs = [conversation([word], sample=i, protocol="cot") for i, word in enumerate(samples)]
+    metrics = summarize(await tally(runs, "cot")).metrics
+    names = ("majority_vote_low", "majority_vote_high", "pass_any_high")
+    assert tuple(metrics[name].mean for name in names) == (low, high, any_high), why
+
+
+@pytest.mark.parametrize("unreadable", [0.0, 0.1, 0.3])
+async def test_bounds_hold_the_truth(conversation, tally, unreadable):
+    """Of samples of which some cannot be read, figure and truth lie between the bounds, and the share of
+    problems with a right sample is never above the truth.
+    """
+    rng = random.Random(unreadable)
+    full, read = [], []
+    for problem in range(300):
+        hardness = rng.random()
+        for sample in range(5):
+            word = rng.choice("XYZ") if rng.random() < hardness else "R"
+            seen = "!" if rng.random() < unreadable else word
+            for runs, one in ((full, word), (read, seen)):
+                runs.append(conversation(one, problem=f"p{problem}", sample=sample, protocol="cot"))
+    truth, seen = [summarize(await tally(runs, "cot")).metrics for runs in (full, read)]
+    for name in ("majority_vote", "pass_any"):
+        low = seen.get(f"{name}_low", seen[name]).mean
+        assert low <= seen[name].mean <= seen[f"{name}_high"].mean
+        assert low <= truth[name].mean <= seen[f"{name}_high"].mean
+        assert seen[name].num_problems == truth[name].num_problems == 300
+
+
+async def test_one_sample_a_problem_votes_as_the_strict_score_counts(conversation, same):
+    """The rule for several samples is that for one."""
+    sums = Tally(task="t", protocol="cot")
+    classes = AnswerClasses()
+    for problem, words in {"a": "R", "b": "X", "c": "!", "d": "U", "e": "?", "f": "RR"}.items():
+        for sample, word in enumerate(words):  # one problem has two, so that there is a vote
+            one = conversation(word, problem=problem, sample=sample, protocol="cot")
+            sums.add(one, await trace_of(one, same, classes))
+    metrics = summarize(sums).metrics
+    assert (metrics["majority_vote"].mean, metrics["pass_any"].mean) == (2 / 6, 2 / 6)
+    assert metrics["accuracy_strict"].mean == pytest.approx(3 / 7)
 
 
 async def test_a_vote_needs_answers_that_were_compared(conversation, same):

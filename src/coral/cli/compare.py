@@ -10,7 +10,7 @@ from rich.table import Table
 
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
-from coral.cli.report import value_of
+from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.errors import ConfigError
 from coral.jobs.compare import PairedRuns, compare_runs
@@ -46,6 +46,8 @@ def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
     for letter, path, protocol in zip("ab", (a, b), runs.protocols, strict=True):
         out.print(f"{letter}: {shlex.quote(path)} ({protocol})", markup=False, soft_wrap=True)
     out.print(_table(runs))
+    if runs.changes:
+        out.print(_changes_table(runs))
     for line in _footnotes(runs):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -68,6 +70,23 @@ def _table(runs: PairedRuns) -> Table:
             f"{comparison.num_problems}",
             style="" if place else "bold",
         )
+    return table
+
+
+def _changes_table(runs: PairedRuns) -> Table:
+    """Inside the pair's own run: its first answers against what came of them."""
+    letter = "ab"[runs.protocols.index("coral")]
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(f"what talking changed in {letter}", overflow="fold")
+    for name in ("value", "95 % interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, estimate in runs.changes.items():
+        if name == "unsure_to_right" and not estimate.mean:
+            continue
+        info = metric(name)
+        style = "bold" if name == "conversation_gain" else ""
+        cells = value_of(info, estimate.mean), interval_text(info, estimate), f"{estimate.n}"
+        table.add_row(info.title, *cells, style=style)
     return table
 
 
@@ -94,6 +113,11 @@ def _footnotes(runs: PairedRuns) -> list[str]:
         "differences of shares are in points; n counts problems",
         "right, of all: a conversation that failed or has no grade counts as not right",
     ]
+    if runs.unreadable:
+        lines.append(
+            f"{100 * runs.unreadable:.1f} % of the single answers cannot be read: a pair goes on from there, "
+            "one agent does not; what talking changed is free of that"
+        )
     headline = runs.comparisons[0]
     for letter, alone in (("a", headline.num_only_a), ("b", headline.num_only_b)):
         if alone:

@@ -15,7 +15,7 @@ from coral.cli.terminal import standard_output
 from coral.jobs.improve import improve, rehearse
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.gate import told
-from coral.jobs.improvement.report import best_of, headline
+from coral.jobs.improvement.report import best_of, headline, points
 from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
 from coral.jobs.progress import Progress
@@ -100,6 +100,13 @@ def _print_results(results: Results, output: str) -> None:
         if model.made:
             verdict = "taken over" if model.made.verdict.accepted else "not taken over"
             out.print(f"{model.name}: {told(model.since_start['pair'])} since the start; {verdict}")
+            gains = [
+                one.measured["pair"].metrics.get("conversation_gain") for one in (results.models[0], model)
+            ]
+            out.print(
+                f"  conversation gain, points: {points(gains[0])} at the start, {points(gains[1])} now",
+                markup=False,
+            )
             for sign in model.made.verdict.signs:
                 out.print(f"  sign of collapse: {sign}", style="yellow")
     for paragraph in headline(results):

@@ -11,7 +11,7 @@ from coral.cli.candidates import candidates_table, size_of
 from coral.cli.terminal import standard_output
 from coral.jobs.config import EvalConfig
 from coral.jobs.estimate import Estimate as Volumes
-from coral.metrics import METRICS, Estimate, MetricInfo, Summary
+from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
 
 SHOWN = (
     "agreement_correctness",
@@ -19,9 +19,21 @@ SHOWN = (
     "agreement",
     "accuracy",
     "accuracy_strict",
+    "first_accuracy",
+    "opener_first_accuracy",
+    "final_accuracy",
+    "conversation_gain",
+    "wrong_to_right",
+    "right_to_wrong",
+    "unsure_to_right",
+    "false_agreement",
+    "oracle_gap",
     "agreed_accuracy",
     "majority_vote",
+    "majority_vote_low",
+    "majority_vote_high",
     "pass_any",
+    "pass_any_high",
     "persuasion",
     "correct_persuasion",
     "assertiveness",
@@ -54,6 +66,8 @@ def print_summary(
     out = standard_output()
     out.print(_title(summary, asked), style="bold")
     out.print(_metrics_table(summary, everything=everything))
+    if len(summary.by_turn) > 1:
+        out.print(_by_turn_table(summary))
     for dimension, values in summary.groups.items():
         out.print(_group_table(dimension, values))
     if summary.candidates is not None:
@@ -73,18 +87,14 @@ def _title(summary: Summary, asked: int | None) -> str:
 
 def _metrics_table(summary: Summary, *, everything: bool) -> Table:
     table = _table("metric", *COLUMNS, gap=1 if everything else 2)
-    headlines = [
-        summary.metrics[info.name] for info in METRICS if info.headline and info.name in summary.metrics
-    ]
-    lost = any(headline.num_failed + headline.num_unscored for headline in headlines)
     for info in METRICS:
         estimate = summary.metrics.get(info.name)
-        if estimate is None or not (everything or _wanted(info, estimate, lost=lost)):
+        if estimate is None or not (everything or _wanted(info, estimate, summary)):
             continue
         table.add_row(
             info.name if everything else info.title,
             value_of(info, estimate.mean),
-            _interval(info, estimate),
+            interval_text(info, estimate),
             f"{estimate.n}",
             f"{estimate.num_failed}",
             f"{estimate.num_unscored}",
@@ -93,13 +103,38 @@ def _metrics_table(summary: Summary, *, everything: bool) -> Table:
     return table
 
 
-def _wanted(info: MetricInfo, estimate: Estimate, *, lost: bool) -> bool:
-    """The strict score says something new only where conversations failed or could not be scored."""
+def _wanted(info: MetricInfo, estimate: Estimate, summary: Summary) -> bool:
+    """Whether a row says something that no other row says."""
     if info.name not in SHOWN:
         return False
-    if info.kind == "strict":
-        return lost
+    metrics = summary.metrics
+    if info.kind == "strict":  # differs only where conversations failed or could not be scored
+        headlines = [metrics[one.name] for one in METRICS if one.headline and one.name in metrics]
+        return any(headline.num_failed + headline.num_unscored for headline in headlines)
+    if info.kind in {"vote_low", "vote_high", "pass_any_high"}:  # differs only where samples are unread
+        return estimate.mean != metrics[info.name.rpartition("_")[0]].mean
+    if info.name == "unsure_to_right":
+        return bool(metrics["unsure_rate"].mean)
+    if info.name == "first_accuracy" and summary.protocol == "cot":  # differs only by a second chance
+        return (metrics["turns"].mean or 1) > 1
     return info.headline or estimate.mean is not None
+
+
+STEPS = 6
+"""Most rows of the table by turn: the first ones, and the last."""
+
+
+def _by_turn_table(summary: Summary) -> Table:
+    """Agreement, and right agreement, had the conversations been cut after so many turns."""
+    table = _table("within so many turns", "agreed", COLUMNS[1], "and right", COLUMNS[1], width=20)
+    steps = list(summary.by_turn.items())
+    for turn, estimates in [*steps[: STEPS - 1], *steps[STEPS - 1 :][-1:]]:
+        cells = (
+            (value_of(metric(name), one.mean), interval_text(metric(name), one))
+            for name, one in estimates.items()
+        )
+        table.add_row(turn, *(cell for pair in cells for cell in pair))
+    return table
 
 
 def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Table:
@@ -112,7 +147,7 @@ def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Tabl
                 table.add_row(
                     value,
                     value_of(info, estimate.mean),
-                    _interval(info, estimate),
+                    interval_text(info, estimate),
                     f"{estimate.n}",
                     f"{estimate.num_failed}",
                     f"{estimate.num_unscored}",
@@ -120,9 +155,9 @@ def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Tabl
     return table
 
 
-def _table(first: str, *others: str, gap: int = 2) -> Table:
+def _table(first: str, *others: str, gap: int = 2, width: int = 28) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
-    table.add_column(first, min_width=28, overflow="fold")
+    table.add_column(first, min_width=width, overflow="fold")
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -132,6 +167,8 @@ def value_of(info: MetricInfo, value: float | None) -> str:
     """A metric's value with its unit; a dash where there is none."""
     if value is None:
         return "-"
+    if info.interval == "difference":  # of shares, in points
+        return f"{100 * value:+.1f}"
     match info.unit:
         case "share":
             return f"{100 * value:.1f} %"
@@ -145,7 +182,8 @@ def value_of(info: MetricInfo, value: float | None) -> str:
             return f"{value:.2f}"
 
 
-def _interval(info: MetricInfo, estimate: Estimate) -> str:
+def interval_text(info: MetricInfo, estimate: Estimate) -> str:
+    """The 95 % interval with its unit; a dash where there is none."""
     if estimate.low is None or estimate.high is None:
         return "-"
     return f"{value_of(info, estimate.low).removesuffix(' %')} to {value_of(info, estimate.high)}"

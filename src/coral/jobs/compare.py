@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from coral import sandbox
 from coral.errors import ConfigError
 from coral.jobs.measure import owed, tally_run, task_of
-from coral.metrics import Comparison, compare, metric
+from coral.metrics import Comparison, Estimate, compare, metric
+from coral.metrics.estimate import estimate
 from coral.metrics.tally import Tally
 from coral.runs.folder import RunFolder
 from coral.types import Conversation, Record
 
 HEADLINES = {"coral": "agreement_correctness_strict", "cot": "accuracy_strict"}
 """Right of all conversations: the only scores of a pair and of one agent that share a denominator."""
+CHANGES = (
+    "first_accuracy",
+    "opener_first_accuracy",
+    "final_accuracy",
+    "conversation_gain",
+    "wrong_to_right",
+    "right_to_wrong",
+    "unsure_to_right",
+    "false_agreement",
+    "oracle_gap",
+)
+"""What talking changed: first answers of a pair's conversations against their ends."""
 FURTHER = (
+    *CHANGES,
     "agreement",
     "persuasion",
     "correct_persuasion",
@@ -38,12 +54,17 @@ class PairedRuns(Record, frozen=True):
         protocols: of a and b.
         unfinished: conversations that each still owes: what is there leans to short ones.
         comparisons: the headline first.
+        changes: of a pair that is compared with one agent alone: what talking changed in its own
+            conversations, on the shared problems.
+        unreadable: share of a single agent's answers that cannot be read, where it is compared with a pair.
     """
 
     task: str
     protocols: tuple[str, str]
     unfinished: tuple[int, int]
     comparisons: tuple[Comparison, ...]
+    changes: dict[str, Estimate] = msgspec.field(default_factory=dict)
+    unreadable: float = 0.0
 
 
 async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
@@ -60,11 +81,14 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
     finally:
         await sandbox.close()
     _check_same_problems(before.asked, after.asked)
+    changes, unreadable = _of_a_pair_and_one(first, second)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
         unfinished=(owed(a, first), owed(b, second)),
         comparisons=(_headline(first, second), *_further(first, second)),
+        changes=changes,
+        unreadable=unreadable,
     )
 
 
@@ -75,6 +99,19 @@ def _headline(a: Tally, b: Tally) -> Comparison:
 def _further(a: Tally, b: Tally) -> list[Comparison]:
     shared = [name for name in FURTHER if {a.protocol, b.protocol} <= set(metric(name).protocols)]
     return [compare(a, b, name) for name in shared]
+
+
+def _of_a_pair_and_one(a: Tally, b: Tally) -> tuple[dict[str, Estimate], float]:
+    """What talking changed in the pair, and how much of the single agent cannot be read."""
+    if a.protocol == b.protocol:
+        return {}, 0.0
+    pair, one = (a, b) if a.protocol == "coral" else (b, a)
+    shared = [name for name in pair.problems if name in one.problems]
+    talked = pair.view({pair.problems[name] for name in shared})
+    answered = one.view({one.problems[name] for name in shared})
+    changes = {name: estimate(metric(name), talked, []) for name in CHANGES}
+    unreadable = estimate(metric("unreadable_rate"), answered, []).mean
+    return changes, unreadable or 0.0
 
 
 class _Questions:

@@ -127,7 +127,7 @@ def _difference(info: MetricInfo, first: Ratio, second: Ratio) -> dict[str, floa
     stderr = clustered_stderr(residuals)
     if stderr is None:
         return {**nothing, "difference": difference}
-    if info.interval in {"proportion", "rate"}:
+    if info.interval in {"proportion", "rate", "difference"}:
         interval, p_value = paired_interval(difference, effects_of(difference, residuals))
     else:
         interval, p_value = t_interval(difference, stderr, len(residuals) - 1)

@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from operator import add, attrgetter
 
 from coral.metrics.cost import ROLES, Call, Tokens, calls_of, tokens_of
-from coral.metrics.outcome import any_turn_right, first_right_turn, outcome_of_one, outcome_of_pair
+from coral.metrics.outcome import (
+    any_turn_right,
+    change_of,
+    first_right_turn,
+    outcome_of_one,
+    outcome_of_pair,
+)
 from coral.metrics.reference import reference_values, success_value
 from coral.metrics.social import NAN, SocialFacts, social_facts, total
 from coral.metrics.trace import UNREADABLE, UNSURE, Trace
-from coral.types import Conversation, FinishReason, Reply, StopReason
+from coral.metrics.votes import NO_VOTE
+from coral.types import Conversation, FinishReason, Reply, Seat, StopReason
 
 UNFINISHED = frozenset({StopReason.FAILED, StopReason.CANCELLED})
 """Conversations that are counted, and averaged into nothing."""
-NO_VOTE = -1.0
 SPEAKER_FACTS = (
     "persuasive",
     "persuasion_gain",
@@ -99,20 +105,43 @@ def _completion_tokens(reply: Reply) -> float:
 
 def _outcome_of_one(trace: Trace) -> dict[str, float]:
     outcome = outcome_of_one(trace)
-    columns = {"right": _number(outcome.right), "vote": _vote(outcome.answer, trace)}
-    return columns | success_value(trace)
+    return {
+        "right": _number(outcome.right),
+        "vote": _vote(outcome.answer, trace),
+        "first_right": _number(change_of(Seat.RESPONDER, trace).first),
+        **success_value(trace),
+    }
 
 
 def _outcome_of_pair(trace: Trace) -> dict[str, float]:
     outcome = outcome_of_pair(trace)
     any_right = any_turn_right(trace)
     first = first_right_turn(trace) if any_right is not None else NAN
+    right, any_right_number = _number(outcome.right), _number(any_right)
     return {
         "agreed": float(outcome.agreed),
-        "right": _number(outcome.right),
+        "right": right,
         "vote": _vote(outcome.answer, trace),
-        "any_right": _number(any_right),
+        "any_right": any_right_number,
         "first_success": float(first or 0.0),
+        "agreed_turn": float(len(trace.turns) if outcome.agreed else 0),
+        "false_agreed": float(outcome.agreed) - right,
+        "unused_right": any_right_number - right,
+        "opener_first_right": _number(change_of(Seat.OPENER, trace).first),
+        **_change(trace),
+    }
+
+
+def _change(trace: Trace) -> dict[str, float]:
+    """The responder's first answer against its last. The opener's first has heard the responder's."""
+    first, last, gain, found = change_of(Seat.RESPONDER, trace)
+    return {
+        "first_right": _number(first),
+        "last_right": _number(last),
+        "gain": _number(gain),
+        "gained": NAN if gain is None else float(gain > 0),
+        "lost": NAN if gain is None else float(gain < 0),
+        "found": _number(found),
     }
 
 
@@ -155,5 +184,5 @@ _SPEAKER_COLUMNS = {
 }
 
 
-def _number(value: bool | None) -> float:
+def _number(value: int | None) -> float:
     return NAN if value is None else float(value)

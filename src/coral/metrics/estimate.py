@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import isnan
 from typing import NamedTuple
 
-from coral.metrics.counts import NO_VOTE
 from coral.metrics.info import MetricInfo
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
+from coral.metrics.votes import Sample, any_right, majority_vote
 from coral.types import Record
 
 
@@ -94,7 +95,7 @@ def sums_of(info: MetricInfo, view: View, costs: Sequence[float]) -> Sums:
         return _failures(view)
     if info.kind == "strict":
         return _strict(info, view)
-    if info.kind in {"vote", "pass_any"}:
+    if info.kind in OVER_SAMPLES:
         return _over_samples(info, view)
     numerators = _column(info.numerator, view, costs)
     if info.kind == "mean":
@@ -158,18 +159,21 @@ def _strict(info: MetricInfo, view: View) -> Sums:
     )
 
 
-class Sample(NamedTuple):
-    """One sample of a problem: the class it votes for, and whether its outcome is right."""
-
-    vote: float
-    right: float
+OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
+    "vote": majority_vote,
+    "vote_low": partial(majority_vote, unknown="wrong"),
+    "vote_high": partial(majority_vote, unknown="right"),
+    "pass_any": any_right,
+    "pass_any_high": partial(any_right, unknown="right"),
+}
+"""How the samples of a problem are judged, by kind of metric."""
 
 
 def _over_samples(info: MetricInfo, view: View) -> Sums:
     samples: dict[int, list[Sample]] = {}
     for problem, vote, right in zip(view.problem_of, view.column("vote"), view.column("right"), strict=True):
         samples.setdefault(problem, []).append(Sample(vote, right))
-    judge = majority_vote if info.kind == "vote" else any_right
+    judge = OVER_SAMPLES[info.kind]
     scores = {problem: judge(several) for problem, several in samples.items()}
     scored = {problem: score for problem, score in scores.items() if score is not None}
     return Sums(
@@ -178,38 +182,3 @@ def _over_samples(info: MetricInfo, view: View) -> Sums:
         len(view.failed) + len(view.cancelled),
         len(scores) - len(scored),
     )
-
-
-def majority_vote(samples: Sequence[Sample]) -> float | None:
-    """Whether the most frequent answer is right: the expected score of picking one of the tied answers at
-    random.
-
-    Samples without an answer abstain; where all do, the vote is wrong. None where a leading answer is not
-    graded, or answers of different samples were never compared.
-    """
-    if len(samples) == 1:
-        return None if isnan(samples[0].right) else samples[0].right
-    ballots: dict[float, list[float]] = {}
-    for vote, right in samples:
-        if isnan(vote):
-            return None
-        if vote != NO_VOTE:
-            ballots.setdefault(vote, []).append(right)
-    if not ballots:
-        return 0.0
-    most = max(map(len, ballots.values()))
-    grades = [_grade(rights) for rights in ballots.values() if len(rights) == most]
-    known = [grade for grade in grades if grade is not None]
-    return sum(known) / len(known) if len(known) == len(grades) else None
-
-
-def _grade(rights: Sequence[float]) -> float | None:
-    """The grade of one answer, from any sample that was graded."""
-    return next((right for right in rights if not isnan(right)), None)
-
-
-def any_right(samples: Sequence[Sample]) -> float | None:
-    """Whether any sample is right; None where none is known to be and one is not graded."""
-    if any(sample.right == 1.0 for sample in samples):
-        return 1.0
-    return None if any(isnan(sample.right) for sample in samples) else 0.0

@@ -8,7 +8,10 @@ from typing import Literal
 from coral.metrics.statistics import IntervalKind
 
 Protocol = Literal["coral", "cot"]
-Kind = Literal["mean", "mean_rate", "ratio", "strict", "failures", "vote", "pass_any"]
+Kind = Literal[
+    "mean", "mean_rate", "ratio", "strict", "failures",
+    "vote", "vote_low", "vote_high", "pass_any", "pass_any_high",
+]  # fmt: skip
 Unit = Literal["share", "score", "turns", "tokens", "USD", "seconds"]
 
 
@@ -19,8 +22,8 @@ class MetricInfo:
     Attributes:
         kind: mean: of `numerator` over conversations. mean_rate: of numerator/denominator of each
             conversation. ratio: sum of numerators over sum of denominators. strict: mean in which failed and
-            unscored conversations count 0. failures: share of failed conversations. vote, pass_any: over the
-            samples of a problem, then a mean over problems.
+            unscored conversations count 0. failures: share of failed conversations. vote, pass_any (with
+            bounds): over the samples of a problem, then a mean over problems; see `votes.py`.
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
             for a mean of values between -1 and 1 (`difference`); Student's t on the logarithm for a quantity
             that is never below 0 (`amount`), on the value itself otherwise (`t`).

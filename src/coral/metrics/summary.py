@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from math import isnan
 
+import msgspec
+
 from coral.metrics.candidates import CandidateCounts
-from coral.metrics.catalog import METRICS
+from coral.metrics.catalog import METRICS, agreement_by_turn
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
-from coral.metrics.estimate import Estimate, estimate
+from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
 from coral.metrics.tally import Tally, View
 from coral.types import SCHEMA, Record
-
-OVER_SAMPLES = frozenset({"vote", "pass_any"})
 
 
 class Summary(Record, frozen=True, omit_defaults=False):
@@ -20,6 +20,8 @@ class Summary(Record, frozen=True, omit_defaults=False):
 
     Attributes:
         models: the model of agent and partner.
+        by_turn: agreement and agreement correctness had conversations been cut after so many turns, by the
+            turns at which any agreed; empty of chain of thought.
         groups: metrics by dimension and value of `Problem.group`, without the published code's values.
         usage: tokens and requests by role (agent, partner, extractor), failed conversations included.
         requests: sent in all, retries and failed ones included.
@@ -47,6 +49,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     failures: dict[str, int]
     cost: float | None
     candidates: CandidateCounts | None = None
+    by_turn: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
 
 
 def summarize(
@@ -84,6 +87,7 @@ def summarize(
         failures=dict(sorted(tally.failures.items())),
         cost=_total_cost(whole, table, extractor),
         candidates=candidates,
+        by_turn=_by_turn(whole),
     )
 
 
@@ -120,6 +124,15 @@ def _by_group(
             for value in sorted(values, key=_natural)
         }
         for dimension, values in sorted(tally.problems_by_group().items())
+    }
+
+
+def _by_turn(view: View) -> dict[str, dict[str, Estimate]]:
+    if "agreed_turn" not in view.tally.columns:
+        return {}
+    turns = sorted({int(turn) for turn in view.column("agreed_turn") if turn})
+    return {
+        str(turn): {info.name: estimate(info, view, []) for info in agreement_by_turn(turn)} for turn in turns
     }
 
 

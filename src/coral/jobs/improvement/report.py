@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from coral.jobs.compare import CHANGES
 from coral.jobs.improvement.arms import Sight
 from coral.jobs.improvement.gate import told
 from coral.jobs.improvement.results import HEADLINE, SOCIAL, ModelResult, Provenance, Results
@@ -19,6 +20,7 @@ def render_report(results: Results, plots: Sequence[str] = ()) -> str:
         *headline(results),
         _started_with(results),
         *_models(results),
+        *_changes(results),
         *_square(results),
         *_gate(results),
         *_social(results),
@@ -107,6 +109,21 @@ def lacking(model: ModelResult) -> Iterable[str]:
                 f"- {model.name}, {SIGHTS[sight]}: of {summary.conversations:,} conversations "
                 f"{counted.num_failed:,} failed, and {counted.num_unscored:,} cannot be graded"
             )
+
+
+def _changes(results: Results) -> Iterable[str]:
+    """First answers of the pair's conversations against what came of them."""
+    yield "## What talking changed"
+    rows = [
+        [model.name, *(_value(name, model.measured["pair"].metrics.get(name)) for name in CHANGES)]
+        for model in results.models
+    ]
+    yield _table(["model", *(metric(name).title.lower() for name in CHANGES)], rows)
+    yield "\n".join(
+        f"- {model.name}, conversation gain: {told(model.social['conversation_gain'])} since the start"
+        for model in results.models
+        if model.made
+    )
 
 
 def _square(results: Results) -> Iterable[str]:
@@ -249,9 +266,20 @@ def _share(estimate: Estimate) -> str:
     return f"{100 * estimate.mean:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
+def points(estimate: Estimate | None) -> str:
+    """A difference of shares with its interval, in points."""
+    if estimate is None or estimate.mean is None:
+        return "unknown"
+    interval = (estimate.low, estimate.high)
+    spread = ", ".join(f"{100 * end:+.1f}" for end in interval if end is not None)
+    return f"{100 * estimate.mean:+.1f} [{spread}]" if spread else f"{100 * estimate.mean:+.1f}"
+
+
 def _value(name: str, estimate: Estimate | None) -> str:
     if estimate is None or estimate.mean is None:
         return "-"
+    if metric(name).interval == "difference":
+        return f"{points(estimate)} (n = {estimate.n})"
     if metric(name).unit != "share":
         spread = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
         return f"{estimate.mean:.2f}{spread} (n = {estimate.n})"

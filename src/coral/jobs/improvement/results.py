@@ -10,6 +10,7 @@ import msgspec
 
 from coral import sandbox
 from coral.errors import RunFolderError
+from coral.jobs.compare import CHANGES
 from coral.jobs.improvement.arms import Sight, sights
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.gate import Verdict
@@ -147,7 +148,7 @@ class Book:
     async def _model(self, name: str, trained: Trained | None) -> ModelResult:
         folder = self._out / "models" / name
         used = sights(self._config)
-        social = {metric: await self.compare(START, name, "pair", metric) for metric in SOCIAL}
+        social = {one: await self.compare(START, name, "pair", one) for one in (*CHANGES, *SOCIAL)}
         return ModelResult(
             name=name,
             path=trained.checkpoint.path if trained else self._config.model,
