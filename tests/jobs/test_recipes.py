@@ -61,7 +61,7 @@ def test_a_file_that_is_no_prompt_library_is_refused(data, tmp_path, text):
     wrong = tmp_path / "wrong.json"
     wrong.write_text(text)
     config = load("coral.yaml", data, tmp_path, "--prompt_library", str(wrong))
-    with pytest.raises(ConfigError, match="no prompt library") as caught:
+    with pytest.raises(ConfigError, match="not a prompt library") as caught:
         estimate(config)
     assert "template_str" in caught.value.remedy
 

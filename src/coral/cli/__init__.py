@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
+from coral.cli.streams import standard_streams
 from coral.errors import FatalReject, UserError
 
 COMMANDS = {
@@ -36,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 2 user error, 3 too many failed conversations or stopped early, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(_help())
-        return EXIT_DONE
-    if arguments[0] == "--version":
-        print(_version())
-        return EXIT_DONE
+    with standard_streams():
+        return _answer(arguments)
+
+
+def _answer(arguments: list[str]) -> int:
+    """Run the command, and tell of what the user can mend; returns the exit code."""
     try:
-        code = _dispatch(arguments[0], arguments[1:])
-        sys.stdout.flush()
+        try:
+            return _dispatch(arguments[0] if arguments else "help", arguments[1:])
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         _complain(str(error), error.remedy)
         return error.exit_code
@@ -54,14 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
-    else:
-        return code
     return EXIT_USER_ERROR
 
 
 def _dispatch(command: str, arguments: list[str]) -> int:
+    if command in {"-h", "--help", "help", "--version"}:
+        print(_version() if command == "--version" else _help())
+        return EXIT_DONE
     if command not in COMMANDS:
         import difflib
 

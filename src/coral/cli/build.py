@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse
-from coral.cli.terminal import standard_output
+from coral.cli.terminal import Terminal, standard_output
+from coral.cli.visible import one_line
 from coral.jobs.build import BuildConfig, build
 from coral.rows.report import Lengths, Report
 
@@ -55,7 +55,7 @@ def print_report(report: Report, config: BuildConfig) -> None:
     )
     out.print(_filter_table(report))
     for line in _footnotes(report, config):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     _print_places(out, config)
 
 
@@ -101,9 +101,9 @@ def _length(lengths: Lengths | None) -> str:
     return f"{lengths.mean:,.0f} characters on average, {lengths.longest:,} at most"
 
 
-def _print_places(out: Console, config: BuildConfig) -> None:
-    name = config.output if config.output.isprintable() else repr(config.output)
-    out.print(f"\nrows: {name}/train.{config.file}", markup=False, soft_wrap=True)
-    out.print(f"report: {name}/report.json", markup=False, soft_wrap=True)
+def _print_places(out: Terminal, config: BuildConfig) -> None:
+    name = one_line(config.output)
+    out.print(f"\nrows: {name}/train.{config.file}", soft_wrap=True)
+    out.print(f"report: {name}/report.json", soft_wrap=True)
     if config.push_to_hub:
-        out.print(f"pushed to: {config.push_to_hub}", markup=False, soft_wrap=True)
+        out.print(f"pushed to: {config.push_to_hub}", soft_wrap=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from coral.cli.terminal import standard_output
+from coral.cli.visible import shell_word
 from coral.metrics import CandidateCounts, Summary
 
 Row = tuple[str, str, str]
@@ -25,10 +26,10 @@ def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> 
     out.print(candidates_table(summary))
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
-        out.print(f"failed: {kinds}; --retry_failed runs them again", markup=False, soft_wrap=True)
-    name = path if str(path).isprintable() else repr(str(path))
-    out.print(f"\nread them: coral show {name} --siblings", markup=False, soft_wrap=True)
-    out.print(f"all metrics: coral score {name}", markup=False, soft_wrap=True)
+        out.print(f"failed: {kinds}; --retry_failed runs them again", soft_wrap=True)
+    name = shell_word(path)
+    out.print(f"\nread them: coral show {name} --siblings", soft_wrap=True)
+    out.print(f"all metrics: coral score {name}", soft_wrap=True)
 
 
 def size_of(summary: Summary, asked: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
+from coral.cli.visible import shell_word
 from coral.errors import ConfigError
 from coral.jobs.compare import PairedRuns, compare_runs
 from coral.metrics import Comparison, MetricInfo, metric
@@ -44,7 +44,7 @@ def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
     out = standard_output()
     out.print(f"\n{runs.task}, on {runs.comparisons[0].num_problems:,} shared problems", style="bold")
     for letter, path, protocol in zip("ab", (a, b), runs.protocols, strict=True):
-        out.print(f"{letter}: {shlex.quote(path)} ({protocol})", markup=False, soft_wrap=True)
+        out.print(f"{letter}: {shell_word(path)} ({protocol})", markup=False, soft_wrap=True)
     out.print(_table(runs))
     if runs.changes:
         out.print(_changes_table(runs))

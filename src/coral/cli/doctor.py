@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
+from coral.cli.terminal import WIDTH, Terminal
+from coral.cli.visible import one_line
 from coral.errors import ConfigError
 from coral.jobs.doctor import Diagnosis, DoctorConfig, diagnose
 
@@ -17,7 +19,6 @@ ABOUT = (
     "of --agent.model, behind an address or in a checkpoint folder; without options, the one in the package."
 )
 EXIT_UNUSABLE = 2
-WIDTH = 80
 COLOURS = {"ok": "green", "no": "yellow", "unknown": "dim"}
 
 
@@ -32,26 +33,21 @@ def run(argv: Sequence[str]) -> int:
         raise ConfigError(f"unexpected argument '{name}'", remedy=f"coral doctor --agent.model {name}")
     config = parse(DoctorConfig, flags, command="coral doctor", about=ABOUT)
     diagnosis = run_in_loop(diagnose(config.agent))
-    print_diagnosis(diagnosis, Console(width=WIDTH, highlight=False))
+    print_diagnosis(diagnosis, Terminal(width=WIDTH))
     return 0 if diagnosis.usable else EXIT_UNUSABLE
 
 
-def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
+def print_diagnosis(diagnosis: Diagnosis, console: Terminal) -> None:
     """Print the rows as a table, and the verdict below it."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for column in ("probe", "verdict", "seen"):
         table.add_column(column, overflow="fold", no_wrap=column != "seen")
     for row in diagnosis.findings:
-        colour = COLOURS[row.verdict]
-        table.add_row(row.probe, f"[{colour}]{row.verdict}[/]", _escape(row.seen))
+        table.add_row(row.probe, Text(row.verdict, COLOURS[row.verdict]), row.seen)
         if row.consequence:
-            table.add_row("", "", f"[dim]-> {_escape(row.consequence)}[/]")
+            table.add_row("", "", f"-> {row.consequence}", style="dim")
     where = f" at {', '.join(diagnosis.addresses)}" if diagnosis.addresses else ""
-    console.print(_escape(f"{diagnosis.model}{where}\n"))
+    console.print(f"{one_line(diagnosis.model)}{where}\n")
     console.print(table)
     verdict = "usable" if diagnosis.usable else "not usable: see the rows marked no"
     console.print(f"\n{verdict}")
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.markup import escape
-
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import Display
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import as_yaml, parse
-from coral.cli.terminal import standard_output
+from coral.cli.terminal import Terminal, standard_error, standard_output
 from coral.jobs.improve import improve, rehearse
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.gate import told
@@ -38,9 +35,8 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_DONE
     results = run_in_loop(_in_view(config))
     if results is None:
-        Console(stderr=True).print(
+        standard_error().print(
             f"interrupted: everything so far is kept in {config.output}; the same command goes on",
-            highlight=False,
             soft_wrap=True,
         )
         return EXIT_INTERRUPTED
@@ -50,12 +46,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def _say_step(step: str, options: object) -> None:
     out = standard_output()
-    out.print(f"\n# {escape(step)}", style="bold")
-    out.print(options if isinstance(options, str) else as_yaml(options), markup=False, soft_wrap=True)
+    out.print(f"\n# {step}", style="bold")
+    out.print(options if isinstance(options, str) else as_yaml(options), soft_wrap=True)
 
 
 async def _in_view(config: ImproveConfig) -> Results | None:
-    console = Console(stderr=True)
+    console = standard_error()
     displays = _Displays(console)
     watch = Watch(say=displays.end, begin=displays.begin)
     _with_interrupts(watch, console)
@@ -68,7 +64,7 @@ async def _in_view(config: ImproveConfig) -> Results | None:
 class _Displays:
     """One run's progress at a time, and a line for every step."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._shown: Display | None = None
 
@@ -81,15 +77,15 @@ class _Displays:
             self._shown.end()
             self._shown = None
         if line is not None:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
 
-def _with_interrupts(watch: Watch, console: Console) -> None:
+def _with_interrupts(watch: Watch, console: Terminal) -> None:
     """First Ctrl-C: let what is in flight finish. Second: stop at once."""
 
     def stop() -> None:
         watch.interrupt()
-        console.print("stopping after what is in flight; Ctrl-C again stops at once", highlight=False)
+        console.print("stopping after what is in flight; Ctrl-C again stops at once")
 
     on_interrupt(stop, is_stopping=watch.stop.is_set)
 
@@ -110,6 +106,6 @@ def _print_results(results: Results, output: str) -> None:
             for sign in model.made.verdict.signs:
                 out.print(f"  sign of collapse: {sign}", style="yellow")
     for paragraph in headline(results):
-        out.print(f"\n{paragraph.replace('**', '')}", style="bold", markup=False)
-    out.print(f"\nbest: {best_of(results).name}", style="bold", markup=False)
-    out.print(f"report: {output}/report.md", markup=False, soft_wrap=True)
+        out.print(f"\n{paragraph.replace('**', '')}", style="bold")
+    out.print(f"\nbest: {best_of(results).name}", style="bold")
+    out.print(f"report: {output}/report.md", soft_wrap=True)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from coral.cli.terminal import Terminal
 from coral.jobs.progress import Progress
 
 REFRESH_S = 0.5
@@ -19,7 +19,7 @@ LONGEST_CAUSE = 60
 
 
 @asynccontextmanager
-async def shown(progress: Progress, console: Console, *, protocol: str) -> AsyncIterator[None]:
+async def shown(progress: Progress, console: Terminal, *, protocol: str) -> AsyncIterator[None]:
     """Show `progress` while the body runs. The display polls; the job never waits for it."""
     display = Display(progress, console, protocol=protocol)
     try:
@@ -31,7 +31,7 @@ async def shown(progress: Progress, console: Console, *, protocol: str) -> Async
 class Display:
     """Shows a progress from when it is built until `end`; polls in the running event loop."""
 
-    def __init__(self, progress: Progress, console: Console, *, protocol: str) -> None:
+    def __init__(self, progress: Progress, console: Terminal, *, protocol: str) -> None:
         self._bar = _OpenBar(progress, console, protocol) if console.is_terminal else None
         show = self._bar.keep_up() if self._bar else _lines(progress, console, protocol)
         self._polling = asyncio.create_task(show)
@@ -47,7 +47,7 @@ class Display:
 class _OpenBar:
     """A bar on the terminal."""
 
-    def __init__(self, progress: Progress, console: Console, protocol: str) -> None:
+    def __init__(self, progress: Progress, console: Terminal, protocol: str) -> None:
         self._progress, self._protocol, self._rates = progress, protocol, Rates(progress)
         text = TextColumn("{task.description}", markup=False)  # a server's words may hold brackets
         columns = (BarColumn(bar_width=12), MofNCompleteColumn(), text)
@@ -78,7 +78,7 @@ class _OpenBar:
         self._bar.refresh()
 
 
-async def _lines(progress: Progress, console: Console, protocol: str) -> None:
+async def _lines(progress: Progress, console: Terminal, protocol: str) -> None:
     rates = Rates(progress)
     while True:
         await asyncio.sleep(LINE_EVERY_S)

@@ -96,7 +96,14 @@ def _with_values(kind: type[Any], arguments: Sequence[str]) -> list[str]:
 
 def _read(options: dict[str, Any]) -> dict[str, Any]:
     """Free options come as strings from the command line, typed from YAML."""
-    return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
+    return {key: _read_text(value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def _read_text(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # control characters, for instance
+        return text
 
 
 def _explained(message: str, parser: ArgumentParser) -> ConfigError:

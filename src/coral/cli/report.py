@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from rich.table import Table
 
 from coral.cli.candidates import candidates_table, size_of
 from coral.cli.terminal import standard_output
+from coral.cli.visible import one_line, shell_word
 from coral.jobs.config import EvalConfig
 from coral.jobs.estimate import Estimate as Volumes
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
@@ -81,7 +81,7 @@ def _title(summary: Summary, asked: int | None) -> str:
     if summary.owed:
         counted += f" of {summary.conversations + summary.owed}: unfinished, so it leans to short ones"
     names = summary.models.values()
-    who = " and ".join(dict.fromkeys(names))
+    who = one_line(" and ".join(dict.fromkeys(names)))
     return f"\n{summary.task} · {summary.protocol} · {who}\n{counted}"
 
 
@@ -138,14 +138,14 @@ def _by_turn_table(summary: Summary) -> Table:
 
 
 def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Table:
-    table = _table(f"by {dimension}", *COLUMNS)
+    table = _table(one_line(f"by {dimension}"), *COLUMNS)
     infos = [info for info in METRICS if info.headline]
     for info in infos:
         for value, metrics in values.items():
             estimate = metrics.get(info.name)
             if estimate is not None and info.name in {"agreement_correctness", "accuracy"}:
                 table.add_row(
-                    value,
+                    one_line(value),
                     value_of(info, estimate.mean),
                     interval_text(info, estimate),
                     f"{estimate.n}",
@@ -202,7 +202,11 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         lines.append(
             f"failed: {kinds}; `coral show DIR --only failed` says why, --retry_failed runs them again"
         )
-    return [*lines, f"\nread them: coral show {shlex.quote(str(path))}", f"all metrics: {path}/summary.json"]
+    return [
+        *lines,
+        f"\nread them: coral show {shell_word(path)}",
+        f"all metrics: {one_line(path)}/summary.json",
+    ]
 
 
 def print_estimate(config: EvalConfig, volumes: Volumes) -> None:

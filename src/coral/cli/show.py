@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import heapq
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from coral.cli.options import parse, take_name
-from coral.cli.terminal import standard_output
+from coral.cli.terminal import Terminal, standard_output
+from coral.cli.visible import one_line, shell_word, visible
 from coral.errors import ConfigError
 from coral.jobs.measure import task_of
 from coral.runs.folder import RunFolder
 from coral.tasks.protocol import Task
-from coral.types import Answered, Belief, Conversation, Reply, Seat, StopReason, Turn, Unsure
+from coral.types import Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure
 
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."
 COLOURS = {Seat.OPENER: "cyan", Seat.RESPONDER: "magenta"}
@@ -94,21 +92,21 @@ def _first(folder: RunFolder, only: Only, limit: int) -> tuple[list[Conversation
     return first, num_matching
 
 
-def _show_list(folder: RunFolder, config: ShowConfig, console: Console) -> None:
+def _show_list(folder: RunFolder, config: ShowConfig, console: Terminal) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("conversation", "stop", "beliefs, responder first", "gold"):
         table.add_column(column, overflow="fold")
     first, num_matching = _first(folder, config.only, config.limit)
     for conversation in first:
         table.add_row(
-            escape(conversation.id),
+            one_line(conversation.id),
             _stop(conversation),
             _path(conversation),
-            escape(conversation.problem.target),
+            one_line(conversation.problem.target),
         )
     console.print(table)
-    command = f"coral show {shlex.quote(str(folder.path))} ID"
-    console.print(f"\n{len(first)} of {num_matching} conversations; `{command}` reads one", markup=False)
+    command = f"coral show {shell_word(folder.path)} ID"
+    console.print(f"\n{len(first)} of {num_matching} conversations; `{command}` reads one")
 
 
 def _path(conversation: Conversation) -> Text:
@@ -116,8 +114,11 @@ def _path(conversation: Conversation) -> Text:
     beliefs = Text(" ").join(_belief(turn.reply) for turn in conversation.turns)
     if conversation.failure is None:
         return beliefs
-    failure = conversation.failure
-    return Text(" ").join([beliefs, Text(f"{failure.where}: {failure.type}: {failure.message}", "red")])
+    return Text(" ").join([beliefs, _failure(conversation.failure)])
+
+
+def _failure(failure: Failure) -> Text:
+    return Text(visible(f"{failure.where}: {failure.type}: {failure.message}"), "red")
 
 
 def _natural(identity: str) -> list[tuple[int, str]]:
@@ -146,25 +147,24 @@ def _whole(conversation: Conversation, config: ShowConfig, task: Task) -> Paddin
 def _blocks(conversation: Conversation, config: ShowConfig, task: Task) -> Iterator[Panel | Padding | Text]:
     opener = f"opener · {conversation.opener.model}" if conversation.opener else "problem"
     yield Panel(
-        Text(conversation.opening),
-        title=escape(opener),
+        Text(visible(conversation.opening)),
+        title=Text(one_line(opener)),
         title_align="left",
         border_style=COLOURS[Seat.OPENER],
     )
     for seat in Seat:
         if told := task.briefing(conversation.problem, seat):
             title = f"told to the {seat.value} alone"
-            yield Panel(Text(told), title=title, title_align="left", border_style=COLOURS[seat])
+            yield Panel(Text(visible(told)), title=title, title_align="left", border_style=COLOURS[seat])
     for number, turn in enumerate(conversation.turns, 1):
         yield _panel(number, turn, conversation, config)
         if config.siblings:
             yield from _sibling_panels(turn, config)
     end = Text.assemble(_stop(conversation), f" after {len(conversation.turns)} turns · gold: ")
-    end.append(conversation.problem.target, "bold")
+    end.append(one_line(conversation.problem.target), "bold")
     yield end
     if conversation.failure:
-        failure = conversation.failure
-        yield Text(f"{failure.where}: {failure.type}: {failure.message}", "red")
+        yield _failure(conversation.failure)
 
 
 def _panel(number: int, turn: Turn, conversation: Conversation, config: ShowConfig) -> Panel:
@@ -172,7 +172,7 @@ def _panel(number: int, turn: Turn, conversation: Conversation, config: ShowConf
     name = f"{number} {turn.seat.value} · {speaker.model if speaker else ''}"
     return Panel(
         _body(turn.reply, config),
-        title=escape(name),
+        title=Text(one_line(name)),
         title_align="left",
         subtitle=_verdict(turn.reply),
         subtitle_align="right",
@@ -198,8 +198,8 @@ def _sibling_panels(turn: Turn, config: ShowConfig) -> Iterator[Padding]:
 def _body(reply: Reply, config: ShowConfig) -> Text:
     body = Text()
     if config.reasoning and reply.reasoning:
-        body.append(reply.reasoning.strip() + "\n\n", "dim italic")
-    body.append(reply.text)
+        body.append(visible(reply.reasoning.strip()) + "\n\n", "dim italic")
+    body.append(visible(reply.text))
     return body
 
 
@@ -214,7 +214,7 @@ def _belief(reply: Reply) -> Text:
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}[reply.correct]
     match reply.belief:
         case Answered(value):
-            return Text(value + mark, style)
+            return Text(one_line(value) + mark, style)
         case Unsure():
             return Text("unsure", "yellow")
         case _:

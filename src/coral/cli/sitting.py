@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rich.console import Console
-
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import shown
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_estimate
+from coral.cli.terminal import Terminal, standard_error
 from coral.jobs.config import EvalConfig
 from coral.jobs.estimate import estimate
 from coral.jobs.progress import Progress
@@ -70,7 +69,7 @@ def _exit_code(summary: Summary, config: EvalConfig) -> int:
 
 
 async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> Run:
-    console = Console(stderr=True)
+    console = standard_error()
     progress = Progress()
     _with_interrupts(progress, console)
     async with shown(progress, console, protocol=protocol):
@@ -79,17 +78,16 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> 
         kept = f"{progress.kept} finished conversations"
         if progress.replayed:
             kept += f" and {progress.replayed} replies of unfinished ones"
-        console.print(f"went on with {run.path}: {kept} were kept", highlight=False, markup=False)
+        console.print(f"went on with {run.path}: {kept} were kept")
     if run.summary is None:
         console.print(
             f"interrupted: {run.finished} of {run.total} conversations are finished and kept in {run.path}\n"
             "run the same command again to go on",
-            highlight=False,
         )
     return run
 
 
-def _with_interrupts(progress: Progress, console: Console) -> None:
+def _with_interrupts(progress: Progress, console: Terminal) -> None:
     """First Ctrl-C: let requests in flight finish. Second: stop at once."""
 
     def stop() -> None:
@@ -97,7 +95,6 @@ def _with_interrupts(progress: Progress, console: Console) -> None:
         console.print(
             f"stopping: {progress.in_flight} conversations finish their requests in flight; "
             "Ctrl-C again stops at once",
-            highlight=False,
         )
 
     on_interrupt(stop, is_stopping=lambda: progress.stopping)

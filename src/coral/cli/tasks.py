@@ -7,12 +7,12 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from coral.cli.terminal import WIDTH, standard_output
+from coral.cli.terminal import WIDTH, Terminal, standard_output
+from coral.cli.visible import visible
 from coral.errors import DataError, UserError
 from coral.tasks import registry, sources
 from coral.tasks.options import Option, options_of
@@ -57,8 +57,8 @@ def _print_all() -> None:
     for info in infos:
         _print_fetch(console, info)
     for problem in broken:
-        console.print(f"\n{problem}\n  {problem.remedy}", style="yellow", markup=False)
-    console.print("\n`coral tasks NAME` shows one task, with `--data PATH` a problem of it.", markup=False)
+        console.print(f"\n{problem}\n  {problem.remedy}", style="yellow")
+    console.print("\n`coral tasks NAME` shows one task, with `--data PATH` a problem of it.")
 
 
 def _infos() -> tuple[list[TaskInfo], list[UserError]]:
@@ -83,19 +83,19 @@ def _table(infos: list[TaskInfo]) -> Table:
     return table
 
 
-def _print_fetch(console: Console, info: TaskInfo) -> None:
+def _print_fetch(console: Terminal, info: TaskInfo) -> None:
     # One line however narrow the terminal: a command is there to be copied.
-    console.print(f"  {info.name}", style="bold", markup=False)
-    console.print(f"    {info.fetch}", markup=False, soft_wrap=True)
+    console.print(f"  {info.name}", style="bold")
+    console.print(f"    {info.fetch}", soft_wrap=True)
 
 
 def _print_one(options: argparse.Namespace) -> None:
     task = registry.load(options.name)
     console = standard_output()
     for line in _details(task.info):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print("\nAn answer is asked for in these words:", markup=False)
-    console.print(Padding(Text(task.instruction), (0, 0, 0, 2)))
+        console.print(line, soft_wrap=True)
+    console.print("\nAn answer is asked for in these words:")
+    console.print(Padding(Text(visible(task.instruction)), (0, 0, 0, 2)))
     _print_options(console, options_of(type(task)))
     source = Source(
         data=options.data,
@@ -122,17 +122,17 @@ def _details(info: TaskInfo) -> list[str]:
     return lines
 
 
-def _print_options(console: Console, options: Sequence[Option]) -> None:
+def _print_options(console: Terminal, options: Sequence[Option]) -> None:
     console.print("\nOptions of its own:" if options else "\nIt has no options of its own.")
     for option in options:
         _print_option(console, option)
 
 
-def _print_option(console: Console, option: Option) -> None:
+def _print_option(console: Terminal, option: Option) -> None:
     kind = f"{option.kind}, " if option.kind else ""
-    console.print(f"  --task.{option.name}: {kind}by default {option.default}", markup=False)
+    console.print(f"  --task.{option.name}: {kind}by default {option.default}")
     if option.about:
-        console.print(Padding(Text(option.about), (0, 0, 0, 6)))
+        console.print(Padding(Text(visible(option.about)), (0, 0, 0, 6)))
 
 
 def _is_generated(task: Task) -> bool:
@@ -143,17 +143,15 @@ def _is_generated(task: Task) -> bool:
         return False
 
 
-def _print_problem(console: Console, task: Task, source: Source) -> None:
+def _print_problem(console: Terminal, task: Task, source: Source) -> None:
     source = source if source.split else dataclasses.replace(source, split=task.info.splits[0])
     problem = next(islice(task.problems(source), 1), None)
     if problem is None:
         raise UserError(
             "this split holds no problem", remedy=f"it has the splits {', '.join(task.info.splits)}"
         )
-    console.print(f"\nThe first problem is {problem.id}", markup=False)
+    console.print(f"\nThe first problem is {problem.id}")
     if fingerprint := sources.fingerprint(source):
-        console.print(f"{fingerprint}", markup=False, soft_wrap=True)
+        console.print(f"{fingerprint}", soft_wrap=True)
     shown = "withheld, as the authors ask" if task.info.confidential else task.opening(problem)
-    console.print(
-        f"\n{shown}\n\nright answer: {'withheld' if task.info.confidential else problem.target}", markup=False
-    )
+    console.print(f"\n{shown}\n\nright answer: {'withheld' if task.info.confidential else problem.target}")

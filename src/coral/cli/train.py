@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from coral.cli import EXIT_INTERRUPTED
 from coral.cli.options import parse, take_name
+from coral.cli.terminal import Terminal
 from coral.training.config import TrainConfig
 from coral.training.libraries import process_rank
 
@@ -36,13 +36,13 @@ def run(arguments: Sequence[str]) -> int:
     if name:
         flags = ["--kind", name, *flags]
     config = parse(TrainConfig, flags, command="coral train sft|dpo|kto", about=ABOUT)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     if config.backend == "fairseq2":
         return _write_fairseq2(config, console)
     return _train(config, console)
 
 
-def _write_fairseq2(config: TrainConfig, console: Console) -> int:
+def _write_fairseq2(config: TrainConfig, console: Terminal) -> int:
     from coral.jobs.train import write_fairseq2
 
     written, script = write_fairseq2(config)
@@ -51,7 +51,7 @@ def _write_fairseq2(config: TrainConfig, console: Console) -> int:
     return 0
 
 
-def _train(config: TrainConfig, console: Console) -> int:
+def _train(config: TrainConfig, console: Terminal) -> int:
     from coral.jobs.train import train
     from coral.training.trainer import Watch
 
@@ -66,7 +66,7 @@ def _train(config: TrainConfig, console: Console) -> int:
 
 
 @contextmanager
-def _interrupts(stop: threading.Event, console: Console, *, catch: bool) -> Iterator[None]:
+def _interrupts(stop: threading.Event, console: Terminal, *, catch: bool) -> Iterator[None]:
     """First Ctrl-C (or SIGTERM): save a checkpoint after the step, then stop. Second: stop at once."""
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -84,7 +84,7 @@ def _interrupts(stop: threading.Event, console: Console, *, catch: bool) -> Iter
             signal.signal(number, handler)
 
 
-def _print_check(console: Console, config: TrainConfig, prepared: Prepared) -> None:
+def _print_check(console: Terminal, config: TrainConfig, prepared: Prepared) -> None:
     for reply in prepared.data.train.shown:
         console.print(_marked(reply, colours=console.is_terminal))
     _print_counts(console, "rows", prepared.data.train)
@@ -112,14 +112,14 @@ def _marked(reply: ShownReply, *, colours: bool) -> Text:
     )
 
 
-def _print_counts(console: Console, what: str, check: Check) -> None:
+def _print_counts(console: Terminal, what: str, check: Check) -> None:
     console.print(
         f"{len(check.kept)} {what}, {check.trained_tokens} of {check.all_tokens} tokens trained, longest "
         f"{check.longest} of {check.limit} tokens; {len(check.too_long)} too long and left out"
     )
 
 
-def _print_log(console: Console, step: int, steps: int, values: Mapping[str, float]) -> None:
+def _print_log(console: Terminal, step: int, steps: int, values: Mapping[str, float]) -> None:
     shown = {
         name: value
         for name, value in values.items()
@@ -138,7 +138,7 @@ def _print_log(console: Console, step: int, steps: int, values: Mapping[str, flo
         console.print(f"step {step}/{steps}  {figures}")
 
 
-def _print_result(console: Console, result: TrainResult) -> int:
+def _print_result(console: Terminal, result: TrainResult) -> int:
     training = result.training
     if training is None:
         console.print(f"interrupted: a checkpoint is kept in {result.path}; the same command goes on from it")

@@ -8,6 +8,7 @@ import msgspec
 
 from coral.errors import RunFolderError
 from coral.runs.folder import RunFolder
+from coral.runs.whole import whole_file
 from coral.tasks import registry
 from coral.types import Answered, Conversation, Failure, Reply, Rollout, Turn, Unreadable
 
@@ -30,15 +31,19 @@ def export(path: str, output: str, *, redact: bool | None) -> tuple[int, bool]:
     task = registry.load(str(folder.identity()["task"]["name"]))
     redacted = task.info.confidential if redact is None else redact
     try:
-        with Path(output).open("xb") as file:
-            count = 0
+        count = 0
+        with whole_file(Path(output), replace=False) as file:
             for conversation in folder.conversations():
                 kept = redact_conversation(conversation) if redacted else conversation
                 file.write(msgspec.json.encode(kept) + b"\n")
                 count += 1
+    except FileExistsError:
+        raise RunFolderError(
+            f"{output} exists", remedy="choose another --output: nothing is overwritten"
+        ) from None
     except OSError as error:
         raise RunFolderError(
-            f"cannot write {output}: {error.strerror}", remedy="choose another --output; none is overwritten"
+            f"cannot write {output}: {error.strerror}", remedy="free space, or choose another --output"
         ) from None
     return count, redacted
 

@@ -10,7 +10,7 @@ from coral.jobs.improvement.arms import check_sections
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.identity import identify, stored
 from coral.jobs.improvement.loop import START, Loop
-from coral.jobs.improvement.marks import write_record
+from coral.jobs.improvement.marks import write_record, write_text
 from coral.jobs.improvement.plots import save_plots
 from coral.jobs.improvement.rehearsal import Rehearsal, Say
 from coral.jobs.improvement.report import render_report
@@ -66,7 +66,7 @@ def write_report(results: Results, out: Path) -> None:
         names = [f"plots/{name}" for name in save_plots(results, out / "plots")]
     except MissingExtra:
         names = []
-    (out / "report.md").write_text(render_report(results, names), encoding="utf-8")
+    write_text(out / "report.md", render_report(results, names))
 
 
 def _folder(config: ImproveConfig) -> Path:

@@ -17,6 +17,7 @@ import yaml
 
 from coral.errors import ConfigError, RunFolderError
 from coral.runs.folder import RunFolder
+from coral.runs.whole import write_whole
 from coral.training.check import Check, check_rows, refuse_long
 from coral.training.checkpoints import model_fingerprint
 from coral.training.config import TrainConfig, decisive
@@ -163,8 +164,8 @@ def write_fairseq2(config: TrainConfig) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(msgspec.to_builtins(recipe_config(config)), sort_keys=False)
-        (folder / CONFIG).write_text(text, encoding="utf-8")
-        (folder / SCRIPT).write_text(launch_script(config), encoding="utf-8")
+        write_whole(folder / CONFIG, text)
+        write_whole(folder / SCRIPT, launch_script(config))
     except OSError as error:
         raise ConfigError(
             f"cannot write to {folder}: {error.strerror}", remedy="choose another --output"
@@ -224,7 +225,7 @@ def _train(
     training = _record(config, prepared, session, identity, time.monotonic() - started)
     if session.trainer.is_world_process_zero():
         lines = b"".join(msgspec.json.encode(line) + b"\n" for line in session.history)
-        (output / "history.jsonl").write_bytes(lines)
+        write_whole(output / "history.jsonl", lines)
         RunFolder(output).write(FILE, training)
     return training
 

@@ -8,19 +8,25 @@ take `task_name` and `task_specific_inst`, ours take `instruction`. Every templa
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template, TemplateError
+import msgspec
+from jinja2 import StrictUndefined, Template
 
 from coral.errors import ConfigError
+from coral.prompts.sandbox import TEMPLATE_ERRORS, sandboxed
 
+_BOM = b"\xef\xbb\xbf"
 SYSTEM = ("agent", "cot")
 """Our templates of system prompts."""
-_ENVIRONMENT = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - prompts are no HTML
+_ENVIRONMENT = sandboxed(undefined=StrictUndefined)
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    template_str: str
 
 
 @cache
@@ -36,17 +42,17 @@ def load_library(path: str) -> dict[str, str]:
         ConfigError: the file is missing or has another form.
     """
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {name: entry["template_str"] for name, entry in entries.items()}
+        entries = msgspec.json.decode(Path(path).read_bytes().removeprefix(_BOM), type=dict[str, _Entry])
     except OSError as error:
         raise ConfigError(
             f"cannot read the prompt library {path}: {error.strerror}", remedy="check the path"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
-            f"{path} is no prompt library",
+            f"{path} is not a prompt library: {error}",
             remedy='it must be JSON of the form {"NAME": {"template_str": "..."}}',
         ) from None
+    return {name: entry.template_str for name, entry in entries.items()}
 
 
 def choose(name: str, library: Mapping[str, str]) -> str:
@@ -72,7 +78,7 @@ def compiled(text: str) -> Template:
     """
     try:
         return _ENVIRONMENT.from_string(text)
-    except TemplateError as error:
+    except TEMPLATE_ERRORS as error:
         raise ConfigError(
             f"a prompt template is broken: {error}", remedy="see Jinja2's template syntax"
         ) from None
@@ -86,7 +92,7 @@ def render(text: str, **values: str) -> str:
     """
     try:
         return compiled(text).render(**values).strip()
-    except TemplateError as error:
+    except TEMPLATE_ERRORS as error:
         raise ConfigError(
             f"a prompt template cannot be filled: {error}",
             remedy=f"it may use: {', '.join(sorted(values))}",

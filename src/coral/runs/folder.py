@@ -23,6 +23,7 @@ import yaml
 
 from coral.errors import RunFolderError
 from coral.runs.lines import Appender, decode, read_lines
+from coral.runs.whole import write_whole
 from coral.types import Conversation, StopReason
 
 
@@ -210,10 +211,8 @@ class RunFolder:
 
     def _replace(self, name: str, text: str) -> None:
         """Write a file completely or not at all."""
-        partial = self.path / f".{name}.partial"
         try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self.path / name)
+            write_whole(self.path / name, text)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write {self.path / name}: {error.strerror}",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from coral.errors import RunFolderError
+from coral.runs.whole import write_whole
 from coral.types import Record
 
 MARK = "step.json"
@@ -60,11 +61,18 @@ def write_record(path: Path, record: object) -> None:
     Raises:
         RunFolderError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    write_text(path, msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, complete or not at all, with the folders above it.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-        partial.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise RunFolderError(
             f"cannot write {path}: {error.strerror}", remedy="free space or mend the folder"

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from coral.errors import MissingExtra
+from coral.errors import MissingExtra, RunFolderError
 from coral.jobs.improvement.arms import Sight
 from coral.jobs.improvement.config import ARMS
 from coral.jobs.improvement.results import HEADLINE, ModelResult, Results
 from coral.metrics import Estimate, metric
+from coral.runs.whole import whole_file
 
 INK, MUTED = "#222222", "#8a8a8a"
 COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a")
@@ -29,21 +30,27 @@ def save_plots(results: Results, folder: Path) -> list[str]:
 
     Raises:
         MissingExtra: matplotlib is not installed.
+        RunFolderError: the folder cannot be written.
     """
     try:
         import matplotlib as mpl
     except ModuleNotFoundError:
         raise MissingExtra("matplotlib", extra="plot", why="drawing plots") from None
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = {
         "headline": draw_headline,
         "alone_and_pair": draw_square,
         "social": draw_social,
         "cost": draw_cost,
     }
-    with mpl.rc_context(_STYLE):
-        for name, draw in drawn.items():
-            _save(draw, results, folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(_STYLE):
+            for name, draw in drawn.items():
+                _save(draw, results, folder / name)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write to {folder}: {error.strerror}", remedy="free space or mend the folder"
+        ) from None
     return [f"{name}.png" for name in drawn]
 
 
@@ -66,8 +73,10 @@ def _save(draw: Callable[[Any, Results], None], results: Results, stem: Path) ->
 
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     draw(figure, results)
-    figure.savefig(stem.with_suffix(".png"), dpi=150, metadata={"Software": None})
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+    with whole_file(stem.with_suffix(".png")) as file:
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+    with whole_file(stem.with_suffix(".svg")) as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def draw_headline(figure: Any, results: Results) -> None:

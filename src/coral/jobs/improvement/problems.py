@@ -10,6 +10,7 @@ from pathlib import Path
 from coral.errors import ConfigError
 from coral.jobs.config import SampleConfig
 from coral.jobs.improvement.config import ImproveConfig
+from coral.jobs.improvement.marks import write_text
 from coral.jobs.plan import open_plan
 
 
@@ -54,8 +55,5 @@ def write_problems(config: ImproveConfig, sample: SampleConfig, out: Path, itera
         return path
     with open_plan(sample) as plan:
         ids = choose(config, [problem.id for problem in plan.problems], iteration)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(ids) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "\n".join(ids) + "\n")
     return path

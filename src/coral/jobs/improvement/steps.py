@@ -25,7 +25,7 @@ from coral.jobs.improvement.arms import Held, Sight
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.gate import judge, told
 from coral.jobs.improvement.loop import START
-from coral.jobs.improvement.marks import MARK, Done, Drawn, load_done, write_record
+from coral.jobs.improvement.marks import MARK, Done, Drawn, load_done, write_record, write_text
 from coral.jobs.improvement.problems import write_problems
 from coral.jobs.improvement.results import JUDGED, Book, load_verdict
 from coral.jobs.improvement.servers import Stopped, fill, run_leashed, serving, tail
@@ -103,8 +103,7 @@ class Steps:
 
         async def work() -> Done:
             options = folder.with_name("train.yaml")
-            options.parent.mkdir(parents=True, exist_ok=True)
-            options.write_text(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False), encoding="utf-8")
+            write_text(options, yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False))
             await self._train(folder, options)
             return Done(step="train", seconds=0.0)
 

@@ -9,15 +9,12 @@ from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
-import jinja2.sandbox
 from jinja2 import nodes
 from jinja2.parser import Parser
 
 from coral.errors import ConfigError, Rejected
+from coral.prompts.sandbox import TEMPLATE_ERRORS, sandboxed
 from coral.types import Message
-
-_BUGS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What a mistake in a template raises on some messages."""
 
 
 class GenerationTag(jinja2.ext.Extension):
@@ -39,7 +36,7 @@ class ChatTemplate:
         Raises:
             ConfigError: it is no valid template; `where` is named.
         """
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        environment = sandboxed(
             trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
         )
         environment.filters["tojson"] = _to_json
@@ -65,7 +62,7 @@ class ChatTemplate:
             return self._template.render({**options, "messages": plain, "add_generation_prompt": True})
         except jinja2.TemplateError as error:
             raise Rejected(f"the chat template refuses the messages: {error}", status=400) from error
-        except _BUGS as error:
+        except TEMPLATE_ERRORS as error:
             cause = f"{type(error).__name__}: {error}"
             raise Rejected(f"the chat template fails on these messages: {cause}", status=400) from error
 
