@@ -204,7 +204,7 @@ def test_export_writes_one_file_and_overwrites_none(coral_command, finished, tmp
     assert len(target.read_text().splitlines()) == 12
     code, _, errors = coral_command("export", finished, "--output", target)
     assert code == 2
-    assert "cannot write" in errors
+    assert "exists" in errors
 
 
 def test_a_redacted_export_holds_no_text_of_problems_or_replies(coral_command, finished, tmp_path):
