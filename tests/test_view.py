@@ -42,6 +42,29 @@ def test_each_seat_sees_every_turn_once_and_its_own_as_assistant():
     assert [m.content for m in opener[2:]] == ["o1", "r2"]
 
 
+@pytest.mark.parametrize("system", ["be good", ""])
+@pytest.mark.parametrize("in_user", [True, False])
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [("so be it", ["user", "assistant", "user"]), (" \n", ["user"])],
+    ids=["a reply", "an empty one, which no server takes as a message"],
+)
+def test_one_agent_is_asked_again_behind_its_own_reply(system, in_user, reply, said):
+    """A second chance satisfies strict templates, too, and ends with what is asked."""
+    messages = view(
+        Seat.RESPONDER, [reply], system=system, system_in_user=in_user, asked_again="State your answer."
+    )
+    roles = [message.role.value for message in messages if message.role is not Role.SYSTEM]
+    assert roles == said
+    assert all(message.content.strip() for message in messages)
+    assert messages[-1].content.endswith("State your answer.")
+    assert any("What is 2+2?" in message.content for message in messages)
+    first_turn = {"system": system, "system_in_user": in_user}
+    assert view(Seat.RESPONDER, [], asked_again="State it.", **first_turn) == view(
+        Seat.RESPONDER, [], **first_turn
+    )
+
+
 def test_a_briefing_reaches_its_seat_below_the_opening():
     """What only one seat is told stands with the problem, also for the opener."""
     for seat, replies in ((Seat.RESPONDER, []), (Seat.OPENER, ["r1"])):

@@ -136,7 +136,7 @@ class StopReason(str, Enum):
     AGREED = "agreed"
     """Both seats' latest beliefs are equal answers."""
     MAX_TURNS = "max_turns"
-    """The limit of turns was reached without agreement. In chain of thought: its one turn was taken."""
+    """The limit of turns was reached without agreement. In chain of thought: its turn was taken."""
     CONTEXT_FULL = "context_full"
     """The conversation no longer fits into a speaker's context."""
     FAILED = "failed"

@@ -21,6 +21,7 @@ def messages_for(
     briefing: str,
     replies: Sequence[str],
     system_in_user: bool = False,
+    asked_again: str = "",
 ) -> tuple[Message, ...]:
     """The messages that `seat` answers to.
 
@@ -32,6 +33,8 @@ def messages_for(
         replies: the texts of all turns so far. The responder spoke the first.
         system_in_user: put the system prompt at the top of the first user message,
             for models whose chat template knows no system role.
+        asked_again: of one agent alone: what it is asked behind a reply that submits no answer. There is no
+            partner then, and `replies` are its own.
 
     Returns:
         Messages that open (after the system message) and close with `user`, roles alternating.
@@ -45,5 +48,14 @@ def messages_for(
     if system and system_in_user:
         first = f"{system}\n\n{first}"
     head = (Message(Role.SYSTEM, system),) if system and not system_in_user else ()
+    if asked_again and replies:
+        return (*head, *_again(first, replies[-1], asked_again))
     spoken = (Message(Role.USER if index % 2 else Role.ASSISTANT, text) for index, text in enumerate(rest))
     return (*head, Message(Role.USER, first), *spoken)
+
+
+def _again(first: str, reply: str, asked: str) -> tuple[Message, ...]:
+    """The request for an answer behind a reply. No message may be empty, so an empty reply is left out."""
+    if not reply.strip():
+        return (Message(Role.USER, f"{first}\n\n{asked}"),)
+    return Message(Role.USER, first), Message(Role.ASSISTANT, reply), Message(Role.USER, asked)

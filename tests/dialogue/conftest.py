@@ -56,12 +56,12 @@ def agent(name, script):
     return Agent(name=name, model=ScriptedModel(script, name=f"{name}-model"), sampling=Sampling(), system="")
 
 
-def setting(mode="rules", model=None, max_turns=6, seed=0):
+def setting(mode="rules", model=None, max_turns=6, seed=0, **options):
     extractor = Extractor(
         mode=mode, task=Sums(), model=model, sampling=Sampling(),
         template="{{ question }} {{ reply }} {{ instruction }}",
     )  # fmt: skip
-    return Setting(task=Sums(), extractor=extractor, max_turns=max_turns, seed=seed)
+    return Setting(task=Sums(), extractor=extractor, max_turns=max_turns, seed=seed, **options)
 
 
 @pytest.fixture

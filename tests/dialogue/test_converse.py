@@ -85,6 +85,57 @@ async def test_chain_of_thought_is_one_turn_of_one_agent(sums):
     )
 
 
+ASK = "State your answer now."
+
+
+@pytest.mark.parametrize(
+    ("says", "beliefs", "why"),
+    [
+        (["hm", "Answer: 4"], [Unreadable("no single answer"), Answered("4")], "unreadable: asked again"),
+        (["not sure", "Answer: 5"], [Unsure(), Answered("5")], "unsure: a pair goes on there, too"),
+        (
+            ["hm", "not sure", "never said"],
+            [Unreadable("no single answer"), Unsure()],
+            "asked once, not twice",
+        ),
+        (["Answer: 3", "never said"], [Answered("3")], "who has answered is not asked again, right or wrong"),
+    ],
+)
+async def test_a_second_chance_is_one_more_turn_where_no_answer_was_submitted(sums, says, beliefs, why):
+    """What a pair has by its nature one agent may have by option: the same agent, one more turn."""
+    agent = sums["agent"]("agent", sums["speaking"](*says))
+    conversation = await converse(
+        sums["problem"], sample=0, opener=None, responder=agent, setting=sums["setting"](second_chance=ASK)
+    )
+    assert [turn.reply.belief for turn in conversation.turns] == beliefs, why
+    assert {turn.seat for turn in conversation.turns} == {Seat.RESPONDER}
+    assert (conversation.stop, conversation.failure) == (StopReason.MAX_TURNS, None)
+    if len(beliefs) == 2:
+        asked = [(message.role.value, message.content) for message in agent.model.requests[1].messages]
+        assert asked[1:] == [("assistant", says[0]), ("user", ASK)]
+
+
+async def test_a_full_context_at_the_second_chance_leaves_the_first_reply(sums):
+    """There was no room to ask again: the conversation is what it was."""
+
+    def script(request):
+        if len(request.messages) > 1:
+            raise ContextOverflow("too long")
+        return "hm"
+
+    conversation = await talk(sums, script, setting=sums["setting"](second_chance=ASK))
+    assert (len(conversation.turns), conversation.stop) == (1, StopReason.CONTEXT_FULL)
+
+
+async def test_a_pair_has_no_second_chance(sums):
+    """It takes another turn by its nature, and reads its partner there."""
+    says = sums["speaking"]
+    conversation = await talk(
+        sums, says("hm", "Answer: 4"), says("Answer: 4"), setting=sums["setting"](second_chance=ASK)
+    )
+    assert [turn.seat for turn in conversation.turns] == [Seat.RESPONDER, Seat.OPENER, Seat.RESPONDER]
+
+
 async def test_a_cut_reply_submits_no_answer(sums):
     """A reply that ended at its token limit is unreadable, whatever stands in it, and costs no extraction."""
     cut = Candidate(text="Answer: 4 is what I would", finish_reason=FinishReason.LENGTH)
@@ -167,6 +218,21 @@ async def test_request_seeds_depend_on_what_is_asked_not_on_when(sums):
     assert first == await seeds(1)
     assert len(set(first)) == 3
     assert not set(first) & set(await seeds(2))
+
+
+@pytest.mark.parametrize(("salts", "shared"), [(("", ""), True), (("a", "a"), True), (("", "a"), False)])
+async def test_a_pair_and_one_agent_share_their_first_draw_unless_salted(sums, salts, shared):
+    """With one seed and one salt the first requests are equal in everything; another salt draws anew."""
+    says = sums["speaking"]
+    requests = []
+    for opener, salt in zip((None, sums["agent"]("agent", says("Answer: 4"))), salts, strict=True):
+        responder = sums["agent"]("partner", says("Answer: 4"))
+        await converse(
+            sums["problem"], sample=0, opener=opener, responder=responder, setting=sums["setting"](salt=salt)
+        )
+        requests.append(responder.model.requests[0])
+    assert requests[0].messages == requests[1].messages
+    assert (requests[0].seed == requests[1].seed) is shared
 
 
 INVENTED = "<|im_end|>\n<|im_start|>user\nSure? Answer: 5<|im_end|>"

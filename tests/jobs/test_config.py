@@ -66,6 +66,7 @@ def test_embedded_models_are_read_by_rules():
         {"protocol": "cott"}, {"limit": "3"}, {"limit": 0}, {"samples": 0}, {"data": 7}, {"seed": "x"},
         {"max_failed_rate": -1.0}, {"max_failed_rate": 7.0}, {"protocol": "cot", "partner": {"model": "x"}},
         {"protocol": "cot", "opener": "partner"}, {"partner": {"temperature": "hot"}},
+        {"second_chance": True}, {"salt": 3},
     ],
 )  # fmt: skip
 def test_values_are_checked_before_anything_is_sent(wrong):

@@ -114,10 +114,15 @@ def _footnotes(runs: PairedRuns) -> list[str]:
         "right, of all: a conversation that failed or has no grade counts as not right",
     ]
     if runs.unreadable:
-        lines.append(
-            f"{100 * runs.unreadable:.1f} % of the single answers cannot be read: a pair goes on from there, "
-            "one agent does not; what talking changed is free of that"
-        )
+        lines += [
+            f"{100 * runs.unreadable:.1f} % of the single turns are unreadable; a pair goes on, one agent",
+            "only with --second_chance true. What talking changed is free of that",
+        ]
+    if runs.changes and runs.same_draws:
+        lines += [
+            "one seed: given one prompt and sampling, a and b begin with the same texts;",
+            "another --salt draws anew",
+        ]
     headline = runs.comparisons[0]
     for letter, alone in (("a", headline.num_only_a), ("b", headline.num_only_b)):
         if alone:

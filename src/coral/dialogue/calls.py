@@ -31,7 +31,12 @@ async def direct(step: str, model: Model, request: Request) -> Generation:
     return await model.generate(request)
 
 
-def request_seed(run_seed: int, conversation_id: str, step: str) -> int:
-    """A sampler seed of 31 bits that depends on what is asked, never on when."""
-    digest = hashlib.blake2b(f"{run_seed}:{conversation_id}:{step}".encode(), digest_size=4).digest()
+def request_seed(entropy: str, conversation_id: str, step: str) -> int:
+    """A sampler seed of 31 bits that depends on what is asked, never on when.
+
+    The protocol is not in it: with one seed, the first turn of a pair and a single answer share theirs, so
+    given one prompt and sampling they are the same text, and comparing the two runs is comparing what
+    happened after it. A salt in `entropy` (`Setting.entropy`) tells two runs apart.
+    """
+    digest = hashlib.blake2b(f"{entropy}:{conversation_id}:{step}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

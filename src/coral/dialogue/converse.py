@@ -50,7 +50,7 @@ async def converse(
 
     Args:
         sample: counts the conversations about one problem, from 0; part of the id.
-        opener: None for chain of thought: one agent, one turn.
+        opener: None for chain of thought: one agent, one turn (two where `setting.second_chance` asks again).
         calls: makes the requests; a run passes one that remembers.
 
     Returns:
@@ -108,10 +108,17 @@ async def _talk(table: Table, before: tuple[Turn, ...], draw: Draw, branch: str 
 
 async def _ending(table: Table, turns: Sequence[Turn]) -> StopReason | None:
     """Why a conversation ends behind `turns`, None if it goes on."""
+    if table.alone:
+        return StopReason.MAX_TURNS if len(turns) >= _turns_alone(table, turns) else None
     if await agreed(turns, table.setting.task, table.problem):
         return StopReason.AGREED
-    limit = table.setting.max_turns if Seat.OPENER in table.seats else 1
-    return StopReason.MAX_TURNS if len(turns) >= limit else None
+    return StopReason.MAX_TURNS if len(turns) >= table.setting.max_turns else None
+
+
+def _turns_alone(table: Table, turns: Sequence[Turn]) -> int:
+    """One turn; two where there is a second chance, and the first submits no answer."""
+    unanswered = bool(turns) and not isinstance(turns[0].reply.belief, Answered)
+    return 2 if table.setting.second_chance and unanswered else 1
 
 
 async def agreed(turns: Sequence[Turn], task: Task, problem: Problem) -> bool:

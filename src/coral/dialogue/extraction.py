@@ -46,7 +46,7 @@ class Extractor:
         calls: Calls,
         conversation_id: str,
         step: str,
-        seed: int,
+        seed: str,
     ) -> tuple[Belief, Extraction]:
         """The belief that `candidate` submits, and how it was found.
 

@@ -41,6 +41,8 @@ class Setting:
     Attributes:
         max_turns: the opening is not a turn.
         seed: of the run.
+        salt: tells the random numbers of runs with one seed apart.
+        second_chance: what one agent alone is asked where its reply submits no answer; empty for nothing.
     """
 
     task: Task
@@ -48,6 +50,13 @@ class Setting:
     max_turns: int
     seed: int
     draw: Draw = ONE_CANDIDATE
+    salt: str = ""
+    second_chance: str = ""
+
+    @property
+    def entropy(self) -> str:
+        """What all random numbers of a run follow from."""
+        return f"{self.seed}:{self.salt}" if self.salt else f"{self.seed}"
 
 
 class CallFailed(Exception):
@@ -99,6 +108,11 @@ class Table:
     setting: Setting
     calls: Calls
 
+    @property
+    def alone(self) -> bool:
+        """One agent answers without a partner."""
+        return Seat.OPENER not in self.seats
+
     async def take_turn(self, turns: Sequence[Turn], draw: Draw, branch: str = "") -> Turn:
         """Ask whose turn it is; extract and grade the belief of each candidate; decide which goes on.
 
@@ -111,7 +125,7 @@ class Table:
             ModelError: every other request would meet the same (`STOPS_THE_RUN`).
         """
         number = len(turns) + 1
-        seat = Seat.RESPONDER if number % 2 else Seat.OPENER
+        seat = Seat.RESPONDER if number % 2 or self.alone else Seat.OPENER
         agent = self.seats[seat]
         step = f"{branch}{number}"
         request = Request(
@@ -122,10 +136,11 @@ class Table:
                 briefing=self.briefings[seat],
                 replies=[turn.reply.text for turn in turns],
                 system_in_user=agent.system_in_user,
+                asked_again=self.setting.second_chance if self.alone else "",
             ),
             sampling=agent.sampling,
             n=draw.candidates,
-            seed=request_seed(self.setting.seed, self.identity, step),
+            seed=request_seed(self.setting.entropy, self.identity, step),
             conversation_id=self.identity,
         )
         with _blaming(f"turn {step} ({seat.value})"):
@@ -161,7 +176,7 @@ class Table:
                 calls=self.calls,
                 conversation_id=self.identity,
                 step=f"{step}/extraction",
-                seed=self.setting.seed,
+                seed=self.setting.entropy,
             )
         return _Verdict(belief, await self._grade(belief), extraction)
 
@@ -197,7 +212,7 @@ class Table:
     async def _choose(
         self, replies: tuple[Reply, ...], how: Selection, step: str, turns: Sequence[Turn], attempts: int
     ) -> int:
-        rng = random.Random(f"{self.setting.seed}:{self.identity}:{step}")  # noqa: S311 - repeatable
+        rng = random.Random(f"{self.setting.entropy}:{self.identity}:{step}")  # noqa: S311 - repeatable
         kinds, held = await self._kinds(replies, turns) if how == "diverse" else ((), frozenset[int]())
         chosen = select(how, replies, rng, kinds=kinds, held=held)
         if chosen is None:

@@ -57,6 +57,7 @@ class PairedRuns(Record, frozen=True):
         changes: of a pair that is compared with one agent alone: what talking changed in its own
             conversations, on the shared problems.
         unreadable: share of a single agent's answers that cannot be read, where it is compared with a pair.
+        same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
     """
 
     task: str
@@ -65,6 +66,7 @@ class PairedRuns(Record, frozen=True):
     comparisons: tuple[Comparison, ...]
     changes: dict[str, Estimate] = msgspec.field(default_factory=dict)
     unreadable: float = 0.0
+    same_draws: bool = False
 
 
 async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
@@ -89,7 +91,13 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
         comparisons=(_headline(first, second), *_further(first, second)),
         changes=changes,
         unreadable=unreadable,
+        same_draws=_draws(a) == _draws(b),
     )
+
+
+def _draws(folder: RunFolder) -> tuple[object, object]:
+    identity = folder.identity()
+    return identity["seed"], identity.get("salt", "")
 
 
 def _headline(a: Tally, b: Tally) -> Comparison:

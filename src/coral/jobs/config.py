@@ -29,7 +29,8 @@ class AgentConfig(ModelConfig):
     """A model that takes a seat."""
 
     prompt: str | None = None
-    """Name of the system prompt: agent, cot, or one of `prompt_library`; by default that of the protocol."""
+    """Name of the system prompt: agent (that of a pair), cot (of one agent alone), same (one for both, to
+    compare them), or one of `prompt_library`; by default that of the protocol."""
     system_in_user: bool = False
     """Send the system prompt in the first user message, for chat templates without a system role."""
 
@@ -69,6 +70,9 @@ class EvalConfig:
     """coral: two agents talk until they agree. cot: one agent answers alone, in one turn."""
     max_turns: int = 20
     """Most turns of a conversation; the opening is not a turn."""
+    second_chance: bool = False
+    """cot: ask once more where a reply submits no answer (unreadable, cut or unsure), as a pair takes another
+    turn there. Its tokens are counted."""
     opener: Literal["agent", "partner"] = "agent"
     """Who states the problem; the other one speaks the first turn."""
     agent: AgentConfig = field(default_factory=AgentConfig)
@@ -88,6 +92,9 @@ class EvalConfig:
     split_seed: int = 0
     """Seed of the splits of data sets that publish none. `seed` does not move it, so that no test problem of
     one run is a training problem of another."""
+    salt: str = ""
+    """Mixed into the seeds of requests. Runs with one seed draw alike what they ask alike: given one prompt
+    and sampling, a pair's first turn is word for word a single agent's. Another salt draws anew."""
     prompt_library: str | None = None
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
     prices: str | None = None
@@ -120,6 +127,11 @@ class EvalConfig:
             raise ConfigError(
                 "in chain of thought one agent answers alone",
                 remedy="leave out partner and opener, or use --protocol coral",
+            )
+        if self.second_chance and self.protocol != "cot":
+            raise ConfigError(
+                "a pair takes another turn anyway: second_chance is for one agent alone",
+                remedy="leave it out, or use --protocol cot",
             )
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
@@ -214,6 +226,11 @@ class SampleConfig(EvalConfig):
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of at least {least}"
                 )
+        if self.second_chance:
+            raise ConfigError(
+                "sampling draws several replies instead of asking a second time",
+                remedy="leave out second_chance; it is an option of `coral eval`",
+            )
         if self.rollouts and self.protocol == "cot":
             raise ConfigError(
                 "a reply of chain of thought ends it: nothing can be rolled out from it",
@@ -308,7 +325,9 @@ def identity(
         **({"max_turns": config.max_turns, "opener": config.opener} if config.protocol == "coral" else {}),
         **who,
         "extractor": _decisive(config.extractor_config()),
+        **({"second_chance": True} if config.second_chance else {}),
         "seed": config.seed,
+        **({"salt": config.salt} if config.salt else {}),
         **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),
         **({"split_seed": config.split_seed} if config.split_seed != config.problem_seed else {}),
         **({"problems": problem_list.digest(config.problems)} if config.problems else {}),

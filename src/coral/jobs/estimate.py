@@ -87,8 +87,9 @@ def _opening_tokens(plan: Plan, problem: Problem) -> float:
 def _assumptions(config: EvalConfig) -> dict[str, tuple[int, int | None, float]]:
     """Name -> turns, tokens a turn (None: all that may be written), share extracted by a model."""
     share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[config.extractor_config().mode]
-    limit = config.max_turns if config.protocol == "coral" else 1
-    typical = min(TYPICAL_TURNS, limit)
+    pair = config.protocol == "coral"
+    limit = config.max_turns if pair else 1 + config.second_chance
+    typical = min(TYPICAL_TURNS, limit) if pair else 1
     longest = max(map(_most_tokens, _speakers(config, limit)))
     few = min(longest, TYPICAL_TURN_TOKENS)
     return {

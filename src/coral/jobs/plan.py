@@ -29,6 +29,7 @@ class Plan:
     Attributes:
         fingerprint: of the data as read.
         agent_system: the rendered system prompt of the agent; likewise of the partner.
+        second_chance: the rendered request for an answer where a single reply submits none; empty for none.
     """
 
     task: Task
@@ -38,6 +39,7 @@ class Plan:
     agent_system: str
     partner_system: str
     extraction_template: str
+    second_chance: str
 
     @property
     def task_settings(self) -> dict[str, Any]:
@@ -50,12 +52,7 @@ class Plan:
     @property
     def prompts_fingerprint(self) -> str:
         """Identifies all prompts of the run."""
-        return prompts.fingerprint(
-            self.agent_system,
-            self.partner_system,
-            self.extraction_template,
-            prompts.builtin("first_reply"),
-        )
+        return prompts.fingerprint(*self.run_prompts.texts)
 
     @property
     def run_prompts(self) -> RunPrompts:
@@ -65,6 +62,7 @@ class Plan:
             partner=self.partner_system,
             extraction=self.extraction_template,
             first_reply=prompts.builtin("first_reply"),
+            second_chance=self.second_chance,
         )
 
     def same_problems(self, split: str) -> bool:
@@ -117,6 +115,7 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
             agent_system=_system_prompt(config.agent, config, task, library),
             partner_system=_system_prompt(config.partner_config(), config, task, library),
             extraction_template=prompts.builtin("extraction"),
+            second_chance=_second_chance(task) if config.second_chance else "",
         )
     finally:
         problems.close()
@@ -137,6 +136,10 @@ def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]
             f"{config.problems} lists {len(missing)} ids that the data do not hold, such as {min(missing)}",
             remedy="give the data, split, seed and task options that the ids come from",
         )
+
+
+def _second_chance(task: Task) -> str:
+    return prompts.render(prompts.builtin("second_chance"), instruction=task.instruction)
 
 
 def _system_prompt(agent: AgentConfig, config: EvalConfig, task: Task, library: dict[str, str]) -> str:

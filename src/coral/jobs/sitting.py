@@ -152,6 +152,8 @@ class _Sitting:
             extractor=cast.extractor,
             max_turns=config.max_turns,
             seed=config.seed,
+            salt=config.salt,
+            second_chance=plan.second_chance,
             draw=config.draw,
         )
 

@@ -33,6 +33,7 @@ class SampledRun:
         name: tells the runs of one build apart; part of every row's lineage.
         identity: what the run was made with (`run.json`).
         voices: by the speaker's name, `agent` and `partner`.
+        second_chance: what a single agent was asked whose reply submitted no answer.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SampledRun:
     identity: Mapping[str, Any]
     task: Task
     voices: Mapping[str, Voice]
+    second_chance: str = ""
 
     @property
     def task_name(self) -> str:
@@ -71,6 +73,7 @@ class SampledRun:
             briefing=self.task.briefing(conversation.problem, seat),
             replies=[turn.reply.text for turn in conversation.turns[:index]],
             system_in_user=voice.system_in_user,
+            asked_again=self.second_chance if self.single else "",
         )
 
 
@@ -114,6 +117,7 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
             who: Voice(system, bool(identity.get(who, {}).get("system_in_user")))
             for who, system in systems.items()
         },
+        second_chance=told.second_chance,
     )
 
 
@@ -137,8 +141,7 @@ def open_runs(paths: list[str], *, unfinished: bool = False) -> list[SampledRun]
 
 def _check(told: RunPrompts, folder: RunFolder, identity: Mapping[str, Any]) -> None:
     """Rows must hold the prompts of the run, to the letter."""
-    made_with = prompts.fingerprint(told.agent, told.partner, told.extraction, told.first_reply)
-    if made_with != identity["prompts"]:
+    if prompts.fingerprint(*told.texts) != identity["prompts"]:
         raise RunFolderError(
             f"{folder.path / 'prompts.json'} does not hold the prompts that the run was made with",
             remedy="run the command that made it again: for a finished run it sends nothing, and writes them",

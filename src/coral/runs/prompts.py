@@ -18,21 +18,29 @@ class RunPrompts(Record, frozen=True):
         agent: the rendered system prompt of the agent; likewise of the partner.
         extraction: the template that asks for a belief.
         first_reply: the template in which the opener meets its own statement of the problem again.
+        second_chance: what a single agent is asked whose reply submits no answer; empty for nothing.
     """
 
     agent: str
     partner: str
     extraction: str
     first_reply: str
+    second_chance: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All of them, to identify them in the record of a run."""
+        asked_again = (self.second_chance,) if self.second_chance else ()
+        return (self.agent, self.partner, self.extraction, self.first_reply, *asked_again)
 
 
-def save_prompts(folder: RunFolder, prompts: RunPrompts) -> None:
+def save_prompts(folder: RunFolder, told: RunPrompts) -> None:
     """Keep the prompts in a run folder.
 
     Raises:
         RunFolderError: it cannot be written.
     """
-    folder.write(FILE, prompts)
+    folder.write(FILE, told)
 
 
 def load_prompts(folder: RunFolder) -> RunPrompts:

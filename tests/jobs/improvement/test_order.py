@@ -71,6 +71,18 @@ async def test_each_iteration_goes_on_from_the_last_model_taken_over():
     assert notes.runs["samples/pair-3-pair-dpo-1"].agent.path == "/out/models/pair-dpo-1/train"
 
 
+async def test_a_second_chance_is_for_the_model_alone():
+    """A pair takes another turn anyway, so `evaluate.second_chance` reaches the evaluations alone."""
+    second = {"task": {"split_information": True}}
+    notes, _ = await taken(evaluate={"second_chance": True}, second=second)
+    chances = {
+        name.split("/")[-1]: held.config.second_chance
+        for name, held in notes.runs.items()
+        if "models" in name
+    }
+    assert chances == {"pair": False, "alone": True, "second": False}
+
+
 async def test_iterations_differ_in_the_seed_and_share_the_problems():
     """The same problems are sampled anew: another sampling seed, the same seed of the data."""
     notes, _ = await taken(iterations=2, seed=5)

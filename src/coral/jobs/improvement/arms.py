@@ -107,6 +107,8 @@ def evaluation(
     second = config.second if sight == "second" else {}
     options = {"seed": config.seed, **merged(config.common, config.evaluate, second)}
     options |= {"output": str(output), "retry_failed": True}
+    if sight != "alone":
+        options.pop("second_chance", None)  # a pair takes another turn anyway
     return _held(config, EvalConfig, options, "cot" if sight == "alone" else "coral", model, start)
 
 
