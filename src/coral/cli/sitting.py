@@ -51,7 +51,7 @@ def run_sitting(
     """
     name, flags = take_name(arguments)
     if name:
-        flags = ["--task.name", name, *flags]
+        flags = [*flags, "--task.name", name]
     config = parse(kind, flags, command=f"{command} TASK", about=about)
     if config.dry_run:
         print_estimate(config, estimate(config))

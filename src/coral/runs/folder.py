@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
+from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.runs.lines import Appender, decode, read_lines
 from coral.runs.whole import write_whole
@@ -93,7 +93,7 @@ class RunFolder:
         try:
             self._lock(lock)
             self._agree(_pretty(identity))
-            self._replace("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            self._replace("config.yaml", dump_yaml(dict(config)))
             yield
         finally:
             self._appender.close()
