@@ -98,7 +98,7 @@ VALUES = [
     (EvalConfig, ["--partner.extra_body", "{k: 2, a: [x]}"], "partner", {"extra_body": {"k": 2, "a": ["x"]}}),
     (EvalConfig, ["--partner.extra_body.note", "a: b # c"], "partner", {"extra_body": {"note": "a: b # c"}}),
     (EvalConfig, ["--partner.extra_body.think", "false"], "partner", {"extra_body": {"think": False}}),
-    (EvalConfig, ["--partner", "{model: a}", "--partner.stop", "b"], "partner", {"model": "a", "stop": ["b"]}),
+    (EvalConfig, ["--partner", "{m: 1}", "--partner.stop", "b"], "partner", {"m": 1, "stop": ["b"]}),
     (EvalConfig, ["--task.orders", "[0, 2]"], "task", {"name": "hi_tom", "orders": [0, 2]}),
     (EvalConfig, ["--limit", "3", "--limit", "4"], "limit", 4),
     (BuildConfig, ["--runs", "a", "b", "--held_out", "c"], "runs", ["a", "b"]),
