@@ -86,7 +86,7 @@ class EvalConfig:
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
     max_connections: int = 128
-    """Most requests in flight to one server. Starts lower and adapts to the server."""
+    """Most requests in flight to each server. Starts lower and adapts to the server."""
     seed: int = 0
     """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
     data_seed: int | None = None
@@ -107,7 +107,8 @@ class EvalConfig:
     retry_failed: bool = False
     """Run failed conversations of earlier sittings again."""
     max_failed_rate: float = 0.05
-    """A run with a larger share of failed conversations exits with code 3."""
+    """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
+    every request fails."""
     dry_run: bool = False
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
 
