@@ -160,6 +160,23 @@ class Failure(Record, frozen=True):
     attempts: int = 1
 
 
+class Adjustment(Record, frozen=True):
+    """One change to what the options say, for one model, in all conversations of a run.
+
+    Attributes:
+        setting: what it is about: a request field, `system`, `n` or `thinking`.
+        change: what is done instead, as a sentence.
+        value: of the setting, where it has one.
+        words: the server's own, without secrets.
+    """
+
+    model: str
+    setting: str
+    change: str
+    value: str = ""
+    words: str = ""
+
+
 class Spent(Record, frozen=True):
     """What the calls of one role cost together.
 

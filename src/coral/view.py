@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from coral import prompts
 from coral.types import Message, Role, Seat
 
+CUT_OFF = "[no reply: it was cut off at the token limit]"
+"""Stands for the reply of a model that was cut while it thought: servers refuse empty messages."""
+
 
 def messages_for(
     seat: Seat,
@@ -39,6 +42,7 @@ def messages_for(
     Returns:
         Messages that open (after the system message) and close with `user`, roles alternating.
     """
+    replies = [reply if reply.strip() else CUT_OFF for reply in replies]
     stated = f"{opening}\n\n{briefing}" if briefing else opening
     if seat is Seat.RESPONDER:
         first, rest = stated, replies

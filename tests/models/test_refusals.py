@@ -3,226 +3,87 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from coral.errors import ContentFiltered, ContextOverflow, FatalReject, Rejected, Unreachable
+from coral.errors import FatalReject, Unreachable
 from coral.models.config import ModelConfig
-from coral.models.providers import resolve
-from coral.models.refusals import SHOWN, quote, read_complaint, read_refusal
+from coral.models.error_bodies import read_error_body
+from coral.models.providers import Target, resolve
+from coral.models.refusals import SHOWN, quote, read_hidden_refusal, read_refusal
 
 TARGET = resolve(ModelConfig(model="m", base_url="http://gpu:8000/v1"), {})
 
-OVERFLOWS = {
-    "OpenAI": (
-        400,
-        {
-            "error": {
-                "message": "This model's maximum context length is 8192 tokens. However, your "
-                "messages resulted in "
-                "9000 tokens.",
-                "type": "invalid_request_error",
-                "param": "messages",
-                "code": "context_length_exceeded",
-            }
-        },
-    ),
-    "OpenAI, newer": (
-        400,
-        {
-            "error": {
-                "message": "Your input exceeds the context window of this model.",
-                "code": "context_length_exceeded",
-            }
-        },
-    ),
-    "vLLM": (
-        400,
-        {
-            "object": "error",
-            "message": "This model's maximum context length is 1000 tokens. However, you requested "
-            "1200 tokens (700 in "
-            "the messages, 500 in the completion).",
-            "type": "BadRequestError",
-            "code": 400,
-        },
-    ),
-    "vLLM, max_tokens": (
-        400,
-        {
-            "error": {
-                "message": "'max_tokens' or 'max_completion_tokens' is too large: 1000. This "
-                "model's maximum context "
-                "length is 1000 tokens and your request has 203 input tokens.",
-                "code": 400,
-            }
-        },
-    ),
-    "vLLM, engine": (
-        400,
-        {
-            "error": {
-                "message": "The decoder prompt (length 9000) is longer than the maximum model length of 4096."
-            }
-        },
-    ),
-    "SGLang": (
-        400,
-        {
-            "object": "error",
-            "message": "The input (61709 tokens) is longer than the model's context length (40960 tokens).",
-            "type": "BadRequestError",
-            "code": 400,
-        },
-    ),
-    "llama.cpp": (
-        400,
-        {
-            "error": {
-                "code": 400,
-                "message": "the request exceeds the available context size. try increasing the context size",
-                "type": "exceed_context_size_error",
-                "n_prompt_tokens": 14429,
-                "n_ctx": 8192,
-            }
-        },
-    ),
-    "llama.cpp, older": (
-        500,
-        {"error": {"code": 500, "message": "the request exceeds the available context size"}},
-    ),
-    "llama-cpp-python": (400, {"error": {"message": "Requested tokens (516) exceed context window of 512"}}),
-    "Ollama": (
-        400,
-        {"error": {"message": "the input length exceeds the context length", "type": "api_error"}},
-    ),
-    "LM Studio": (
-        400,
-        {
-            "error": "Trying to keep the first 5000 tokens when context the overflows. However, the "
-            "model is loaded "
-            "with context length of only 4096 tokens, which is not enough."
-        },
-    ),
-    "Anthropic": (
-        400,
-        {
-            "type": "error",
-            "error": {
-                "type": "invalid_request_error",
-                "message": "prompt is too long: 209353 tokens > 199999 maximum",
-            },
-        },
-    ),
-    "Anthropic, with max_tokens": (
-        400,
-        {"error": {"message": "input length and `max_tokens` exceed context limit: 199000 + 4096 > 200000"}},
-    ),
-    "Gemini": (
-        400,
-        [
-            {
-                "error": {
-                    "code": 400,
-                    "message": "The input token count (1200293) exceeds the maximum number of "
-                    "tokens allowed (1048576).",
-                    "status": "INVALID_ARGUMENT",
-                }
-            }
-        ],
-    ),
-    "Mistral": (
-        400,
-        {
-            "object": "error",
-            "message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
-        },
-    ),
-}
+ROWS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "data" / "refusals" / "refusals.jsonl")
+    .read_text("utf-8")
+    .splitlines()
+]
+"""What servers say when they refuse, and what it means: one row a sentence (see the README beside it)."""
+RETRIED = {"RateLimited", "Unreachable"}
 
 
-@pytest.mark.parametrize("server", OVERFLOWS)
-def test_a_full_context_is_recognised(server):
-    """However a server words it, a context overflow ends a conversation and is not sent again."""
-    status, body = OVERFLOWS[server]
-    setback = read_refusal(status, {}, json.dumps(body).encode(), TARGET)
-    assert setback.kind is ContextOverflow
+def _body(row: dict[str, Any]) -> bytes:
+    return row["body"].encode() if isinstance(row["body"], str) else json.dumps(row["body"]).encode()
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['server']}: {_body(row).decode()[:70]}"
+
+
+def _target(row: dict[str, Any]) -> Target:
+    return resolve(ModelConfig(model=row.get("model", "m"), base_url="http://gpu:8000/v1"), {})
+
+
+@pytest.mark.parametrize("row", ROWS, ids=_name)
+def test_a_refusal_is_understood_in_its_servers_own_words(row):
+    """Overflow, unknown model, a limit of the moment, used-up credit, a refused field, role or key."""
+    setback = read_refusal(row["status"], {}, _body(row), _target(row))
+    assert setback.kind.__name__ == row["kind"]
+    assert row.get("says", "") in setback.brief
+    assert setback.refused == row.get("refused")
+    assert setback.retry_after_s == row.get("pause")
+    assert setback.retry == (row["kind"] in RETRIED)
+
+
+FINAL = {"ContextOverflow", "FatalReject"}
+INSIDE_200 = [row for row in ROWS if row["kind"] in FINAL and row["body"] and row["status"] not in {401, 403}]
+
+
+@pytest.mark.parametrize("row", INSIDE_200, ids=_name)
+def test_an_error_inside_a_200_is_as_final_as_with_its_status(row):
+    """Gateways answer 200 with an error that names no status: the words alone decide."""
+    setback = read_hidden_refusal({}, _body(row), _target(row))
     assert not setback.retry
+    assert setback.kind.__name__ in {row["kind"], "FatalReject"}
 
 
-NO_OVERFLOWS = {
-    "a parameter's range": {"error": {"message": "max_tokens must be at least 1, got -5"}},
-    "too many stop words": {"error": {"message": "stop: array too long. Expected maximum length 4"}},
-    "too many candidates": {"error": {"message": "n exceeds the maximum of 8"}},
-    "output limit": {
-        "error": {"message": "max_tokens: 10000 > 4096, which is the maximum allowed number of output tokens"}
-    },
-}
+LONG = (
+    "larger than the a b c ",
+    "exceeds the ",
+    "context length ",
+    "model ",
+    "max_tokens ",
+    "<script ",
+    "a-",
+    "a_",
+    "x-api-key: ",
+    "bearer ",
+    "http://",
+    "try again in ",
+    "1s",
+)
 
 
-@pytest.mark.parametrize("name", NO_OVERFLOWS)
-def test_other_limits_are_no_full_context(name):
-    """A setting out of range is the user's to mend, not a long conversation."""
-    setback = read_refusal(400, {}, json.dumps(NO_OVERFLOWS[name]).encode(), TARGET)
-    assert setback.kind is Rejected
-
-
-PARAMETERS = {
-    "OpenAI, field": ({"error": {"message": "Unsupported parameter", "param": "max_tokens"}}, "max_tokens"),
-    "OpenAI, words": (
-        {"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this model."}},
-        "max_tokens",
-    ),
-    "OpenAI, older": ({"error": {"message": "Unrecognized request argument supplied: top_k"}}, "top_k"),
-    "Gemini": (
-        [{"error": {"message": 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'}}],
-        "seed",
-    ),
-    "Mistral": (
-        {
-            "object": "error",
-            "message": {
-                "detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]
-            },
-        },
-        "seed",
-    ),
-    "FastAPI": ({"detail": [{"loc": ["body", "top_k"], "msg": "value is not a valid integer"}]}, "top_k"),
-    "Groq": ({"error": {"message": "property 'logprobs' is unsupported, did you mean 'stop'?"}}, "logprobs"),
-}
-
-
-@pytest.mark.parametrize("server", PARAMETERS)
-def test_a_refused_parameter_is_named(server):
-    """The message says which option to change, in every server's way of saying it."""
-    body, parameter = PARAMETERS[server]
-    setback = read_refusal(422, {}, json.dumps(body).encode(), TARGET)
-    assert setback.kind is Rejected
-    assert f"parameter '{parameter}'" in setback.message
-
-
-FILTERS = {
-    "Azure": {
-        "error": {
-            "message": "The response was filtered due to the prompt triggering Azure OpenAI's "
-            "content management "
-            "policy.",
-            "type": None,
-            "param": "prompt",
-            "code": "content_filter",
-            "innererror": {"code": "ResponsibleAIPolicyViolation"},
-        }
-    },
-    "OpenAI": {"error": {"message": "Your request was rejected", "code": "content_policy_violation"}},
-    "OpenRouter": {"error": {"code": 403, "message": "openai/gpt-4o requires moderation on OpenRouter"}},
-}
-
-
-@pytest.mark.parametrize("server", FILTERS)
-def test_a_content_filter_is_recognised(server):
-    """A filtered prompt is no wrong request: it counts as filtered, even with 403."""
-    setback = read_refusal(403, {}, json.dumps(FILTERS[server]).encode(), TARGET)
-    assert setback.kind is ContentFiltered
+@pytest.mark.parametrize("piece", LONG)
+def test_a_long_body_is_read_to_a_bound(piece):
+    """Only the beginning of a body is searched: 50 MB cost what 20,000 characters do."""
+    body = piece.encode() * (50_000_000 // len(piece))
+    setback = read_refusal(400, {}, body, TARGET)
+    assert len(setback.message) < 2 * SHOWN
 
 
 REMEDIES = [
@@ -264,7 +125,7 @@ BODIES = [
 @pytest.mark.parametrize(("body", "message", "reason"), BODIES, ids=[row[2] for row in BODIES])
 def test_every_body_is_read(body, message, reason):
     """No error body, however odd, is itself an error."""
-    assert read_complaint(body).message == message
+    assert read_error_body(body).message == message
     assert read_refusal(500, {}, body, TARGET).kind is Unreachable
 
 

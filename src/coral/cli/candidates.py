@@ -27,9 +27,28 @@ def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> 
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
         out.print(f"failed: {kinds}; --retry_failed runs them again", soft_wrap=True)
+    for line in adjusted(summary):
+        out.print(line, soft_wrap=True)
+    if warning := _no_choice(summary.candidates):
+        out.print(warning, soft_wrap=True)
     name = shell_word(path)
     out.print(f"\nread them: coral show {name} --siblings", soft_wrap=True)
     out.print(f"all metrics: coral score {name}", soft_wrap=True)
+
+
+def adjusted(summary: Summary) -> list[str]:
+    """What was changed for models that refuse what the options say, or do otherwise."""
+    return [f"changed for {made.model}: {made.change}" for made in summary.adjustments]
+
+
+def _no_choice(counts: CandidateCounts | None) -> str:
+    """A warning where several candidates were paid for and all of a turn are the same text."""
+    if counts is None or counts.drawn <= counts.turns or counts.distinct > counts.turns:
+        return ""
+    return (
+        "all candidates of each turn are the same text: the server ignores temperature or seed, or the "
+        "temperature is 0; `coral doctor` tells more"
+    )
 
 
 def size_of(summary: Summary, asked: int | None) -> str:
@@ -75,6 +94,8 @@ def _offers(counts: CandidateCounts) -> Iterator[Row]:
         if number := getattr(counts, name):
             yield _part(name, number, counts.drawn)
     yield "turns", f"{counts.turns:,}", ""
+    if counts.drawn > counts.turns:
+        yield "  distinct candidates per turn", f"{counts.distinct / counts.turns:.2f}", ""
     yield _part("with a right and another candidate", counts.paired_turns, counts.turns)
     if counts.rollouts:
         yield "roll-outs", f"{counts.rollouts:,}", ""

@@ -32,8 +32,9 @@ class Display:
     """Shows a progress from when it is built until `end`; polls in the running event loop."""
 
     def __init__(self, progress: Progress, console: Terminal, *, protocol: str) -> None:
-        self._bar = _OpenBar(progress, console, protocol) if console.is_terminal else None
-        show = self._bar.keep_up() if self._bar else _lines(progress, console, protocol)
+        self._notes = Notes(progress, console)
+        self._bar = _OpenBar(progress, console, protocol, self._notes) if console.is_terminal else None
+        show = self._bar.keep_up() if self._bar else _lines(progress, console, protocol, self._notes)
         self._polling = asyncio.create_task(show)
 
     def end(self) -> asyncio.Task[None]:
@@ -41,14 +42,30 @@ class Display:
         self._polling.cancel()
         if self._bar is not None:
             self._bar.close()
+        self._notes.print_new()
         return self._polling
+
+
+class Notes:
+    """Prints each note of a progress once."""
+
+    def __init__(self, progress: Progress, console: Terminal) -> None:
+        self._progress, self._console = progress, console
+        self._printed = 0
+
+    def print_new(self) -> None:
+        """Print what was noted since the last call."""
+        for note in self._progress.notes[self._printed :]:
+            self._console.print(f"note: {note}", soft_wrap=True)
+            self._printed += 1
 
 
 class _OpenBar:
     """A bar on the terminal."""
 
-    def __init__(self, progress: Progress, console: Terminal, protocol: str) -> None:
+    def __init__(self, progress: Progress, console: Terminal, protocol: str, notes: Notes) -> None:
         self._progress, self._protocol, self._rates = progress, protocol, Rates(progress)
+        self._notes = notes
         text = TextColumn("{task.description}", markup=False)  # a server's words may hold brackets
         columns = (BarColumn(bar_width=12), MofNCompleteColumn(), text)
         self._bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
@@ -60,6 +77,7 @@ class _OpenBar:
         """Draw what is new, again and again."""
         while True:
             await asyncio.sleep(REFRESH_S)
+            self._notes.print_new()
             self._draw()
 
     def close(self) -> None:
@@ -78,10 +96,11 @@ class _OpenBar:
         self._bar.refresh()
 
 
-async def _lines(progress: Progress, console: Terminal, protocol: str) -> None:
+async def _lines(progress: Progress, console: Terminal, protocol: str, notes: Notes) -> None:
     rates = Rates(progress)
     while True:
         await asyncio.sleep(LINE_EVERY_S)
+        notes.print_new()
         done = progress.kept + progress.done
         line = f"{done}/{progress.total} {describe(progress, rates, protocol)}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)

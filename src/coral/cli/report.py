@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from coral.cli.candidates import candidates_table, size_of
+from coral.cli.candidates import adjusted, candidates_table, size_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import one_line, shell_word
 from coral.jobs.config import EvalConfig
@@ -202,6 +202,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         lines.append(
             f"failed: {kinds}; `coral show DIR --only failed` says why, --retry_failed runs them again"
         )
+    lines += adjusted(summary)
     return [
         *lines,
         f"\nread them: coral show {shell_word(path)}",

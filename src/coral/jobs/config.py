@@ -16,15 +16,12 @@ from coral.dialogue.extraction import Mode
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, Selection
 from coral.errors import ConfigError
 from coral.jobs import embedded, problem_list
-from coral.jobs.options import Section, section, typed_options
+from coral.jobs.options import typed_options
 from coral.models.config import ModelConfig
 from coral.models.providers import PROVIDERS
-from coral.tasks import registry
 from coral.types import SCHEMA
 
 Protocol = Literal["coral", "cot"]
-OF_TASK = Section(lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))})
-"""A task's name and its own options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ class ExtractorConfig(ModelConfig):
 class EvalConfig:
     """All options of an evaluation."""
 
-    task: dict[str, Any] = field(default_factory=dict, metadata={"section": OF_TASK})
+    task: dict[str, Any] = field(default_factory=dict)
     """The task's name (`task.name`, or the first argument of the command) and its own options, such as
     `task.subset diamond`; `coral tasks NAME` lists them."""
     data: str | None = None
@@ -80,13 +77,13 @@ class EvalConfig:
     """Who states the problem; the other one speaks the first turn."""
     agent: AgentConfig = field(default_factory=AgentConfig)
     """The first agent."""
-    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
+    partner: dict[str, Any] = field(default_factory=dict)
     """The second agent: the options of `agent`, and like the agent where not set."""
-    extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
+    extractor: dict[str, Any] = field(default_factory=dict)
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
     max_connections: int = 128
-    """Most requests in flight to each server. Starts lower and adapts to the server."""
+    """Most requests in flight to one server. Starts lower and adapts to the server."""
     seed: int = 0
     """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
     data_seed: int | None = None
@@ -107,8 +104,7 @@ class EvalConfig:
     retry_failed: bool = False
     """Run failed conversations of earlier sittings again."""
     max_failed_rate: float = 0.05
-    """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
-    every request fails."""
+    """A run with a larger share of failed conversations exits with code 3."""
     dry_run: bool = False
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
 
@@ -302,6 +298,7 @@ DECIDES_TEXT = (
     "prompt",
     "system_in_user",
     "mode",
+    "thinking_tokens",
 )
 """Options of a model that decide what it says. Others, such as its address, may change between sittings."""
 
@@ -349,6 +346,8 @@ def _decisive(config: ModelConfig) -> dict[str, Any]:
     if isinstance(config, ExtractorConfig) and config.mode == "rules":
         return {"mode": "rules"}
     values = {name: getattr(config, name) for name in DECIDES_TEXT if hasattr(config, name)}
+    if config.thinking_tokens == ModelConfig.thinking_tokens:
+        del values["thinking_tokens"]  # runs of versions without this option go on
     values["model"] = embedded.name_of(config)
     if folder := embedded.folder_of(config):
         values["checkpoint"] = embedded.fingerprint(folder)

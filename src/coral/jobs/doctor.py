@@ -19,7 +19,7 @@ from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.listing import Listing, is_listed, list_models
 from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
-from coral.types import Message, Role
+from coral.types import Adjustment, Message, Role
 
 if TYPE_CHECKING:
     from coral.serving.engine.model import EmbeddedModel
@@ -115,6 +115,10 @@ class _Place(Protocol):
         """
         ...
 
+    def changes(self) -> list[Adjustment]:
+        """What had to be changed for the model so far."""
+        ...
+
 
 class _Server:
     """A model behind HTTP."""
@@ -126,6 +130,9 @@ class _Server:
 
     async def rows(self) -> list[Finding]:
         return [await self._reachable(), self._listed()]
+
+    def changes(self) -> list[Adjustment]:
+        return self._model.connections.adjustments.made
 
     async def _reachable(self) -> Finding:
         endpoints = self._model.endpoints
@@ -188,6 +195,9 @@ class _Engine:
     async def rows(self) -> list[Finding]:
         seen = f"in this process; loaded in {self._load_s:.1f} s"
         return [Finding(probe="runs", verdict="ok", seen=seen)]
+
+    def changes(self) -> list[Adjustment]:
+        return []
 
     async def context(self, _: _Ask, /) -> Finding:
         seen = f"{self._model.context_tokens:,} tokens (config.json)"
@@ -303,9 +313,15 @@ class _Examination:
         count = len(candidate.token_logprobs or ())
         if count:
             return Finding(probe="logprobs", verdict="ok", seen=f"{count} for a reply")
+        seen = self._refusal("logprobs") or "none given"
         return Finding(
-            probe="logprobs", verdict="no", seen="none given", consequence="not needed by the built-in jobs"
+            probe="logprobs", verdict="no", seen=seen, consequence="not needed by the built-in jobs"
         )
+
+    def _refusal(self, setting: str) -> str:
+        """The server's words where it refused a setting, else nothing."""
+        words = (made.words for made in self._place.changes() if made.setting == setting)
+        return _clip(next(words, ""), 120)
 
 
 def _refused_length(message: str) -> str:

@@ -67,6 +67,7 @@ async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regr
         extractor=identity["extractor"].get("model"),
         owed=owed(folder, tally),
         candidates=candidates.counts() if "candidates" in identity else None,
+        adjustments=folder.adjustments(),
     )
 
 

@@ -34,6 +34,7 @@ class Progress:
         done: finished in this sitting, failed ones included.
         completion_tokens: of this sitting, as far as servers report them.
         troubles: the requests that are sent again, and why.
+        notes: what was changed on the way, a sentence each; a display says each of them once.
         stopping: set it, from any thread or signal handler, to interrupt the job: requests in flight are
             still answered and kept, no others are sent.
     """
@@ -49,6 +50,7 @@ class Progress:
     replayed: int = 0
     completion_tokens: int = 0
     troubles: Troubles = field(default_factory=Troubles, compare=False)
+    notes: list[str] = field(default_factory=list, compare=False)
     _listeners: list[Callable[[], object]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )

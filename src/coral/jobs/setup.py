@@ -42,7 +42,7 @@ async def open_cast(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Ca
     async def seated(options: AgentConfig, name: Literal["agent", "partner"], system: str) -> Agent:
         return Agent(
             name=name,
-            model=await models.open(options),
+            model=await models.open(options, f"--{name}"),
             sampling=options.sampling(),
             system=system,
             system_in_user=options.system_in_user,
@@ -57,7 +57,7 @@ async def open_cast(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Ca
         extractor=Extractor(
             mode=extraction.mode,
             task=plan.task,
-            model=None if extraction.mode == "rules" else await models.open(extraction),
+            model=None if extraction.mode == "rules" else await models.open(extraction, "--extractor"),
             sampling=extraction.sampling(),
             template=plan.extraction_template,
         ),
@@ -73,15 +73,15 @@ class _Models:
         self._embedded: dict[Path, Model] = {}
         self._reached: set[str] = set()
 
-    async def open(self, options: ModelConfig) -> Model:
-        """The model that `options` name.
+    async def open(self, options: ModelConfig, option: str) -> Model:
+        """The model that `options` name, which the user gave as `option`.
 
         Raises:
             UserError: it cannot be opened.
         """
         folder = embedded.folder_of(options)
         if folder is None:
-            return await self._open_served(options)
+            return await self._open_served(options, option)
         if folder not in self._embedded:
             from coral.serving.engine.model import EmbeddedModel
 
@@ -89,10 +89,10 @@ class _Models:
             self._embedded[folder] = await self._stack.enter_async_context(model)
         return self._embedded[folder]
 
-    async def _open_served(self, options: ModelConfig) -> Model:
+    async def _open_served(self, options: ModelConfig, option: str) -> Model:
         own = options.max_connections or self._max_connections
         limited = dataclasses.replace(options, max_connections=min(own, self._max_connections))
-        model = await self._stack.enter_async_context(build_model(limited, self._connections))
+        model = await self._stack.enter_async_context(build_model(limited, self._connections, option=option))
         await self._reach(model)
         return model
 

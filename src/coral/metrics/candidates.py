@@ -17,6 +17,7 @@ class CandidateCounts(Record, frozen=True, omit_defaults=False):
         unreadable: what they submit could not be determined; cut ones are among them.
         ungraded: submit an answer of which the grader could not tell whether it is right.
         cut: ended at their token limit.
+        distinct: different texts, turn by turn: a server that ignores the temperature gives one a turn.
         paired_turns: turns that hold a right candidate and one that is not right (unsure and unreadable
             count as not right): from each a preference pair can be made.
         rollouts: conversations continued from candidates.
@@ -32,6 +33,7 @@ class CandidateCounts(Record, frozen=True, omit_defaults=False):
     unreadable: int = 0
     ungraded: int = 0
     cut: int = 0
+    distinct: int = 0
     paired_turns: int = 0
     rollouts: int = 0
     failed_rollouts: int = 0
@@ -51,6 +53,7 @@ class CandidateCounter:
         for turn in conversation.turns:
             self._sums["turns"] += 1
             self._sums["paired_turns"] += _is_paired(turn)
+            self._sums["distinct"] += len({reply.text.strip() for reply in turn.replies})
             for reply in turn.replies:
                 self._sums["drawn"] += 1
                 self._sums[_grade(reply)] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 
 import msgspec
@@ -12,7 +13,7 @@ from coral.metrics.cost import PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
 from coral.metrics.tally import Tally, View
-from coral.types import SCHEMA, Record
+from coral.types import SCHEMA, Adjustment, Record
 
 
 class Summary(Record, frozen=True, omit_defaults=False):
@@ -32,6 +33,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         failures: failed conversations by type of error.
         cost: USD of all finished conversations; None where a price or a token count is unknown.
         candidates: what a sampled run offers for training; None of an evaluation.
+        adjustments: what was changed for models that refuse what the options say, in all conversations.
     """
 
     schema: int
@@ -49,6 +51,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     failures: dict[str, int]
     cost: float | None
     candidates: CandidateCounts | None = None
+    adjustments: tuple[Adjustment, ...] = ()
     by_turn: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
 
 
@@ -59,6 +62,7 @@ def summarize(
     extractor: str | None = None,
     candidates: CandidateCounts | None = None,
     owed: int = 0,
+    adjustments: Sequence[Adjustment] = (),
 ) -> Summary:
     """Make the summary of a run.
 
@@ -67,6 +71,7 @@ def summarize(
         extractor: model name of the extractor; where it was asked and is not named, costs are unknown.
         candidates: of a sampled run.
         owed: conversations that the run still lacks.
+        adjustments: what was changed for models of the run.
     """
     table = load_prices() if prices is None else prices
     whole = tally.view()
@@ -87,6 +92,7 @@ def summarize(
         failures=dict(sorted(tally.failures.items())),
         cost=_total_cost(whole, table, extractor),
         candidates=candidates,
+        adjustments=tuple(adjustments),
         by_turn=_by_turn(whole),
     )
 

@@ -2,8 +2,8 @@
 
 `generate` collects candidates in rounds (`_collect`); a round is one request for all missing candidates, or
 one a candidate where the server does not take `n` (`_draw`); a request is sent until it is answered
-(`_deliver`); one sending holds a place of the server's limit (`_send`) and is one exchange over HTTP
-(`_exchange`).
+(`_deliver`), written as the model takes it (`_send_as_taken`); one sending holds a place of the server's
+limit (`_send`) and is one exchange over HTTP (`_exchange`).
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from types import TracebackType
 
 import aiohttp
 
-from coral.errors import FatalReject, LongWait, Outage, Rejected, Unreachable
+from coral.errors import ContextOverflow, FatalReject, LongWait, Outage, Rejected, Unreachable
 from coral.models.config import ModelConfig
 from coral.models.connections import (
     CONNECT_TIMEOUT_S,
     Connections,
     Stopped,
+    TooLarge,
     describe_fault,
     is_insecure,
     is_ours,
     is_unsent,
+    read_body,
 )
 from coral.models.endpoints import Endpoint, Route
+from coral.models.habits import half, was_cut_thinking
 from coral.models.protocol import Generation, Request
 from coral.models.providers import Target, resolve
-from coral.models.refusals import quote, read_refusal, unusable
+from coral.models.refusals import quote, read_refusal, unreadable, unusable
 from coral.models.retries import Backoff, Setback, Tries
 from coral.models.together import all_of
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
@@ -46,18 +49,24 @@ LAST_TRY_S = 1.0
 MAX_ROUNDS = 3
 """How often missing candidates are asked for: servers may return fewer than `n`, and replies may be empty."""
 
+SHORTEST_REPLY = 16
+"""With a smaller `max_tokens` a model is not given tokens for thinking: nobody waits for its reply."""
 
-def build_model(config: ModelConfig, connections: Connections | None = None) -> ServedModel:
+
+def build_model(
+    config: ModelConfig, connections: Connections | None = None, *, option: str = "--agent"
+) -> ServedModel:
     """The model that `config` names, not yet connected.
 
     Args:
         config: what the user said.
         connections: shared by the models of a run and entered by the caller; else the model opens its own.
+        option: where the user said it, for messages that name an option.
 
     Raises:
         ConfigError: no model, unknown provider, bad address, or the key's variable is not set.
     """
-    return ServedModel(config, resolve(config), connections)
+    return ServedModel(config, resolve(config, option=option), connections)
 
 
 class ServedModel:
@@ -76,7 +85,7 @@ class ServedModel:
         self._timeout = _timeout(config.request_timeout_s)
         self._backoff = Backoff(base_s=config.backoff_s, cap_s=config.max_backoff_s)
         self._encoder = RequestEncoder(target)
-        self._takes_n = target.provider.takes_n
+        self._adaptation = self._connections.adjustments.of(target)
         self._has_answered = False
 
     def __repr__(self) -> str:
@@ -133,9 +142,9 @@ class ServedModel:
 
     async def _collect(self, request: Request, tally: _Tally) -> list[Answer]:
         answers: list[Answer] = []
-        missing = request.n
-        for round_number in range(MAX_ROUNDS):
-            drawn = await self._draw(request, missing, round_number * SEED_STRIDE, tally)
+        missing, seed_shift = request.n, 0
+        for _ in range(MAX_ROUNDS):
+            drawn = await self._draw(request, missing, seed_shift, tally)
             answers += drawn
             missing -= sum(len(answer.candidates) for answer in drawn)
             if missing == 0:
@@ -144,6 +153,8 @@ class ServedModel:
             progress = any(answer.candidates for answer in drawn)
             if not progress and not any(setback.retry for setback in setbacks):
                 break
+            if request.n > 1 or not setbacks[-1].same_seed:
+                seed_shift += SEED_STRIDE
         raise self._too_few(request.n, missing, answers).error(tally.attempts)
 
     def _too_few(self, n: int, missing: int, answers: list[Answer]) -> Setback:
@@ -158,21 +169,34 @@ class ServedModel:
         """One round: ask for `n` candidates at once if the server takes `n`, else for each of them."""
         if n == 1:
             return [await self._obtain(request, 1, seed_shift, tally)]
+        taken = self._adaptation
         singles = range(seed_shift, seed_shift + n)
         begun_singly = any(_kept(request, 1, shift) for shift in singles)
-        if self._takes_n is not False and not begun_singly:
+        refused = ""
+        if taken.takes_n is not False and not begun_singly:
             try:
                 answer = await self._obtain(request, n, seed_shift, tally)
             except Rejected as refusal:
                 # A server that is not known may refuse `n` in any words. If it answers without, that was it.
-                if self._takes_n or isinstance(refusal, FatalReject):
+                if taken.takes_n or isinstance(refusal, FatalReject):
                     raise
+                refused = refusal.brief
             else:
-                self._takes_n = len(answer.candidates) + len(answer.setbacks) > 1
+                self._note_count(answer)
                 return [answer]
         answers = await all_of(self._obtain(request, 1, shift, tally) for shift in singles)
-        self._takes_n = False
+        if refused:
+            taken.note_singly("several candidates in one request are refused", refused)
         return answers
+
+    def _note_count(self, answer: Answer) -> None:
+        """What an answer to a request for several candidates says about such requests."""
+        if answer.miscounted:
+            self._adaptation.note_singly("the server counts the tokens of one candidate for all")
+        elif len(answer.candidates) + len(answer.setbacks) > 1:
+            self._adaptation.takes_n = True
+        else:
+            self._adaptation.note_singly("the server gives one candidate per request")
 
     async def _obtain(self, request: Request, n: int, seed_shift: int, tally: _Tally) -> Answer:
         """One response: an earlier sitting's, or the server's. If it is not the whole, it is kept at once."""
@@ -197,13 +221,12 @@ class ServedModel:
         self, request: Request, n: int, seed: int | None, tally: _Tally, tries: Tries
     ) -> Answer:
         """Send one request until it is answered."""
-        body = self._encoder.encode(request, n, seed)
         route = Route(self._endpoints, request.conversation_id)
         troubles = self._connections.troubles
         try:
             while True:
                 endpoint = route.pick()
-                outcome = await self._send(endpoint, body, n, request.sampling.logprobs, tally)
+                outcome = await self._send_as_taken(endpoint, request, n, seed, tally)
                 if isinstance(outcome, Answer):
                     return outcome
                 troubles.note(route, outcome)
@@ -235,6 +258,44 @@ class ServedModel:
         elif setback.endpoint_fault and not setback.sent:
             kind, text = Outage, f"{setback.message}, for all of total_timeout_s ({limit_s:g} s)"
         return replace(setback, kind=kind, message=text)
+
+    async def _send_as_taken(
+        self, endpoint: Endpoint, request: Request, n: int, seed: int | None, tally: _Tally
+    ) -> Answer | Setback:
+        """Send a request once, written as the model takes it: what it refuses is changed at once."""
+        taken, sampling = self._adaptation, request.sampling
+        limited = sampling.max_tokens is not None and sampling.max_tokens >= SHORTEST_REPLY
+        wanted = self._config.thinking_tokens if limited else 0
+        while taken.conflict is None:
+            more = taken.thinking_tokens(wanted)
+            sent, habits = taken.fields(request, seed), taken.habits
+            body = self._encoder.encode(request, n, seed, habits, more)
+            outcome = await self._send(endpoint, body, n, sampling.logprobs, tally)
+            if isinstance(outcome, Answer):
+                taken.note_answer(sent)
+                return self._without_cut_thoughts(outcome, wanted, more, limited=limited)
+            if outcome.kind is ContextOverflow and more:
+                wanted = half(more)  # the room beside the messages is smaller than that
+            elif outcome.too_large and more:
+                taken.most_thinking = half(more)
+            elif outcome.refused == "n" and n > 1:
+                taken.note_singly("several candidates in one request are refused", outcome.words)
+                return outcome
+            elif not taken.learn(outcome, sent, habits):
+                return outcome
+        return taken.conflict
+
+    def _without_cut_thoughts(self, answer: Answer, wanted: int, given: int, *, limited: bool) -> Answer:
+        """The answer without candidates that were cut while the model thought and can have more tokens."""
+        cut = [candidate for candidate in answer.candidates if was_cut_thinking(candidate)]
+        if answer.thinks or (cut and limited):
+            self._adaptation.note_thinking(self._config.thinking_tokens)
+        if not cut or self._adaptation.thinking_tokens(wanted) <= given:
+            return answer
+        brief = "the model was cut while it thought"
+        again = replace(unusable(brief, self._target, retry=True), same_seed=True)
+        whole = tuple(candidate for candidate in answer.candidates if candidate not in cut)
+        return answer._replace(candidates=whole, setbacks=(*answer.setbacks, *(again for _ in cut)))
 
     async def _send(
         self,
@@ -292,9 +353,12 @@ class ServedModel:
                 headers=self._headers,
                 timeout=timeout,
                 proxy=endpoint.proxy,
+                proxy_headers=endpoint.proxy_headers,
                 allow_redirects=False,
             )
-            answer = await response.read()
+            answer = await read_body(response)
+        except TooLarge as fault:
+            return unreadable(str(fault), self._target, retry=False)
         except aiohttp.ConnectionTimeoutError as fault:
             return self._disconnected(endpoint, fault)
         except asyncio.TimeoutError:

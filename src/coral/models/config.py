@@ -9,6 +9,7 @@ import msgspec
 
 from coral.errors import ConfigError
 from coral.models.protocol import Sampling
+from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body
 
 RESERVED_BODY_FIELDS = frozenset({"model", "messages", "n", "seed", "stream"})
 """Fields of the request body that Coral itself decides, so `extra_body` may not."""
@@ -30,7 +31,9 @@ class ModelConfig:
     top_p: float | None = None
     """Nucleus sampling; null leaves it to the server."""
     max_tokens: int | None = 1024
-    """Most tokens of one reply, thinking included; null leaves it to the server."""
+    """Most tokens of one reply; null leaves it to the server."""
+    thinking_tokens: int = 16384
+    """Further tokens of a reply where a model thinks first, from the first one on that shows it. 0: none."""
     stop: tuple[str, ...] = ()
     """Texts at which the model stops writing."""
     extra_body: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +63,11 @@ class ModelConfig:
             ConfigError: names the option and what it may be.
         """
         _require_positive(self)
+        if self.thinking_tokens < 0:
+            raise ConfigError(
+                f"thinking_tokens is {self.thinking_tokens}",
+                remedy="give thinking_tokens a value of at least 0",
+            )
         _require_range("temperature", self.temperature, 0.0, None)
         _require_range("top_p", self.top_p, 0.0, 1.0)
         taken = sorted(RESERVED_BODY_FIELDS & self.extra_body.keys())
@@ -68,6 +76,11 @@ class ModelConfig:
                 f"extra_body may not set {', '.join(taken)}",
                 remedy="these fields are decided by Coral: remove them from extra_body",
             )
+        refuse_in_body(self.extra_body)
+        if self.api_key_env is not None:
+            check_variable(self.api_key_env)
+        for address in self.base_urls:
+            refuse_in_address(address)
 
     @property
     def base_urls(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import ssl
 import warnings
+from base64 import b64encode
 from types import TracebackType
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,6 +16,7 @@ from yarl import URL
 from coral.errors import Notice
 from coral.models.endpoints import Endpoint, Server
 from coral.models.files import OUT_OF_FILES, raise_file_limit
+from coral.models.habits import Adjustments
 from coral.models.limits import AdaptiveLimit
 from coral.models.retries import Troubles
 
@@ -23,6 +25,14 @@ CONNECT_TIMEOUT_S = 30.0
 KEEPALIVE_S = 4.0
 """Idle connections are dropped after this time, before the server does (uvicorn, so vLLM: 5 s): a request on
 a connection that closes at the same moment would be lost."""
+
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes of one response, unpacked. No reply is so long: something else answers there."""
+
+
+class TooLarge(Exception):
+    """A response of more than `LARGEST_BODY`."""
 
 
 class Stopped(Exception):
@@ -36,12 +46,14 @@ class Connections:
         stopping: no request is sent any more, whether for the first time or again.
         answered: whether any request was ever answered with a completion.
         troubles: the requests that are sent again, and why.
+        adjustments: what was changed for models that refuse what the options say.
     """
 
     def __init__(self) -> None:
         self.stopping = False
         self.answered = False
         self.troubles = Troubles()
+        self.adjustments = Adjustments()
         self._pauses: set[asyncio.Future[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._servers: dict[str, Server] = {}
@@ -64,7 +76,8 @@ class Connections:
             self._fit_into_open_files()
         else:
             server.limit.lower_ceiling(max_connections)
-        return Endpoint(url=parsed, server=server, proxy=_proxy_for(parsed))
+        proxy, proxy_headers = _proxy_for(parsed)
+        return Endpoint(url=parsed, server=server, proxy=proxy, proxy_headers=proxy_headers)
 
     def _fit_into_open_files(self) -> None:
         """Lower the ceilings where all servers together may have more connections than there can be files."""
@@ -176,10 +189,38 @@ def _end(pause: asyncio.Future[None]) -> None:
         pause.set_result(None)
 
 
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) names for `url`, looked up once."""
+def _proxy_for(url: URL) -> tuple[URL | None, dict[str, str] | None]:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) names for `url`, looked up once; its user
+    and password as a header.
+    """
     host = url.host or ""
     if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
-        return None
-    proxy = getproxies().get(url.scheme)
-    return URL(proxy) if proxy else None
+        return None, None
+    named = getproxies().get(url.scheme)
+    if not named:
+        return None, None
+    proxy = URL(named)
+    if proxy.user is None and proxy.password is None:
+        return proxy, None
+    login = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode()
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {login}"}
+
+
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a response.
+
+    Raises:
+        TooLarge: it is larger than any reply; the connection is closed.
+    """
+    length = response.content_length
+    if length is not None and length <= LARGEST_BODY and "Content-Encoding" not in response.headers:
+        return await response.read()
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > LARGEST_BODY:
+            response.close()
+            raise TooLarge(f"more than {LARGEST_BODY // 2**20} MB")
+        parts.append(part)
+    response.release()
+    return b"".join(parts)

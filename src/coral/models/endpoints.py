@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from yarl import URL
@@ -90,11 +90,17 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Endpoint:
-    """Where the completions of one model are posted, and the proxy on the way there (None: directly)."""
+    """Where the completions of one model are posted, and the proxy on the way there (None: directly).
+
+    Attributes:
+        proxy: without user and password, so that no message can show them.
+        proxy_headers: they stand here.
+    """
 
     url: URL
     server: Server
     proxy: URL | None = None
+    proxy_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class Route:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from coral.errors import ConfigError
 from coral.models.config import ModelConfig
+from coral.models.secrets import check_key, hide, refuse_in_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +147,7 @@ class Target:
         base_urls: of the endpoints, without a trailing slash.
         chat_urls: where completions are posted, one an endpoint.
         key: never shown; `key_variable` is what messages name.
+        option: where the user set the model, as messages name it.
     """
 
     name: str
@@ -155,6 +157,12 @@ class Target:
     chat_urls: tuple[str, ...]
     key_variable: str | None
     key: str | None = field(repr=False)
+    option: str = "--agent"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must appear in no text."""
+        return (self.key,) if self.key else ()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -166,7 +174,9 @@ class Target:
         return {self.provider.key_header: self.key}
 
 
-def resolve(config: ModelConfig, environ: Mapping[str, str] = os.environ) -> Target:
+def resolve(
+    config: ModelConfig, environ: Mapping[str, str] = os.environ, *, option: str = "--agent"
+) -> Target:
     """Find address, key and habits of the model that `config` names.
 
     Raises:
@@ -185,6 +195,7 @@ def resolve(config: ModelConfig, environ: Mapping[str, str] = os.environ) -> Tar
         chat_urls=tuple(_chat_url(provider, url, wire_name, environ) for url in base_urls),
         key_variable=key_variable,
         key=_read_key(config, provider, environ),
+        option=option,
     )
 
 
@@ -223,10 +234,14 @@ def _own_address(provider: Provider, environ: Mapping[str, str]) -> str:
 
 def _tidy_address(address: str, default_path: str = "/v1") -> str:
     """Bring what users paste into one form: no trailing slash, no method, `/v1` where there is no path."""
-    parts = urlsplit(address.strip())
+    try:
+        parts = urlsplit(address.strip())
+        parts.port  # noqa: B018 - raises for what is no number
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(
-            f"'{address}' is not an address of a server",
+            f"'{hide(address)}' is not an address of a server",
             remedy="write it in full, such as http://localhost:8000/v1",
         )
     if parts.username or parts.password:
@@ -234,6 +249,7 @@ def _tidy_address(address: str, default_path: str = "/v1") -> str:
             f"the address of {parts.hostname} holds a user name or password",
             remedy="remove it, and put a key into an environment variable named by api_key_env",
         )
+    refuse_in_address(address.strip())
     path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc, path or default_path, parts.query, ""))
 
@@ -255,6 +271,7 @@ def _read_key(config: ModelConfig, provider: Provider, environ: Mapping[str, str
         return None
     key = environ.get(variable, "").strip()
     if key:
+        check_key(key, variable)
         return key
     if config.api_key_env or provider.key_required:
         raise ConfigError(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from coral.errors import (
     BadResponse,
@@ -18,120 +16,236 @@ from coral.errors import (
     Rejected,
     Unreachable,
 )
+from coral.models import refusal_words as words
+from coral.models.error_bodies import LONGEST_READ, ErrorBody, read_error_body
 from coral.models.providers import Target
 from coral.models.retries import Setback, parse_retry_after
+from coral.models.secrets import hide
 
 SHOWN = 300
 """Characters of a server's own words that a message quotes."""
 
-_OVERFLOW = re.compile(
-    r"""maximum\ context\ length                  # OpenAI, vLLM, Mistral, DeepSeek, Together
-    | longer\ than\ the\ (model's|maximum)\ (context|model)\ (length|len)   # SGLang, vLLM
-    | (context\ (size|length|window)|available\ context)\b.{0,40}\bexceed   # Ollama
-    | exceed\w*\ (the\ |your\ |its\ |available\ |max\w*\ )*context          # llama.cpp, OpenAI, Ollama
-    | exceeds?\ the\ maximum\ number\ of\ tokens\ allowed                   # Gemini
-    | prompt\ (is\ )?too\ long                # Anthropic, Ollama
-    | (max_tokens|max_completion_tokens).{0,60}exceed\ context              # Anthropic
-    | (greater|larger|longer|more)\ than\ the\ (\w+\ )*context              # LM Studio, llama-cpp-python
-    | context_length_exceeded | exceed_context_size | context\ (the\ )?overflows
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_FILTER = re.compile(
-    r"content_filter|ResponsibleAIPolicyViolation|content_policy_violation|content management policy"
-    r"|data_inspection_failed|requires moderation|flagged as potentially violating",
-    re.IGNORECASE,
-)
-_QUOTA = re.compile(
-    r"insufficient_quota|exceeded your current quota, please check your plan|credit balance is too low",
-    re.IGNORECASE,
-)
-_KEY = re.compile(
-    r"api[ _-]?key.{0,40}(not valid|invalid|incorrect|missing)|(invalid|incorrect)\w*.{0,20}api[ _-]?key",
-    re.IGNORECASE,
-)
-_MODEL = re.compile(
-    r"model_not_found|model\b.{0,120}(does not exist|not found|is not a valid|not supported)",
-    re.IGNORECASE | re.DOTALL,
-)
-_PARAMETER = re.compile(
-    r"""(?:parameter|argument|name|value|field|property)s?:?\ ["'`](?P<a>\w+)["'`]
-    | argument\ supplied:\ (?P<b>\w+)
-    | ["'`](?P<c>\w+)["'`]\ (?:is|does)\ not\ support
-    | "loc"\s*:\s*\[\s*"body"\s*,\s*"(?P<d>\w+)"
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_SECRETS = re.compile(
-    r"""((?:api-key|authorization)["']?\s*[:=]\s*["']?(?:bearer\s+|basic\s+)?|bearer\s+)[^\s"',}]{6,}""",
-    re.IGNORECASE,
-)
-_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]+>", re.DOTALL | re.IGNORECASE)
-
 _OVERLOADED = frozenset({429, 529})
 _PASSING = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 598, 599})
+_UNKNOWN = 0
+"""In place of the status of an error inside a 200 that names none: then its words alone decide."""
 
 
-class Complaint(NamedTuple):
-    """An error body: its words, everything searchable in it, and the request field it names."""
+class _Verdict(NamedTuple):
+    """What a refusal is: the failure, what to tell, what helps, and the request field that is refused."""
 
-    message: str
-    haystack: str
-    parameter: str | None
+    kind: type[ModelError]
+    advice: str
+    remedy: str = ""
+    refused: str | None = None
+    too_large: bool = False
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes, target: Target) -> Setback:
-    """Sort an answer with an error status (or a 200 that holds an error) into a `Setback`."""
-    complaint = read_complaint(body)
-    kind, advice = _sort(status, complaint, target)
-    words = f": {quote(complaint.message, target)}" if complaint.message else ""
-    retry = kind in {RateLimited, Unreachable}
+    """Sort an answer with an error status into a `Setback`."""
+    return _refusal(status, headers, read_error_body(body), target)
+
+
+def read_hidden_refusal(headers: Mapping[str, str], body: bytes, target: Target) -> Setback:
+    """Sort an error inside a 200: by the status that it names (OpenRouter, llama.cpp), else by its words."""
+    said = read_error_body(body)
+    return _refusal(said.status or _UNKNOWN, headers, said, target)
+
+
+def _refusal(status: int, headers: Mapping[str, str], said: ErrorBody, target: Target) -> Setback:
+    asked = parse_retry_after(headers)
+    pause = said.retry_after_s if asked is None else asked
+    verdict = _sort(status, said, pause, target)
+    quoted = f": {quote(said.message, target)}" if said.message else ""
+    retry = verdict.kind in {RateLimited, Unreachable}
     return Setback(
-        kind=kind,
-        message=f"{target.name}: {advice}{words}",
-        brief=advice,
-        status=status,
+        kind=verdict.kind,
+        message=f"{target.name}: {verdict.advice}{quoted}",
+        brief=verdict.advice,
+        status=status or 200,
         retry=retry,
-        overload=status in _OVERLOADED and retry,
-        endpoint_fault=kind is Unreachable,
-        retry_after_s=parse_retry_after(headers) if retry else None,
+        overload=retry and (status in _OVERLOADED or verdict.kind is RateLimited),
+        endpoint_fault=verdict.kind is Unreachable,
+        retry_after_s=pause if retry else None,
+        remedy=verdict.remedy,
+        refused=verdict.refused,
+        too_large=verdict.too_large,
+        words=quote(said.message, target),
     )
 
 
-def _sort(status: int, complaint: Complaint, target: Target) -> tuple[type[ModelError], str]:
-    about = complaint.haystack
-    if status != 429 and _OVERFLOW.search(about):
-        return ContextOverflow, "the messages do not fit into the model's context"
-    if status < 500 and status != 429 and _FILTER.search(about):
-        return ContentFiltered, "the server withheld the reply for reasons of content"
-    if status == 429 and not _QUOTA.search(about):
-        return RateLimited, "the server limits the rate of requests (429)"
+def _sort(status: int, said: ErrorBody, pause: float | None, target: Target) -> _Verdict:
+    about = said.haystack
+    if status == 429:
+        return _limited(said, pause)
+    if status in {_UNKNOWN, 400, 403} and _is_of_the_moment(about):
+        return _Verdict(RateLimited, f"the server limits the rate of requests{_shown(status)}")
+    if overflow := _overflow(about, target):
+        return overflow
+    if status < 500 and words.FILTER.search(about):
+        return _Verdict(ContentFiltered, "the server withheld the reply for reasons of content")
+    if role := _refused_role(status, about, target):
+        return role
     if status in _PASSING:
-        return Unreachable, f"the server failed ({status})"
+        return _Verdict(Unreachable, f"the server failed ({status})")
     if status >= 500:
-        return Unreachable, f"the server failed for an unusual reason ({status})"
-    return _sort_rejection(status, complaint, target)
+        return _Verdict(Unreachable, f"the server failed for an unusual reason ({status})")
+    if refusal := _rejection(status, said, target):
+        return refusal
+    if status == _UNKNOWN:
+        return _Verdict(Unreachable, "the server answered 200 with an error")
+    return _Verdict(Rejected, f"the server refused the request ({status})")
 
 
-def _sort_rejection(status: int, complaint: Complaint, target: Target) -> tuple[type[ModelError], str]:
-    about = complaint.haystack
-    if status in {401, 403} or _KEY.search(about):
-        return FatalReject, f"the server refused the key ({status}); {_key_remedy(target)}"
-    if status in {402, 429} or _QUOTA.search(about):
-        return FatalReject, f"the account has no credit or quota left ({status}); top it up at the provider"
-    if status in {404, 405} or _MODEL.search(about):
-        return FatalReject, (
-            f"the server knows no model '{target.wire_name}' or no such address ({status}); "
-            f"check the name against {target.base_urls[0]}/models, and base_url"
+# Limits and credit ------------------------------------------------------------------------------------------
+
+
+def _limited(said: ErrorBody, pause: float | None) -> _Verdict:
+    """A 429: wait, unless waiting does not help."""
+    about = said.haystack
+    if words.OVERSIZED.search(about):
+        return _Verdict(
+            ContextOverflow, "the messages are longer than all that the account may send in a minute (429)"
         )
+    if words.PER_DAY.search(about) and (pause is None or "PerDay" in about):
+        # Gemini asks for seconds, whatever the limit.
+        return _Verdict(
+            FatalReject,
+            "the account's limit of the day is used up (429)",
+            "run the same command again when the day is over: what was answered is kept",
+        )
+    if pause is None and words.CREDIT.search(about) and not words.PASSING.search(said.message):
+        return _no_credit(429)
+    return _Verdict(RateLimited, "the server limits the rate of requests (429)")
+
+
+def _is_of_the_moment(about: str) -> bool:
+    """Whether another status than 429 comes with the words of one."""
+    if not words.MOMENT.search(about):
+        return False
+    return not (words.OVERSIZED.search(about) or words.CREDIT.search(about))
+
+
+def _no_credit(status: int) -> _Verdict:
+    advice = f"the account has no credit or quota left{_shown(status)}; top it up at the provider"
+    return _Verdict(FatalReject, advice, "then run the same command again: what was answered is kept")
+
+
+# Lengths and roles ------------------------------------------------------------------------------------------
+
+
+def _overflow(about: str, target: Target) -> _Verdict | None:
+    if words.OVERSIZED.search(about):
+        return _Verdict(
+            ContextOverflow, "the messages are longer than all that the account may send in a minute"
+        )
+    if _is_about_output(about):
+        return _Verdict(
+            Rejected,
+            "the server refused max_tokens: the model writes no such long replies",
+            f"give a smaller {target.option}.max_tokens, or null to leave it to the server",
+            refused="max_tokens",
+            too_large=True,
+        )
+    if words.OVERFLOW.search(about):
+        return _Verdict(ContextOverflow, "the messages do not fit into the model's context")
+    return None
+
+
+def _is_about_output(about: str) -> bool:
+    """Whether a length is refused that is `max_tokens` alone, not the messages together with it."""
+    if not words.OUTPUT_LIMIT.search(about):
+        return False
+    return re.search(r"context (?:length|window|limit)|input|prompt|messages", about, re.IGNORECASE) is None
+
+
+def _refused_role(status: int, about: str, target: Target) -> _Verdict | None:
+    """A chat template, or the server itself, does not take the roles of the messages."""
+    about_roles = words.SYSTEM_ROLE.search(about) or words.ALTERNATION.search(about)
+    if (status < 400 and status != _UNKNOWN) or not (
+        about_roles or (status >= 500 and words.TEMPLATE.search(about))
+    ):
+        return None
+    if not about_roles:
+        return _Verdict(Rejected, f"the model's chat template refused the messages ({status})")
+    return _Verdict(
+        Rejected,
+        f"the model takes no system role, or not these roles{_shown(status)}",
+        f"try {target.option}.system_in_user true",
+        refused="system",
+    )
+
+
+# Keys, models, request fields -------------------------------------------------------------------------------
+
+
+def _rejection(status: int, said: ErrorBody, target: Target) -> _Verdict | None:
+    about = said.haystack
+    field = _field_of(said)
+    if status != 401 and field is not None:
+        return _refused_field(status, field, said, target)
+    if status == 402 or words.CREDIT.search(about):
+        return _no_credit(status)
+    if status in {404, 405} or (status != 401 and _names_no_model(about, target)):
+        return _Verdict(
+            FatalReject,
+            f"the server knows no model '{target.wire_name}' or no such address{_shown(status)}; "
+            f"check the name against {target.base_urls[0]}/models, and base_url",
+        )
+    if status in {401, 403} or words.KEY.search(about):
+        return _Verdict(FatalReject, f"the server refused the key{_shown(status)}; {_key_remedy(target)}")
     if 300 <= status < 400:
-        return FatalReject, f"the address redirects elsewhere ({status}); give the final address as base_url"
-    if complaint.parameter is not None:
-        return Rejected, (
-            f"the server refused the parameter '{complaint.parameter}' ({status}); "
-            "change it, or set it to null to leave it out"
+        return _Verdict(
+            FatalReject, f"the address redirects elsewhere ({status}); give the final address as base_url"
         )
-    return Rejected, f"the server refused the request ({status})"
+    if said.parameter is not None:
+        return _Verdict(
+            Rejected,
+            f"the server refused the parameter '{said.parameter}'{_shown(status)}; "
+            "change it, or set it to null to leave it out",
+            f"change or remove '{said.parameter}' in {target.option}.extra_body",
+        )
+    return None
+
+
+def _names_no_model(about: str, target: Target) -> bool:
+    if words.MODEL.search(about):
+        return True
+    name = re.escape(target.wire_name)
+    if len(target.wire_name) < 3:
+        return False
+    near = rf"{name}.{{0,60}}?{words.NAMED_MODEL}|{words.NAMED_MODEL}\W.{{0,20}}?{name}"
+    return re.search(near, about, re.IGNORECASE | re.DOTALL) is not None
+
+
+def _field_of(said: ErrorBody) -> str | None:
+    """Which of the fields that Coral sends is refused, by Coral's own name."""
+    if "temperature" in said.message and "top_p" in said.message and "both" in said.message:
+        return "temperature"  # top_p is sent only where the user set it
+    if said.parameter is not None:
+        named = words.FIELDS.get(said.parameter.lower())
+        if named is not None or said.parameter.lower() == "model":
+            return named
+    found = words.FIELD_WORDS.search(said.message)
+    if found and (words.UNSUPPORTED.search(said.message) or words.RANGE.search(said.message)):
+        return words.FIELDS[found[1].lower()]
+    return "n" if words.SEVERAL.search(said.message) else None
+
+
+def _refused_field(status: int, field: str, said: ErrorBody, target: Target) -> _Verdict:
+    """The field as such is refused, or only its value."""
+    wholly = field == "n" or words.UNSUPPORTED.search(said.haystack) is not None
+    name = said.parameter if said.parameter in words.FIELDS else field
+    return _Verdict(
+        Rejected,
+        f"the server refused the parameter '{name}'{_shown(status)}; "
+        "change it, or set it to null to leave it out",
+        f"try {target.option}.{field} null" if field in _OPTIONS else "",
+        refused=field if wholly else None,
+    )
+
+
+_OPTIONS = frozenset({"temperature", "top_p", "max_tokens"})
 
 
 def _key_remedy(target: Target) -> str:
@@ -142,46 +256,16 @@ def _key_remedy(target: Target) -> str:
     return f"check the value of {target.key_variable} and what it is entitled to"
 
 
-def read_complaint(body: bytes) -> Complaint:
-    """Read an error body: OpenAI's object, Gemini's list, FastAPI's detail, HTML, or plain text."""
-    try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = " ".join(_TAGS.sub(" ", body[:20_000].decode("utf-8", "replace")).split())
-        return Complaint(text, text, _parameter_of(text, None))
-    if isinstance(parsed, list) and parsed:
-        parsed = parsed[0]
-    error = (parsed.get("error") or parsed) if isinstance(parsed, dict) else parsed
-    message = _message_of(error)
-    named = error.get("param") if isinstance(error, dict) else None
-    haystack = body.decode("utf-8", "replace").replace('\\"', '"')
-    return Complaint(message, haystack, _parameter_of(message, named))
+def _shown(status: int) -> str:
+    return f" ({status})" if status else ""
 
 
-def _message_of(error: Any) -> str:
-    if not isinstance(error, dict):
-        return str(error)
-    for name in ("message", "detail", "msg", "error", "title"):
-        words = error.get(name)
-        if isinstance(words, str) and words:
-            return words
-        if words:
-            return msgspec.json.encode(words).decode()
-    return msgspec.json.encode(error).decode()
-
-
-def _parameter_of(message: str, named: Any) -> str | None:
-    if isinstance(named, str) and named and "." not in named and named not in {"None", "messages", "prompt"}:
-        return named
-    found = _PARAMETER.search(message)
-    return next((group for group in found.groups() if group), None) if found else None
+# Quoting ----------------------------------------------------------------------------------------------------
 
 
 def quote(text: str, target: Target) -> str:
     """A server's own words, shortened, without the key or anything that looks like one."""
-    if target.key:
-        text = text.replace(target.key, "[key]")
-    text = _SECRETS.sub(r"\1[key]", text)
+    text = hide(text[:LONGEST_READ], target.secrets)
     return text if len(text) <= SHOWN else text[:SHOWN] + " ..."
 
 
@@ -190,7 +274,7 @@ def unusable(message: str, target: Target, *, retry: bool, kind: type[ModelError
     return Setback(kind=kind, message=f"{target.name}: {message}", brief=message, status=200, retry=retry)
 
 
-def unreadable(message: str, target: Target) -> Setback:
+def unreadable(message: str, target: Target, *, retry: bool = True) -> Setback:
     """A 200 that is no completion: the endpoint, or a proxy before it, is broken."""
     text = f"the server answered 200 with {message}"
     return Setback(
@@ -198,6 +282,6 @@ def unreadable(message: str, target: Target) -> Setback:
         message=f"{target.name}: {text}",
         brief=text,
         status=200,
-        retry=True,
+        retry=retry,
         endpoint_fault=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ class Setback:
         retry_after_s: the pause the server asked for.
         remedy: what the user can do about it; empty where nothing is known to help.
         sent: whether the request may have reached the server; not where no connection could be made.
+        words: the server's own, without secrets.
+        refused: the request field that the model does not take, by Coral's name of it; `system` is the role.
+        too_large: of `max_tokens`: only its value is refused.
+        same_seed: the reply was cut while the model thought: it may be drawn again, with more tokens.
     """
 
     kind: type[ModelError]
@@ -39,6 +44,10 @@ class Setback:
     retry_after_s: float | None = None
     remedy: str = ""
     sent: bool = True
+    words: str = ""
+    refused: str | None = None
+    too_large: bool = False
+    same_seed: bool = False
 
     @property
     def absent(self) -> bool:
@@ -163,7 +172,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
     text = headers.get("Retry-After")
     if text is None:
         return None
-    seconds = _parse_number(text)
+    seconds = parse_duration(text)
     if seconds is not None:
         return seconds
     try:
@@ -171,6 +180,31 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
     except (TypeError, ValueError):
         return None
     return max(0.0, date.timestamp() - (time.time() if now is None else now))
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(m(?=illi)|ms|[a-z])(illi)?", re.IGNORECASE)
+_DURATION = re.compile(
+    r"(?:\d+(?:\.\d+)?\s*"
+    r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
+    r"(?:[\s,.]|and\b)*)+",
+    re.IGNORECASE,
+)
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of "7", "2.1s", "1m12.5s", "350ms" or "2 hours and 5 minutes"; None where it is no duration."""
+    number = _parse_number(text)
+    return leading_duration(text) if number is None else number
+
+
+def leading_duration(text: str) -> float | None:
+    """Seconds of the duration that `text` begins with, None where it begins with none."""
+    found = _DURATION.match(text.strip())
+    if found is None:
+        return None
+    amounts = _AMOUNT.findall(found.group())
+    return sum(float(amount) * _UNITS["ms" if milli else unit.lower()] for amount, unit, milli in amounts)
 
 
 def _parse_number(text: str | None) -> float | None:

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-_TAGS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
-"""Opening and closing marks: DeepSeek, Qwen and most others; some fine-tunes; Mistral."""
+_TAGS = (
+    # DeepSeek-R1, Qwen3, GLM, QwQ, Nemotron, Phi-4; fine-tunes; Gemini, EXAONE; GRPO recipes; Seed-OSS
+    r"<(?P<tag>think|thinking|thought|thoughts|reasoning|reason|scratchpad|seed:think)>",
+    r"(?P<mistral>\[THINK\])",  # Mistral, Magistral
+    r"(?P<kimi>◁think▷)",  # Kimi-VL
+    r"(?P<cohere><\|START_THINKING\|>)",  # Command A Reasoning
+    r"(?P<open><\|begin_of_(?:thought|thinking)\|>)",  # OpenThoughts, Sky-T1
+    r"(?P<gemma><\|?channel>\s*thought\b)",  # Gemma 4
+    r"(?P<med><unused94>\s*thought\b)",  # MedGemma
+    r"(?P<apertus><\|inner_prefix\|>)",  # Apertus
+    r"(?P<think_start><\|think(?:ing)?_start\|>)",
+)
+"""Opening marks: model families that write them."""
 
-_CLOSE_WITHOUT_OPEN = "</think>"
-"""Some chat templates put the opening tag into the prompt, so only the closing one is in the reply."""
+_CLOSINGS = {
+    "mistral": r"\[/THINK\]",
+    "kimi": r"◁/think▷",
+    "cohere": r"<\|END_THINKING\|>",
+    "open": r"<\|end_of_(?:thought|thinking)\|>",
+    "gemma": r"<(?:channel|/channel|\|/?channel)\|?>",
+    "med": r"<unused95>",
+    "apertus": r"<\|inner_suffix\|>",
+    "think_start": r"<\|think(?:ing)?_end\|>",
+}
+_OPENING = re.compile("|".join(_TAGS), re.IGNORECASE)
+_LONE_CLOSING = re.compile(
+    r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_(?:thought|thinking)\|>",
+    re.IGNORECASE,
+)
+"""Some chat templates put the opening mark into the prompt, so only the closing one is in the reply."""
+
+_SIGNS = ("<", "[THINK]", "[/THINK]", "◁", "analysis")
+"""What every mark holds one of."""
+
+_REPLY_MARKS = re.compile(
+    r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>|</?response>", re.IGNORECASE
+)
+"""What stands around a reply, behind thinking, in the same families: Command A, OpenThoughts, Granite."""
+
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
+"""A message of OpenAI's harmony format (gpt-oss): its channel is `analysis`, `commentary` or `final`."""
+_CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_BARE_HARMONY = re.compile(
+    r"\s*(?:assistant)?analysis(?P<thought>.*?)assistant(?:commentary.*?assistant)?final(?P<text>.*)",
+    re.DOTALL,
+)
+"""Harmony of a server that drops special tokens and keeps the words between them."""
+_BARE_ANALYSIS = re.compile(r"\s*analysis(?=[A-Z])")
 
 
 class Thought(NamedTuple):
@@ -19,19 +64,110 @@ class Thought(NamedTuple):
 
 
 def split_thinking(content: str) -> Thought:
-    """Part the thinking at the start of `content` from the reply behind it.
+    """Part the thinking in `content` from the reply.
 
-    A block that is opened and never closed was cut off by the token limit: the reply is then empty.
+    It stands in blocks: one at the start, and then further ones anywhere. A block that is opened and never
+    closed was cut off by the token limit: nothing behind its mark is reply.
     """
-    head = content.lstrip()
-    for opening, closing in _TAGS:
-        if head.startswith(opening):
-            return _close(head[len(opening) :], closing)
-    if _CLOSE_WITHOUT_OPEN in content:
-        return _close(content, _CLOSE_WITHOUT_OPEN)
-    return Thought(content, None)
+    if not any(sign in content for sign in _SIGNS):
+        return Thought(content, None)
+    return _split_harmony(content) or _split_blocks(content) or Thought(content, None)
 
 
-def _close(content: str, closing: str) -> Thought:
-    reasoning, _, text = content.partition(closing)
-    return Thought(text.strip(), reasoning.strip() or None)
+def _split_blocks(content: str) -> Thought | None:
+    head = _OPENING.match(content.lstrip())
+    if head is None:
+        lone = _LONE_CLOSING.search(content)
+        first = _OPENING.search(content)
+        if lone is None or (first is not None and first.start() < lone.start()):
+            return _split_late_block(content, first)
+        return _rest(content[lone.end() :], [content[: lone.start()]])
+    return _rest(content, [], ahead=True)
+
+
+def _split_late_block(content: str, first: re.Match[str] | None) -> Thought | None:
+    """A block at the start of a later line, whole: some models greet first. A tag in a sentence is a word."""
+    if first is None or content[: first.start()].rpartition("\n")[2].strip():
+        return None
+    if _closing_of(first).search(content, first.end()) is None:
+        return None
+    return _rest(content, [])
+
+
+def _rest(content: str, thoughts: list[str], *, ahead: bool = False) -> Thought:
+    """Take every further block out of `content`.
+
+    Args:
+        thoughts: what was already taken.
+        ahead: a block opens the content.
+    """
+    text: list[str] = []
+    at = 0
+    while opening := _OPENING.search(content, at):
+        closing = _closing_of(opening).search(content, opening.end())
+        is_first = ahead and not thoughts
+        own_line = not content[at : opening.start()].rpartition("\n")[2].strip()
+        if closing is None and not (is_first or own_line):
+            break  # a tag in a sentence
+        text.append(content[at : opening.start()])
+        thoughts.append(content[opening.end() : closing.start() if closing else len(content)])
+        at = closing.end() if closing else len(content)
+    text.append(content[at:])
+    return _thought("".join(text), thoughts)
+
+
+def _closing_of(opening: re.Match[str]) -> re.Pattern[str]:
+    tag = opening["tag"]
+    pattern = rf"</{re.escape(tag)}>" if tag else _CLOSINGS[str(opening.lastgroup)]
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def _thought(text: str, thoughts: Iterable[str]) -> Thought:
+    kept = [thought.strip() for thought in thoughts if thought.strip()]
+    return Thought(_REPLY_MARKS.sub("", text).strip(), "\n\n".join(kept) or None)
+
+
+def _split_harmony(content: str) -> Thought | None:
+    """The `final` channel is the reply; `analysis` is thinking, and `commentary` is about tools."""
+    first = _CHANNEL.search(content)
+    if first is None:
+        if bare := _BARE_HARMONY.fullmatch(content):
+            return Thought(bare["text"].strip(), bare["thought"].strip() or None)
+        cut = _BARE_ANALYSIS.match(content)
+        return Thought("", content[cut.end() :].strip()) if cut else None
+    text = [content[: first.start()].removeprefix("<|start|>assistant")]
+    thoughts: list[str] = []
+    opening: re.Match[str] | None = first
+    while opening is not None:
+        end = _CHANNEL_END.search(content, opening.end())
+        said = content[opening.end() : end.start() if end else len(content)]
+        (text if opening[1] == "final" else thoughts).append(said)
+        opening = _CHANNEL.search(content, end.start()) if end else None
+    return _thought("".join(text), thoughts)
+
+
+# Fields -----------------------------------------------------------------------------------------------------
+
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "reasoning_content", "reasoning_text")
+
+
+def thinking_in(value: Any, depth: int = 0) -> str:
+    """The words of a field for thinking: a text, or parts of several providers' forms, such as OpenRouter's
+    `reasoning_details` or Mistral's `thinking`.
+    """
+    if isinstance(value, str):
+        return value
+    if depth > 4:
+        return ""
+    if isinstance(value, list):
+        return "".join(thinking_in(part, depth + 1) for part in value)
+    if isinstance(value, dict):
+        found = (thinking_in(value.get(name), depth + 1) for name in _TEXT_FIELDS)
+        return next((words for words in found if words), "")
+    return ""
+
+
+def is_thinking_part(part: Any) -> bool:
+    """Whether a part of a content in parts is thinking."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and ("think" in kind or "reason" in kind or "thought" in kind)

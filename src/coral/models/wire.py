@@ -5,17 +5,22 @@ Only the fields Coral uses are decoded; unknown ones are skipped without being b
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, NamedTuple
 
 import msgspec
 
 from coral.errors import BadResponse, ContentFiltered
+from coral.models.error_bodies import read_error_body
+from coral.models.habits import AS_IN_THE_TABLE, Habits
 from coral.models.protocol import Candidate, Request, Sampling
 from coral.models.providers import Target
-from coral.models.refusals import quote, read_refusal, unreadable, unusable
+from coral.models.refusals import quote, read_hidden_refusal, unreadable, unusable
 from coral.models.retries import Setback
-from coral.models.thinking import split_thinking
-from coral.types import FinishReason, Usage
+from coral.models.secrets import hide_known
+from coral.models.thinking import is_thinking_part, split_thinking, thinking_in
+from coral.types import FinishReason, Message, Role, Usage
 
 SEED_BITS = 31
 """Some servers keep seeds in a signed 32-bit integer."""
@@ -23,6 +28,9 @@ SEED_BITS = 31
 SEED_STRIDE = 7919
 """Between the seeds of two rounds, so that a server that counts up from the seed for several candidates does
 not draw the same ones again."""
+
+LARGEST_COUNT = 10**12
+"""More tokens than that are no count."""
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -32,10 +40,16 @@ _FINISH_REASONS = {
     "stop_sequence": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
+    "max_output_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
 }
-_FILTERED = frozenset({"content_filter", "safety", "refusal", "recitation"})
-_BROKEN_OFF = frozenset({"abort", "aborted", "error", "cancelled", "canceled"})
+_FILTERED = frozenset(
+    {"content_filter", "safety", "refusal", "recitation", "sensitive", "prohibited_content"}
+)
+_BROKEN_OFF = frozenset(
+    {"abort", "aborted", "error", "cancelled", "canceled", "insufficient_system_resource", "network_error"}
+)
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -46,75 +60,118 @@ class RequestEncoder:
     def __init__(self, target: Target) -> None:
         self._target = target
         # Keyed by identity (raw JSON has no hash); the sampling is kept, so that its id stays taken.
-        self._heads: dict[int, tuple[Sampling, bytes]] = {}
+        self._heads: dict[tuple[int, Habits, int], tuple[Sampling, bytes]] = {}
 
-    def encode(self, request: Request, n: int, seed: int | None) -> bytes:
-        """The request body for `n` candidates of `request`."""
-        parts = [self._head(request.sampling), b',"messages":', _ENCODER.encode(request.messages)]
+    def encode(
+        self,
+        request: Request,
+        n: int,
+        seed: int | None,
+        habits: Habits = AS_IN_THE_TABLE,
+        more_tokens: int = 0,
+    ) -> bytes:
+        """The request body for `n` candidates of `request`.
+
+        Args:
+            habits: what the model was found to refuse, or to call otherwise.
+            more_tokens: for thinking, on top of the sampling's `max_tokens`.
+        """
+        messages = _without_system(request.messages) if habits.system_in_user else request.messages
+        parts = [
+            self._head(request.sampling, habits, more_tokens),
+            b',"messages":',
+            _ENCODER.encode(messages),
+        ]
         if n > 1:
             parts.append(b',"n":%d' % n)
-        if seed is not None and self._target.provider.seed_field is not None:
-            field = self._target.provider.seed_field.encode()
-            parts.append(b',"%b":%d' % (field, seed & ((1 << SEED_BITS) - 1)))
+        seed_field = self._target.provider.seed_field
+        if seed is not None and seed_field is not None and "seed" not in habits.left_out:
+            parts.append(b',"%b":%d' % (seed_field.encode(), seed & ((1 << SEED_BITS) - 1)))
         parts.append(b"}")
         return b"".join(parts)
 
-    def _head(self, sampling: Sampling) -> bytes:
-        known = self._heads.get(id(sampling))
+    def _head(self, sampling: Sampling, habits: Habits, more_tokens: int) -> bytes:
+        key = (id(sampling), habits, more_tokens)
+        known = self._heads.get(key)
         if known is not None:
             return known[1]
         if len(self._heads) >= 64:
             self._heads.clear()
-        head = _ENCODER.encode(self._settings(sampling))[:-1]
-        self._heads[id(sampling)] = (sampling, head)
+        head = _ENCODER.encode(self._settings(sampling, habits, more_tokens))[:-1]
+        self._heads[key] = (sampling, head)
         return head
 
-    def _settings(self, sampling: Sampling) -> dict[str, Any]:
+    def _settings(self, sampling: Sampling, habits: Habits, more_tokens: int) -> dict[str, Any]:
+        max_tokens = None if sampling.max_tokens is None else sampling.max_tokens + more_tokens
         settings: dict[str, Any] = {
             "model": self._target.wire_name,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            self._target.provider.max_tokens_field: sampling.max_tokens,
+            habits.max_tokens_field or self._target.provider.max_tokens_field: max_tokens,
             "stop": list(sampling.stop) or None,
             "logprobs": True if sampling.logprobs else None,
         }
-        given = {name: value for name, value in settings.items() if value is not None}
+        given = {
+            name: value
+            for name, value in settings.items()
+            if value is not None and name not in habits.left_out
+        }
         extra = msgspec.json.decode(sampling.extra, type=dict[str, Any]) if sampling.extra else {}
         return {**given, **extra}
 
 
-class _Details(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
+def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages with the system prompt at the top of the first user message (as `view.messages_for`)."""
+    if not messages or messages[0].role is not Role.SYSTEM:
+        return messages
+    system, *rest = messages
+    if not rest or rest[0].role is not Role.USER:
+        return (Message(Role.USER, system.content), *rest)
+    return (Message(Role.USER, f"{system.content}\n\n{rest[0].content}"), *rest[1:])
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    prompt_cache_hit_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
+# Answers ----------------------------------------------------------------------------------------------------
 
 
 class _Message(msgspec.Struct, gc=False):
-    content: str | list[Any] | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
+    content: Any = None
+    reasoning_content: Any = None  # DeepSeek, vLLM, SGLang, llama.cpp, xAI, GLM
+    reasoning: Any = None  # OpenRouter, Groq, Together, newer vLLM
+    thinking: Any = None  # Ollama
+    reasoning_details: Any = None  # OpenRouter
+    thinking_blocks: Any = None  # LiteLLM
     refusal: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     message: _Message | None = None
-    finish_reason: str | None = None
-    index: int | None = None
+    finish_reason: Any = None
+    error: Any = None
     logprobs: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Completion(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
+    timings: Any = None  # llama.cpp
     error: Any = None
+
+
+class _ErrorObject(msgspec.Struct, gc=False):
+    """A body without choices that says what is wrong, in the fields of several servers."""
+
+    object: Any = None
+    message: Any = None
+    detail: Any = None
+    msg: Any = None
+    errors: Any = None
+    base_resp: Any = None
+
+    @property
+    def tells(self) -> bool:
+        return bool(
+            self.object == "error" or self.message or self.detail or self.msg or self.errors or self.base_resp
+        )
 
 
 class _TokenLogprob(msgspec.Struct):
@@ -126,35 +183,83 @@ class _Logprobs(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Completion)
+_ERROR_DECODER = msgspec.json.Decoder(_ErrorObject)
 _LOGPROBS_DECODER = msgspec.json.Decoder(_Logprobs | None)
 
 
 class Answer(NamedTuple):
-    """What one response held: the usable candidates, why others are not, and the tokens of all together."""
+    """What one response held: the usable candidates, why others are not, and the tokens of all together.
+
+    Attributes:
+        thinks: the model thinks before it replies, shown or hidden.
+        miscounted: the reported tokens are not those of all candidates together.
+    """
 
     candidates: tuple[Candidate, ...]
     setbacks: tuple[Setback, ...]
     usage: Usage
+    thinks: bool = False
+    miscounted: bool = False
 
 
 def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) -> Answer | Setback:
     """Read the body of a 200 to a request for `n` candidates. Choices beyond `n` are left out."""
     try:
-        completion = _DECODER.decode(body)
+        completion = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         return _unreadable(body, fault, target)
+    except RecursionError:
+        return unreadable("JSON that is nested too deep to be a completion", target)
     if completion.error:
-        return read_refusal(_status_of(completion.error), {}, body, target)
+        return read_hidden_refusal({}, body, target)
     if not completion.choices:
-        return unreadable("no choices", target)
+        return _no_choices(body, target)
     usage = _read_usage(completion.usage)
+    texts = [choice.message.content for choice in completion.choices if choice.message is not None]
+    miscounted = _is_impossible(usage, texts) or (len(texts) > 1 and _counts_one(completion.timings))
+    if miscounted:
+        usage = msgspec.structs.replace(usage, completion_tokens=None, reasoning_tokens=None)
     own_usage = usage if len(completion.choices) == 1 else None
     results = [_read_choice(choice, own_usage, target, logprobs) for choice in completion.choices[:n]]
+    candidates = tuple(result for result in results if isinstance(result, Candidate))
     return Answer(
-        candidates=tuple(result for result in results if isinstance(result, Candidate)),
+        candidates=candidates,
         setbacks=tuple(result for result in results if isinstance(result, Setback)),
         usage=usage,
+        thinks=bool(usage.reasoning_tokens or any(candidate.reasoning for candidate in candidates)),
+        miscounted=miscounted,
     )
+
+
+def _decode(body: bytes) -> _Completion:
+    """Decode a completion; one with what JSON does not allow (half a surrogate pair, NaN, a raw line break in
+    a text, numbers without measure) is mended first.
+
+    Raises:
+        DecodeError, UnicodeDecodeError: it is no completion.
+        RecursionError: it is nested too deep.
+    """
+    try:
+        return _DECODER.decode(body)
+    except msgspec.DecodeError as fault:
+        try:
+            mended = json.loads(
+                body.decode("utf-8-sig"),
+                strict=False,
+                parse_constant=lambda _: None,
+                parse_float=_finite,
+                parse_int=lambda digits: int(digits) if len(digits) < 30 else None,
+            )
+        except ValueError:
+            raise fault from None
+        text = json.dumps(mended, ensure_ascii=False)
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _DECODER.decode(whole.encode())
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _unreadable(body: bytes, fault: Exception, target: Target) -> Setback:
@@ -163,68 +268,121 @@ def _unreadable(body: bytes, fault: Exception, target: Target) -> Setback:
     return unreadable(f"{what}: {start or 'an empty body'}", target)
 
 
-def _status_of(error: Any) -> int:
-    """The status that an error inside a 200 names (OpenRouter, llama.cpp); 500 where it names none."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 500
+def _no_choices(body: bytes, target: Target) -> Setback:
+    try:
+        tells = _ERROR_DECODER.decode(body).tells
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        tells = False
+    return read_hidden_refusal({}, body, target) if tells else unreadable("no choices", target)
 
 
-def _read_usage(usage: _Usage | None) -> Usage:
-    if usage is None:
+# Counts -----------------------------------------------------------------------------------------------------
+
+
+def _read_usage(usage: Any) -> Usage:
+    """What is reported of the tokens; a count of another form, or none at all, is unknown."""
+    if not isinstance(usage, dict):
         return Usage()
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    reasoning = completion.reasoning_tokens if completion is not None else None
-    cached = prompt.cached_tokens if prompt is not None else None
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    reasoning = _count(completion.get("reasoning_tokens")) if isinstance(completion, dict) else None
+    cached = _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None
     return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        reasoning_tokens=usage.reasoning_tokens if reasoning is None else reasoning,
-        cached_tokens=usage.prompt_cache_hit_tokens if cached is None else cached,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        reasoning_tokens=_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
+        cached_tokens=_count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
     )
+
+
+def _count(value: Any) -> int | None:
+    """A count of tokens: a whole number in whatever form, from 0 on; None for anything else."""
+    if isinstance(value, str) and len(value) < 20:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, float):
+        if not value.is_integer():
+            return None
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= LARGEST_COUNT else None
+
+
+def _is_impossible(usage: Usage, contents: list[Any]) -> bool:
+    """Whether fewer tokens are reported than the texts of several candidates have words: no tokenizer in use
+    joins words. Of a single one only a count of none is impossible.
+    """
+    if usage.completion_tokens is None:
+        return False
+    texts = [content for content in contents if isinstance(content, str)]
+    least = sum(len(text.split()) for text in texts)
+    return usage.completion_tokens < (least if len(texts) > 1 else min(least, 1))
+
+
+def _counts_one(timings: Any) -> bool:
+    """llama.cpp, recognised by its `timings`, reports the first candidate's tokens as those of all."""
+    return isinstance(timings, dict) and "predicted_n" in timings
+
+
+# Replies ----------------------------------------------------------------------------------------------------
 
 
 def _read_choice(choice: _Choice, usage: Usage | None, target: Target, logprobs: bool) -> Candidate | Setback:
     message = choice.message
+    if choice.error:
+        words = quote(read_error_body(msgspec.json.encode(choice.error)).message, target)
+        return unusable(f"the server broke the reply off: {words}", target, retry=True)
     if message is None:
         return unusable("a choice holds no message", target, retry=True)
-    ended = (choice.finish_reason or "").lower()
-    text, reasoning = _read_texts(message)
+    ended = choice.finish_reason.lower() if isinstance(choice.finish_reason, str) else ""
+    text, reasoning = _read_texts(message, target)
     if ended in _FILTERED or (message.refusal and not text.strip()):
         return _filtered(message, target)
     if ended in _BROKEN_OFF:
         return unusable(f"the server broke the reply off (finish reason '{ended}')", target, retry=True)
+    finish = _FINISH_REASONS.get(ended, FinishReason.UNKNOWN)
     if not text.strip():
-        return _blank(message, ended, reasoning, target)
+        if finish is not FinishReason.LENGTH and (ended or not reasoning):
+            return _blank(message, reasoning, target)
+        text, finish = "", FinishReason.LENGTH  # cut while it thought
     return Candidate(
         text=text,
-        finish_reason=_FINISH_REASONS.get(ended, FinishReason.UNKNOWN),
+        finish_reason=finish,
         reasoning=reasoning,
         usage=usage,
         token_logprobs=_read_logprobs(choice.logprobs) if logprobs else None,
     )
 
 
-def _read_texts(message: _Message) -> tuple[str, str | None]:
-    content, thought = message.content, None
+def _read_texts(message: _Message, target: Target) -> tuple[str, str | None]:
+    content, thought = message.content, ""
     if isinstance(content, list):
         content, thought = _join_parts(content)
-    text, inline = split_thinking(content or "")
-    for given in (message.reasoning_content, message.reasoning, thought, inline):
-        if isinstance(given, str) and given.strip():
-            return text, given
-    return text, None
+    text, inline = split_thinking(content if isinstance(content, str) else "")
+    fields = (message.reasoning_content, message.reasoning, message.thinking)
+    if not any(fields):
+        fields = (message.reasoning_details, message.thinking_blocks, None)
+    told = [words for words in (*map(thinking_in, fields), thought, inline) if words and words.strip()]
+    reasoning = "\n\n".join(dict.fromkeys(told)) or None
+    if target.secrets:
+        text = hide_known(text, target.secrets)
+        reasoning = reasoning and hide_known(reasoning, target.secrets)
+    return text, reasoning
 
 
-def _join_parts(parts: list[Any]) -> tuple[str, str | None]:
-    """Join a content in parts: text, and Mistral's `thinking`, itself a list of parts."""
+def _join_parts(parts: list[Any]) -> tuple[str, str]:
+    """Join a content in parts: the texts, and the thinking (Mistral's is itself a list of parts)."""
     texts, thoughts = [], []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") == "thinking":
-            inner = part.get("thinking")
-            thoughts.append(_join_parts(inner)[0] if isinstance(inner, list) else str(inner or ""))
+        if is_thinking_part(part):
+            thoughts.append(thinking_in(part))
         elif isinstance(part, dict) and isinstance(part.get("text"), str):
             texts.append(part["text"])
-    return "".join(texts), "".join(thoughts) or None
+        elif isinstance(part, str):
+            texts.append(part)
+    return "".join(texts), "".join(thoughts)
 
 
 def _filtered(message: _Message, target: Target) -> Setback:
@@ -233,10 +391,7 @@ def _filtered(message: _Message, target: Target) -> Setback:
     return unusable(text, target, retry=False, kind=ContentFiltered)
 
 
-def _blank(message: _Message, ended: str, reasoning: str | None, target: Target) -> Setback:
-    if _FINISH_REASONS.get(ended) is FinishReason.LENGTH or (reasoning and not ended):
-        text = "the model used all its tokens thinking and did not reply; raise max_tokens"
-        return unusable(text, target, retry=False)
+def _blank(message: _Message, reasoning: str | None, target: Target) -> Setback:
     if reasoning:
         return unusable("the model thought and then replied nothing", target, retry=True)
     what = "null" if message.content is None else "empty"

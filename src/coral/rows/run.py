@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,17 +109,22 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
     told = load_prompts(folder)
     _check(told, folder, identity)
     systems = {"agent": told.agent, "partner": told.partner}
+    no_system_role = {made.model for made in folder.adjustments() if made.setting == "system"}
     return SampledRun(
         name=name,
         folder=folder,
         identity=identity,
         task=registry.load(**identity["task"]),
         voices={
-            who: Voice(system, bool(identity.get(who, {}).get("system_in_user")))
-            for who, system in systems.items()
+            who: _voice(system, identity.get(who, {}), no_system_role) for who, system in systems.items()
         },
         second_chance=told.second_chance,
     )
+
+
+def _voice(system: str, options: Mapping[str, Any], no_system_role: AbstractSet[str]) -> Voice:
+    """How a speaker was addressed: as the options say, or as its model turned out to take it."""
+    return Voice(system, bool(options.get("system_in_user")) or options.get("model") in no_system_role)
 
 
 def open_runs(paths: list[str], *, unfinished: bool = False) -> list[SampledRun]:

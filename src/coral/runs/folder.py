@@ -5,6 +5,7 @@ DIR/run.json              what was run: version, data fingerprint, prompts
 DIR/prompts.json          the prompts in full, system prompts rendered: training rows are made with them
 DIR/conversations/*.jsonl one line a finished conversation, appended the moment it ends
 DIR/journal/*.jsonl       generations received for conversations that are not finished
+DIR/adjustments.json      what was changed for models that refuse what the options say, if anything was
 DIR/summary.json          the metrics, once all are finished
 DIR/lock                  held while a process works here
 """
@@ -16,15 +17,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+import yaml
 
-from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.runs.lines import Appender, decode, read_lines
 from coral.runs.whole import write_whole
-from coral.types import Conversation, StopReason
+from coral.types import Adjustment, Conversation, StopReason
 
 
 class _Ending(msgspec.Struct, frozen=True):
@@ -32,22 +33,11 @@ class _Ending(msgspec.Struct, frozen=True):
     stop: StopReason
 
 
-class _Reply(msgspec.Struct, frozen=True):
-    generation: msgspec.Raw | None = None
-
-
-_REPLIES = msgspec.json.Decoder(_Reply)
 _ENDINGS = msgspec.json.Decoder(_Ending)
 _CONVERSATIONS = msgspec.json.Decoder(Conversation)
 _ENCODER = msgspec.json.Encoder()
 _ABSENT = object()
-
-
-class Endings(NamedTuple):
-    """Ids of stored conversations: those that ended well, and those that failed and have not since."""
-
-    well: set[str]
-    failed: set[str]
+ADJUSTMENTS = "adjustments.json"
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -105,7 +95,7 @@ class RunFolder:
         try:
             self._lock(lock)
             self._agree(_pretty(identity))
-            self._replace("config.yaml", dump_yaml(dict(config)))
+            self._replace("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
             yield
         finally:
             self._appender.close()
@@ -119,18 +109,14 @@ class RunFolder:
         """
         self._appender.append(_ENCODER.encode(conversation))
 
-    def endings(self) -> Endings:
-        """Which conversations have ended, well or failed.
+    def finished(self, *, failed_too: bool) -> set[str]:
+        """Ids of the conversations that are not to be run again.
 
         Raises:
             RunFolderError: a stored line is damaged.
         """
-        well: set[str] = set()
-        failed: set[str] = set()
-        for line in read_lines(self._conversations):
-            ending = decode(line, _ENDINGS)
-            (failed if ending.stop is StopReason.FAILED else well).add(ending.id)
-        return Endings(well, failed - well)
+        endings = (decode(line, _ENDINGS) for line in read_lines(self._conversations))
+        return {ending.id for ending in endings if failed_too or ending.stop is not StopReason.FAILED}
 
     def conversations(self) -> Iterator[Conversation]:
         """Stream the stored conversations; of a failed one that was run again, only the last.
@@ -152,6 +138,15 @@ class RunFolder:
         """
         self._must_exist()
         return _read(self.path / "run.json", dict[str, Any])
+
+    def adjustments(self) -> list[Adjustment]:
+        """What was changed for models that refuse what the options say, in all conversations of the run.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        path = self.path / ADJUSTMENTS
+        return _read(path, list[Adjustment]) if path.exists() else []
 
     def planned(self) -> int | None:
         """How many conversations the latest sitting is to have in the end; None where none began.
@@ -210,7 +205,7 @@ class RunFolder:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def _agree(self, text: str) -> None:
-        """Write the identity of a new run; that of an old one that holds something must say the same."""
+        """Write the identity of a new run; that of an old one must say the same."""
         path = self.path / "run.json"
         if not path.exists():
             self._replace(path.name, text)
@@ -219,19 +214,11 @@ class RunFolder:
         wanted = msgspec.json.decode(text)
         if stored == wanted:
             return
-        if self._holds_nothing():
-            self._replace(path.name, text)
-            return
         shown = "\n".join(_changes(stored, wanted))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
             remedy="give the same options to go on with it, or another --output for a new run",
         )
-
-    def _holds_nothing(self) -> bool:
-        """Whether nothing that was paid for is here: then the folder may become that of another run."""
-        replies = (decode(line, _REPLIES).generation for line in read_lines(self.journal_path))
-        return not any(read_lines(self._conversations)) and all(reply is None for reply in replies)
 
     def _replace(self, name: str, text: str) -> None:
         """Write a file completely or not at all."""
