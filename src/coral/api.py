@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from coral.errors import ConfigError
 from coral.jobs.build import BuildConfig
 from coral.jobs.build import build as _build
@@ -24,7 +22,7 @@ from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
 from coral.jobs.measure import score as _score
-from coral.jobs.options import build_config
+from coral.jobs.options import build_config, load_yaml_file
 from coral.jobs.progress import Progress
 from coral.jobs.sample import sample as _sample
 from coral.jobs.sitting import Run
@@ -150,24 +148,13 @@ async def improve_async(
 ) -> Results | None:
     """`improve` for callers that have an event loop, such as a notebook."""
     if not isinstance(options, Mapping):
-        options = _read_options(options)
+        options = load_yaml_file(options)
     config = build_config(ImproveConfig, options, "improve")
     if config.dry_run:
         raise ConfigError(
             "dry_run makes no run", remedy="`coral improve --config FILE --dry_run` says the steps"
         )
     return await _improve(config, watch)
-
-
-def _read_options(file: str | Path) -> Mapping[str, Any]:
-    path = Path(file).expanduser()
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", remedy="give a YAML file of options") from None
-    if not isinstance(options, Mapping):
-        raise ConfigError(f"{path} holds no options", remedy="give lines such as `iterations: 1`")
-    return options
 
 
 C = TypeVar("C", bound=EvalConfig)

@@ -292,7 +292,7 @@ def test_show_refuses_a_limit_below_one(coral_command, finished, limit):
     [
         ("# nothing", "holds no options"),
         ("- a", "holds no options"),
-        ("a: [", "is no YAML"),
+        ("a: [", "is not YAML"),
         ("limt: 3", "--limt"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -278,3 +279,20 @@ async def test_progress_counts_what_happens(serve, data, tmp_path):
     assert progress.requests == sum(counter.values())
     assert progress.agreed == run.summary.stop_reasons["agreed"]
     assert dataclasses.replace(progress, done=0).remaining_s is None
+
+
+async def test_each_replica_gets_all_of_its_connections(serve, data, tmp_path):
+    """`max_connections` is per server: three replicas have three times as many conversations under way."""
+    progress, most = Progress(), 0
+
+    def watch(*_):
+        nonlocal most
+        most = max(most, progress.in_flight)
+
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(serve(react=watch, latency_s=0.01)) for _ in range(3)]
+        urls = [url for url, _ in replicas]
+        settings = options(urls, data, tmp_path / "run", samples=4, max_connections=4)
+        await evaluate_async("hi_tom", progress=progress, **settings)
+    assert most == 12
+    assert all(counter for _, counter in replicas)

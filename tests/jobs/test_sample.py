@@ -182,7 +182,7 @@ async def test_faults_and_cut_replies_never_go_on(serve, data, tmp_path):
 async def test_where_every_reply_is_cut_conversations_fail_and_say_so(serve, data, tmp_path):
     """A token limit that is too small is named, not trained on."""
     async with serve() as (url, _):
-        run = await sampled(url, data, tmp_path / "run", agent={"max_tokens": 2})
+        run = await sampled(url, data, tmp_path / "run", agent={"max_tokens": 2}, max_failed_rate=1.0)
     assert run.summary.failures == {"NoCandidate": 8}
     first = next(run.conversations())
     assert first.stop is StopReason.FAILED

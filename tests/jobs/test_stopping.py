@@ -19,6 +19,9 @@ from coral.serving.listen import listening
 from coral.serving.scripted import Knowledge, Persona, serve_scripted
 from coral.tasks.protocol import Source
 
+ALL = {"max_failed_rate": 1.0}
+"""Runs in which everything is refused, and which are not to stop for it."""
+
 
 def options(url, data, path, **more):
     agent = {"model": "scripted", "base_url": url, "backoff_s": 0.001, **more.pop("agent", {})}
@@ -209,7 +212,7 @@ async def test_a_long_pause_that_the_server_asks_for_stops_the_run(
 async def test_refusals_of_what_was_asked_do_not_mean_that_nobody_is_there(serve, data, tmp_path):
     """The server answers, if only to say no: these conversations failed, whatever comes after them."""
     async with serve(faults="context:1") as (url, _):
-        run = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
+        run = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **ALL))
     assert run.summary.failures == {"ContextOverflow": 12}
 
 
@@ -254,7 +257,7 @@ def is_third_turn(messages):
     return len(messages) == 4 and not is_extraction(messages)
 
 
-EXTRACTING = {"extractor": {"mode": "model"}}
+EXTRACTING = {"extractor": {"mode": "model"}, **ALL}
 
 
 @pytest.mark.parametrize("stop_after", [3, 20])
@@ -324,7 +327,7 @@ async def test_candidates_whose_extraction_was_refused_are_asked_about_again(dat
 
 async def test_candidates_of_which_none_can_go_on_are_drawn_again(serve, data, tmp_path):
     """Where no request failed, `--retry_failed` would else replay the very replies that could not go on."""
-    settings = {"samples": 1, "candidates": 3, "max_turns": 4}
+    settings = {"samples": 1, "candidates": 3, "max_turns": 4, **ALL}
     async with serve(faults="length:1") as (url, _):
         run = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
     assert run.summary.failures == {"NoCandidate": 12}
@@ -374,7 +377,7 @@ async def test_candidates_survive_a_sibling_that_failed(data, tmp_path):
         return is_new
 
     async with picky_server(data, refuses_one_of_each) as (url, counter, picky):
-        settings = singly(url, data, tmp_path / "run", max_failed_rate=1.0)
+        settings = singly(url, data, tmp_path / "run", **ALL)
         run = await sample_async("hi_tom", **settings)
         assert run.summary.failures == {"Rejected": 6}
         first = Counter(counter)

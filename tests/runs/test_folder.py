@@ -50,8 +50,9 @@ def test_only_what_differs_is_told_under_its_full_name(tmp_path):
     """Two models may have options of the same names; what neither run has changed is noise."""
     there = {"agent": {"model": "a", "top_p": 1.0}, "partner": {"model": "a"}, "seed": 0}
     wanted = {"agent": {"model": "a"}, "partner": {"model": "b"}, "seed": 0, "select": "diverse"}
-    with RunFolder(tmp_path).claim(there, {}):
-        pass
+    folder = RunFolder(tmp_path)
+    with folder.claim(there, {}):
+        folder.append(conversation("a#0"))
     with pytest.raises(RunFolderError) as caught, RunFolder(tmp_path).claim(wanted, {}):
         pass
     assert str(caught.value).splitlines()[1:] == [
@@ -59,6 +60,29 @@ def test_only_what_differs_is_told_under_its_full_name(tmp_path):
         '  partner.model: "a" there, "b" now',
         '  select: not given there, "diverse" now',
     ]
+
+
+@pytest.mark.parametrize(
+    "journal", [b"", b'{"id":"a#0","step":"1","refusal":{"type":"Rejected","message":"no"}}\n']
+)
+def test_a_run_that_holds_nothing_may_become_another(tmp_path, journal):
+    """A run that was refused at once left its folder: the option that helps may be given with it."""
+    filled(tmp_path)
+    if journal:
+        (tmp_path / "journal").mkdir()
+        (tmp_path / "journal" / "00000.jsonl").write_bytes(journal)
+    with RunFolder(tmp_path).claim({**IDENTITY, "seed": 1}, {}):
+        assert RunFolder(tmp_path).identity()["seed"] == 1
+
+
+def test_a_run_that_holds_a_reply_stays_what_it_is(tmp_path):
+    """It was paid for, and belongs to the options that it was made with."""
+    filled(tmp_path)
+    entry = {"id": "a#0", "step": "1", "generation": {"candidates": [], "usage": {}, "latency_s": 0.0}}
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "00000.jsonl").write_bytes(msgspec.json.encode(entry) + b"\n")
+    with pytest.raises(RunFolderError), RunFolder(tmp_path).claim({**IDENTITY, "seed": 1}, {}):
+        pass
 
 
 def test_options_that_decide_nothing_may_change(tmp_path):
@@ -114,7 +138,7 @@ def test_a_damaged_middle_line_names_file_and_line_and_changes_nothing(tmp_path,
     with pytest.raises(RunFolderError, match=r"00000\.jsonl, line 2"):
         list(folder.conversations())
     with pytest.raises(RunFolderError, match="line 2"):
-        folder.finished(failed_too=True)
+        folder.endings()
     assert path.read_bytes() == before
 
 
@@ -130,11 +154,11 @@ def test_an_unknown_field_is_refused(tmp_path):
 def test_of_a_failed_conversation_that_was_run_again_only_the_last_counts(tmp_path):
     """Both lines stay in the folder; readers see one conversation."""
     folder = filled(tmp_path, conversation("a#0", StopReason.FAILED), conversation("b#0"))
-    assert folder.finished(failed_too=False) == {"b#0"}
+    assert folder.endings() == ({"b#0"}, {"a#0"})
     filled(tmp_path, conversation("a#0", StopReason.FAILED))
     filled(tmp_path, conversation("a#0"))
     assert [(c.id, c.stop.value) for c in folder.conversations()] == [("b#0", "agreed"), ("a#0", "agreed")]
-    assert folder.finished(failed_too=False) == {"a#0", "b#0"}
+    assert folder.endings() == ({"a#0", "b#0"}, set())
 
 
 def test_a_json_file_is_replaced_whole(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -19,29 +18,14 @@ ABOUT = "Make training rows of runs: single replies (sft), pairs (dpo) or labell
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    flags = _lists(arguments)
+    count = next((number for number, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    runs, flags = arguments[:count], list(arguments[count:])
+    if runs:
+        flags += ["--runs", *runs]
     config = parse(BuildConfig, flags, command="coral build RUN...", about=ABOUT)
     report = run_in_loop(build(config))
     print_report(report, config)
     return 0
-
-
-def _lists(arguments: Sequence[str]) -> list[str]:
-    """Let the runs stand first, without a flag, and lists of names be written as words."""
-    words = list(arguments)
-    runs: list[str] = []
-    while words and not words[0].startswith("-"):
-        runs.append(words.pop(0))
-    flags = ["--runs", json.dumps(runs)] if runs else []
-    while words:
-        word = words.pop(0)
-        flags.append(word)
-        if word in {"--held_out", "--runs"}:
-            names = []
-            while words and not words[0].startswith("-"):
-                names.append(words.pop(0))
-            flags.append(names[0] if len(names) == 1 and names[0].startswith("[") else json.dumps(names))
-    return flags
 
 
 def print_report(report: Report, config: BuildConfig) -> None:

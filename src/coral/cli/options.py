@@ -1,52 +1,86 @@
-"""Reading options: one spelling for the command line and YAML files, and errors that name a remedy."""
+"""The command line: one spelling of options for words and YAML files, and errors that name a remedy.
+
+jsonargparse explains the options (`--help`). It does not read their values: it would read every text as YAML
+before its option's type is known (see `jobs.options`).
+"""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import re
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import yaml
 
+from coral.config import dump_yaml
 from coral.errors import ConfigError
+from coral.jobs.options import (
+    Word,
+    alternatives,
+    build_config,
+    is_section,
+    load_yaml_file,
+    merged,
+    read_section,
+    read_words,
+    section_types,
+    takes_several,
+    typed_options,
+    types_of,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 T = TypeVar("T")
 
+_OPTION = re.compile(r"--[A-Za-z]")
+_HELP = ("-h", "--help")
+
 
 def parse(kind: type[T], arguments: Sequence[str], *, command: str, about: str) -> T:
-    """Build a `kind` (a frozen dataclass) from flags and `--config` files; what stands later wins.
+    """Build a `kind` (a frozen dataclass) from words and `--config` files.
+
+    A word wins over every file, wherever they stand; of words, and of files, the later one wins.
 
     Args:
-        kind: its fields are the options; those of type dict take `--name.key value`, read as YAML.
+        kind: its fields are the options; those of type dict take `--name.key value`.
         arguments: what stands behind the command.
         command: such as "coral eval", for messages.
         about: one sentence for `--help`.
 
     Raises:
         ConfigError: an option is unknown, or its value is of the wrong type or out of range.
-        SystemExit: after `--help`.
+        SystemExit: after `--help` and `--print_config`.
     """
-    _check_files(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside jsonargparse concern no user
-        parser = _parser(kind, command, about)
-        try:
-            values = parser.parse_args(_with_values(kind, arguments))
-            fields = {name: getattr(values, name) for name in _names(kind)}
-            built = parser.instantiate(values)
-        except (argparse.ArgumentError, TypeError, ValueError) as error:
-            raise _explained(str(error), parser) from None
-    nested = {name: _read(value) for name, value in fields.items() if isinstance(value, dict)}
-    return kind(**{name: nested.get(name, getattr(built, name)) for name in fields})
+    if any(word in _HELP for word in arguments):
+        print(_parser(kind, command, about).format_help(), end="")
+        raise SystemExit(0)
+    files: list[Mapping[str, Any]] = []
+    words: list[Mapping[str, Any]] = []
+    printed: str | None = None
+    for name, value in _pairs(arguments, kind, command):
+        if name == "config":
+            files.append(load_yaml_file(_single(name, value)))
+        elif name == "print_config":
+            printed = _single(name, value)
+        else:
+            path = name.split(".")
+            words.append(
+                _nested(
+                    path, read_section(_single(name, value)) if is_section(_type_at(kind, path)) else value
+                )
+            )
+    remedy = f"`{command} --help` tells what it may be"
+    options = read_words(merged(*files, *words), types_of(kind))
+    _refuse_unknown(options, kind, command)
+    if printed is not None:
+        print(as_yaml(_printable(kind, typed_options(kind, options, "--", remedy=remedy), printed)), end="")
+        raise SystemExit(0)
+    return build_config(kind, options, "--", remedy=remedy)
 
 
 def take_name(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -56,125 +90,120 @@ def take_name(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     return None, list(arguments)
 
 
-def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
-    from jsonargparse import ArgumentParser, set_parsing_settings
-
-    from coral.cli.formatting import HelpFormatter, explain_config_options
-
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog=command,
-        usage=f"{command} [--OPTION VALUE ...]",
-        description=about,
-        exit_on_error=False,
-        allow_abbrev=False,  # an option that comes later would make them ambiguous
-        formatter_class=HelpFormatter,
-    )
-    parser.add_argument(
-        "--config", action="config", help="YAML file with any of these options; may be repeated."
-    )
-    parser.add_class_arguments(kind)
-    explain_config_options(parser)
-    return parser
+def _pairs(
+    arguments: Sequence[str], kind: type[Any], command: str
+) -> Iterator[tuple[str, Word | list[Word]]]:
+    """The options and their values. Those that take lists may have several words."""
+    words = list(arguments)
+    while words:
+        option, joined, value = words.pop(0).partition("=")
+        if not _OPTION.match(option):
+            raise ConfigError(f"'{option}' is not an option", remedy=f"it may stand right behind: {command}")
+        name = option[2:].replace("-", "_")
+        wanted = _type_at(kind, name.split("."))
+        values = [Word(value)] if joined else _values(words, wanted, name)
+        yield name, values[0] if len(values) == 1 else values
 
 
-def _names(kind: type[Any]) -> list[str]:
-    return [item.name for item in dataclasses.fields(kind)]
+def _values(words: list[str], kind: Any, name: str) -> list[Word]:
+    """Take an option's values off the words behind it."""
+    if name == "print_config":
+        return [Word()]
+    if not words or _OPTION.match(words[0]):
+        if bool in alternatives(kind):
+            return [Word("true")]
+        raise ConfigError(f"--{name} has no value", remedy=f"give one behind it: --{name} VALUE")
+    values = [Word(words.pop(0))]
+    while takes_several(kind) and words and not words[0].startswith("-"):
+        values.append(Word(words.pop(0)))
+    return values
 
 
-def _with_values(kind: type[Any], arguments: Sequence[str]) -> list[str]:
-    """Let a switch such as `--retry_failed` stand alone."""
-    switches = {f"--{item.name}" for item in dataclasses.fields(kind) if str(item.type).startswith("bool")}
-    full: list[str] = []
-    for position, argument in enumerate(arguments):
-        full.append(argument)
-        following = arguments[position + 1] if position + 1 < len(arguments) else "--"
-        if argument in switches and following.startswith("--"):
-            full.append("true")
-    return full
+def _type_at(kind: type[Any], path: Sequence[str]) -> Any:
+    """The type of an option by its name; Any where nobody tells."""
+    types: Mapping[str, Any] = types_of(kind)
+    for name in path[:-1]:
+        types = section_types(types.get(name), {})
+    return types.get(path[-1], Any)
 
 
-def _read(options: dict[str, Any]) -> dict[str, Any]:
-    """Free options come as strings from the command line, typed from YAML."""
-    return {key: _read_text(value) if isinstance(value, str) else value for key, value in options.items()}
+def _single(name: str, value: Word | list[Word]) -> str:
+    assert isinstance(value, str), name  # such options take no list
+    return str(value)
 
 
-def _read_text(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:  # control characters, for instance
-        return text
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    return {path[0]: _nested(path[1:], value) if path[1:] else value}
 
 
-def _explained(message: str, parser: ArgumentParser) -> ConfigError:
-    """What jsonargparse says, with the option meant."""
-    unknown = re.search(r"(?:unrecognized arguments: --|Key ['\"]|[Oo]ption ['\"])([\w.]+)", message)
-    known = {action.dest for action in parser._actions if action.dest}  # noqa: SLF001 - no public list
-    if unknown:
-        name = unknown.group(1)
-        remedy = _nearest(name, known) or f"`{parser.prog} --help` lists the options"
-        return ConfigError(f"no option --{name}", remedy=remedy)
-    stray = re.search(r"unrecognized arguments: (\S+)", message)
-    if stray:
-        return ConfigError(
-            f"'{stray.group(1)}' is no option", remedy=f"it may stand right behind: {parser.prog}"
-        )
-    wrong = re.search(r'key "([\w.]+)"', message)
-    value = re.search(r"(?:Got|Given) value: (.*)", message)
-    if wrong and value:
-        return ConfigError(
-            f"--{wrong.group(1)} cannot be {value.group(1).strip()!r}",
-            remedy=_choices(wrong.group(1), parser) or f"`{parser.prog} --help` tells what it may be",
-        )
-    return ConfigError(" ".join(message.split()), remedy=f"see `{parser.prog} --help`")
-
-
-def _nearest(name: str, known: set[str]) -> str | None:
-    """The option meant; of `secnd.task`, its first part may be all that is wrong."""
-    head, dot, rest = name.partition(".")
-    for wanted, behind in ((name, ""), (head, dot + rest)):
-        near = difflib.get_close_matches(wanted, known, n=1)
-        if near:
-            return f"did you mean --{near[0]}{behind}?"
-    return None
-
-
-def _choices(name: str, parser: ArgumentParser) -> str | None:
-    """What an option may be, where that is a short list of words."""
-    for action in parser._actions:  # noqa: SLF001 - no public list
-        if action.dest == name:
-            words = _words(getattr(action, "_typehint", None))
-            return f"it may be {', '.join(words)}" if words else None
-    return None
-
-
-def _words(kind: Any) -> list[str]:
-    """The literals of a type, such as `str | None` of `Literal`."""
-    if get_origin(kind) is Literal:
-        return [str(value) for value in get_args(kind)]
-    return [word for inner in get_args(kind) for word in _words(inner)]
-
-
-def _check_files(arguments: Sequence[str]) -> None:
-    """A config file that is no mapping is named here, since the parser's words do not name it."""
-    for position, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name != "--config":
+def _refuse_unknown(options: Mapping[str, Any], kind: type[Any], command: str) -> None:
+    """Name an option that there is not, and the one meant: perhaps only its first part is misspelt."""
+    types = types_of(kind)
+    for name, value in options.items():
+        if name in types:
             continue
-        path = value or (arguments[position + 1] if position + 1 < len(arguments) else "")
-        remedy = "give a YAML file with options, such as `limit: 10`"
-        try:
-            options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read {path or 'the config file'}: {error.strerror}", remedy=remedy
-            ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is no YAML: {error}", remedy=remedy) from None
-        if not isinstance(options, dict):
-            raise ConfigError(f"{path} holds no options", remedy=remedy)
+        inner = _path_in(value)
+        near = difflib.get_close_matches(str(name), types, n=1)
+        hint = f"did you mean --{near[0]}{inner}?" if near else f"`{command} --help` lists the options"
+        raise ConfigError(f"no option --{name}{inner}", remedy=hint)
+
+
+def _path_in(value: Any) -> str:
+    """The first option in a section, with its dots."""
+    if not isinstance(value, Mapping) or not value:
+        return ""
+    name = next(iter(value))
+    return f".{name}{_path_in(value[name])}"
+
+
+def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
+    """Explains the options."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside jsonargparse concern no user
+        from jsonargparse import ArgumentParser, set_parsing_settings
+
+        from coral.cli.formatting import HelpFormatter, explain_config_options
+
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        parser = ArgumentParser(
+            prog=command,
+            usage=f"{command} [--OPTION VALUE ...]",
+            description=about,
+            formatter_class=HelpFormatter,
+        )
+        parser.add_argument(
+            "--config", action="config", help="YAML file with any of these options; may be repeated."
+        )
+        parser.add_class_arguments(kind)
+        explain_config_options(parser)
+        return parser
+
+
+def _printable(kind: type[Any], given: Mapping[str, Any], how: str) -> dict[str, Any]:
+    """All options as a config file would state them; with `skip_default`, those that differ from theirs."""
+    defaults = {item.name: _default(item) for item in dataclasses.fields(kind)}
+    if how != "skip_default":
+        return {**defaults, **given}
+    changed = [name for name in defaults if name in given and given[name] != defaults[name]]
+    return {name: _difference(given[name], defaults[name]) for name in changed}
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    if item.default is not dataclasses.MISSING:
+        return item.default
+    return None if item.default_factory is dataclasses.MISSING else item.default_factory()
+
+
+def _difference(value: Any, default: Any) -> Any:
+    """Of a section, what differs from its default."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    names = [item.name for item in dataclasses.fields(value)]
+    return {
+        name: getattr(value, name) for name in names if getattr(value, name) != getattr(default, name, None)
+    }
 
 
 def as_yaml(value: object) -> str:
     """A value as a config file would state it."""
-    return yaml.safe_dump(msgspec.to_builtins(value), sort_keys=False, allow_unicode=True)
+    return dump_yaml(msgspec.to_builtins(value))

@@ -47,11 +47,12 @@ def run_sitting(
         show: prints the summary of a run that is finished.
 
     Returns:
-        The exit code: 0, 3 where too many conversations failed, 130 where it was interrupted.
+        The exit code: 0, 3 where too many conversations failed or no belief could be read, 130 where it was
+        interrupted.
     """
     name, flags = take_name(arguments)
     if name:
-        flags = ["--task.name", name, *flags]
+        flags = [*flags, "--task.name", name]
     config = parse(kind, flags, command=f"{command} TASK", about=about)
     if config.dry_run:
         print_estimate(config, estimate(config))
@@ -65,7 +66,8 @@ def run_sitting(
 
 def _exit_code(summary: Summary, config: EvalConfig) -> int:
     too_many = summary.stop_reasons.get("failed", 0) > config.max_failed_rate * summary.conversations
-    return EXIT_TOO_MANY_FAILED if too_many else EXIT_DONE
+    nothing_read = summary.metrics["unreadable_rate"].mean == 1.0
+    return EXIT_TOO_MANY_FAILED if too_many or nothing_read else EXIT_DONE
 
 
 async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> Run:

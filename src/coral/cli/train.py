@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     name, flags = take_name(arguments)
     if name:
-        flags = ["--kind", name, *flags]
+        flags = [*flags, "--kind", name]
     config = parse(TrainConfig, flags, command="coral train sft|dpo|kto", about=ABOUT)
     console = Terminal(soft_wrap=True)
     if config.backend == "fairseq2":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,6 +43,7 @@ class Setting:
         seed: of the run.
         salt: tells the random numbers of runs with one seed apart.
         second_chance: what one agent alone is asked where its reply submits no answer; empty for nothing.
+        on_belief: told every belief as it is found; may raise what ends the run.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class Setting:
     draw: Draw = ONE_CANDIDATE
     salt: str = ""
     second_chance: str = ""
+    on_belief: Callable[[Belief], None] | None = None
 
     @property
     def entropy(self) -> str:
@@ -178,6 +180,8 @@ class Table:
                 step=f"{step}/extraction",
                 seed=self.setting.entropy,
             )
+        if self.setting.on_belief is not None:
+            self.setting.on_belief(belief)
         return _Verdict(belief, await self._grade(belief), extraction)
 
     async def _grade(self, belief: Belief) -> bool | None:

@@ -22,6 +22,7 @@ import msgspec
 import yaml
 
 from coral import sandbox
+from coral.config import dump_yaml
 from coral.errors import ConfigError, Rejected, RunFolderError
 from coral.jobs.measure import task_of
 from coral.jobs.push import push, require_hub
@@ -247,5 +248,5 @@ def _write_records(folder: Path, report: Report, config: BuildConfig) -> None:
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(card(report, config.file, config.format), encoding="utf-8")
     again = dataclasses.replace(config, push_to_hub=None)
-    options = yaml.safe_dump(msgspec.to_builtins(again), sort_keys=False, allow_unicode=True)
+    options = dump_yaml(msgspec.to_builtins(again))
     (folder / "config.yaml").write_text(options, encoding="utf-8")

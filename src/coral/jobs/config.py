@@ -16,12 +16,15 @@ from coral.dialogue.extraction import Mode
 from coral.dialogue.selection import ONE_CANDIDATE, Draw, Selection
 from coral.errors import ConfigError
 from coral.jobs import embedded, problem_list
-from coral.jobs.options import typed_options
+from coral.jobs.options import Section, section, typed_options
 from coral.models.config import ModelConfig
 from coral.models.providers import PROVIDERS
+from coral.tasks import registry
 from coral.types import SCHEMA
 
 Protocol = Literal["coral", "cot"]
+OF_TASK = Section(lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))})
+"""A task's name and its own options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class ExtractorConfig(ModelConfig):
 class EvalConfig:
     """All options of an evaluation."""
 
-    task: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict, metadata={"section": OF_TASK})
     """The task's name (`task.name`, or the first argument of the command) and its own options, such as
     `task.subset diamond`; `coral tasks NAME` lists them."""
     data: str | None = None
@@ -77,13 +80,13 @@ class EvalConfig:
     """Who states the problem; the other one speaks the first turn."""
     agent: AgentConfig = field(default_factory=AgentConfig)
     """The first agent."""
-    partner: dict[str, Any] = field(default_factory=dict)
+    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
     """The second agent: the options of `agent`, and like the agent where not set."""
-    extractor: dict[str, Any] = field(default_factory=dict)
+    extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
     max_connections: int = 128
-    """Most requests in flight to one server. Starts lower and adapts to the server."""
+    """Most requests in flight to each server. Starts lower and adapts to the server."""
     seed: int = 0
     """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
     data_seed: int | None = None
@@ -104,7 +107,8 @@ class EvalConfig:
     retry_failed: bool = False
     """Run failed conversations of earlier sittings again."""
     max_failed_rate: float = 0.05
-    """A run with a larger share of failed conversations exits with code 3."""
+    """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
+    every request fails."""
     dry_run: bool = False
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
 

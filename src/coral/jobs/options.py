@@ -1,30 +1,171 @@
-"""From options by name, as config files and Python give them, to those of a command: as strict as it is."""
+"""Options by name, as the command line, YAML files and Python give them: read once, by their types.
+
+A word of the command line stays the text that it is until the type of its option is known. A text that was
+read as YAML first could never be told from one: `# Rules` would be nothing, and `yes` a truth.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union
 
 import msgspec
+import yaml
 
+from coral.config import load_yaml
 from coral.errors import ConfigError
+from coral.tasks.options import in_words
 
 T = TypeVar("T")
+
+
+class Word(str):
+    """A value as a word of the command line, not read yet."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """In the metadata of a field of type dict: which options it holds.
+
+    Attributes:
+        types: from what is set in it to the types of its options by name.
+    """
+
+    types: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def section(kind: Callable[[], type[Any]]) -> dict[str, Section]:
+    """The metadata of a field that holds options of `kind` (a dataclass, named when it is asked for)."""
+    return {"section": Section(lambda _: types_of(kind()))}
+
+
+def types_of(kind: type[Any]) -> dict[str, Any]:
+    """The types of the options of a dataclass; `Section` for those that are sections themselves."""
+    hints = typing.get_type_hints(kind)
+    return {item.name: item.metadata.get("section", hints[item.name]) for item in dataclasses.fields(kind)}
 
 
 def merged(*sections: Mapping[str, Any]) -> dict[str, Any]:
     """The sections as one, mappings in them merged; what stands later wins."""
     whole: dict[str, Any] = {}
-    for section in sections:
-        for name, value in section.items():
+    for options in sections:
+        for name, value in options.items():
             old = whole.get(name)
             whole[name] = (
                 merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
             )
     return whole
+
+
+# Words ------------------------------------------------------------------------------------------------------
+
+
+def read_words(options: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` with each `Word` in them read by the type of its option."""
+    return {name: _read(value, types.get(name, Any)) for name, value in options.items()}
+
+
+def _read(value: Any, kind: Any) -> Any:
+    if isinstance(value, Mapping):
+        return read_words(value, section_types(kind, value))
+    if isinstance(value, list):
+        return [_read(item, _element(kind)) for item in value]
+    if not isinstance(value, Word):
+        return value
+    return _read_word(value, kind)
+
+
+def is_section(kind: Any) -> bool:
+    """Whether an option of this type is a section of options."""
+    return isinstance(kind, Section) or _is_dataclass(kind)
+
+
+def read_section(word: str) -> dict[str, Any]:
+    """A section as a word gives it: a mapping in braces, or the name of a YAML file.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    options = _flow(word) if word.lstrip().startswith("{") else load_yaml_file(word)
+    if not isinstance(options, dict):
+        raise ConfigError(f"{word!r} holds no options", remedy="write them as {name: value, ...}")
+    return options
+
+
+def section_types(kind: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The types of the options in a section of type `kind`; none where nobody tells."""
+    if isinstance(kind, Section):
+        return kind.types(options)
+    return types_of(kind) if _is_dataclass(kind) else {}
+
+
+def takes_several(kind: Any) -> bool:
+    """Whether an option of this type holds a list."""
+    return any(typing.get_origin(one) in (list, tuple) for one in alternatives(kind))
+
+
+def _read_word(word: Word, kind: Any) -> Any:
+    """A text stays as it is where one is wanted; lists and mappings are YAML in brackets."""
+    kinds = alternatives(kind)
+    if kind is Any:
+        return _read_anything(word)
+    if word == "null" and NoneType in kinds:
+        return None
+    if word.lstrip().startswith("[") and takes_several(kind) and isinstance(listed := _flow(word), list):
+        return listed
+    if any(typing.get_origin(one) is dict for one in kinds):
+        return _flow(word)
+    if takes_several(kind) and str not in kinds:
+        return [str(word)]
+    try:
+        return msgspec.convert(str(word), kind, strict=False)
+    except msgspec.ValidationError:  # `typed_options` says so, by name
+        return str(word)
+
+
+def _read_anything(word: Word) -> Any:
+    """A number, true, false, null, a list or a mapping in brackets; else the text."""
+    if word.lstrip().startswith(("[", "{")):
+        return _flow(word)
+    try:
+        return msgspec.json.decode(str(word))
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return str(word)
+
+
+def _flow(word: str) -> Any:
+    """A list or mapping as YAML writes it in one line; the text where it is none."""
+    try:
+        value = load_yaml(word)
+    except (yaml.YAMLError, RecursionError):
+        return str(word)
+    return value if isinstance(value, list | dict) else str(word)
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """What a union admits; another type alone."""
+    return typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _element(kind: Any) -> Any:
+    """The type of what a list holds."""
+    found = [typing.get_args(one) for one in alternatives(kind) if typing.get_origin(one) in (list, tuple)]
+    return found[0][0] if found and found[0] else Any
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+# Values -----------------------------------------------------------------------------------------------------
 
 
 def build_config(
@@ -42,27 +183,72 @@ def typed_options(kind: type[Any], options: Mapping[str, Any], where: str, *, re
     """`options` with the types of the fields of `kind`; texts are read as numbers where those are wanted.
 
     Args:
-        where: the options' section, for messages; empty where they have none.
+        where: the options' section, for messages; empty where they have none, `--` on the command line.
         remedy: what to do about a value of the wrong type.
 
     Raises:
         ConfigError: an option is unknown or of the wrong type.
     """
-    prefix = f"{where}." if where else ""
+    prefix = f"{where}." if where not in {"", "--"} else where
     types = typing.get_type_hints(kind)
     known = {item.name for item in dataclasses.fields(kind)}
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"options: {', '.join(sorted(known))}"
-            raise ConfigError(f"no option {prefix}{name}", remedy=hint)
+            raise ConfigError(f"no option {prefix}{name}", remedy=_meant(str(name), known, prefix))
     return {name: _typed(value, types[name], f"{prefix}{name}", remedy) for name, value in options.items()}
 
 
+def _meant(name: str, known: set[str], prefix: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else f"options: {', '.join(sorted(known))}"
+
+
 def _typed(value: Any, kind: Any, where: str, remedy: str) -> Any:
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+    if _is_dataclass(kind) and isinstance(value, Mapping):
         return build_config(kind, value, where, remedy=remedy)
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where} cannot be {value!r}: {error}", remedy=remedy) from None
+        cause, advice = f"{where} cannot be {value!r}", remedy
+        if words := _choices(kind):
+            near = difflib.get_close_matches(str(value), words, n=1)
+            advice = f"it may be {', '.join(words)}" + (f"; did you mean {near[0]}?" if near else "")
+        elif wanted := in_words(kind):
+            advice = f"give {wanted}; {remedy}"
+        else:
+            cause = f"{cause}: {error}"
+        raise ConfigError(cause, remedy=advice) from None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that an option may be, where its type lists them."""
+    return [
+        str(word)
+        for one in alternatives(kind)
+        if typing.get_origin(one) is Literal
+        for word in typing.get_args(one)
+    ]
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+def load_yaml_file(path: str | Path) -> dict[str, Any]:
+    """The options that a YAML file states.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
+    remedy = "give a YAML file with options, such as `limit: 10`"
+    try:
+        options = load_yaml(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read {path or 'the config file'}: {reason}", remedy=remedy) from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deep", remedy=remedy) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", remedy=remedy) from None
+    if not isinstance(options, dict):
+        raise ConfigError(f"{path} holds no options", remedy=remedy)
+    return options

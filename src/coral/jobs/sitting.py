@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coral import sandbox
-from coral.dialogue.calls import Calls
+from coral.dialogue import calls as dialogue
 from coral.dialogue.converse import Setting, converse
-from coral.errors import STOPS_THE_RUN, LongWait, Outage, StoppedEarly
+from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, StoppedEarly
+from coral.jobs.breaker import LATER, Breaker
 from coral.jobs.config import EvalConfig, default_output, identity, stored
 from coral.jobs.measure import measure_run
 from coral.jobs.plan import Plan, open_plan
@@ -24,12 +25,9 @@ from coral.metrics import Summary, load_prices
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.protocol import Generation, Model, Request
 from coral.runs.folder import ADJUSTMENTS, RunFolder
-from coral.runs.journal import Journal
+from coral.runs.journal import Calls, Journal
 from coral.runs.prompts import save_prompts
-from coral.types import Adjustment, Conversation, Failure, StopReason
-
-_NO_ANSWER = frozenset({"Unreachable", "RateLimited", "BadResponse"})
-"""Failures that may mean that nobody is there who could answer. Others are refusals of what was asked."""
+from coral.types import Adjustment, Conversation, StopReason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,26 +103,27 @@ async def _hold_conversations(
     config: EvalConfig, plan: Plan, cast: Cast | None, folder: RunFolder, progress: Progress
 ) -> None:
     """Hold every conversation that the folder lacks; `cast` is opened where it is needed and None."""
-    finished = folder.finished(failed_too=not config.retry_failed)
+    endings = folder.endings()
+    ended_well, had_failed = bool(endings.well), bool(endings.failed)
+    finished = endings.well if config.retry_failed else endings.well | endings.failed
     pending, progress.total = plan.pending(finished, config.samples)
     progress.kept = progress.total - len(pending)
     folder.plan(max(progress.total, len(finished)))
     journal = Journal(folder.journal_path, finished)
     progress.replayed = journal.replayed
+    del endings, finished  # of a million conversations these are a hundred megabytes
     try:
         if pending:
             async with AsyncExitStack() as stack:
                 cast = cast or await _opened(config, plan, stack)
-                await _Sitting(config, plan, cast, folder, journal, progress).work(pending)
-        if progress.kept + progress.done == progress.total and not _has_failed(folder, progress):
-            journal.remove()  # failed conversations go on from it if they are run again
+                sitting = _Sitting(config, plan, cast, folder, journal, progress, ended_well=ended_well)
+                await sitting.work(pending)
+        if progress.kept + progress.done == progress.total:
+            has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
+            if not has_failed:
+                journal.remove()  # failed conversations go on from it if they are run again
     finally:
         journal.close()
-
-
-def _has_failed(folder: RunFolder, progress: Progress) -> bool:
-    """Whether any conversation failed, now or in an earlier sitting."""
-    return progress.failed > 0 or folder.finished(failed_too=True) != folder.finished(failed_too=False)
 
 
 class _Sitting:
@@ -138,14 +137,24 @@ class _Sitting:
         folder: RunFolder,
         journal: Journal,
         progress: Progress,
+        *,
+        ended_well: bool,
     ) -> None:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
-        self._connections = _connections_of(cast)
+        served = _served_of(cast)
+        self._connections = served[0].connections if served else Connections()
+        self._places = _places_of(served) or config.max_connections
         progress.troubles = self._connections.troubles
+        self._breaker = Breaker(
+            reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
+            ended_well=ended_well,
+            lenient=config.max_failed_rate >= 1,
+        )
+        self._doubtful: list[tuple[Conversation, list[Model]]] = []
         adjustments = self._connections.adjustments
-        adjustments.restore(folder.adjustments(), settled=bool(progress.kept or progress.replayed))
+        adjustments.restore(folder.adjustments(), settled=bool(ended_well or journal.replayed))
         adjustments.listener = self._note_adjustment
         by_name = {"agent": cast.agent, "partner": cast.partner}
         self._opener = by_name[config.opener] if cast.partner else None
@@ -158,21 +167,25 @@ class _Sitting:
             salt=config.salt,
             second_chance=plan.second_chance,
             draw=config.draw,
+            on_belief=self._breaker.believed,
         )
 
     async def work(self, pending: array[int]) -> None:
-        """Hold the conversations of `pending`, as many at once as there are connections.
+        """Hold the conversations of `pending`, as many at once as all servers together take requests.
 
         Raises:
             CoralError: the first error that concerns the whole run; requests in flight have finished.
         """
         queue = iter(pending)
-        workers = [self._worker(queue) for _ in range(min(len(pending), self._config.max_connections))]
+        workers = [self._worker(queue) for _ in range(min(len(pending), self._places))]
         loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
             await asyncio.gather(*workers, return_exceptions=True)
         if self._cause is not None:
             raise _told(self._cause, self._progress)
+        if not self._progress.stopping:
+            for conversation, _ in self._doubtful:
+                self._append(conversation)
 
     def _note_adjustment(self, made: Adjustment) -> None:
         """Keep what was changed for a model before it answers, and say so once."""
@@ -204,9 +217,9 @@ class _Sitting:
             StoppedEarly: nobody answers.
         """
         problem = self._plan.problems[index]
-        progress = self._progress
         journaled = self._journal.of(f"{problem.id}#{sample}")
-        progress.in_flight += 1
+        refusers: list[Model] = []
+        self._progress.in_flight += 1
         try:
             conversation = await converse(
                 problem,
@@ -214,50 +227,57 @@ class _Sitting:
                 opener=self._opener,
                 responder=self._responder,
                 setting=self._setting,
-                calls=self._counted(journaled),
+                calls=self._watched(journaled, refusers),
             )
             if conversation.failure is not None:
                 journaled.reopen(str(len(conversation.turns) + 1))
-                self._check_that_somebody_answers(conversation.failure)
-            self._folder.append(conversation)
+            self._breaker.ended(conversation)
         finally:
-            progress.in_flight -= 1
-        self._count(conversation)
+            self._progress.in_flight -= 1
+        self._keep(conversation, refusers)
 
-    def _check_that_somebody_answers(self, failure: Failure) -> None:
-        """Refuse to keep a failed conversation where no request of the run was ever answered.
+    def _keep(self, conversation: Conversation, refusers: list[Model]) -> None:
+        """Keep a conversation; one that met refusals only once it is clear that not everyone meets them."""
+        if conversation.failure is None and not refusers:
+            self._append(conversation)
+        else:
+            self._doubtful.append((conversation, refusers))
+        many = len(self._doubtful) > 2 * LATER
+        waiting, self._doubtful = self._doubtful, []
+        for doubtful, models in waiting:
+            if many or not self._breaker.suspects(models):
+                self._append(doubtful)
+            else:
+                self._doubtful.append((doubtful, models))
 
-        Raises:
-            StoppedEarly: nobody answers; names the cause.
-        """
-        progress = self._progress
-        answered = progress.kept or progress.replayed or progress.requests or self._connections.answered
-        if failure.type in _NO_ANSWER and not answered:
-            raise StoppedEarly(
-                f"no request of this run was answered: {failure.message}",
-                remedy="mend that, then run the same command again: nothing was stored as failed; "
-                "`coral doctor` tells more",
-            )
-
-    def _counted(self, journaled: Calls) -> Calls:
-        """The journal's calls, counted, and refused once the run is stopping."""
-        progress = self._progress
+    def _watched(self, journaled: Calls, refusers: list[Model]) -> dialogue.Calls:
+        """The journal's calls, counted, watched by the breaker, and refused once the run is stopping."""
+        progress, breaker = self._progress, self._breaker
 
         async def call(step: str, model: Model, request: Request) -> Generation:
             if progress.stopping:
                 raise Stopped
+            is_new = not journaled.holds(step)
             try:
                 generation = await journaled(step, model, request)
             except STOPS_THE_RUN as error:
                 self._halt(error)
                 raise
+            except ModelError as error:
+                if is_new:
+                    refusers.append(model)
+                    breaker.refused(model, error, lambda: journaled.retract(step))
+                raise
+            if is_new:
+                breaker.answered(model)
             progress.requests += generation.attempts
             progress.completion_tokens += generation.usage.completion_tokens or 0
             return generation
 
         return call
 
-    def _count(self, conversation: Conversation) -> None:
+    def _append(self, conversation: Conversation) -> None:
+        self._folder.append(conversation)
         progress = self._progress
         progress.done += 1
         progress.failed += conversation.stop is StopReason.FAILED
@@ -289,9 +309,14 @@ def _time_of_day(seconds: float) -> str:
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
 
 
-def _connections_of(cast: Cast) -> Connections:
-    """What the models of a run send their requests over; unused ones where all are in this process."""
+def _served_of(cast: Cast) -> list[ServedModel]:
+    """The models of a run that are behind a server; the others are in this process."""
     agents = [cast.agent] if cast.partner is None else [cast.agent, cast.partner]
     models = [*(agent.model for agent in agents), cast.extractor.model]
-    served = (model.connections for model in models if isinstance(model, ServedModel))
-    return next(served, None) or Connections()
+    return [model for model in models if isinstance(model, ServedModel)]
+
+
+def _places_of(models: Sequence[ServedModel]) -> int:
+    """How many requests all servers of these models take at once."""
+    servers = {endpoint.server for model in models for endpoint in model.endpoints}
+    return sum(server.limit.ceiling for server in servers)

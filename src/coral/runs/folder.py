@@ -17,11 +17,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import yaml
 
+from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.runs.lines import Appender, decode, read_lines
 from coral.runs.whole import write_whole
@@ -33,11 +33,23 @@ class _Ending(msgspec.Struct, frozen=True):
     stop: StopReason
 
 
+class _Reply(msgspec.Struct, frozen=True):
+    generation: msgspec.Raw | None = None
+
+
+_REPLIES = msgspec.json.Decoder(_Reply)
 _ENDINGS = msgspec.json.Decoder(_Ending)
 _CONVERSATIONS = msgspec.json.Decoder(Conversation)
 _ENCODER = msgspec.json.Encoder()
 _ABSENT = object()
 ADJUSTMENTS = "adjustments.json"
+
+
+class Endings(NamedTuple):
+    """Ids of stored conversations: those that ended well, and those that failed and have not since."""
+
+    well: set[str]
+    failed: set[str]
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -95,7 +107,7 @@ class RunFolder:
         try:
             self._lock(lock)
             self._agree(_pretty(identity))
-            self._replace("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            self._replace("config.yaml", dump_yaml(dict(config)))
             yield
         finally:
             self._appender.close()
@@ -109,14 +121,18 @@ class RunFolder:
         """
         self._appender.append(_ENCODER.encode(conversation))
 
-    def finished(self, *, failed_too: bool) -> set[str]:
-        """Ids of the conversations that are not to be run again.
+    def endings(self) -> Endings:
+        """Which conversations have ended, well or failed.
 
         Raises:
             RunFolderError: a stored line is damaged.
         """
-        endings = (decode(line, _ENDINGS) for line in read_lines(self._conversations))
-        return {ending.id for ending in endings if failed_too or ending.stop is not StopReason.FAILED}
+        well: set[str] = set()
+        failed: set[str] = set()
+        for line in read_lines(self._conversations):
+            ending = decode(line, _ENDINGS)
+            (failed if ending.stop is StopReason.FAILED else well).add(ending.id)
+        return Endings(well, failed - well)
 
     def conversations(self) -> Iterator[Conversation]:
         """Stream the stored conversations; of a failed one that was run again, only the last.
@@ -205,7 +221,7 @@ class RunFolder:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def _agree(self, text: str) -> None:
-        """Write the identity of a new run; that of an old one must say the same."""
+        """Write the identity of a new run; that of an old one that holds something must say the same."""
         path = self.path / "run.json"
         if not path.exists():
             self._replace(path.name, text)
@@ -214,11 +230,19 @@ class RunFolder:
         wanted = msgspec.json.decode(text)
         if stored == wanted:
             return
+        if self._holds_nothing():
+            self._replace(path.name, text)
+            return
         shown = "\n".join(_changes(stored, wanted))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
             remedy="give the same options to go on with it, or another --output for a new run",
         )
+
+    def _holds_nothing(self) -> bool:
+        """Whether nothing that was paid for is here: then the folder may become that of another run."""
+        replies = (decode(line, _REPLIES).generation for line in read_lines(self.journal_path))
+        return not any(read_lines(self._conversations)) and all(reply is None for reply in replies)
 
     def _replace(self, name: str, text: str) -> None:
         """Write a file completely or not at all."""

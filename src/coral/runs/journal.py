@@ -156,6 +156,18 @@ class Calls:
         self._journal.append(Entry(self._id, step, generation))
         return generation
 
+    def holds(self, step: str) -> bool:
+        """Whether the journal knows what came of a step, so that nothing is sent for it."""
+        return step in self._received.steps
+
+    def retract(self, step: str) -> None:
+        """Note that what came of a step is not to be used: the next sitting asks again.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
+        self._journal.append(Entry(self._id, step))
+
     def reopen(self, turn: str) -> None:
         """Note that the conversation failed in `turn`: whoever runs it again asks again for what failed it.
 
@@ -167,7 +179,7 @@ class Calls:
         """
         failed = [step for step in self._failed if _is_within(step, turn)]
         for step in failed or [turn]:
-            self._journal.append(Entry(self._id, step))
+            self.retract(step)
 
     def _note_failure(self, step: str, error: ModelError) -> None:
         self._failed.append(step)

@@ -43,7 +43,7 @@ def options_of(kind: type[Task]) -> tuple[Option, ...]:
     return tuple(
         Option(
             name=name,
-            kind=_in_words(hints.get(name)),
+            kind=in_words(hints.get(name)),
             default=_stated(parameter.default),
             about=about.get(name, ""),
             type=hints.get(name),
@@ -66,7 +66,7 @@ def _typed(task: str, option: Option, value: Any) -> Any:
     if not option.kind:
         return value
     try:
-        return msgspec.convert(value, option.type)
+        return msgspec.convert(value, option.type, strict=not isinstance(value, str))
     except msgspec.ValidationError:
         raise ConfigError(
             f"{task} cannot take {option.name}={value!r}",
@@ -81,15 +81,15 @@ def _hints(kind: type[Task]) -> dict[str, Any]:
         return {}
 
 
-def _in_words(hint: Any) -> str:
-    """What a type admits; "" for a type that options do not have."""
+def in_words(hint: Any) -> str:
+    """What a type admits, such as "a whole number"; "" for a type that options do not have."""
     if hint in _WORDS:
         return _WORDS[hint]
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return " or ".join(_stated(value) for value in inner)
     if origin in (Union, UnionType):
-        words = [_in_words(part) for part in inner if part is not NoneType]
+        words = [in_words(part) for part in inner if part is not NoneType]
         return " or ".join(words) if all(words) else ""
     if origin in (tuple, list) and inner and inner[0] in _MANY and inner[1:] in ((), (...,)):
         return f"a list of {_MANY[inner[0]]}"

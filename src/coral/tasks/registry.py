@@ -88,6 +88,16 @@ def task_class(name: str) -> type[Task]:
     return _load_plug_in(plug_ins[name][0])
 
 
+def option_types(name: str) -> dict[str, Any]:
+    """The types of a task's options by name, as far as its class tells them; none where there is no task."""
+    try:
+        return {
+            option.name: option.type for option in options_of(task_class(name)) if option.type is not None
+        }
+    except UserError:
+        return {}
+
+
 def info(name: str) -> TaskInfo:
     """What a task says about itself.
 

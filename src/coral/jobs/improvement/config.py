@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from coral.errors import ConfigError
+from coral.jobs.build import BuildConfig
+from coral.jobs.config import AgentConfig, EvalConfig, SampleConfig
+from coral.jobs.options import section
+from coral.training.config import TrainConfig
 
 ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto")
 """What can be trained: on conversations of the pair or on answers of the model alone, and how."""
@@ -76,6 +80,16 @@ class SignsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfKind:
+    """The sections that arms of one kind have for themselves."""
+
+    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
+    """Options of `coral build`."""
+    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
+    """Options of `coral train`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImproveConfig:
     """All options of the loop."""
 
@@ -92,23 +106,23 @@ class ImproveConfig:
     seed: int = 0
     """Seed of every step that has no other: sampling, rows, training, problems of the iterations."""
 
-    common: dict[str, Any] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
     """Options of `coral eval` and `coral sample` alike: task, data, agent, max_turns ..."""
-    evaluate: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
     """Further options of `coral eval` for the target: split, limit ..."""
-    second: dict[str, Any] = field(default_factory=dict)
+    second: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
     """Options that make the second task of `evaluate`'s, tested for regressions. Empty: none."""
-    sample: dict[str, Any] = field(default_factory=dict)
+    sample: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
     """Further options of `coral sample`."""
-    build: dict[str, Any] = field(default_factory=dict)
+    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
     """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft or pair-kto."""
-    train: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
     """Options of `coral train`."""
-    dpo: dict[str, Any] = field(default_factory=dict)
+    dpo: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
     """Options for arms that train dpo alone: {build: {...}, train: {...}}. Likewise sft and kto."""
-    sft: dict[str, Any] = field(default_factory=dict)
+    sft: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
     """The same for sft."""
-    kto: dict[str, Any] = field(default_factory=dict)
+    kto: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
     """The same for kto."""
 
     split: Literal["all", "even", "random"] = "all"
@@ -125,7 +139,7 @@ class ImproveConfig:
     """Factor of the learning rate from one iteration to the next; needs train.learning_rate."""
     seat: Literal["both", "one"] = "both"
     """both: the model talks to itself. one: it talks to `partner`, and only its own turns are trained."""
-    partner: dict[str, Any] = field(default_factory=dict)
+    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
     """seat one: options of the frozen partner, as in `coral eval --partner.*`; by default the start."""
 
     gate: GateConfig = field(default_factory=GateConfig)

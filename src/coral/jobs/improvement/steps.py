@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import yaml
 
+from coral.config import dump_yaml
 from coral.errors import UserError
 from coral.jobs.build import BuildConfig, build
 from coral.jobs.config import EvalConfig, SampleConfig
@@ -103,7 +103,7 @@ class Steps:
 
         async def work() -> Done:
             options = folder.with_name("train.yaml")
-            write_text(options, yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False))
+            write_text(options, dump_yaml(msgspec.to_builtins(config)))
             await self._train(folder, options)
             return Done(step="train", seconds=0.0)
 

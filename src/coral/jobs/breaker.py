@@ -1,0 +1,167 @@
+"""A circuit breaker: stops a run that would come to nothing, after a handful of requests instead of all.
+
+What a server refuses every time, it refuses for a reason that the user can mend: a parameter, a system role,
+a prompt that never fits, an account that is used up. Failing every conversation for it would cost money, and
+`--retry_failed` afterwards. So the run stops, and what it lacks is owed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from coral.errors import (
+    BadResponse,
+    ContentFiltered,
+    ContextOverflow,
+    ModelError,
+    RateLimited,
+    StoppedEarly,
+    Unreachable,
+)
+from coral.models.protocol import Model
+from coral.types import Belief, Conversation, StopReason, Unreadable
+
+HANDFUL = 5
+"""Failed requests to a model that never answered, or conversations without a candidate, that stop a run."""
+
+LATER = 20
+"""Failures in a row that stop a run that has come to something before: some texts may be refused in a row."""
+
+UNREADABLE = 40
+"""So many beliefs stop a run if none of them can be read."""
+
+_NO_ANSWER = (BadResponse, RateLimited, Unreachable)
+"""Failures that may mean that nobody is there who could answer. Others are refusals of what was asked."""
+
+_ABOUT_ONE_TEXT = (ContentFiltered, ContextOverflow)
+"""Failures that, from a model that answers, say nothing about other requests."""
+
+_REMEDIES = {
+    "cut by": "raise --agent.max_tokens",
+    "the extractor's reply was empty or cut": "raise --extractor.max_tokens, or change --extractor.model",
+    "the extractor gave no reply": "change --extractor.model, or use --extractor.mode rules",
+    "not read by rules": "use --extractor.mode hybrid with an --extractor.model",
+}
+"""Options that help, by words of the reason for which a belief was not read."""
+
+
+@dataclass
+class _Row:
+    """The latest requests to one model that failed, none of them answered."""
+
+    answered: bool = False
+    failures: int = 0
+    retract: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Breaker:
+    """Watches what comes of a run's requests, conversations and beliefs.
+
+    Args:
+        reached: whether any request of the run was ever answered with a completion.
+        ended_well: whether earlier sittings have ended a conversation that did not fail.
+        lenient: the user accepts failures of any number: only a server that nobody reaches stops the run.
+    """
+
+    def __init__(self, *, reached: Callable[[], bool], ended_well: bool, lenient: bool) -> None:
+        self._reached, self._lenient = reached, lenient
+        self._came_to_something = self._ended_well = ended_well
+        self._rows: dict[int, _Row] = {}
+        self._unanswered = 0
+        self._fruitless = 0
+        self._unreadable: Counter[str] = Counter()
+        self._readable = False
+        self._tripped = False
+
+    def answered(self, model: Model) -> None:
+        """A model answered a request."""
+        self._unanswered = 0
+        row = self._rows.get(id(model))
+        if row is None or row.failures or not row.answered:
+            self._rows[id(model)] = _Row(answered=True)
+
+    def refused(self, model: Model, error: ModelError, retract: Callable[[], None]) -> None:
+        """A request to a model failed for good.
+
+        Args:
+            retract: makes the next sitting ask again; called if the failure turns out to be everybody's.
+
+        Raises:
+            StoppedEarly: every request fails.
+        """
+        row = self._rows.setdefault(id(model), _Row())
+        if isinstance(error, _NO_ANSWER) and not self._reached():
+            retract()
+            raise StoppedEarly(
+                f"no request of this run was answered: {error}",
+                remedy=f"{error.remedy or 'mend that'}, then run the same command again: nothing was stored "
+                "as failed; `coral doctor` tells more",
+            )
+        if self._lenient or (row.answered and isinstance(error, _ABOUT_ONE_TEXT)):
+            return
+        row.failures += 1
+        row.retract.append(retract)
+        self._unanswered += 1
+        new = not (row.answered or self._came_to_something)
+        if row.failures >= (HANDFUL if new else LATER) or self._unanswered >= LATER or self._tripped:
+            self._tripped = True
+            for each in self._rows.values():
+                while each.retract:
+                    each.retract.pop()()
+            which = "none of the" if new else f"none of the latest {row.failures}"
+            raise _stop(f"{which} requests to {model.name} came to anything: {error}", error.remedy)
+
+    def ended(self, conversation: Conversation) -> None:
+        """A conversation ended.
+
+        Raises:
+            StoppedEarly: no conversation ends well, although requests are answered.
+        """
+        failure = conversation.failure
+        if conversation.stop is not StopReason.FAILED:
+            self._ended_well, self._fruitless = True, 0
+        elif failure is not None and failure.type == "NoCandidate" and not self._lenient:
+            self._fruitless += 1
+            if self._fruitless >= (LATER if self._ended_well else HANDFUL):
+                raise _stop(
+                    f"each of {self._fruitless} conversations failed in {failure.where}: {failure.message}",
+                    _remedy_of(failure.message),
+                )
+
+    def believed(self, belief: Belief) -> None:
+        """A belief was found, or not.
+
+        Raises:
+            StoppedEarly: none can be read.
+        """
+        if self._readable or self._lenient:
+            return
+        if not isinstance(belief, Unreadable):
+            self._readable = True
+            return
+        self._unreadable[belief.reason] += 1
+        if self._unreadable.total() >= UNREADABLE:
+            reason, times = self._unreadable.most_common(1)[0]
+            raise _stop(
+                f"no answer could be read from the first {UNREADABLE} replies; {times} times: {reason}",
+                _remedy_of(reason) or "use --extractor.mode model, or a prompt that asks for the answer",
+            )
+
+    def suspects(self, models: Iterable[Model]) -> bool:
+        """Whether it may still turn out that these models fail every request, or all conversations fail."""
+        rows = (self._rows.get(id(model)) for model in models)
+        return self._fruitless > 0 or any(row is not None and row.failures > 0 for row in rows)
+
+
+def _stop(cause: str, remedy: str) -> StoppedEarly:
+    return StoppedEarly(
+        cause,
+        remedy=f"{remedy or 'mend that'}, then run the command again; nothing was stored as failed "
+        "(--max_failed_rate 1 never stops for this)",
+    )
+
+
+def _remedy_of(words: str) -> str:
+    return next((remedy for part, remedy in _REMEDIES.items() if part in words), "")
