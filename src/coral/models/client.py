@@ -350,10 +350,10 @@ class ServedModel:
             response = await self._connections.session.post(
                 endpoint.url,
                 data=body,
-                headers=self._headers,
+                headers=endpoint.headers(self._headers),
                 timeout=timeout,
                 proxy=endpoint.proxy,
-                proxy_headers=endpoint.proxy_headers,
+                proxy_headers=endpoint.proxy_login,
                 allow_redirects=False,
             )
             answer = await read_body(response)

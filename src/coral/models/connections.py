@@ -76,8 +76,8 @@ class Connections:
             self._fit_into_open_files()
         else:
             server.limit.lower_ceiling(max_connections)
-        proxy, proxy_headers = _proxy_for(parsed)
-        return Endpoint(url=parsed, server=server, proxy=proxy, proxy_headers=proxy_headers)
+        proxy, login = _proxy_for(parsed)
+        return Endpoint(url=parsed, server=server, proxy=proxy, proxy_login=login)
 
     def _fit_into_open_files(self) -> None:
         """Lower the ceilings where all servers together may have more connections than there can be files."""
@@ -189,19 +189,19 @@ def _end(pause: asyncio.Future[None]) -> None:
         pause.set_result(None)
 
 
-def _proxy_for(url: URL) -> tuple[URL | None, dict[str, str] | None]:
+def _proxy_for(url: URL) -> tuple[URL | None, dict[str, str]]:
     """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) names for `url`, looked up once; its user
     and password as a header.
     """
     host = url.host or ""
     if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
-        return None, None
+        return None, {}
     named = getproxies().get(url.scheme)
     if not named:
-        return None, None
+        return None, {}
     proxy = URL(named)
     if proxy.user is None and proxy.password is None:
-        return proxy, None
+        return proxy, {}
     login = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode()
     return proxy.with_user(None), {"Proxy-Authorization": f"Basic {login}"}
 

@@ -94,13 +94,17 @@ class Endpoint:
 
     Attributes:
         proxy: without user and password, so that no message can show them.
-        proxy_headers: they stand here.
+        proxy_login: the header that carries them.
     """
 
     url: URL
     server: Server
     proxy: URL | None = None
-    proxy_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    proxy_login: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def headers(self, own: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers of a request. A proxy reads its login among them, unless it is asked for a tunnel."""
+        return {**own, **self.proxy_login} if self.proxy_login and self.url.scheme == "http" else own
 
 
 class Route:

@@ -10,7 +10,7 @@ import msgspec
 
 from coral.errors import Unreachable
 from coral.models.client import ServedModel
-from coral.models.connections import describe_fault
+from coral.models.connections import TooLarge, describe_fault, read_body
 from coral.models.endpoints import Endpoint
 from coral.models.refusals import quote
 
@@ -48,11 +48,15 @@ async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: floa
     try:
         response = await model.connections.session.get(
             url,
-            headers=target.headers,
+            headers=endpoint.headers(target.headers),
             proxy=endpoint.proxy,
+            proxy_headers=endpoint.proxy_login,
             timeout=aiohttp.ClientTimeout(total=timeout_s),
+            allow_redirects=False,  # the key would travel along
         )
-        body = await response.read()
+        body = await read_body(response)
+    except TooLarge:
+        return Listing(status=response.status)
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as fault:
         words = quote(describe_fault(fault), target)
         raise Unreachable(f"{model.name}: no answer from {endpoint.server.origin}: {words}") from None
@@ -62,7 +66,7 @@ async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: floa
 def _read_listing(status: int, body: bytes, wire_name: str) -> Listing:
     try:
         parsed = msgspec.json.decode(body) if status == 200 else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         parsed = None
     # Together answers with the bare list, the others with {"data": [...]}.
     rows = parsed.get("data") if isinstance(parsed, dict) else parsed

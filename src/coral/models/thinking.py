@@ -48,12 +48,9 @@ _REPLY_MARKS = re.compile(
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 """A message of OpenAI's harmony format (gpt-oss): its channel is `analysis`, `commentary` or `final`."""
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_BARE_HARMONY = re.compile(
-    r"\s*(?:assistant)?analysis(?P<thought>.*?)assistant(?:commentary.*?assistant)?final(?P<text>.*)",
-    re.DOTALL,
-)
-"""Harmony of a server that drops special tokens and keeps the words between them."""
-_BARE_ANALYSIS = re.compile(r"\s*analysis(?=[A-Z])")
+_BARE_START = re.compile(r"\s*(?:assistant)?analysis")
+_BARE_FINAL = "assistantfinal"
+"""Harmony of a server that drops the special tokens and keeps the words between them."""
 
 
 class Thought(NamedTuple):
@@ -131,10 +128,7 @@ def _split_harmony(content: str) -> Thought | None:
     """The `final` channel is the reply; `analysis` is thinking, and `commentary` is about tools."""
     first = _CHANNEL.search(content)
     if first is None:
-        if bare := _BARE_HARMONY.fullmatch(content):
-            return Thought(bare["text"].strip(), bare["thought"].strip() or None)
-        cut = _BARE_ANALYSIS.match(content)
-        return Thought("", content[cut.end() :].strip()) if cut else None
+        return _split_bare_harmony(content)
     text = [content[: first.start()].removeprefix("<|start|>assistant")]
     thoughts: list[str] = []
     opening: re.Match[str] | None = first
@@ -144,6 +138,17 @@ def _split_harmony(content: str) -> Thought | None:
         (text if opening[1] == "final" else thoughts).append(said)
         opening = _CHANNEL.search(content, end.start()) if end else None
     return _thought("".join(text), thoughts)
+
+
+def _split_bare_harmony(content: str) -> Thought | None:
+    start = _BARE_START.match(content)
+    if start is None:
+        return None
+    thought, final, text = content[start.end() :].partition(_BARE_FINAL)
+    if final:
+        return Thought(text.strip(), thought.strip() or None)
+    # No English text goes on like that: "analysisThe user ...".
+    return Thought("", thought.strip()) if thought[:1].isupper() else None
 
 
 # Fields -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coral.errors import BadResponse, ContentFiltered
-from coral.models.error_bodies import read_error_body
 from coral.models.habits import AS_IN_THE_TABLE, Habits
 from coral.models.protocol import Candidate, Request, Sampling
 from coral.models.providers import Target
@@ -332,7 +331,8 @@ def _counts_one(timings: Any) -> bool:
 def _read_choice(choice: _Choice, usage: Usage | None, target: Target, logprobs: bool) -> Candidate | Setback:
     message = choice.message
     if choice.error:
-        words = quote(read_error_body(msgspec.json.encode(choice.error)).message, target)
+        said = choice.error.get("message") if isinstance(choice.error, dict) else choice.error
+        words = quote(said, target) if isinstance(said, str) else "an error"
         return unusable(f"the server broke the reply off: {words}", target, retry=True)
     if message is None:
         return unusable("a choice holds no message", target, retry=True)
