@@ -183,6 +183,11 @@ def test_empty_extraction_is_unreadable(text: str) -> None:
 GOLD = [
     (r"so $x=\boxed{\frac{3}{4}}$.", r"\frac{3}{4}", "MATH's usual form"),
     (r"\boxed{1} then \boxed{2}", "2", "the last counts"),
+    (r"The roots are $\boxed{2}$ and $\boxed{-2}$.", "2, -2", "boxes that are listed are one answer"),
+    (r"so $x=\boxed{2}$ or $x = \boxed{3}$", "2, 3", "of a solution, or means both"),
+    (r"\boxed{1}, \boxed{2}, and \boxed{3}", "1, 2, 3", "three of them"),
+    (r"First \boxed{4} chairs stand. Then \boxed{5}, \boxed{6}.", "5, 6", "those before are a step"),
+    (r"\[\boxed{7}\] so the answer is \boxed{7}.", "7", "the same twice is said once"),
     (r"$\boxed{\text{(A) } \{x : x > 1\}}$", r"\text{(A) } \{x : x > 1\}", "escaped braces"),
     (r"we get \boxed 7.", "7", "no braces"),
     (r"$\fbox{12}$", "12", "fbox"),

@@ -16,10 +16,11 @@ from aiohttp import web
 
 from coral import tasks
 from coral.api import build_async, evaluate_async, load_run, sample_async
-from coral.errors import ConfigError, RunFolderError
+from coral.errors import ConfigError, DataError, RunFolderError
 from coral.jobs.push import PushFailed, push
 from coral.rows.assemble import SharedProblems
 from coral.rows.run import open_run
+from coral.rows.survey import is_for_evaluation
 from coral.serving.app import ChatServer
 from coral.serving.listen import listening
 from coral.serving.scripted import Knowledge, Persona, serve_scripted
@@ -191,6 +192,40 @@ async def test_a_held_out_split_is_that_of_the_run_s_problems(tmp_path):
         )  # fmt: skip
     with pytest.raises(SharedProblems, match="6 problems of the runs are held out: 6 by their id"):
         await build_async(run.path, output=tmp_path / "rows", held_out=["train"])
+
+
+async def test_a_split_of_an_encrypted_archive_is_held_out(serve, data, tmp_path):
+    """`--held_out` reads GPQA's archive with the password of the build, which is stored nowhere."""
+    gpqa = Path(data).parents[1] / "gpqa"
+    run, _ = await sampled(
+        serve, str(gpqa / "SYNTHETIC_fixture.csv"), tmp_path / "run", task="gpqa", split="all", limit=None,
+    )  # fmt: skip
+    config = run / "config.yaml"
+    options = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**options, "data": str(gpqa / "SYNTHETIC_zipcrypto.zip")}))
+    with pytest.raises(DataError, match="is encrypted") as caught:
+        await build_async(run, output=tmp_path / "rows", held_out=["all"], shared="keep")
+    assert "--data_password" in caught.value.remedy
+    report = await build_async(
+        run, output=tmp_path / "rows", held_out=["all"], shared="keep", data_password="open-sesame"
+    )
+    assert report.shared.by_id == 4
+    for path in (tmp_path / "rows").iterdir():
+        assert b"open-sesame" not in path.read_bytes()
+
+
+SPLITS = [
+    ("test", True), ("validation", True), ("val", True), ("dev", True), ("eval", True), ("seeded-test", True),
+    ("val_2", True), ("TEST", True), ("mmlu-dev-5shot", True), ("held_out", True), ("development", True),
+    ("train", False), ("seeded-train", False), ("all", False), ("train-dev", False), ("devices", False),
+    ("auxiliary_train", False), ("latest", False), ("main", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("split", "evaluation"), SPLITS)
+def test_a_split_for_evaluation_is_known_by_its_name(split, evaluation):
+    """Rows of such a split are refused unless asked for; other tasks than ours name them otherwise."""
+    assert is_for_evaluation(split) is evaluation
 
 
 async def test_the_folder_is_complete_or_not_there(serve, data, tmp_path):

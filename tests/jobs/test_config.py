@@ -7,7 +7,7 @@ import pytest
 
 import coral
 from coral.errors import ConfigError, RunFolderError
-from coral.jobs.config import EvalConfig, agent_config
+from coral.jobs.config import EvalConfig, SampleConfig, agent_config
 from coral.jobs.estimate import estimate
 
 
@@ -35,6 +35,33 @@ def test_the_partner_is_like_the_agent_unless_set(agent, partner, base_url):
     found = config(agent=agent_config(agent), partner=partner).partner_config()
     assert found.base_url == base_url
     assert found.model == partner.get("model", agent["model"])
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Any folder may hold a checkpoint."""
+    (tmp_path / "checkpoint").mkdir()
+    return str(tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("role", ["partner", "extractor"])
+@pytest.mark.parametrize("model", ["FOLDER", "tiny"])
+def test_a_checkpoint_folder_beside_a_served_agent_runs_here(checkpoint, role, model):
+    """The agent's server knows nothing of a folder of this machine, nor of the model in the package."""
+    options = {"model": checkpoint if model == "FOLDER" else model}
+    agent = agent_config({"model": "m", "base_url": "http://a", "api_key_env": "KEY"})
+    whole = config(agent=agent, **{role: options})
+    found = whole.partner_config() if role == "partner" else whole.extractor_config()
+    assert (found.model, found.base_url, found.api_key_env) == (options["model"], None, None)
+    at_the_server = config(agent=agent, **{role: {**options, "base_url": "http://a"}})
+    assert at_the_server.partner_config().base_url == "http://a"
+
+
+def test_a_server_that_names_its_models_by_folders(checkpoint, tmp_path):
+    """`vllm serve DIR` knows its models by folders: then the partner's folder is one of them."""
+    agent = agent_config({"model": checkpoint, "base_url": "http://a"})
+    assert config(agent=agent, partner={"model": str(tmp_path)}).partner_config().base_url == "http://a"
+    assert config(agent=agent).partner_config().base_url == "http://a"
 
 
 def test_two_models_of_one_provider_share_key_and_extras():
@@ -118,6 +145,36 @@ def test_a_dry_run_prices_each_seat_by_its_own_model(tmp_path, data):
     dear = priced(tmp_path, data, partner={"model": "dear"}).volumes[0].usd
     assert dear > 20 * alike
     assert priced(tmp_path, data, partner={"model": "nobody"}).volumes[0].usd is None
+
+
+FIRST = [
+    ({}, "partner", "the agent states the problem, so its partner is asked first"),
+    ({"opener": "partner"}, "agent", "the other way round"),
+    ({"protocol": "cot"}, "agent", "one alone"),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "reason"), FIRST, ids=[row[2] for row in FIRST])
+@pytest.mark.parametrize("kind", [EvalConfig, SampleConfig])
+def test_a_dry_run_shows_the_first_speakers_request(data, kind, options, name, reason):
+    """The request that is shown is the one that would be sent first: its speaker's prompt and model."""
+    told = {"agent": "You are the agent.", "partner": "You are the partner."}
+    seats = {"agent": agent_config({"model": "a", "base_url": "http://a", "system_prompt": told["agent"]})}
+    if options.get("protocol") != "cot":
+        seats["partner"] = {"model": "p", "system_prompt": told["partner"], "system_in_user": True}
+    found = estimate(kind(task={"name": "hi_tom"}, data=data, limit=3, **seats, **options))
+    assert (found.speaker.name, found.speaker.model) == (name, name[0]), reason
+    assert found.first[0].content.startswith(told[name])
+    assert [message.role.value for message in found.first] == (
+        ["user"] if name == "partner" else ["system", "user"]
+    )
+
+
+def test_a_dry_run_counts_what_each_seat_is_told(tmp_path, data):
+    """A partner with a long prompt reads it before each of its turns."""
+    short = priced(tmp_path, data, partner={"system_prompt": "Be brief."}).volumes[0]
+    long = priced(tmp_path, data, partner={"system_prompt": "Be brief. " * 4000}).volumes[0]
+    assert long.prompt_tokens - short.prompt_tokens == pytest.approx(4 * 2 * 10_000, rel=0.01)
 
 
 def test_a_dry_run_takes_the_longest_turn_of_either_seat(tmp_path, data):

@@ -123,6 +123,49 @@ DAMAGED = [
     ("a.jsonl.gz", b"no gzip", "cannot be read", "no gzip inside"),
     ("a.jsonl.gz", CUT_OFF, "cannot be read", "a download cut off"),
     ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer", "no LFS"),
+    (
+        "a.jsonl",
+        b'{"id": 1}\n{"id": NaN}\n',
+        "line 2: .* holds NaN, which JSON does not know",
+        "Python's number",
+    ),
+    ("a.jsonl", b'{"id": -Infinity}', "line 1: .* holds -Infinity, which", "the same, infinite"),
+    ("a.jsonl", b'{"say": "\\"None\\"", "id": None}', "line 1: .* holds None, which", "Python's nothing"),
+    ("a.jsonl", b'{"say": "NaN \\"True\\"", "id": }', "line 1: .* not JSON: (?!it holds)", "words are words"),
+    ("a.json", b'[\n{"id": 1},\n{"id": NaN}\n]', "a.json .* holds NaN in line 3", "in a document"),
+    ("a.jsonl", b'{"id": "\\ud83d"}', r"line 1: .* half a character \(.ud83d\)", "half a pair"),
+    (
+        "a.jsonl",
+        b'{"id": "\\ud83d\\ude00 \\uDE00"}',
+        r"line 1: .* half a character \(.uDE00\)",
+        "the other half",
+    ),
+    ("a.jsonl", b'{"id": 1}\n{"id": "\xff"}\n', "line 2: .* not UTF-8", "another encoding"),
+    ("a.jsonl", '{"id": 1}'.encode("utf-16"), "line 1: .* UTF-16", "Windows' encoding"),
+    ("a.json", '[{"id": 1}]'.encode("utf-16-le"), "UTF-16", "without its mark"),
+    (
+        "a.jsonl",
+        b'{"id": 1}\n{"id": ' + b"[" * 9999 + b"]" * 9999 + b"}",
+        "line 2: .* nested too deep",
+        "nested",
+    ),
+    ("a.jsonl", b'{"id":' * 3000 + b"1" + b"}" * 3000, "line 1: .* nested too deep", "objects in objects"),
+    ("a.json", b"[" * 99999, "a.json .* nested too deep", "nested, and cut off"),
+    (
+        "a.json",
+        b'{"data": [' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"]}",
+        "nested too deep",
+        "in a document",
+    ),
+    ("a.json", b'{"id": ' + b"[" * 5000 + b'\n{"id": 1}\n', "nested too deep", "before other lines"),
+    ("a.jsonl.gz", gzip.compress(b"[" * 9999), "line 1: .* nested too deep", "packed"),
+    (
+        "a.csv",
+        b"id,text,id\n1,x,2\n",
+        "line 1: the header names the column 'id' twice",
+        "two columns of one name",
+    ),
+    ("a.csv", b"id,text\n1,x\n2,\xff\n", "line [23]: it is not UTF-8", "the line is named where it is known"),
     ("a.txt", b"x", "this kind of file is not read", "an unknown ending"),
 ]
 
@@ -136,6 +179,47 @@ def test_damage_is_named(tmp_path: Path, name: str, content: bytes, message: str
         list(files.read(path))
     assert name in str(caught.value), why
     assert caught.value.remedy, why
+
+
+def test_fields_may_be_long(tmp_path: Path) -> None:
+    """A story of a megabyte is one field of a csv file as it is of a JSON line."""
+    story = "word " * 200_000
+    path = tmp_path / "a.csv"
+    path.write_text(f'id,text\n1,"{story}"\n2,short\n')
+    assert [len(row.fields["text"]) for row in files.read(path)] == [1_000_000, 5]
+
+
+SCALARS = [
+    ("5", "5"),
+    (" 5 ", "5"),
+    (5, "5"),
+    (-0.5, "-0.5"),
+    (["5"], "5"),
+    ([5], "5"),
+    (12345678901234567890123, "12345678901234567890123"),
+    (["5", "6"], None),
+    ([], None),
+    ([["5"]], None),
+    ([None], None),
+    ([" "], None),
+    ({"value": 5}, None),
+    (True, None),
+    (float("nan"), None),
+    (float("inf"), None),
+    (b"5", None),
+    ([[[[]]]], None),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), SCALARS, ids=repr)
+def test_an_answer_is_one_text_or_number(value: Any, text: str | None) -> None:
+    """A list of one is unpacked; whatever else is not one text or number is named, not spelled in Python."""
+    row = files.Row(fields={"answer": value}, file="some.jsonl", number=7)
+    if text is not None:
+        assert row.scalar("answer") == text
+        return
+    with pytest.raises(DataError, match=r"some\.jsonl, line 7: the field 'answer'"):
+        row.scalar("answer")
 
 
 @pytest.mark.parametrize(

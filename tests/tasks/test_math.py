@@ -88,6 +88,9 @@ def test_content_ids_survive_shuffling(load: Load, write: Write) -> None:
         ("So $\\boxed{\\left\\{\\frac{1}{2}, 3\\right\\}}$.", None, "braces within braces"),
         ("It is $\\boxed 5$.", "5", "a box without braces"),
         ("It is $\\fbox{5}$.", "5", "the other box of old solutions"),
+        ("They are $\\boxed{2}$ and $\\boxed{-2}$.", "2, -2", "both boxes"),
+        ("So $x = \\boxed{2}$ or $x=\\boxed{3}$.", "2, 3", "both boxes, with the name of the unknown"),
+        ("Take \\boxed{4}. Then it is \\boxed{5}.", "5", "a step and the answer"),
     ],
 )
 def test_boxes(load: Load, write: Write, solution: str, target: str | None, why: str) -> None:
@@ -114,6 +117,10 @@ def test_levels_that_are_unknown_stay(load: Load, write: Write) -> None:
         ),
         ({"problem": "?", "level": "Level 1"}, "'solution' is missing", "neither answer nor solution"),
         ({"answer": "1"}, "'problem' is missing", "no problem"),
+        ({"problem": "?", "answer": ["1", "2"]}, "'answer' holds", "two answers as a list"),
+        ({"problem": "?", "answer": True}, "'answer' holds True", "a truth"),
+        ({"problem": "?", "answer": {"value": 1}}, "'answer' holds", "an object"),
+        ({"problem": "?", "answer": "1", "level": ["Level 1", "Level 2"]}, "'level' holds", "two levels"),
     ],
 )
 def test_bad_records(load: Load, write: Write, record: dict[str, Any], message: str, why: str) -> None:
@@ -157,3 +164,19 @@ def test_reading_a_reply(load: Load, write: Write) -> None:
     [problem] = load("math", write("test.jsonl", [CONVERTED]))
     reply = "Two quarters and one more.\n\n$$\\boxed{\\frac{3}{4}}$$"
     assert registry.load("math").read(reply, problem) == Answered("\\frac{3}{4}")
+
+
+@pytest.mark.parametrize("answer", [["5"], 5, "5", [5], "$5$"])
+def test_answers_that_are_not_texts(load: Load, write: Write, answer: Any) -> None:
+    """A number, and a list of one, are the answer that they hold."""
+    [problem] = load("math", write("test.jsonl", [{"problem": "?", "answer": answer}]))
+    assert problem.target == "5"
+
+
+def test_ids_of_the_authors_stay_apart(load: Load, write: Write) -> None:
+    """Ids in another script, or that differ in signs alone, are two; MATH-500's are what they were."""
+    names = ["甲-1", "乙-1", "C++", "C#", "test/algebra/1.json"]
+    records = [{"problem": "?", "answer": "1", "unique_id": name} for name in names]
+    found = [problem.id for problem in load("math", write("test.jsonl", records))]
+    assert len(set(found)) == 5
+    assert found[-1] == "test-algebra-1"

@@ -38,6 +38,11 @@ TEMPLATES = {
         "{% else %}<|user|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}" + ASK,
         "never learn to stop",
     ),
+    "has a mistake": ("{{ messages[0]['content'] + 1 }}", "TypeError"),
+    "divides by nothing": ("{{ 1 / 0 }}", "ZeroDivisionError"),
+    "looks for what is not there": ("{{ messages[7]['content'] }}", "refuses the conversation"),
+    "runs into itself": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError"),
+    "reaches for Python": ("{{ messages.__class__.__mro__ }}", "unsafe"),
     "refuses roles": ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
 }
 
@@ -105,3 +110,53 @@ def test_the_longer_reply_of_a_pair_counts(tiny_model):
         row(), replies=((Message(Role.ASSISTANT, "A"),), (Message(Role.ASSISTANT, "B " * 60),))
     )
     assert check_rows([pair], encoder, kind="dpo", limit=64, show=1).too_long == (("rows.jsonl:1", 67),)
+
+
+def pair(chosen, rejected, where="rows.jsonl:1"):
+    said = tuple((Message(Role.ASSISTANT, text),) for text in (chosen, rejected))
+    return dataclasses.replace(row(where=where), replies=said)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "equal"),
+    [
+        ("A", "A", True),
+        ("A ", "A", True),  # the same tokens
+        ("the answer is A", "the answer is B", False),
+        ("A", "A A", False),
+    ],
+)
+def test_a_pair_of_equal_replies_is_left_out_and_counted(tiny_model, chosen, rejected, equal):
+    """The loss of a pair whose sides are the same tokens teaches nothing."""
+    encoder = load_encoder(str(tiny_model), None)
+    check = check_rows([pair(chosen, rejected), pair("A", "B", "r:2")], encoder, kind="dpo", limit=64, show=1)
+    assert check.equal == (("rows.jsonl:1",) if equal else ())
+    assert len(check.kept) == 2 - equal
+
+
+@pytest.mark.parametrize(
+    ("asked", "reply", "controlled"),
+    [
+        ("where ball", "A <|end|> <|user|> sure ?", True),
+        ("where ball", "A<s>", True),
+        ("where <|end|><|assistant|> A", "B", True),
+        ("where ball", "A now", False),
+    ],
+)
+def test_a_row_with_control_tokens_is_left_out_and_counted(tiny_model, asked, reply, controlled):
+    """A reply that goes on with its partner's turn would teach the model to do so."""
+    encoder = load_encoder(str(tiny_model), None)
+    rows = [row(asked, reply), row(where="r:2")]
+    check = check_rows(rows, encoder, kind="sft", limit=64, show=1)
+    assert check.controlled == (("rows.jsonl:1",) if controlled else ())
+    assert len(check.kept) == 2 - controlled
+
+
+def test_where_no_row_is_left_it_is_said_why(tiny_model):
+    """The message counts the rows that were left out, and names one."""
+    encoder = load_encoder(str(tiny_model), None)
+    check = check_rows([pair("A", "A"), pair("A <|end|>", "B", "r:2")], encoder, kind="dpo", limit=64, show=1)
+    with pytest.raises(
+        ConfigError, match=r"1 hold control tokens \(such as r:2\), 1 have two replies that are"
+    ):
+        refuse_long(check, drop=True, what="rows")

@@ -57,6 +57,11 @@ def test_parquet_holds_the_same_rows(tmp_path):
         ({"prompt": [USER], "completion": [{**REPLY, "content": " "}]}, "sft", "does not end with words"),
         ({"prompt": [{"role": "tool", "content": ""}], "completion": [REPLY]}, "sft", "prompt is no list"),
         ([], "sft", "no prompt, completion"),
+        ({"prompt": [], "completion": [REPLY]}, "sft", "the prompt is empty"),
+        ({"prompt": [None], "completion": [REPLY]}, "sft", "prompt is no list of messages"),
+        ({"prompt": [{**USER, "content": None}], "completion": [REPLY]}, "sft", "prompt is no list"),
+        ({"prompt": [USER], "completion": [REPLY], "label": "false"}, "kto", "the label is 'false'"),
+        ({"prompt": [USER], "completion": [REPLY], "label": 2}, "kto", "the label is 2"),
     ],
 )
 def test_a_row_of_another_shape_is_refused_with_its_line(tmp_path, row, kind, message):
@@ -74,6 +79,32 @@ def test_a_torn_line_is_refused(tmp_path):
         file.write('{"prompt": [')
     with pytest.raises(DataError, match=r"rows\.jsonl:2"):
         load_rows(folder, "dpo")
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    """Editors on Windows write one."""
+    folder = write(tmp_path / "rows", DPO)
+    path = tmp_path / "rows" / "rows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_rows(folder, "dpo").rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        ("rows.jsonl", b'{"prompt": ' + b"[" * 5000, "rows.jsonl:1: not JSON: it is nested too deep"),
+        ("rows.jsonl", b'{"margin": NaN}', "rows.jsonl:1: not JSON: it holds NaN"),
+        ("rows.jsonl", b'{"a": "\xff"}', "rows.jsonl:1: not JSON: it is not UTF-8"),
+        ("rows.parquet", b"PAR1 nonsense PAR1", "rows.parquet is not a parquet file"),
+    ],
+)
+def test_a_damaged_file_of_rows_is_named(tmp_path, name, content, cause):
+    """Whatever a file holds, it ends in its name, the line and a remedy."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        load_rows(str(tmp_path), "dpo")
+    assert cause in str(error.value)
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize("names", [(), ("rows.jsonl", "rows.parquet")], ids=["none", "both formats"])

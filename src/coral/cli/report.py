@@ -232,7 +232,8 @@ def print_estimate(config: EvalConfig, volumes: Volumes) -> None:
             cost,
         )
     out.print(table)
-    out.print("\nThe first request:", style="bold")
+    first = volumes.speaker
+    out.print(f"\nThe first request, to the {first.name} ({one_line(first.model)}):", style="bold")
     for message in volumes.first:
         out.print(f"[{message.role.value}]", style="dim", markup=False)
         out.print(message.content, markup=False)

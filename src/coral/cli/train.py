@@ -117,6 +117,10 @@ def _print_counts(console: Terminal, what: str, check: Check) -> None:
         f"{len(check.kept)} {what}, {check.trained_tokens} of {check.all_tokens} tokens trained, longest "
         f"{check.longest} of {check.limit} tokens; {len(check.too_long)} too long and left out"
     )
+    lost = {"pairs with two equal replies": check.equal, "rows with control tokens": check.controlled}
+    for name, rows in lost.items():
+        if rows:
+            console.print(f"left out: {len(rows)} {name}, such as {rows[0]}")
 
 
 def _print_log(console: Terminal, step: int, steps: int, values: Mapping[str, float]) -> None:

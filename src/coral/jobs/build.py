@@ -54,6 +54,8 @@ class BuildConfig(RowOptions):
     """fairseq2: a model or tokenizer folder with a chat template."""
     held_out: list[str] = field(default_factory=list)
     """What no row may come from: run folders of evaluations, or names of splits of the runs' own data."""
+    data_password: str | None = None
+    """Password of an encrypted archive (GPQA) whose split is held out. Never stored."""
     shared: OnShared = "stop"
     """What to do if the runs share problems with held-out data, or were sampled on an evaluation split: stop;
     drop (leave the shared problems out; of an evaluation split, `held_out` must then say which problems are
@@ -79,7 +81,7 @@ async def build(config: BuildConfig) -> Report:
     render = _check(config)
     runs = open_runs(config.runs, unfinished=config.unfinished)
     _check_confidential(config, runs)
-    held_out = _held_out(config.held_out, runs)
+    held_out = _held_out(config, runs)
     output = Path(config.output)
     with _complete_or_nothing(output) as folder:
         assembly = Assembly(
@@ -148,17 +150,17 @@ def _renderer(folder: Path) -> Render:
 # Held-out problems ------------------------------------------------------------------------------------------
 
 
-def _held_out(names: Sequence[str], runs: Sequence[SampledRun]) -> HeldOut:
+def _held_out(config: BuildConfig, runs: Sequence[SampledRun]) -> HeldOut:
     """The problems of evaluation runs, and of splits of the runs' own data.
 
     Raises:
         UserError: a name is neither a run nor a split, or its data cannot be read.
     """
     held_out = HeldOut()
-    for name in names:
+    for name in config.held_out:
         if (Path(name) / "run.json").is_file():
             _hold_run_out(RunFolder(name), held_out)
-        elif not _hold_split_out(name, runs, held_out):
+        elif not _hold_split_out(name, runs, held_out, config.data_password):
             raise ConfigError(
                 f"'{name}' is neither a run folder nor a split of the runs' data",
                 remedy="give --held_out the folder that `coral eval` printed, or a split such as test",
@@ -173,14 +175,15 @@ def _hold_run_out(folder: RunFolder, held_out: HeldOut) -> None:
         held_out.add(task, conversation.problem)
 
 
-def _hold_split_out(split: str, runs: Sequence[SampledRun], held_out: HeldOut) -> bool:
+def _hold_split_out(split: str, runs: Sequence[SampledRun], held_out: HeldOut, password: str | None) -> bool:
     """Hold out a split of each run's data that has it; returns whether one has."""
     concerned = [run for run in runs if split in run.task.info.splits]
     for run in concerned:
         options = _options_of(run)
         seed = int(run.identity.get("data_seed", run.identity["seed"]))
         split_seed = int(run.identity.get("split_seed", seed))
-        source = Source(data=options.get("data"), split=split, seed=seed, split_seed=split_seed)
+        data = options.get("data")
+        source = Source(data=data, split=split, seed=seed, split_seed=split_seed, password=password)
         held_out.add_split(run.task, split)
         for problem in run.task.problems(source):
             held_out.add(run.task, problem)
@@ -247,6 +250,6 @@ def _write_records(folder: Path, report: Report, config: BuildConfig) -> None:
     text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(card(report, config.file, config.format), encoding="utf-8")
-    again = dataclasses.replace(config, push_to_hub=None)
+    again = dataclasses.replace(config, push_to_hub=None, data_password=None)
     options = dump_yaml(msgspec.to_builtins(again))
     (folder / "config.yaml").write_text(options, encoding="utf-8")

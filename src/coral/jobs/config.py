@@ -280,9 +280,16 @@ _PLACE = ("base_url", "api_key_env", "extra_body", "context_tokens")
 def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> C:
     """`template` with `options` set."""
     typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
-    elsewhere = "base_url" in options or _other_provider(template.model, str(options.get("model", "")))
+    model = str(options.get("model", template.model))
+    elsewhere = "base_url" in options or _other_provider(template.model, model) or _embeds(template, model)
     fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
     return dataclasses.replace(template, **{**fresh, **typed})
+
+
+def _embeds(template: ModelConfig, model: str) -> bool:
+    """Whether `model` is a checkpoint folder of this machine beside a served model that is not named so."""
+    names_folders = embedded.folder_of(ModelConfig(model=template.model)) is not None
+    return not names_folders and embedded.folder_of(ModelConfig(model=model)) is not None
 
 
 def _other_provider(model: str, other: str) -> bool:

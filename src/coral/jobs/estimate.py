@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
+from typing import Literal
 
 from coral.jobs import embedded
 from coral.jobs.config import AgentConfig, EvalConfig
 from coral.jobs.plan import Plan, open_plan
 from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
-from coral.types import Message, Problem, Seat
+from coral.types import Message, Seat, Speaker
 from coral.view import messages_for
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -42,12 +44,14 @@ class Estimate:
 
     Attributes:
         first: the messages of the first request, as an example.
+        speaker: who is asked first, and the model.
     """
 
     problems: int
     conversations: int
     volumes: tuple[Volume, ...]
     first: tuple[Message, ...]
+    speaker: Speaker
 
 
 def estimate(config: EvalConfig) -> Estimate:
@@ -58,39 +62,49 @@ def estimate(config: EvalConfig) -> Estimate:
     """
     with open_plan(config) as plan:
         problem = plan.problems[0]
-        sizes = [_opening_tokens(plan, problem) for problem in plan.problems]
-        opening = sum(sizes) / len(sizes)
+        opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)
+        first = _speakers(config, plan, 1)[0]
         conversations = len(plan.problems) * config.samples
         return Estimate(
             problems=len(plan.problems),
             conversations=conversations,
             volumes=tuple(
-                _volume(config, assumption, conversations, opening, *amounts)
-                for assumption, amounts in _assumptions(config).items()
+                _volume(config, plan, assumption, conversations, opening, *amounts)
+                for assumption, amounts in _assumptions(config, plan).items()
             ),
             first=messages_for(
                 Seat.RESPONDER,
-                system=plan.agent_system,
+                system=first.system,
                 opening=plan.task.opening(problem),
                 briefing=plan.task.briefing(problem, Seat.RESPONDER),
                 replies=(),
-                system_in_user=config.agent.system_in_user,
+                system_in_user=first.options.system_in_user,
             ),
+            speaker=Speaker(name=first.name, model=embedded.name_of(first.options)),
         )
 
 
-def _opening_tokens(plan: Plan, problem: Problem) -> float:
-    characters = len(plan.agent_system) + len(plan.task.opening(problem))
-    return characters / CHARACTERS_PER_TOKEN
+@dataclass(frozen=True)
+class _Seated:
+    """An agent as it sits down: what it may say, and what it is told first."""
+
+    name: Literal["agent", "partner"]
+    options: AgentConfig
+    system: str
 
 
-def _assumptions(config: EvalConfig) -> dict[str, tuple[int, int | None, float]]:
+def _mean_tokens(texts: Iterable[str]) -> float:
+    sizes = [len(text) / CHARACTERS_PER_TOKEN for text in texts]
+    return sum(sizes) / len(sizes)
+
+
+def _assumptions(config: EvalConfig, plan: Plan) -> dict[str, tuple[int, int | None, float]]:
     """Name -> turns, tokens a turn (None: all that may be written), share extracted by a model."""
     share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[config.extractor_config().mode]
     pair = config.protocol == "coral"
     limit = config.max_turns if pair else 1 + config.second_chance
     typical = min(TYPICAL_TURNS, limit) if pair else 1
-    longest = max(map(_most_tokens, _speakers(config, limit)))
+    longest = max(map(_most_tokens, _speakers(config, plan, limit)))
     few = min(longest, TYPICAL_TURN_TOKENS)
     return {
         f"{_turns(typical)} of {few} tokens": (typical, TYPICAL_TURN_TOKENS, share),
@@ -102,21 +116,23 @@ def _turns(number: int) -> str:
     return f"{number} turn{'s' if number > 1 else ''}"
 
 
-def _speakers(config: EvalConfig, turns: int) -> list[AgentConfig]:
+def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
     """Who speaks each turn, the responder first."""
+    agent = _Seated("agent", config.agent, plan.agent_system)
     if config.protocol == "cot":
-        return [config.agent] * turns
-    pair = [config.agent, config.partner_config()]
-    opener = 0 if config.opener == "agent" else 1
-    return [pair[opener] if number % 2 else pair[1 - opener] for number in range(turns)]
+        return [agent] * turns
+    partner = _Seated("partner", config.partner_config(), plan.partner_system)
+    opener, responder = (agent, partner) if config.opener == "agent" else (partner, agent)
+    return [opener if number % 2 else responder for number in range(turns)]
 
 
-def _most_tokens(speaker: AgentConfig) -> int:
-    return speaker.max_tokens or 4 * TYPICAL_TURN_TOKENS
+def _most_tokens(speaker: _Seated) -> int:
+    return speaker.options.max_tokens or 4 * TYPICAL_TURN_TOKENS
 
 
 def _volume(
     config: EvalConfig,
+    plan: Plan,
     assumption: str,
     conversations: int,
     opening: float,
@@ -131,11 +147,12 @@ def _volume(
     """
     draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
     requests = extractions = prompt = written = usd = history = 0.0
-    for earlier, speaker in enumerate(_speakers(config, turns)):
+    for earlier, speaker in enumerate(_speakers(config, plan, turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
         again = draw.candidates * draw.rollouts * earlier
         replies = draw.candidates + again
-        spoken = Tokens((1 + again) * (opening + history), 0, replies * tokens)
+        told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening
+        spoken = Tokens((1 + again) * (told + history), 0, replies * tokens)
         read = Tokens(
             replies * share * (opening + tokens), 0, replies * share * (extractor.max_tokens or 0) / 4
         )
@@ -143,7 +160,7 @@ def _volume(
         extractions += replies * share
         prompt += spoken.prompt + read.prompt
         written += spoken.completion + read.completion
-        usd += prices.cost(embedded.name_of(speaker), spoken) + prices.cost(extractor.model, read)
+        usd += prices.cost(embedded.name_of(speaker.options), spoken) + prices.cost(extractor.model, read)
         history += tokens
     return Volume(
         assumption=assumption,

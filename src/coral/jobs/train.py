@@ -260,6 +260,7 @@ def _record(
 ) -> Training:
     data, plan = prepared.data, prepared.plan
     held_out = data.held_out
+    checks = [data.train, held_out] if held_out else [data.train]
     last, before, after = split_history(session.history)
     return Training(
         kind=config.kind,
@@ -273,6 +274,8 @@ def _record(
             held_out_too_long=len(held_out.too_long) if held_out else 0,
             longest_tokens=data.train.longest,
             trained_tokens=data.train.trained_tokens,
+            equal_replies=sum(len(check.equal) for check in checks),
+            control_tokens=sum(len(check.controlled) for check in checks),
         ),
         steps=plan.steps,
         processes=plan.processes,

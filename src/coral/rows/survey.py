@@ -16,7 +16,11 @@ from coral.types import Conversation, Problem, Record
 Note = Callable[[SampledRun, Conversation, str, Judged], None]
 """Takes a run, a conversation of it, the problem's key, and the verdicts."""
 
-EVALUATION_SPLITS = ("test", "validation")
+EVALUATION_SPLITS = frozenset(
+    ("test", "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation", "heldout")
+)
+"""Words in the name of a split that is meant for evaluation."""
+TRAINING_SPLITS = frozenset(("train", "training"))
 _LABEL = re.compile(r"^\(?[a-z][.)]\s+")
 _EXAMPLES = 5
 
@@ -207,8 +211,11 @@ def evaluation_split(run: SampledRun) -> str | None:
 
 
 def is_for_evaluation(split: str) -> bool:
-    """Whether a split's name says that it is meant for evaluation."""
-    return re.split(r"[^a-z]+", split)[-1] in EVALUATION_SPLITS
+    """Whether a split's name says that it is meant for evaluation: `test`, `val_2`, `mmlu-dev`."""
+    words = set(
+        re.split(r"[^a-z]+", split.lower().replace("held_out", "heldout").replace("held-out", "heldout"))
+    )
+    return bool(words & EVALUATION_SPLITS) and not words & TRAINING_SPLITS
 
 
 def _problem_filters(options: RowOptions, *, drop_shared: bool) -> Iterator[Filter[_Facts]]:

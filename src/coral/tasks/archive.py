@@ -66,7 +66,8 @@ def _open(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, password: str | None
     """Open a member. The password is never part of a message."""
     if entry.flag_bits & 1 and not password:
         raise DataError(
-            f"{path} is encrypted", remedy="give its password; its authors tell it beside the download"
+            f"{path} is encrypted",
+            remedy="give its password with --data_password; its authors tell it beside the download",
         )
     try:
         return archive.open(entry, pwd=password.encode() if password else None)

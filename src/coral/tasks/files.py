@@ -11,10 +11,15 @@ import csv
 import gzip
 import io
 import itertools
+import re
+import reprlib
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +30,7 @@ from coral.errors import DataError, MissingExtra
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 """Endings of the files that `read` understands; `.gz` may follow each of them."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _LFS_POINTER = b"version https://git-lfs.github.com/"
 _PARQUET_ROWS = 256
 
@@ -70,6 +75,21 @@ class Row:
         if not isinstance(value, str):
             raise self.error(f"the field '{name}' holds {type(value).__name__}, not text")
         return value.strip()
+
+    def scalar(self, name: str) -> str:
+        """The field as a text, where it may also be a number; a list of one is unpacked.
+
+        Raises:
+            DataError: it is missing, blank, a list of several or something else.
+        """
+        value = self.value(name)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and isfinite(value):
+            return str(value)
+        raise self.error(f"the field '{name}' holds {reprlib.repr(value)}, not a text or number")
 
     def error(self, problem: str, *, remedy: str = "") -> DataError:
         """A `DataError` that names file and line."""
@@ -140,18 +160,71 @@ def _refuse_pointer(stream: Any, name: str) -> None:
 
 def _jsonl(stream: IO[bytes], name: str) -> Iterator[Row]:
     for number, line in enumerate(stream, start=1):
-        text = line.removeprefix(_BOM) if number == 1 else line
+        text = line.removeprefix(BOM) if number == 1 else line
         if text.strip():
             yield _json_row(text, name, number)
 
 
 def _json_row(line: bytes, name: str, number: int) -> Row:
     try:
-        fields = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+        fields = decode_json(line)
+    except NotJson as error:
         row = Row(fields={}, file=name, number=number)
-        raise row.error(f"this line is not JSON: {error}") from error
+        raise row.error(f"this line is not JSON: {error}", remedy=error.remedy) from error
     return _as_row(fields, name, number, "line")
+
+
+class NotJson(ValueError):
+    """Bytes that are not JSON. `str()` says why; `remedy` is empty where only fetching them again helps."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+def decode_json(content: bytes) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        NotJson: it is none, or is nested deeper than Python can follow.
+    """
+    try:
+        return msgspec.json.decode(content)
+    except RecursionError:
+        raise NotJson("it is nested too deep", remedy="give flat records with named fields") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _why_not_json(content, error) from None
+
+
+def _why_not_json(content: bytes, error: Exception) -> NotJson:
+    """What tools write that JSON does not know is named; other mistakes as the decoder tells them."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        return NotJson("it is UTF-16, not UTF-8 text", remedy="convert the file to UTF-8")
+    if isinstance(error, UnicodeDecodeError):
+        return NotJson(f"it is not UTF-8 text: {error.reason}", remedy="convert the file to UTF-8")
+    for token in _TOKENS.finditer(content):
+        if token["constant"]:
+            line = content.count(b"\n", 0, token.start()) + 1
+            where = f" in line {line}" if b"\n" in content.strip() else ""
+            return NotJson(
+                f"it holds {token['constant'].decode()}{where}, which JSON does not know",
+                remedy="write null, true, false or a number in its place",
+            )
+        if half := _HALF.search(_PAIR.sub(b"", token[0])):
+            return NotJson(
+                f"it holds half a character ({half[0].decode()})", remedy="delete it from the text"
+            )
+    return NotJson(str(error))
+
+
+_TOKENS = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|(?<![\w.])(?P<constant>NaN|nan|-?Infinity|-?inf|None|True|False|undefined)(?![\w.])',
+    re.DOTALL,
+)
+"""Texts, and words that JSON does not know."""
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""Of a character that is written as two escapes."""
 
 
 def _as_row(fields: object, name: str, number: int, unit: str) -> Row:
@@ -163,14 +236,15 @@ def _as_row(fields: object, name: str, number: int, unit: str) -> Row:
 
 def _json(stream: IO[bytes], name: str) -> Iterator[Row]:
     """A list of records, `{"data": [...]}`, one record alone, or records in lines in spite of the ending."""
-    content = stream.read().removeprefix(_BOM)
+    content = stream.read().removeprefix(BOM)
     if _holds_lines(content):
         yield from _jsonl(io.BytesIO(content), name)
         return
     try:
-        document = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
-        raise DataError(f"{name} is not JSON: {error}", remedy="fetch it again; it may be cut off") from error
+        document = decode_json(content)
+    except NotJson as error:
+        remedy = error.remedy or "fetch it again; it may be cut off"
+        raise DataError(f"{name} is not JSON: {error}", remedy=remedy) from error
     for number, fields in enumerate(_records(document), start=1):
         yield _as_row(fields, name, number, "record")
 
@@ -180,8 +254,8 @@ def _holds_lines(content: bytes) -> bool:
     if not rest.strip():
         return False
     try:
-        return isinstance(msgspec.json.decode(first), dict)
-    except msgspec.DecodeError:
+        return isinstance(decode_json(first), dict)
+    except NotJson:
         return False
 
 
@@ -193,11 +267,16 @@ def _records(document: Any) -> list[Any]:
 
 def _csv(stream: IO[bytes], name: str) -> Iterator[Row]:
     """A quoted field may hold newlines, so a record starts on the line after the end of the one before."""
+    csv.field_size_limit(sys.maxsize)  # stories are longer than its 131,072 characters
     reader = csv.reader(codecs.iterdecode(stream, "utf-8-sig"), strict=True)
     line = 1
     try:
         header = next(reader, [])
         line = reader.line_num + 1
+        twice = next((column for column in header if column and header.count(column) > 1), None)
+        if twice is not None:
+            row = Row(fields={}, file=name, number=1)
+            raise row.error(f"the header names the column '{twice}' twice", remedy="rename one of them")
         for cells in reader:
             if cells:
                 yield _csv_row(header, cells, name, line)
@@ -206,6 +285,11 @@ def _csv(stream: IO[bytes], name: str) -> Iterator[Row]:
         row = Row(fields={}, file=name, number=line)
         raise row.error(
             f"this record is not CSV: {error}", remedy="fetch the file again; it may be cut off"
+        ) from error
+    except UnicodeDecodeError as error:
+        row = Row(fields={}, file=name, number=reader.line_num + 1)
+        raise row.error(
+            f"it is not UTF-8 text: {error.reason}", remedy="convert the file to UTF-8"
         ) from error
 
 

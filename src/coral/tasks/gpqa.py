@@ -97,7 +97,7 @@ class Gpqa(lettered.LetteredAnswers):
 
 def _problem(row: Row, seed: int) -> Problem:
     question = row.text("Question")
-    name = published_id(row.value("Record ID"), row) if row.has("Record ID") else content_id(question)
+    name = published_id(row.scalar("Record ID"), row) if row.has("Record ID") else content_id(question)
     choices, target = _converted(row) if row.has("choices") else _shuffled(row, name, seed)
     domain = "High-level domain"
     return Problem(

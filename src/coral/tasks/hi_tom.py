@@ -102,7 +102,7 @@ class HiTom:
         if self.choices and not options:
             raise row.error("the field 'choices' is missing", remedy="leave the option choices out")
         return Problem(
-            id=published_id(row.value("sample_id"), row)
+            id=published_id(row.scalar("sample_id"), row)
             if row.has("sample_id")
             else content_id(story, question, gold),
             task=self.info.name,

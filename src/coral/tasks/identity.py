@@ -15,20 +15,27 @@ import msgspec
 from coral.tasks.files import Row
 from coral.types import Problem
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST = 80
 _CONTENT_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def published_id(name: object, row: Row) -> str:
-    """The authors' own name of a problem, with whatever is no letter, digit, `.`, `_` or `-` turned into `-`.
+    """The authors' own name of a problem, if it is of letters and digits of any script, `.`, `_` and `-`.
+
+    Any other name, such as `C++`, has `-` for what it may not hold, and a digest of itself behind it, so that
+    two names are two ids; so has one of more than 80 characters.
 
     Raises:
-        DataError: nothing is left of it.
+        DataError: it is blank.
     """
-    safe = _UNSAFE.sub("-", str(name)).strip("-.")
-    if not safe:
+    whole = str(name).strip()
+    if not whole:
         raise row.error(f"{name!r} cannot serve as an id")
-    return safe
+    safe = _UNSAFE.sub("-", whole).strip("-.")[:_LONGEST]
+    if safe == whole:
+        return whole
+    return "-".join(part for part in (safe, content_id(whole)[:8]) if part)
 
 
 def content_id(*texts: str) -> str:

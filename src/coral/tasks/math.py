@@ -58,9 +58,9 @@ def _problem(row: Row) -> Problem:
 
 
 def _target(row: Row) -> str:
-    """The field `answer`, or else the last box of the solution."""
+    """The field `answer`, or else what the solution puts into boxes at its end."""
     if row.has("answer"):
-        answer = str(row.value("answer"))
+        answer = row.scalar("answer")
     else:
         boxed = math.last_boxed(row.text("solution"))
         if boxed is None or not boxed.strip():
@@ -73,17 +73,22 @@ def _target(row: Row) -> str:
 def _name(row: Row) -> str | None:
     """`test-algebra-1`, from `unique_id` or from the path of a file that holds one problem."""
     if row.has("unique_id"):
-        return published_id(row.text("unique_id").removesuffix(".json"), row)
-    place = PurePath(row.file).with_suffix("").parts[-3:]
-    if len(place) == 3 and place[0] in _PUBLISHED and place[2].isdigit():
-        return published_id("-".join(place), row)
-    return None
+        name = row.scalar("unique_id").removesuffix(".json")
+        return published_id(_place(tuple(name.split("/"))) or name, row)
+    place = _place(PurePath(row.file).with_suffix("").parts[-3:])
+    return published_id(place, row) if place else None
+
+
+def _place(parts: tuple[str, ...]) -> str | None:
+    """`test-algebra-1` for the parts of such a path."""
+    told = len(parts) == 3 and parts[0] in _PUBLISHED and parts[2].isdigit()
+    return "-".join(parts) if told else None
 
 
 def _group(row: Row) -> dict[str, str]:
     group = {}
     if row.has("level"):
-        group["level"] = str(row.value("level")).removeprefix("Level").strip()
+        group["level"] = row.scalar("level").removeprefix("Level").strip()
     kind = next((name for name in ("type", "subject") if row.has(name)), None)
     if kind:
         group["type"] = row.text(kind)

@@ -58,7 +58,7 @@ def _problem(row: Row) -> Problem:
     question = row.text("question")
     choices = _choices(row)
     return Problem(
-        id=published_id(row.value("question_id"), row)
+        id=published_id(row.scalar("question_id"), row)
         if row.has("question_id")
         else content_id(question, *choices),
         task=MmluPro.info.name,
@@ -87,7 +87,7 @@ def _as_list(value: Any) -> list[Any] | None:
     if isinstance(value, str):
         try:
             value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last: nested too deep
             value = _json_list(value)
     return list(value) if isinstance(value, list | tuple) else None
 
@@ -95,13 +95,13 @@ def _as_list(value: Any) -> list[Any] | None:
 def _json_list(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
 def _target(row: Row, choices: tuple[str, ...]) -> str:
     """The letter in `answer`. `answer_index` is not read: in question 3983 it points to another choice."""
-    letter = row.text("answer").upper()
+    letter = row.scalar("answer").upper()
     if len(letter) != 1 or letter not in ascii_uppercase[: len(choices)]:
         raise row.error(
             f"the field 'answer' holds '{letter}', which names none of the {len(choices)} options"

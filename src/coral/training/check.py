@@ -28,6 +28,9 @@ class Check:
     Attributes:
         kept: rows that are trained on.
         too_long: rows beyond the limit, as (file and line, tokens), longest first.
+        equal: file and line of pairs whose replies are the same: nothing can be learned from them.
+        controlled: file and line of rows that hold control tokens in what was said: trained on, they would
+            teach the model to write other people's turns.
         limit: most tokens of prompt and reply together.
         longest: tokens of the longest row that is kept.
         trained_tokens: tokens that the loss is computed on, in the rows that are kept.
@@ -37,6 +40,8 @@ class Check:
 
     kept: tuple[Row, ...]
     too_long: tuple[tuple[str, int], ...]
+    equal: tuple[str, ...]
+    controlled: tuple[str, ...]
     limit: int
     longest: int
     trained_tokens: int
@@ -45,7 +50,7 @@ class Check:
 
 
 def check_rows(rows: Sequence[Row], encoder: Encoder, *, kind: Kind, limit: int, show: int) -> Check:
-    """Encode every row, and sort out those beyond `limit` tokens.
+    """Encode every row, and sort out those beyond `limit` tokens and those that would teach something else.
 
     Raises:
         ConfigError: the chat template would train something else than a row's replies.
@@ -53,12 +58,20 @@ def check_rows(rows: Sequence[Row], encoder: Encoder, *, kind: Kind, limit: int,
     kept: list[Row] = []
     too_long: list[tuple[str, int]] = []
     shown: list[ShownReply] = []
+    equal: list[str] = []
+    controlled: list[str] = []
     longest = trained = together = 0
     for row in rows:
+        if encoder.holds_control_tokens(row):
+            controlled.append(row.where)
+            continue
         encoded = encoder.encode(row, REPLIES[kind])
         length = max(reply.length for reply in encoded)
         if length > limit:
             too_long.append((row.where, length))
+            continue
+        if len(encoded) == 2 and encoded[0].reply == encoded[1].reply:
+            equal.append(row.where)
             continue
         kept.append(row)
         longest = max(longest, length)
@@ -69,6 +82,8 @@ def check_rows(rows: Sequence[Row], encoder: Encoder, *, kind: Kind, limit: int,
     return Check(
         kept=tuple(kept),
         too_long=tuple(sorted(too_long, key=lambda pair: -pair[1])),
+        equal=tuple(equal),
+        controlled=tuple(controlled),
         limit=limit,
         longest=longest,
         trained_tokens=trained,
@@ -81,9 +96,10 @@ def refuse_long(check: Check, *, drop: bool, what: str) -> None:
     """Stop where rows are too long, unless they are to be left out, or none would be left.
 
     Raises:
-        ConfigError: says how many there are, and how long the longest is.
+        ConfigError: says how many there are, and how long the longest is; or why no row is left.
     """
     if not check.too_long:
+        _refuse_none(check, what)
         return
     where, tokens = check.too_long[0]
     total = len(check.too_long) + len(check.kept)
@@ -98,6 +114,14 @@ def refuse_long(check: Check, *, drop: bool, what: str) -> None:
         )
     if not check.kept:
         raise ConfigError(f"{message}, and none is left", remedy="build shorter rows, or raise the limit")
+
+
+def _refuse_none(check: Check, what: str) -> None:
+    if check.kept:
+        return
+    lost = {"hold control tokens": check.controlled, "have two replies that are the same": check.equal}
+    reasons = ", ".join(f"{len(rows)} {reason} (such as {rows[0]})" for reason, rows in lost.items() if rows)
+    raise ConfigError(f"none of the {what} can be trained on: {reasons}", remedy="build the rows again")
 
 
 def _show(row: Row, encoded: Encoded, encoder: Encoder) -> ShownReply:

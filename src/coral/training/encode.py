@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from coral.errors import ConfigError
+from coral.prompts.sandbox import TEMPLATE_ERRORS
 from coral.training.rows import Row
-from coral.types import Message
+from coral.types import Message, Role
 
 TEMPLATE = "give a fitting chat template with --chat_template FILE, or train another model"
 
@@ -39,6 +43,7 @@ class Encoder:
 
     tokenizer: Any
     end_tokens: frozenset[int]
+    control_tokens: re.Pattern[str]
 
     def encode(self, row: Row, names: Sequence[str]) -> tuple[Encoded, ...]:
         """The row's replies, each with its prompt; `names` are their columns.
@@ -50,6 +55,13 @@ class Encoder:
         return tuple(
             self._encode_reply(row, name, prompt, reply)
             for name, reply in zip(names, row.replies, strict=True)
+        )
+
+    def holds_control_tokens(self, row: Row) -> bool:
+        """Whether what was said, by either side, holds a token that belongs to the chat template."""
+        said = (*row.prompt, *(message for reply in row.replies for message in reply))
+        return any(
+            self.control_tokens.search(message.content) for message in said if message.role is not Role.SYSTEM
         )
 
     def text(self, tokens: Iterable[int]) -> str:
@@ -93,16 +105,15 @@ class Encoder:
             )
 
     def _tokens(self, messages: Iterable[Message], where: str, *, generate: bool) -> list[int]:
-        from jinja2 import TemplateError
-
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         try:
             encoded = self.tokenizer.apply_chat_template(
                 plain, tokenize=True, return_dict=True, add_generation_prompt=generate
             )
-        except TemplateError as error:
+        except TEMPLATE_ERRORS as error:
+            cause = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             raise ConfigError(
-                f"{where}: the chat template refuses the conversation: {error}", remedy=TEMPLATE
+                f"{where}: the chat template refuses the conversation: {cause}", remedy=TEMPLATE
             ) from None
         return list(encoded["input_ids"])
 
@@ -131,7 +142,7 @@ def load_encoder(model: str, chat_template: str | None) -> Encoder:
         tokenizer.chat_template = path.read_text(encoding="utf-8")
     if tokenizer.chat_template is None:
         raise ConfigError(f"'{model}' has no chat template", remedy="give one with --chat_template FILE")
-    return Encoder(tokenizer, _end_tokens(model, tokenizer))
+    return Encoder(tokenizer, _end_tokens(model, tokenizer), _control_tokens(tokenizer))
 
 
 def _end_tokens(model: str, tokenizer: Any) -> frozenset[int]:
@@ -144,6 +155,13 @@ def _end_tokens(model: str, tokenizer: Any) -> frozenset[int]:
         ends = None
     listed = ends if isinstance(ends, list) else [ends]
     return frozenset(token for token in (*listed, tokenizer.eos_token_id) if token is not None)
+
+
+def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Finds the tokens that the tokenizer calls special, in a text. One without any finds nothing."""
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    names = {name for name in (*tokenizer.all_special_tokens, *added) if name.strip()}
+    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)")
 
 
 def _squeezed(text: str) -> str:

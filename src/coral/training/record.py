@@ -18,10 +18,12 @@ class RowCounts(Record, frozen=True):
     """Where the rows went.
 
     Attributes:
-        read: rows on disk; the sum of the other four where nothing came from `eval_rows`.
+        read: rows on disk; the sum of the six others that count rows where nothing came from `eval_rows`.
         trained: rows trained on.
         held_out: rows evaluated on.
         too_long, held_out_too_long: left out.
+        equal_replies, control_tokens: left out of both: pairs whose replies are the same, and rows that hold
+            control tokens in what was said.
         trained_tokens: tokens of the replies trained on, once through the rows.
     """
 
@@ -32,6 +34,8 @@ class RowCounts(Record, frozen=True):
     held_out_too_long: int
     longest_tokens: int
     trained_tokens: int
+    equal_replies: int = 0
+    control_tokens: int = 0
 
 
 class Training(Record, frozen=True):

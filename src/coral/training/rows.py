@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from coral.errors import DataError, MissingExtra
+from coral.errors import DataError
+from coral.tasks import files
 from coral.training.config import Kind
 from coral.types import Message, Role
 
@@ -71,7 +72,8 @@ def load_rows(path: str, kind: Kind) -> RowSet:
     digest = hashlib.sha256()
     rows: list[Row] = []
     for file in _files(Path(path).expanduser(), kind):
-        digest.update(file.read_bytes())
+        with files.reading(str(file)):
+            digest.update(file.read_bytes())
         rows.extend(_row(where, record, kind) for where, record in _records(file))
     if not rows:
         raise DataError(f"{path} holds no rows", remedy=_BUILD.format(kind=kind))
@@ -124,36 +126,30 @@ def _files(path: Path, kind: Kind) -> list[Path]:
         raise DataError(
             f"{path} holds rows as .jsonl and as .parquet", remedy="name the file to train on with --rows"
         )
-    files = found[".jsonl"] or found[".parquet"]
-    if not files:
+    chosen = found[".jsonl"] or found[".parquet"]
+    if not chosen:
         raise DataError(f"there are no rows in {path}", remedy=_BUILD.format(kind=kind))
-    return files
+    return chosen
 
 
 def _records(file: Path) -> Iterator[tuple[str, Any]]:
     if file.suffix == ".parquet":
-        yield from ((f"{file}: row {number}", row) for number, row in enumerate(_parquet(file), start=1))
+        yield from ((f"{file}: row {row.number}", row.fields) for row in files.read(file))
         return
-    with file.open("rb") as lines:
+    with files.reading(str(file)), file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield f"{file}:{number}", _decode(line, f"{file}:{number}")
-
-
-def _parquet(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra("pyarrow", extra="parquet", why=f"reading {file}") from error
-    for batch in parquet.ParquetFile(file).iter_batches():
-        yield from batch.to_pylist()
+            text = line.removeprefix(files.BOM) if number == 1 else line
+            if text.strip():
+                yield f"{file}:{number}", _decode(text, f"{file}:{number}")
 
 
 def _decode(line: bytes, where: str) -> Any:
     try:
-        return msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
-        raise DataError(f"{where}: {error}", remedy="build the rows again") from None
+        return files.decode_json(line)
+    except files.NotJson as error:
+        raise DataError(
+            f"{where}: not JSON: {error}", remedy=error.remedy or "build the rows again"
+        ) from None
 
 
 def _row(where: str, record: Any, kind: Kind) -> Row:
@@ -163,14 +159,23 @@ def _row(where: str, record: Any, kind: Kind) -> Row:
     if missing:
         raise DataError(f"{where}: no {', '.join(missing)}", remedy=_BUILD.format(kind=kind))
     prompt = _messages(record["prompt"], f"{where}: prompt")
+    if not prompt:
+        raise DataError(f"{where}: the prompt is empty", remedy=_BUILD.format(kind=kind))
     replies = tuple(_messages(record[name], f"{where}: {name}") for name in REPLIES[kind])
     for name, reply in zip(REPLIES[kind], replies, strict=True):
         if not reply or reply[-1].role is not Role.ASSISTANT or not reply[-1].content.strip():
             raise DataError(
                 f"{where}: {name} does not end with words of the assistant", remedy="build the rows again"
             )
-    label = bool(record["label"]) if kind == "kto" else None
+    label = _label(record["label"], where) if kind == "kto" else None
     return Row(where=where, problem=_problem(record, prompt), prompt=prompt, replies=replies, label=label)
+
+
+def _label(value: Any, where: str) -> bool:
+    """Only a truth: the text "false" would be one."""
+    if value not in (True, False):
+        raise DataError(f"{where}: the label is {value!r}", remedy="give true for a wanted reply, else false")
+    return bool(value)
 
 
 def _messages(value: Any, where: str) -> tuple[Message, ...]:

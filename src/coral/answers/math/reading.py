@@ -65,10 +65,21 @@ _TOKEN = re.compile(
 def last_boxed(solution: str) -> str | None:
     r"""The content of the last `\boxed{...}` of a solution (balanced braces, any number of lines), cleaned.
 
-    `\boxed 5` and `\fbox{5}` count as well. None if there is no complete box, or nothing in it.
+    Boxes that are listed with it make one answer, as in `$x=\boxed{2}$ or $x=\boxed{-2}$`. `\boxed 5` and
+    `\fbox{5}` count as well. None if there is no complete box, or nothing in it.
     """
-    contents = [bare_value(content) for _, _, content in prose.boxes(with_braces(solution))]
-    return next((content for content in reversed(contents) if content), None)
+    text = with_braces(solution)
+    found = [(start, end, bare_value(content)) for start, end, content in prose.boxes(text)]
+    last: list[str] = []
+    begins = 0
+    for start, end, content in reversed([box for box in found if box[2]]):
+        between = _OR.sub("and", _NAMED.sub("", text[end:begins]))
+        if last and not _is_gap(between):
+            break
+        begins = start
+        if content not in last:
+            last.insert(0, content)
+    return ", ".join(last) or None
 
 
 def with_braces(text: str) -> str:
@@ -90,6 +101,7 @@ _LIST_GAP = re.compile(
 )
 _LIST_WORD = re.compile(r"[,;&]|\band\b|\\q?quad|^\s*\$?\s*\$?\s*$")
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
+_NAMED = re.compile(r"[A-Za-z](?:_(?:\w|\{\w+\}))?\s*=\s*")
 _LIST_COMMA = re.compile(r", ")
 
 

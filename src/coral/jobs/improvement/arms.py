@@ -180,6 +180,7 @@ def building(
     data, _, kind = arm.partition("-")
     options = {
         "seed": config.seed,
+        "data_password": merged(config.common, config.sample).get("data_password"),
         **merged(config.build, getattr(config, kind).get("build", {})),
         "kind": kind,
         "runs": [str(run) for run in runs],

@@ -16,7 +16,7 @@ from coral.training.config import DECIDES_NOTHING
 _RUNS = ("common", "evaluate", "second", "sample")
 _AGENTS = ("agent", "partner", "extractor")
 _OF_RUNS = ("max_connections", "max_failed_rate", "prices", "retry_failed", "data_password")
-_OF_ROWS = ("push_to_hub", "public")
+_OF_ROWS = ("push_to_hub", "public", "data_password")
 
 
 def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
@@ -46,7 +46,16 @@ def stored(config: ImproveConfig) -> dict[str, Any]:
     """All options as `config.yaml` keeps them: without secrets."""
     values: dict[str, Any] = msgspec.to_builtins(config)
     del values["dry_run"]
-    return {**values, **{name: _without(values[name], ("data_password",)) for name in _RUNS}}
+    return _without_secrets(values)
+
+
+def _without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Passwords stand in the sections of runs and rows."""
+    return {
+        name: _without_secrets(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if name != "data_password"
+    }
 
 
 def _of_run(section: Mapping[str, Any]) -> dict[str, Any]:

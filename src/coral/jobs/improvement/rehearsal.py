@@ -61,7 +61,8 @@ class Rehearsal:
                 remedy="sample and evaluate on different splits or problems, or leave shared ones out with "
                 "build.shared drop",
             )
-        self._say(self._named("coral build", config.output), config)
+        shown = dataclasses.replace(config, data_password=None)
+        self._say(self._named("coral build", config.output), shown)
         return None
 
     async def train(self, config: TrainConfig) -> None:
