@@ -63,7 +63,14 @@ async def test_what_talking_changed_is_that_of_the_pair_on_the_shared_problems(f
     """First answers against last ones come from the pair's own run, and from one agent's nothing."""
     for a, b in ((alone, finished), (finished, alone)):
         runs = await coral.compare_async(a, b)
-        stored = json.loads((finished / "summary.json").read_text())["metrics"]
+        summary = json.loads((finished / "summary.json").read_text())
+        by_turn = {
+            f"{kind}_within/{turn}": estimate
+            for turn, step in summary["by_turn"].items()
+            for kind, estimate in step.items()
+        }
+        stored = {**summary["metrics"], **by_turn}
+        assert "agreement_within/2" in runs.changes
         assert list(runs.changes)[:4] == [
             "first_accuracy", "opener_first_accuracy", "final_accuracy", "conversation_gain",
         ]  # fmt: skip

@@ -10,8 +10,9 @@ from coral import sandbox
 from coral.errors import ConfigError
 from coral.jobs.measure import owed, tally_run, task_of
 from coral.metrics import Comparison, Estimate, compare, metric
+from coral.metrics.catalog import BY_TURN
 from coral.metrics.estimate import estimate
-from coral.metrics.tally import Tally
+from coral.metrics.tally import Tally, View
 from coral.runs.folder import RunFolder
 from coral.types import Conversation, Record
 
@@ -29,8 +30,9 @@ CHANGES = (
     "oracle_gap",
 )
 """What talking changed: first answers of a pair's conversations against their ends."""
+STEPS = 3
+"""How many turns agreement is compared by, from the first at which any conversation agreed."""
 FURTHER = (
-    *CHANGES,
     "agreement",
     "persuasion",
     "correct_persuasion",
@@ -105,8 +107,14 @@ def _headline(a: Tally, b: Tally) -> Comparison:
 
 
 def _further(a: Tally, b: Tally) -> list[Comparison]:
-    shared = [name for name in FURTHER if {a.protocol, b.protocol} <= set(metric(name).protocols)]
-    return [compare(a, b, name) for name in shared]
+    names = (*CHANGES, *_by_turn(a.view(), b.view()), *FURTHER)
+    return [compare(a, b, name) for name in names if {a.protocol, b.protocol} <= set(metric(name).protocols)]
+
+
+def _by_turn(*views: View) -> list[str]:
+    """Agreement, and right agreement, within the first turns at which conversations agreed."""
+    turns = sorted({turn for view in views for turn in view.agreed_turns()})
+    return [f"{kind}_within/{turn}" for turn in turns[:STEPS] for kind in BY_TURN]
 
 
 def _of_a_pair_and_one(a: Tally, b: Tally) -> tuple[dict[str, Estimate], float]:
@@ -117,7 +125,7 @@ def _of_a_pair_and_one(a: Tally, b: Tally) -> tuple[dict[str, Estimate], float]:
     shared = [name for name in pair.problems if name in one.problems]
     talked = pair.view({pair.problems[name] for name in shared})
     answered = one.view({one.problems[name] for name in shared})
-    changes = {name: estimate(metric(name), talked, []) for name in CHANGES}
+    changes = {name: estimate(metric(name), talked, []) for name in (*CHANGES, *_by_turn(talked))}
     unreadable = estimate(metric("unreadable_rate"), answered, []).mean
     return changes, unreadable or 0.0
 

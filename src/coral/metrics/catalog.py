@@ -55,21 +55,34 @@ BY_NAME = {info.name: info for info in METRICS}
 
 
 def metric(name: str) -> MetricInfo:
-    """Look a metric up.
+    """Look a metric up; `agreement_within/3` is agreement within the first three turns.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    if name not in BY_NAME:
-        near = get_close_matches(name, BY_NAME, n=3)
-        raise ConfigError(
-            f"no metric '{name}'",
-            remedy=f"did you mean {' or '.join(near)}?" if near else "docs/metrics.md lists the metrics",
-        )
-    return BY_NAME[name]
+    if name in BY_NAME:
+        return BY_NAME[name]
+    kind, _, turns = name.partition("_within/")
+    if kind in BY_TURN and turns.isdecimal():
+        return within(int(turns))[BY_TURN.index(kind)]
+    near = get_close_matches(name, BY_NAME, n=3)
+    raise ConfigError(
+        f"no metric '{name}'",
+        remedy=f"did you mean {' or '.join(near)}?" if near else "docs/metrics.md lists the metrics",
+    )
 
 
-def agreement_by_turn(turn: int) -> tuple[MetricInfo, MetricInfo]:
+BY_TURN = ("agreement", "agreement_correctness")
+"""What is also told by turn."""
+
+
+def within(turns: int) -> tuple[MetricInfo, MetricInfo]:
     """Agreement and agreement correctness, had conversations been cut after so many turns."""
-    agreement, right = (BY_NAME[name] for name in ("agreement", "agreement_correctness"))
-    return replace(agreement, numerator=f"agreed_by/{turn}"), replace(right, numerator=f"right_by/{turn}")
+    said = f"{turns} turn{'s' if turns > 1 else ''}"
+    titles = (f"Agreed within {said}", f"... within {said}, and right")
+    columns = (f"agreed_by/{turns}", f"right_by/{turns}")
+    agreement, right = (
+        replace(BY_NAME[kind], name=f"{kind}_within/{turns}", title=title, numerator=column, headline=False)
+        for kind, title, column in zip(BY_TURN, titles, columns, strict=True)
+    )
+    return agreement, right

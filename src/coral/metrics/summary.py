@@ -8,7 +8,7 @@ from math import isnan
 import msgspec
 
 from coral.metrics.candidates import CandidateCounts
-from coral.metrics.catalog import METRICS, agreement_by_turn
+from coral.metrics.catalog import BY_TURN, METRICS, within
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
@@ -134,11 +134,9 @@ def _by_group(
 
 
 def _by_turn(view: View) -> dict[str, dict[str, Estimate]]:
-    if "agreed_turn" not in view.tally.columns:
-        return {}
-    turns = sorted({int(turn) for turn in view.column("agreed_turn") if turn})
     return {
-        str(turn): {info.name: estimate(info, view, []) for info in agreement_by_turn(turn)} for turn in turns
+        str(turn): {kind: estimate(info, view, []) for kind, info in zip(BY_TURN, within(turn), strict=True)}
+        for turn in view.agreed_turns()
     }
 
 

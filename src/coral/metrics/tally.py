@@ -196,6 +196,12 @@ class View(msgspec.Struct, frozen=True):
     failed: list[int]
     cancelled: list[int]
 
+    def agreed_turns(self) -> list[int]:
+        """The numbers of turns at which conversations agreed, in order; of chain of thought none."""
+        if "agreed_turn" not in self.tally.columns:
+            return []
+        return sorted({int(turn) for turn in self.column("agreed_turn") if turn})
+
     def column(self, name: str) -> list[float]:
         """A column of the tally, or `agreed_by/T`, `right_by/T`: agreed (and right) within the first T turns.
 

@@ -29,6 +29,7 @@ def test_the_command_goes_round_and_reports(options, config_file, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "since the start" in done.stdout
+    assert "conversation gain, points" in done.stdout
     out = tmp_path / "out"
     results = msgspec.json.decode((out / "report.json").read_bytes(), type=Results)
     start, trained = results.models
@@ -37,7 +38,14 @@ def test_the_command_goes_round_and_reports(options, config_file, tmp_path):
     assert trained.made.verdict.target.num_problems == 8
     assert trained.made.sampled.candidates.drawn >= 8 * 2 * 3
     report = (out / "report.md").read_text()
-    for part in ("## Models", "## Gate", "## How the pair talks", "## Data and training", "## Cost"):
+    for part in (
+        "## Models",
+        "## What talking changed",
+        "## Gate",
+        "## How the pair talks",
+        "## Data and training",
+        "## Cost",
+    ):
         assert part in report
     for name in ("headline", "alone_and_pair", "social", "cost"):
         assert (out / "plots" / f"{name}.png").stat().st_size > 5000

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from coral.jobs.compare import CHANGES
+from coral.jobs.compare import CHANGES, STEPS
 from coral.jobs.improvement.arms import Sight
 from coral.jobs.improvement.gate import told
 from coral.jobs.improvement.results import HEADLINE, SOCIAL, ModelResult, Provenance, Results
 from coral.metrics import Comparison, Estimate, Summary, metric
+from coral.metrics.catalog import BY_TURN
 
 SIGHTS: dict[str, str] = {"pair": "in the pair", "alone": "alone", "second": "second task"}
 
@@ -119,11 +120,30 @@ def _changes(results: Results) -> Iterable[str]:
         for model in results.models
     ]
     yield _table(["model", *(metric(name).title.lower() for name in CHANGES)], rows)
+    yield _by_turn(results)
     yield "\n".join(
         f"- {model.name}, conversation gain: {told(model.social['conversation_gain'])} since the start"
         for model in results.models
         if model.made
     )
+
+
+def _by_turn(results: Results) -> str:
+    """Agreement, and right agreement, within the first turns at which conversations of the start agreed."""
+    steps = list(results.models[0].measured["pair"].by_turn)[:STEPS]
+    names = [f"{kind}_within/{turn}" for turn in steps for kind in BY_TURN]
+    rows = []
+    for model in results.models:
+        found = model.measured["pair"].by_turn
+        cells = (_at(found, int(turn)).get(kind) for turn in steps for kind in BY_TURN)
+        rows.append([model.name, *(_value(name, cell) for name, cell in zip(names, cells, strict=True))])
+    return _table(["model", *(metric(name).title.lower() for name in names)], rows)
+
+
+def _at(steps: Mapping[str, dict[str, Estimate]], turn: int) -> dict[str, Estimate]:
+    """The step that holds at a turn: the last one up to it."""
+    before = [step for step in steps if int(step) <= turn]
+    return steps[max(before, key=int)] if before else {}
 
 
 def _square(results: Results) -> Iterable[str]:
