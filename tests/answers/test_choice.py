@@ -207,7 +207,7 @@ def test_unsure_is_said_not_guessed(text: str) -> None:
         ("The answer is E.", "E"),
         ("Answer: $50", "D"),
         ("Answer: None", "E"),
-        (r"The answer is \boxed{42\text{ m}}", None),
+        (r"The answer is \boxed{42\text{ m}}", "B"),  # the text of a choice, in LaTeX
         ("The answer is I, II and III.", None),
         ("The answer is B. subtilis.", None),
         ("The answer is E = mc^2", None),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coral.errors import ConfigError, DataError
@@ -94,6 +95,53 @@ def test_reading(load: Load, data: Path, row: int, text: str, belief: Answered, 
     """Replies in the form asked for are read, in whichever words the answer is put."""
     problem = load("explore_tom", data / "explore_tom")[row]
     assert registry.load("explore_tom").read(text, problem) == belief, why
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "belief"),
+    [
+        (0, "Answer: yes", None),
+        (0, "Answer: knows about it", None),
+        (0, "Answer: boathouse", "boathouse"),
+        (4, "Answer: tin box", "tin box"),
+        (5, "Answer: knows about it", None),
+        (5, "Answer: tin box", None),
+        (5, "Answer: Yes, Omar does.", "yes"),
+        (7, "Answer: yes", None),
+        (7, "Answer: Omar knows about it", "knows about it"),
+        (7, "Answer: knows nothing about it", "does not know about it"),
+        (7, "Answer: Lin does not think that Omar knows about it", None),
+        (7, "The answer is: Omar doesn't know about it.", "does not know about it"),
+    ],
+)
+def test_a_reply_is_read_by_what_the_question_asks_for(
+    load: Load, data: Path, row: int, text: str, belief: str | None
+) -> None:
+    """A place, yes or no, or knows or does not: and whatever the gold answer is, the reading is the same."""
+    task, problem = registry.load("explore_tom"), load("explore_tom", data / "explore_tom")[row]
+    found = task.read(text, problem)
+    assert found == Answered(belief) if belief else isinstance(found, Unreadable)
+    for gold in ("yes", "no", "knows about it", "does not know about it", "tin box", "boathouse", "nowhere"):
+        other = msgspec.structs.replace(problem, target=gold)
+        assert task.read(text, other) == found
+        assert task.parse(text, other) == task.parse(text, problem)
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("Does Omar believe that the box is wet? Answer yes or no.", True),
+        ("In which container will Petra search for the room key?", False),
+        ("In which room is the container now?", False),
+        ("Where will Petra look for it?", False),
+    ],
+)
+def test_the_type_of_a_question(load: Load, write: Write, question: str, answers: bool) -> None:
+    """ "Which room" asks for rooms, whatever the thing is called."""
+    problem = load("explore_tom", write("a.jsonl", [RECORD | {"question": question}]))[0]
+    read = registry.load("explore_tom").read
+    assert (read("Answer: yes", problem) == Answered("yes")) is answers
+    assert isinstance(read("Answer: tin box or leather satchel", problem), Unreadable)
 
 
 @pytest.mark.parametrize("row", [0, 5, 7])

@@ -14,7 +14,7 @@ import pytest
 from coral.errors import ConfigError, DataError
 from coral.tasks import registry
 from coral.tasks.protocol import Source
-from coral.types import Answered, Problem, Unreadable
+from coral.types import Answered, Problem, Unreadable, Unsure
 
 Load = Callable[..., list[Problem]]
 Write = Callable[..., Path]
@@ -102,12 +102,64 @@ async def test_with_choices_the_answer_is_a_letter(load: Load, data: Path) -> No
         ("Answer: green_drawer", Answered("green_drawer"), "the form asked for"),
         ("Answer: the green drawer.", Answered("green_drawer"), "words instead of underscores"),
         ("Answer: waiting_room", Answered("waiting_room"), "no choice at all, yet an answer, and wrong"),
+        ("Answer: K. green_drawer", Answered("green_drawer"), "its letter before it"),
+        ("K. green_drawer\n\nExplanation: Avery left.", Answered("green_drawer"), "a first line, explained"),
+        ("green_drawer\n\nExplanation: Avery left.", Answered("green_drawer"), "the same without a letter"),
+        (
+            "So Owen, who left the waiting_room, looks in the green_drawer.",
+            Answered("green_drawer"),
+            "an aside",
+        ),
     ],
 )
 def test_reading(load: Load, data: Path, text: str, belief: Answered, why: str) -> None:
     """Container names are normalised; a name that is none of the choices is an answer, too."""
     problem = load("hi_tom", data / "hi_tom" / SAMPLE)[0]
     assert registry.load("hi_tom").read(text, problem) == belief, why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is Emily, who is in the waiting room.",
+        "Emily, who is in the waiting room",
+        "Answer: Owen is in the waiting_room",
+        "Answer: Charlotte, who is in the waiting_room",
+        "Therefore Owen is in the waiting_room.",
+        "Answer: X",
+        "Answer: <container>",
+        "Answer: ...",
+    ],
+)
+def test_what_names_no_place_of_the_object(load: Load, data: Path, text: str) -> None:
+    """Where a person is, is not where the object is; a placeholder is no name."""
+    task, problem = registry.load("hi_tom"), load("hi_tom", data / "hi_tom" / SAMPLE)[0]
+    assert isinstance(task.read(text, problem), Unreadable)
+    assert isinstance(task.parse(text, problem), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Answer: not yet known",
+        "The answer is not yet known.",
+        "It is not yet known.",
+        "Answer: It is not yet known",
+        "The location is not yet known.",
+        "Answer: unknown",
+        "Answer: undetermined",
+        "Answer: nobody knows",
+    ],
+)
+def test_what_is_not_known_is_unsure(load: Load, data: Path, text: str) -> None:
+    """ "Not yet known" submits no answer, with the choices shown and without."""
+    problem = load("hi_tom", data / "hi_tom" / SAMPLE)[0]
+    lettered = load("hi_tom", data / "hi_tom" / SAMPLE, options={"choices": True})[0]
+    for task, asked in (
+        (registry.load("hi_tom"), problem),
+        (registry.load("hi_tom", choices=True), lettered),
+    ):
+        assert task.read(text, asked) == task.parse(text, asked) == Unsure()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from coral.answers import prose
 from coral.types import Answered, Belief, Unreadable, Unsure
@@ -44,7 +45,11 @@ def read(text: str, candidates: tuple[str, ...] = ()) -> Belief:
     text = prose.plain(text)
     if prose.is_error(text):
         return Unreadable("an error message")
-    found = prose.claims(text)
+    return prose.before_further_question(text, partial(_read, candidates=candidates))
+
+
+def _read(text: str, candidates: tuple[str, ...]) -> Belief:
+    found = [*_first_line(text, candidates), *prose.claims(text)]
     if not found:
         return _without_statement(text, candidates)
     return prose.settle(text, found, [_stated(claim, candidates) for claim in found], same)
@@ -68,11 +73,14 @@ def parse(answer: str, candidates: tuple[str, ...] = ()) -> Belief:
 
 
 def _stated(claim: prose.Claim, candidates: tuple[str, ...]) -> str | None:
-    if candidates:
-        return _named(claim.value, candidates)
-    return _short(claim.value)
+    value = claim.line if _LETTER_ONLY.fullmatch(claim.value) else claim.value
+    return _named(value, candidates) if candidates else _short(value)
 
 
+_LETTER_ONLY = re.compile(r"\W*[A-Za-z]\W*")
+_PLACEHOLDER = re.compile(rf"{_LETTER_ONLY.pattern}|<[^<>]*>")
+"""What stands for an answer in a pattern: "X", "<name>"."""
+_UNDECIDED = re.compile(r"\bor\b", re.IGNORECASE)
 _REASON = re.compile(
     r"\s*(?:[,;(\n]|\s[-\u2013\u2014]\s|\b(?:because|since|as|due to|which|given|but|and so)\b)"
 )
@@ -83,14 +91,19 @@ def _short(value: str) -> str | None:
     value = prose.unmarked(value).replace("\\_", "_")
     reason = _REASON.search(value)
     value = (value[: reason.start()] if reason else value).strip(_EDGE)
-    if not value or len(value) > _MAX_CHARS or len(value.split()) > _MAX_WORDS or not normalize(value):
+    if len(value) > _MAX_CHARS or len(value.split()) > _MAX_WORDS or not normalize(value):
+        return None
+    if _PLACEHOLDER.fullmatch(value) or _UNDECIDED.search(value):
         return None
     return None if prose.is_not_sure(value) or prose.says_unsure(value) else value
 
 
 def _named(text: str, candidates: tuple[str, ...]) -> str | None:
-    """The one candidate that `text` names in whole words; of two that overlap, the longer one."""
-    words = f" {_WORD_EDGE.sub(' ', text.lower().replace('_', ' '))} "
+    """The one candidate that `text` names in whole words; of two that overlap, the longer one.
+
+    What is said of a person on the way ("Emily, who is in the kitchen") names nothing.
+    """
+    words = f" {_WORD_EDGE.sub(' ', _ASIDE.sub(' ', text.lower()).replace('_', ' '))} "
     named: dict[str, str] = {}
     for candidate in candidates:
         form = _WORD_EDGE.sub(" ", normalize(candidate)).strip()
@@ -102,7 +115,24 @@ def _named(text: str, candidates: tuple[str, ...]) -> str | None:
     return named[longest[0]] if len(longest) == 1 else None
 
 
+_ASIDE = re.compile(r",?\s+(?:who|whom|whose)\b[^,.;:!?\n]*")
 _WORD_EDGE = re.compile(r"[^\w']+")
+_ITEM = re.compile(r"^\W*(?:option |choice )?[A-Za-z][.):]\s+", re.MULTILINE | re.IGNORECASE)
+
+
+def _first_line(text: str, candidates: tuple[str, ...]) -> list[prose.Claim]:
+    """A first line that is nothing but a candidate ("K. green_pantry"), with an explanation below it."""
+    start = len(text) - len(text.lstrip())
+    end = text.find("\n", start)
+    if end < 0 or end - start > _MAX_CHARS or not text[end:].strip() or _ITEM.search(text, end):
+        return []
+    item = _ITEM.match(text, start, end)
+    line = text[item.end() if item else start : end].strip()
+    if " " not in normalize(line) or not any(same(line, candidate) for candidate in candidates):
+        return []
+    return [prose.Claim(line, line, start, start)]
+
+
 _CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in conclusion|in summary|finally)\b", re.IGNORECASE)
 
 

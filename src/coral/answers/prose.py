@@ -11,12 +11,13 @@ every pattern sees one sentence of bounded length.
 
 from __future__ import annotations
 
+import bisect
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from coral.answers import wording
+from coral.answers import enclosed, wording
 from coral.types import Answered, Belief, Unreadable, Unsure
 
 _MAX_BEFORE = 600
@@ -33,6 +34,7 @@ class Claim:
         start: where the cue stands in the text.
         end: where the value begins.
         final: stated as the result: a label ("Answer: ..."), a box, or with the word "final".
+        whole: `value` is all that stands in a box, a tag or a field, which ends at `end`.
     """
 
     value: str
@@ -40,6 +42,7 @@ class Claim:
     start: int
     end: int
     final: bool = False
+    whole: bool = False
 
 
 _QUOTES = str.maketrans(
@@ -47,19 +50,35 @@ _QUOTES = str.maketrans(
 )
 _QUOTES |= str.maketrans({"（": "(", "）": ")", "\u202f": " ", "\u200b": "", "‑": "-", "′": "'"})
 _TYPOGRAPHIC = re.compile(f"[{''.join(map(chr, _QUOTES))}]+")
-_QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
 
 
 def plain(text: str) -> str:
-    """The text without Markdown emphasis and quoted lines, typographic quotes and wide colons made ASCII."""
+    """The text without Markdown emphasis and quoted lines, typographic quotes and wide colons made ASCII.
+
+    A quotation that ends the text and is labelled as an answer ("> **Answer:** (B)") is a box around the
+    speaker's own words, unless another line introduces it.
+    """
     if not text.isascii():
         text = _TYPOGRAPHIC.sub(lambda found: found.group().translate(_QUOTES), text)
     if ">" in text:
-        text = _QUOTED_LINE.sub("", text)
+        text = _without_quoted_lines(text)
     for mark in ("**", "__", "`"):
         if mark in text:
             text = text.replace(mark, "")
     return text.replace("\r\n", "\n") if "\r" in text else text
+
+
+def _without_quoted_lines(text: str) -> str:
+    lines = text.split("\n")
+    last = len(lines)
+    while last and (not lines[last - 1].strip() or lines[last - 1].lstrip().startswith(">")):
+        last -= 1
+    ending = "\n".join(line.replace(">", " ") for line in lines[last:])
+    lead = lines[last - 1].rstrip() if last else ""
+    kept = ["" if line.lstrip().startswith(">") else line for line in lines[:last]]
+    if wording.LABEL.match(ending) and not lead.endswith(":") and not wording.PARTNER.search(lead):
+        kept.append(ending)
+    return "\n".join(kept)
 
 
 _MARKUP = re.compile(
@@ -73,51 +92,48 @@ def unmarked(text: str) -> str:
     return _MARKUP.sub("", text) if "\\" in text or "$" in text else text
 
 
-_BOX = re.compile(r"\\f?boxed\s*\{|\\fbox\s*\{")
+Cues = Callable[[str], Iterator[tuple[int, int]]]
+"""Where in a sentence the cues of statements begin, and what they state."""
 
 
-def boxes(text: str) -> list[tuple[int, int, str]]:
-    r"""Start, end and content of every `\boxed{...}` with balanced braces; a torn box does not count."""
-    if "box" not in text:
-        return []
-    found: list[tuple[int, int, str]] = []
-    done = 0
-    for box in _BOX.finditer(text):
-        if box.start() < done:
-            continue
-        end = _closing_brace(text, box.end())
-        if end is None:
-            break
-        found.append((box.start(), end + 1, text[box.end() : end].strip()))
-        done = end
-    return found
-
-
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-
-
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for brace in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-        if depth == 0:
-            return brace.start()
-    return None
-
-
-def claims(text: str, also: re.Pattern[str] | None = None) -> list[Claim]:
+def claims(text: str, also: Cues | None = None, marks: tuple[str, ...] = ()) -> list[Claim]:
     """The speaker's own statements of an answer in `text` (made `plain` before), in order.
 
-    `also` finds further statements in sentences that speak of an answer; its group `value` is what is stated.
+    `also` finds further statements, in the sentences that speak of an answer and in those that hold one of
+    `marks`.
     """
-    sentences = _marked_sentences(text, wording.STATEMENT_MARKS)
+    sentences = _marked_sentences(text, wording.STATEMENT_MARKS + marks)
     found = [claim for start, end in sentences for claim in _stated(text, start, end, also)]
-    for start, end, content in boxes(text):
-        begin, stop = _sentence(text, start, end)
-        if is_own(text[begin:start], text[end:stop]) and not _is_quoted(text, start):
-            found.append(Claim(content, content, start, end, final=True))
+    found += _enclosed(text, found)
     found.sort(key=operator.attrgetter("end"))
     return found
+
+
+def _enclosed(text: str, found: Sequence[Claim]) -> Iterator[Claim]:
+    """Boxes, tags and fields that submit an answer, unless what they hold states one in so many words."""
+    stated = sorted(claim.end for claim in found)
+    done = 0
+    for start, end, content in enclosed.find(text):
+        inner = bisect.bisect_right(stated, start)
+        if inner < len(stated) and stated[inner] < end:
+            continue
+        low, high = _sentence(text, start, end)
+        is_field = text[start] in "\"'"
+        prefix, done = text[max(low, done) : start], end
+        if _is_submitted(prefix, text[end:high]) and (is_field or not _is_quoted(text, start)):
+            yield Claim(content, content, start, end, final=True, whole=True)
+
+
+def _is_submitted(prefix: str, tail: str) -> bool:
+    """Whether a box, tag or field is neither denied nor asked nor another's by the words around it."""
+    if tail.rstrip().endswith("?") and not wording.TAG_QUESTION.search(tail):
+        return False
+    if wording.BOX_DISOWNED.match(tail):
+        return False
+    lower = prefix.lower()
+    if not any(mark in lower for mark in wording.BOX_MARKS):
+        return True
+    return not wording.BOX_DENIED.search(wording.COURTESY.sub(" ", prefix))
 
 
 def _marked_sentences(text: str, marks: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -155,7 +171,7 @@ def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
     return low, high
 
 
-def _stated(text: str, start: int, end: int, also: re.Pattern[str] | None) -> Iterator[Claim]:
+def _stated(text: str, start: int, end: int, also: Cues | None) -> Iterator[Claim]:
     label = wording.LABEL.match(text, start)
     if label:
         yield from _labelled(text, start, label.end())
@@ -165,7 +181,7 @@ def _stated(text: str, start: int, end: int, also: re.Pattern[str] | None) -> It
         (cue.start(), cue.end()) for cue in wording.ANSWER_IS.finditer(sentence) if _submits(sentence, cue)
     ]
     cues += [(cue.start(), cue.end()) for cue in wording.CHOSEN.finditer(sentence)]
-    cues += [(cue.start(), cue.start("value")) for cue in (also.finditer(sentence) if also else ())]
+    cues += also(sentence) if also else ()
     yield from _own_cues(text, start, end, sorted(cues))
 
 
@@ -178,8 +194,9 @@ def _labelled(text: str, start: int, at: int) -> Iterator[Claim]:
             return
         at += inner.end()
     value = text[at:stop].strip()
-    is_question = value.endswith("?") and not is_not_sure(value)
-    if value and not is_question and not _is_quoted(text, start) and not _is_quoted(text, label):
+    if wording.DISOWNED.match(value) or (value.endswith("?") and not is_not_sure(value)):
+        return
+    if value and not _is_quoted(text, start) and not _is_quoted(text, label):
         yield Claim(value, text[at : _line_end(text, at)].strip(), start, at, final=True)
 
 
@@ -215,10 +232,14 @@ def _submits(sentence: str, cue: re.Match[str]) -> bool:
     while words and wording.RANK.fullmatch(words[-1].strip("*_(")):
         words.pop()
         ranked = True
-    owner = words[-1].lstrip("\"'([*_$-") if words else ""
+    owner = _OPENED.split(words[-1].lstrip("-"))[-1] if words else ""
     if cue.group("noun").lower() != "answer" and not (ranked or owner in {"my", "our"}):
         return False
     return not owner or wording.OWNER.fullmatch(owner) is not None or owner[-1] in ",.:;)-"
+
+
+_OPENED = re.compile(r"[^\w',.:;)-]|(?<=\W)['_]|^['_]")
+"""What may stand before the word that opens a statement: brackets, quotes, commands, tags."""
 
 
 def is_own(prefix: str, tail: str) -> bool:
@@ -268,8 +289,14 @@ def says_unsure(text: str) -> bool:
     return _mentions(text, wording.UNSURE_MARKS, wording.UNSURE)
 
 
+_SHORTEST_PHRASE = 6
+"""Characters of the shortest wording that takes an answer back, doubts or agrees ("edit:", "I mean")."""
+
+
 def _mentions(text: str, marks: Sequence[str], pattern: re.Pattern[str]) -> bool:
     """Whether `pattern`, which never matches without one of `marks`, matches within a sentence."""
+    if len(text) < _SHORTEST_PHRASE:
+        return False
     return any(pattern.search(text, start, end) for start, end in _marked_sentences(text, marks))
 
 
@@ -297,9 +324,8 @@ def settle(
         return Unsure()
     if value is None:
         return Unreadable("the last answer statement names no answer that can be read")
-    for claim, other in zip(found, values, strict=True):
-        if other is not None and not same(other, value) and not _revised(text, claim, last):
-            return Unreadable("states several answers")
+    if not _stands_alone(text, found, values, same):
+        return Unreadable("states several answers")
     after = text[last.end :]
     if _mentions(after, wording.TAKEN_BACK_MARKS, wording.TAKEN_BACK):
         return Unreadable("takes its answer back")
@@ -308,10 +334,48 @@ def settle(
     return Answered(value)
 
 
-def _revised(text: str, earlier: Claim, last: Claim) -> bool:
-    if last.final and not earlier.final:
-        return True
-    return wording.REVISION.search(text, earlier.end, last.start) is not None
+def _stands_alone(
+    text: str, found: Sequence[Claim], values: Sequence[str | None], same: Callable[[str, str], bool]
+) -> bool:
+    """Whether every earlier statement that differs from the last one is replaced by it."""
+    last, value = found[-1], values[-1]
+    differs = {other for other in values if other is not None and not same(other, value or "")}
+    open_ = [
+        claim.end
+        for claim, other in zip(found, values, strict=True)
+        if other in differs and not (last.final and not claim.final)
+    ]
+    return not open_ or wording.REVISION.search(text, open_[-1], last.start) is not None
+
+
+NO_STATEMENT = Unreadable("no final answer stated")
+_MAX_INTRODUCTION = 200
+
+
+def before_further_question(
+    text: str, read: Callable[[str], Belief], is_restated: Callable[[str], bool] = lambda _: False
+) -> Belief:
+    """What `read` finds in the part of a message before it invents a further question, or a partner.
+
+    A question that the message restates before its answer is no further one.
+
+    Args:
+        is_restated: whether the text of a question's block is the problem at hand.
+    """
+    line = text.find("\n", len(text) - len(text.lstrip()))
+    while line >= 0:
+        mark = wording.FURTHER.match(text, line + 1)
+        if mark and not is_restated(text[line : line + _MAX_BLOCK]):
+            belief = read(text[:line])
+            if belief != NO_STATEMENT or (mark.group("sure") and line > _MAX_INTRODUCTION):
+                return belief
+            if line > _MAX_BLOCK:
+                break
+        line = text.find("\n", line + 1)
+    return read(text)
+
+
+_MAX_BLOCK = 4000
 
 
 def _silent(text: str) -> Belief:
@@ -321,7 +385,7 @@ def _silent(text: str) -> Belief:
         return Unsure()
     if _mentions(text, wording.AGREES_MARKS, wording.AGREES):
         return Unreadable("agrees without naming an answer")
-    return Unreadable("no final answer stated")
+    return NO_STATEMENT
 
 
 def unlabel(answer: str) -> str:

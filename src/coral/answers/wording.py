@@ -29,9 +29,11 @@ _LABEL_WORDS = _any(
     *("so", "thus", "therefore", "hence", "and", "now", "my", "our", "the"),
     *("final", "correct", "updated", "revised", "current"),
 )
+_SIGNS = r"[^\w\"'(\[{<$\\]*"
+"""What may stand before a label: Markdown's marks, bullets, ticks, arrows."""
 LABEL = re.compile(
-    rf"[\s#*_>\-\u2022]*(?:{_LABEL_WORDS}[\s,:.]+)*answer[*_]*"
-    r"(?:\s*(?::|=(?!=)|-(?=\s))|[ \t]*(?=\n))[\s*_]*",
+    rf"{_SIGNS}(?:{_LABEL_WORDS}[\s,:.]+)*answer[*_]*"
+    r"(?:\s*(?::|=(?![=>])|-(?=\s)|[-=]>|[\u2192\u21d2\u279c\u27a1\u27f6]\ufe0f?)|[ \t]*(?=\n))[\s*_]*",
     re.IGNORECASE,
 )
 """A line that begins with "Answer:", "**Final answer**", "My answer -"."""
@@ -106,7 +108,23 @@ COMMENT = _pattern(
 )
 """What follows "the answer is" when no answer follows."""
 
+FURTHER = re.compile(
+    r"(?=(?P<marks>[^a-z\n]{0,8}))(?P=marks)(?=[acefhilnopqstu])"
+    r"(?:(?P<sure>(?:(?:next|new|another|follow-?up) )?(?:question ?#?\d{0,4}\s?[:.)]|q ?\d{0,4}:)"
+    r"|the following (?:are|is) (?:a )?(?:multiple|single)[ -]choice"
+    r"|here(?:'s| is) (?:another|the next|a (?:new|similar)) (?:question|problem)"
+    r"|(?:instruction|input|user|human|student|partner|teammate|(?:agent|player|speaker) [a-z0-9])\s?:)"
+    r"|(?:(?:next|new|another|sample|similar) )?(?:problem|exercise|example) ?#?\d{0,4}\s?:"
+    r"|(?:answer )?(?:options|choices)\s?:"
+    r"|(?:now,? )?let'?s (?:now )?(?:summari[sz]e|list|review)\b[^\n]{0,40}\banswers"
+    r"|(?:now,? )?let'?s\s?总结)",
+    re.IGNORECASE,
+)
+"""A line with which another question or speaker begins. `sure`: no heading of an answer reads so."""
+
 # Whose answer it is.
+
+PARTNER = re.compile(r"\b(?:you|your|yours|partner|partner's|earlier|previous(?:ly)?)\b", re.IGNORECASE)
 
 PLAIN_OPENING = re.compile(
     r"(?:\W|\b(?:so|therefore|thus|hence|then|and|but|now|finally|overall|the|my|our|final|correct|best"
@@ -222,11 +240,71 @@ DISOWNED = _pattern(
 )
 """Behind the value: gives it to another, denies it, or makes it conditional."""
 
+_LEAD = r"[\s$:(\[\\]*$"
+_FILLER = _any(
+    *(
+        "be",
+        "equal",
+        "equals",
+        "to",
+        "the",
+        "an?",
+        "just",
+        "simply",
+        "really",
+        "actually",
+        "correct",
+        "right",
+    ),
+    *("final", "answer", "value", "result", "is", "it's", "it", "that", "of", "been", "boxed"),
+)
+BOX_MARKS = (
+    *("not", "n't", "never", "nor", "neither", "cannot", "rather", "instead", "doubt", "disagree", "wrong"),
+    *(
+        "incorrect",
+        "mistaken",
+        "false",
+        "you",
+        "partner",
+        "key",
+        "textbook",
+        "manual",
+        "some",
+        "others",
+        "glance",
+    ),
+    *("i ", "my ", "such as", "like", "e.g.", "for ", "form"),
+)
+BOX_DENIED = _pattern(
+    rf"(?:\bnot|n't|\bnever|\bcannot|\brather than|\binstead of|\bneither|\bnor)\s+(?:{_FILLER}\s+)*{_LEAD}",
+    r"(?:\bnot|n't|\bcannot|\bnever)\s+(?:\w+\s+){0,2}(?:think|believe|agree|accept|convinced|say)\b[^,;]*$",
+    r"\b(?:doubt|disagree|(?:wrong|incorrect|mistaken|false) (?:to|that|claim|answer))\b[^,;]*$",
+    r"\b(?:you|partner|key|textbook|manual|someone|somebody|others)\s+(?:\w+\s+)?(?:sa(?:id|ys?)|claim\w*|suggest\w*"
+    r"|wrote|writes?|thinks?|thought|propos\w+|answer\w*|conclu\w+|argu\w+|stat\w+|mention\w*|got|gave|gives"
+    r"|insist\w*|maintain\w*|asked)\b[^,;]*$",
+    r"\b(?:your|partner's) (?:\w+ ){0,3}(?:answer|box|result|value|solution|conclusion|claim)\b[^,;]*$",
+    rf"\b(?:your|partner's){_LEAD}|\b(?:according to|per|by) (?:you|your|my partner)\b[^,;]*$",
+    r"\bI\b[^,;]{0,40}\b(?:thought|assumed|guessed|believed|said|wrote|answered|claimed|suspected)\b[^,;]*$",
+    r"\b(?:my (?:first|initial|original|earlier|previous)|at first glance)\b[^,;]*$",
+    rf"\bif you\b.*\byou(?:'d| would| will|'ll)? get{_LEAD}",
+    rf"\b(?:such as|like|e\.g\.|for example|for instance|(?:of|in) the (?:form|format)){_LEAD}",
+)
+"""Before a box that is denied, doubted, another's, given up or a pattern. Other words leave it standing."""
+BOX_DISOWNED = _pattern(
+    r"\W{0,6}\s(?:is|was|isn't|seems|looks) (?:\w+ )?(?:wrong|incorrect|not|false|mistaken|impossible"
+    r"|a mistake|my|your)\b",
+    r"\W{0,6}\s(?:can't|cannot|couldn't|could not) be\b",
+    r"\W{0,6}\s(?:as )?(?:you|he|she|they|my partner) (?:said|say|says|claim|think|thought|suggest|wrote)\b",
+    r"\W{0,6}\s(?:according to (?:you|my partner)|(?:in|from|by) your)\b",
+)
+"""The same behind a box."""
+
 # No answer, an answer taken back, agreement without an answer.
 
 UNSURE_MARKS = (
-    *("sure", "certain", "undecided"),
+    *("sure", "certain"),
     *("don't", "do not", "can't", "cannot", "could not", "couldn't", "unable", "to answer", "no "),
+    *("known", "determined", "decided"),
 )
 _ARTICLE_ANSWER = r"(?:an|the|a|any) (?:\w+ )?answer\b"
 UNSURE = _pattern(
@@ -240,6 +318,9 @@ UNSURE = _pattern(
     r"\b(?:I|we) (?:cannot|can't|could not|couldn't|am unable to|are unable to) (?:\w+ )?(?:decide\b"
     rf"|(?:determine|give|provide|find|name|settle on) {_ARTICLE_ANSWER})",
     r"\bimpossible to answer\b",
+    r"\b(?:answer|location|place|position|whereabouts) (?:is|remains) (?:still )?"
+    r"(?:unknown|not (?:yet )?(?:known|determined|decided))\b",
+    r"\bit is (?:still )?(?:unknown|not yet (?:known|determined|decided))(?=\W*$|\s+where\b)",
     r"\bno (?:final |definite )?answer (?:yet|I can (?:give|provide))\b",
 )
 
@@ -281,9 +362,10 @@ AGREES = _pattern(
 )
 
 NOT_SURE = re.compile(
-    r"\W*(?:(?:I am|I'm|we are|we're|the (?:message|speaker) is) )?(?:still )?"
-    r"(?:not (?:\w+ )?(?:sure|certain|known)|unsure|uncertain|undecided"
-    r"|no (?:final |definite )?answer|none|n/a|unknown|(?:I |we )?(?:do not|don't) (?:\w+ )?know)"
+    r"\W*(?:(?:I am|I'm|we are|we're|(?:it|that|this|the (?:message|speaker|answer|location|place)) is) )?"
+    r"(?:still )?(?:not (?:\w+ )?(?:sure|certain|known|determined|decided)|undetermined|unsure|uncertain"
+    r"|undecided|no (?:final |definite )?answer|none|n/a|unknown|(?:nobody|no one) knows"
+    r"|(?:I |we )?(?:do not|don't) (?:\w+ )?know)"
     r"(?: (?:yet|submitted|given|stated))*\W*|[^\w?]*\?\W*",
     re.IGNORECASE,
 )

@@ -21,13 +21,23 @@ from coral.tasks import phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import content_id, distinct
 from coral.tasks.protocol import Source, TaskInfo
-from coral.types import Answered, Belief, Problem, Seat
+from coral.types import Answered, Belief, Problem, Seat, Unreadable
 
 _COLUMNS = {"structure": "story_structure", "infilled": "infilled_story"}
 _KNOWS = ("knows about it", "does not know about it")
-_CLOSED = (("yes", "no"), _KNOWS)
-_IGNORANT = re.compile(r"\b(?:does not|doesn't|doesn’t) know\b(?: about (?:it|that|this)\b)?", re.IGNORECASE)
+_YES_NO = ("yes", "no")
+_ASKS_KNOWLEDGE = re.compile(r"\bknows about it\b", re.IGNORECASE)
+_ASKS_YES_NO = re.compile(
+    r"\byes or no\b|^\W*(?:does|do|did|is|are|was|were|will|would|has|have|can|could)\b", re.IGNORECASE
+)
+_ASKS_ROOM = re.compile(r"\bwhich room\b", re.IGNORECASE)
+_IGNORANT = re.compile(
+    r"\b(?:(?:does not|doesn't|doesn’t) know\b|knows nothing\b)(?: about (?:it|that|this)\b)?", re.IGNORECASE
+)
 _KNOWING = re.compile(r"\bknows\b(?: about (?:it|that|this)\b)?", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\bnot|n't|n’t|\bnever|\bdoubts?|\bunaware)\b(?! know about it)[^.;,\n]*\bknows about it\b"
+)
 _ROOM = re.compile(r"\b(?:entered|left|to|in) the ([^.,]+?)(?=\.|$)")
 _CONTAINER = re.compile(r"\bmoved the [^.,]+? to the ([^.,]+?)(?=[.,]|$)")
 
@@ -52,7 +62,7 @@ class ExploreTom:
         splits=sources.SEEDED,
     )
     instruction: ClassVar[str] = (
-        "Submit an answer by ending your message with a line of this form: Answer: X, where X is as short as "
+        'Submit an answer by ending your message with a line that begins with "Answer:" and is as short as '
         'the question allows: the name of a container or room, "yes" or "no", '
         '"knows about it" or "does not know about it".'
     )
@@ -96,8 +106,7 @@ class ExploreTom:
 
 def _problem(row: Row, column: str) -> Problem:
     story, question, gold = row.text(column), row.text("question"), row.text("expected_answer")
-    closed = next((answers for answers in _CLOSED if phrase.normalize(gold) in answers), ())
-    belief = phrase.parse(gold, closed)
+    belief = phrase.parse(gold, _closed_answers(question))
     return Problem(
         id=content_id(story, question, gold),
         task=ExploreTom.info.name,
@@ -108,22 +117,31 @@ def _problem(row: Row, column: str) -> Problem:
     )
 
 
+def _closed_answers(question: str) -> tuple[str, ...]:
+    """The two answers that a closed question has; none where it asks for a place."""
+    if _ASKS_KNOWLEDGE.search(question):
+        return _KNOWS
+    return _YES_NO if _ASKS_YES_NO.search(question) else ()
+
+
 def _find(reader: phrases.Reader, text: str, problem: Problem) -> Belief:
-    """Read by the two answers that a closed question has, or else by the places that the story names."""
-    closed = next((answers for answers in _CLOSED if problem.target in answers), ())
-    if not closed:
-        places = _places(problem)
-        return phrases.find(reader, text, places, free=True) if places else reader(text, ())
+    """Read by what the question asks for: one of two answers, or a place that the story names."""
+    closed = _closed_answers(problem.question)
     if closed == _KNOWS:
         text = _KNOWING.sub("knows about it", _IGNORANT.sub("does not know about it", text))
-    return phrases.find(reader, text, closed, free=False)
+        text = _DENIED.sub("is unclear", text)
+    if closed:
+        return phrases.find(reader, text, closed)
+    belief = phrases.find(reader, text, _places(problem), free=True)
+    if isinstance(belief, Answered) and phrase.normalize(belief.value) in (*_YES_NO, *_KNOWS):
+        return Unreadable("names no place")
+    return belief
 
 
 def _places(problem: Problem) -> tuple[str, ...]:
-    """Rooms for a question about rooms, else containers; nothing where the right one is not among them."""
-    pattern = _ROOM if re.search(r"\broom\b", problem.question) else _CONTAINER
-    found = tuple(dict.fromkeys(pattern.findall(str(problem.source["story"]))))
-    return found if any(phrase.same(place, problem.target) for place in found) else ()
+    """The rooms of the story for a question about rooms, else its containers."""
+    pattern = _ROOM if _ASKS_ROOM.search(problem.question) else _CONTAINER
+    return tuple(dict.fromkeys(pattern.findall(str(problem.source["story"]))))
 
 
 def _group(row: Row) -> dict[str, str]:

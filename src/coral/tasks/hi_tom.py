@@ -25,7 +25,7 @@ from coral.tasks import files, hi_tom_tree, lettered, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import content_id, distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
-from coral.types import Belief, Problem, Seat
+from coral.types import Answered, Belief, Problem, Seat, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ by everyone, and all know that, too."""
 
 _OPTION = re.compile(r"(?:^|,\s*)([A-Z])\.\s*(.*?)(?=,\s*[A-Z]\.\s|$)")
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
+_PERSON = re.compile(r"\b[A-Z][a-z]+\b")
+_WHO = re.compile(r"\b(?:who|whom|whose)\b", re.IGNORECASE)
 _LIES = re.compile(r"\b(?:privately told|publicly claimed)\b")
 
 
@@ -73,8 +75,8 @@ class HiTom:
         if self.choices:
             return lettered.INSTRUCTION
         return (
-            "Submit an answer by ending your message with a line of this form: Answer: X, "
-            "where X is the name of one container, spelled as in the story, with its underscores."
+            'Submit an answer by ending your message with a line that begins with "Answer:" and then names '
+            "one container, spelled as in the story, with its underscores."
         )
 
     def problems(self, source: Source) -> Iterator[Problem]:
@@ -129,12 +131,12 @@ class HiTom:
     def read(self, text: str, problem: Problem) -> Belief:
         if self.choices:
             return choice.read(text, problem.choices)
-        return phrases.find(phrase.read, text, *_names(problem), free=False)
+        return _find(phrase.read, text, problem, free=False)
 
     def parse(self, answer: str, problem: Problem) -> Belief:
         if self.choices:
             return choice.parse(answer, problem.choices)
-        return phrases.find(phrase.parse, answer, *_names(problem), free=True)
+        return _find(phrase.parse, answer, problem, free=True)
 
     async def same(self, a: str, b: str, problem: Problem) -> bool:
         return lettered.same(a, b, problem) if self.choices else phrase.same(a, b)
@@ -184,11 +186,28 @@ def _options(row: Row, gold: str) -> tuple[str, ...]:
     return options
 
 
-def _names(problem: Problem) -> tuple[tuple[str, ...], ...]:
-    """What an answer can name: a container of the choices, or else any name of the story with a `_`."""
-    containers = tuple(problem.source["containers"])
-    story = tuple(dict.fromkeys(_NAME.findall(str(problem.source["story"]))))
-    return (containers, story) if containers else (story,)
+def _find(reader: phrases.Reader, text: str, problem: Problem, *, free: bool) -> Belief:
+    """Read by the containers of the choices, or where there are none by the story's names with a `_`.
+
+    Another name of the story, such as a room, is an answer only if it is all that is stated; a person is no
+    place.
+    """
+    story = str(problem.source["story"])
+    names = tuple(dict.fromkeys(_NAME.findall(story)))
+    containers = tuple(problem.source["containers"]) or names
+    belief = phrases.find(reader, text, containers, others=names, free=free)
+    if (
+        isinstance(belief, Answered)
+        and belief.value not in containers
+        and _names_person(text, belief, problem)
+    ):
+        return Unreadable("names a person, no place")
+    return belief
+
+
+def _names_person(text: str, belief: Answered, problem: Problem) -> bool:
+    people = {person.lower() for person in _PERSON.findall(f"{problem.source['story']} {problem.question}")}
+    return bool(people.intersection(phrase.normalize(belief.value).split())) or _WHO.search(text) is not None
 
 
 def _order(row: Row, question: str) -> str:

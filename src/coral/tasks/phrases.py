@@ -10,29 +10,36 @@ from coral.types import Answered, Belief, Unreadable
 Reader = Callable[[str, tuple[str, ...]], Belief]
 
 
-def find(reader: Reader, text: str, *lists: tuple[str, ...], free: bool) -> Belief:
-    """What `reader` finds by the first list that makes the text readable.
+def find(
+    reader: Reader,
+    text: str,
+    candidates: tuple[str, ...],
+    *,
+    others: tuple[str, ...] = (),
+    free: bool = False,
+) -> Belief:
+    """What `reader` finds: one of `candidates`, or else a whole phrase that is no part of them.
 
-    Without such a list, a wrong answer of a name that is in none of them could not be told from an unreadable
-    one, and would go unscored. A text that names several of a list stays unreadable.
+    A text that names several candidates stays unreadable.
 
     Args:
         reader: `phrase.read` or `phrase.parse`.
-        lists: of possible answers, the narrowest first.
-        free: take any other phrase, too, where it names nothing of the lists.
+        candidates: the answers that can be meant.
+        others: wrong answers that are told from unreadable ones; each has to be all that is stated.
+        free: take any other phrase, too.
     """
-    belief: Belief = Unreadable("no possible answers are known")
-    for candidates in lists:
-        belief = reader(text, candidates)
-        if not isinstance(belief, Unreadable):
-            return belief
-    if not free:
+    belief = reader(text, candidates)
+    if not isinstance(belief, Unreadable) or not (others or free):
         return belief
     other = reader(text, ())
-    known = [candidate for candidates in lists for candidate in candidates]
-    if isinstance(other, Answered) and any(_names(other.value, candidate) for candidate in known):
+    if not isinstance(other, Answered):
+        return belief if isinstance(other, Unreadable) else other
+    if any(_names(other.value, candidate) for candidate in candidates):
         return belief
-    return other
+    known = next((name for name in others if phrase.same(other.value, name)), None)
+    if known is not None:
+        return Answered(known)
+    return other if free else belief
 
 
 def _names(text: str, candidate: str) -> bool:

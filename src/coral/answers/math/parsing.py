@@ -6,9 +6,6 @@ from coral.answers import prose
 from coral.answers.math.reading import (
     ANY_BOX,
     MAX_BARE,
-    MAX_WORDS,
-    SEGMENT,
-    count_words,
     is_doubted,
     is_unsure,
     listed,
@@ -16,6 +13,7 @@ from coral.answers.math.reading import (
     with_braces,
     with_carets,
 )
+from coral.answers.math.statements import MAX_WORDS, SEGMENT, count_words
 from coral.answers.math.text import bare_value
 from coral.types import Answered, Belief, Unreadable, Unsure
 

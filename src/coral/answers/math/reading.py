@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from coral.answers import prose, wording
-from coral.answers.math.numbers import read_number
+from coral.answers import enclosed, prose, wording
+from coral.answers.math import statements
 from coral.answers.math.rules import same_text
 from coral.answers.math.text import bare_value, clean
 from coral.types import Belief, Unreadable, Unsure
 
 MAX_BARE = 300
-MAX_WORDS = 4
+_MAX_VALUE = 2000
+"""Characters above which what stands in an answer's place is none."""
+_MAX_LISTED = 30
 _ANNOUNCED_WITHIN = 100
 
 
@@ -21,11 +23,15 @@ def read(text: str) -> Belief:
     """Find the answer that a turn submits, only if the turn leaves no doubt; `Unreadable` otherwise.
 
     A box, a label ("Answer: 42", "#### 42") and "the answer is ..." submit an answer, unless they quote, deny
-    or suppose one. Boxes that are listed together ("1 and 2") are one answer; "1 or 2" is none.
+    or ask about one. Boxes that are listed together ("1 and 2") are one answer; "1 or 2" is none.
     """
     text = prose.plain(with_braces(with_carets(text)))
     if prose.is_error(text):
         return Unreadable("an error message")
+    return prose.before_further_question(text, _read)
+
+
+def _read(text: str) -> Belief:
     found = _joined(text, sorted([*prose.claims(text), *_marked(text)], key=lambda claim: claim.end))
     if found and is_unsure(found[-1].value):
         return Unsure()
@@ -42,8 +48,21 @@ def is_unsure(value: str) -> bool:
 
 def _sure_value(text: str, claim: prose.Claim) -> str | None:
     """The canonical value that a statement names, None if it names none or doubts it."""
-    value = None if is_doubted(claim.value) else _stated(text, claim)
+    if len(claim.value) > _MAX_VALUE or is_doubted(claim.value):
+        return None
+    value = _stated(text, claim)
     return None if value is None or is_doubted(value) else value
+
+
+def _stated(text: str, claim: prose.Claim) -> str | None:
+    """The canonical value that a statement names, None if it names none that can be read."""
+    if _is_box(text, claim):
+        return bare_value(claim.value) or None
+    if ANY_BOX.search(claim.value):
+        return bare_value(listed(claim.value) or "") or None
+    if claim.whole:
+        return statements.value(claim.value, 0, len(claim.value), final=True)
+    return statements.value(text, claim.end, claim.end + len(claim.value), final=claim.final)
 
 
 def is_doubted(value: str) -> bool:
@@ -69,7 +88,7 @@ def last_boxed(solution: str) -> str | None:
     `\fbox{5}` count as well. None if there is no complete box, or nothing in it.
     """
     text = with_braces(solution)
-    found = [(start, end, bare_value(content)) for start, end, content in prose.boxes(text)]
+    found = [(start, end, bare_value(content)) for start, end, content in enclosed.boxes(text)]
     last: list[str] = []
     begins = 0
     for start, end, content in reversed([box for box in found if box[2]]):
@@ -107,20 +126,28 @@ _LIST_COMMA = re.compile(r", ")
 
 def _joined(text: str, found: list[prose.Claim]) -> list[prose.Claim]:
     r"""Statements with those boxes made one that are listed together: `\boxed{1} and \boxed{2}`."""
-    joined: list[prose.Claim] = []
+    runs: list[list[prose.Claim]] = []
     for claim in found:
-        last = joined[-1] if joined else None
+        last = runs[-1][-1] if runs else None
         if last and _is_box(text, last) and _is_box(text, claim) and _is_gap(text[last.end : claim.start]):
-            value = f"{last.value}, {claim.value}"
-            joined[-1] = replace(last, value=value, line=value, end=claim.end)
+            runs[-1].append(claim)
         else:
-            joined.append(claim)
-    return joined
+            runs.append([claim])
+    return [_one(run) for run in runs]
+
+
+def _one(run: list[prose.Claim]) -> prose.Claim:
+    if len(run) == 1:
+        return run[0]
+    value = ", ".join(claim.value for claim in run[:_MAX_LISTED])
+    return replace(run[0], value=value if len(run) <= _MAX_LISTED else "", line=value, end=run[-1].end)
 
 
 def listed(text: str) -> str | None:
     """The content of the one box in a text, or of several that are one list; None otherwise."""
-    found = prose.boxes(text)
+    found = enclosed.boxes(text)[: _MAX_LISTED + 1]
+    if len(found) > _MAX_LISTED:
+        return None
     ends, starts = [end for _, end, _ in found[:-1]], [start for start, _, _ in found[1:]]
     if not found or not all(_is_gap(text[end:start]) for end, start in zip(ends, starts, strict=True)):
         return None
@@ -128,7 +155,7 @@ def listed(text: str) -> str | None:
 
 
 def _is_box(text: str, claim: prose.Claim) -> bool:
-    return ANY_BOX.match(text, claim.start) is not None
+    return claim.whole and text[claim.start] == "\\"
 
 
 def _is_gap(between: str) -> bool:
@@ -189,7 +216,7 @@ def _marked(text: str) -> Iterator[prose.Claim]:
     """
     for mark in _number_marks(text):
         value = mark.group(1).strip()
-        if read_number(value.replace("$", "").replace(",", "").split()[0]) is not None:
+        if _NUMBER_AHEAD.match(value):
             yield prose.Claim(value, value, mark.start(), mark.start(1), final=True)
     for mark in _ANSWER_FORMULA.finditer(text):
         line = text.rfind("\n", max(0, mark.start() - MAX_BARE), mark.start()) + 1
@@ -202,77 +229,12 @@ def _marked(text: str) -> Iterator[prose.Claim]:
             yield prose.Claim(value, value, cue.start("value"), cue.start("value"))
 
 
+_NUMBER_AHEAD = re.compile(r"[-+$\\\s]*\.?\d")
+
+
 def _number_marks(text: str) -> Iterator[re.Match[str]]:
     if "####" in text:
         yield from _HASHES.finditer(text)
     last = _LAST_LINE.match(text, text.rstrip().rfind("\n") + 1)
     if last:
         yield last
-
-
-_HEDGE = re.compile(
-    r"(?:[\s:,*]|\\?\"|\b(?:(?:so )?(?:the|my|our)(?: \w+)? answer (?:is|to [^.\n]{0,80}? is)|approximately"
-    r"|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
-    re.IGNORECASE,
-)
-SEGMENT = re.compile(
-    r"\$\$(.{1,999}?)\$\$|\$([^$\n]{1,999}?)(?<!\\)\$|\\\((.{1,999}?)\\\)|\\\[(.{1,999}?)\\\]", re.DOTALL
-)
-_AND = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*(?=\$|\\\(|\\\[)")
-_UNIT_BEHIND = re.compile(r"\s*(%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])")
-_NUMBER_FIRST = re.compile(
-    r"([-+]?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*/\s*\d+|\s+\d+/\d+)?(?<=\d)(?:\s*%)?)"
-    r"(?P<words>(?:\s+[A-Za-z]+(?:\^[23])?){0,3}\s*[.!]?\s*$)?(?![\d.]*\d|\s*[-+*/^=<>\\(\[{:]|,\s*[-\d$\\])"
-    r"(?!\s*,?\s*(?:and|or|to|less|more|times|plus|minus|x|pi)\b)"
-)
-_REASON = re.compile(
-    r"[,;.]?\s+(?:because|since|as|which|so|for|given|when|where|but|not|rather|by|from|based|if|after|with)\b.*$"
-    r"|\s*[\u2013\u2014(]\s*(?:since|because|as|from|by|i\.e\.|which)\b.*$",
-    re.DOTALL,
-)
-_WORD = re.compile(r"(?<![\\A-Za-z{])(?!(?:and|or|sqrt|sin|cos|tan|log|exp|inf|pi|mod)\b)[A-Za-z]{3,}|\\text")
-_PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to)\b")
-
-
-def _stated(text: str, claim: prose.Claim) -> str | None:
-    """The canonical value that a statement names, None if it names none that can be read."""
-    if _is_box(text, claim):
-        return bare_value(claim.value) or None
-    if ANY_BOX.search(claim.value):
-        return bare_value(listed(claim.value) or "") or None
-    hedge = _HEDGE.match(text, claim.end)
-    at = hedge.end() if hedge else claim.end
-    segment = SEGMENT.match(text, at)
-    if segment and not _WORD.search(segment.group(2) or ""):  # "$5 and Bob has $6" is money
-        return _segments(text, at) or None
-    return _from_prose(claim.value[at - claim.end :], final=claim.final)
-
-
-def _segments(text: str, at: int) -> str:
-    """The formulas at `at`, listed ("$1$ and $2$"), with the percent sign or "million" behind them."""
-    formulas = []
-    while segment := SEGMENT.match(text, at):
-        formulas.append(next(filter(None, segment.groups())))
-        at = segment.end()
-        following = _AND.match(text, at)
-        if not following:
-            break
-        at = following.end()
-    unit = _UNIT_BEHIND.match(text, at)
-    return bare_value(", ".join(map(clean, formulas)) + (f" {unit.group(1)}" if unit else ""))
-
-
-def _from_prose(value: str, *, final: bool) -> str | None:
-    """A number, or a formula or a few words to the end of the sentence; words only behind a label."""
-    value = value.strip()
-    number = _NUMBER_FIRST.match(value)
-    if number:
-        unit = number.group("words") or (_UNIT_BEHIND.match(value, number.end(1)) or [""])[0]
-        return clean(number.group(1) + unit)
-    value = bare_value(_REASON.sub("", value))
-    readable = count_words(value) <= MAX_WORDS if final else not _PROSE.search(value)
-    return value if value and readable else None
-
-
-def count_words(value: str) -> int:
-    return len(_WORD.findall(value))
