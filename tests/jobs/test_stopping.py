@@ -1,6 +1,7 @@
 """Runs whose server is gone, or that are told to stop, and what of them is paid for twice."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from coral import tasks
 from coral.api import evaluate_async, load_run, sample_async
-from coral.errors import Rejected, StoppedEarly, UserError
+from coral.errors import Rejected, RunFolderError, StoppedEarly, UserError
 from coral.jobs.progress import Progress
 from coral.serving.app import ChatServer, Served
 from coral.serving.listen import listening
@@ -214,6 +215,24 @@ async def test_refusals_of_what_was_asked_do_not_mean_that_nobody_is_there(serve
     async with serve(faults="context:1") as (url, _):
         run = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **ALL))
     assert run.summary.failures == {"ContextOverflow": 12}
+
+
+# A folder that is gone --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vanish", [shutil.rmtree, lambda path: path.rename(path.with_name("moved"))])
+async def test_a_run_whose_folder_vanishes_stops(serve, data, tmp_path, monkeypatch, vanish):
+    """What arrives from then on would be paid for and lost."""
+    monkeypatch.setattr("coral.jobs.sitting.GUARD_S", 0.05)
+    progress = Progress()
+    async with serve(latency_s=0.02) as (url, counter):
+        settings = options(url, data, tmp_path / "run", samples=20)
+        run = asyncio.create_task(evaluate_async("hi_tom", progress=progress, **settings))
+        await until(lambda: progress.requests >= 20)
+        vanish(tmp_path / "run")
+        with pytest.raises(RunFolderError, match="deleted or moved"):
+            await asyncio.wait_for(run, 20)
+        assert sum(counter.values()) < 400, "of more than a thousand"
 
 
 # Failures that are not paid for twice -----------------------------------------------------------------------

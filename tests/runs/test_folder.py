@@ -1,13 +1,18 @@
 """The run folder."""
 
+import errno
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 
 import msgspec
 import pytest
 
-from coral.errors import RunFolderError
+from coral.errors import Notice, RunFolderError
 from coral.runs.folder import RunFolder
+from coral.runs.lines import read_file, read_lines
 from coral.types import SCHEMA, Conversation, Problem, Speaker, StopReason
 
 IDENTITY = {"task": {"name": "t"}, "seed": 0}
@@ -96,6 +101,7 @@ def test_options_that_decide_nothing_may_change(tmp_path):
 HOLD = """
 import sys
 from coral.runs.folder import RunFolder
+from coral.runs.lines import read_file, read_lines
 with RunFolder(sys.argv[1]).claim({"task": {"name": "t"}, "seed": 0}, {}):
     print("ready", flush=True)
     sys.stdin.read()
@@ -174,3 +180,280 @@ def test_a_folder_without_a_run_is_named(tmp_path):
     """`coral show` on the wrong folder says so."""
     with pytest.raises(RunFolderError, match="is no run folder"):
         list(RunFolder(tmp_path).conversations())
+
+
+# Locks ------------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_of_one_process_are_kept_apart(tmp_path):
+    """A notebook that starts the same run twice is told so, and not sent to look for another process."""
+    with (
+        RunFolder(tmp_path).claim(IDENTITY, {}),
+        pytest.raises(RunFolderError, match="this process works in"),
+        RunFolder(tmp_path).claim(IDENTITY, {}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO])
+def test_a_file_system_without_locks_is_told_as_such(tmp_path, monkeypatch, number):
+    """Nobody else works there: the remedy is another folder, or no lock."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(RunFolderError, match="has no locks") as caught,
+        RunFolder(tmp_path).claim(IDENTITY, {}),
+    ):
+        pass
+    assert "another process" not in str(caught.value)
+    assert "--lock none" in caught.value.remedy
+    with RunFolder(tmp_path).claim(IDENTITY, {}, lock=False):
+        assert RunFolder(tmp_path).has_begun
+
+
+# Files that Coral did not write, or not there ---------------------------------------------------------------
+
+
+STRAYS = [
+    "notes.jsonl",
+    "._00000.jsonl",
+    "00000 (1).jsonl",
+    "00000 (copy).jsonl",
+    "0.jsonl",
+    "-1.jsonl",
+    "x.y.jsonl",
+]
+
+
+@pytest.mark.parametrize("name", STRAYS)
+@pytest.mark.parametrize("place", ["conversations", "journal"])
+def test_stray_files_are_named_and_left_alone(tmp_path, name, place):
+    """A copy that a file manager made, or somebody's notes, are no part of the run, and end none."""
+    folder = filled(tmp_path, conversation("a#0"))
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / name).write_text('{"id": "b#0", "stop": "agreed"}\nnot JSON\n')
+    with pytest.warns(Notice, match="not read: "):
+        assert list(read_lines(tmp_path / place)) == (
+            [] if place == "journal" else list(read_file(tmp_path / place / "00000.jsonl"))
+        )
+    if place == "conversations":
+        with pytest.warns(Notice):
+            assert [c.id for c in folder.conversations()] == ["a#0"]
+        with pytest.warns(Notice):
+            filled(tmp_path, conversation("c#0"))
+    assert (tmp_path / place / name).read_text().endswith("not JSON\n")
+
+
+def test_a_folder_under_the_name_of_a_file_is_a_stray(tmp_path):
+    """Whatever made it: it cannot be read, so it is named."""
+    folder = filled(tmp_path, conversation("a#0"))
+    (tmp_path / "conversations" / "00001.jsonl").mkdir()
+    with pytest.warns(Notice, match=r"not read: 00001\.jsonl"):
+        assert [c.id for c in folder.conversations()] == ["a#0"]
+
+
+def twice_by_a_copy(path):
+    shutil.copy(path / "conversations" / "00000.jsonl", path / "conversations" / "00001.jsonl")
+
+
+def twice_by_a_line(path):
+    file = path / "conversations" / "00000.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([lines[0], *lines]))
+
+
+@pytest.mark.parametrize("double", [twice_by_a_copy, twice_by_a_line])
+def test_what_is_stored_twice_counts_once_and_is_told(tmp_path, double):
+    """A copied file or a doubled line would count conversations twice, without a word."""
+    folder = filled(tmp_path, conversation("a#0"), conversation("b#0"))
+    double(tmp_path)
+    with pytest.warns(Notice, match=r"stored more than once, such as a#0"):
+        assert [c.id for c in folder.conversations()] == ["a#0", "b#0"]
+    assert folder.endings() == ({"a#0", "b#0"}, set())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_failed_conversation_that_was_run_again_is_nothing_to_tell(tmp_path):
+    """`--retry_failed` leaves both lines; that is how it works."""
+    folder = filled(tmp_path, conversation("a#0", StopReason.FAILED), conversation("b#0"))
+    filled(tmp_path, conversation("a#0"))
+    assert [c.id for c in folder.conversations()] == ["b#0", "a#0"]
+
+
+def test_conversations_without_their_run_are_refused(tmp_path):
+    """Without run.json nobody knows what they are of: a new run there would mix them with its own."""
+    filled(tmp_path, conversation("a#0"))
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(RunFolderError, match=r"no run\.json"), RunFolder(tmp_path).claim(IDENTITY, {}):
+        pass
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_error(tmp_path):
+    """`summary.json` as a folder ends in a message, when it is dropped and when it is written."""
+    folder = filled(tmp_path)
+    (tmp_path / "summary.json").mkdir()
+    for change in (lambda: folder.plan(3), lambda: folder.write("summary.json", {})):
+        with pytest.raises(RunFolderError, match=r"cannot write .*summary\.json"):
+            change()
+
+
+def test_what_killed_processes_left_is_cleaned_up(tmp_path):
+    """A kill between writing a file and naming it leaves a partial one, once and not for ever."""
+    filled(tmp_path)
+    (tmp_path / ".0123456789abcdef.partial").write_text("half")
+    filled(tmp_path)
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+# A folder that is gone --------------------------------------------------------------------------------------
+
+
+def deleted(path):
+    shutil.rmtree(path)
+
+
+def moved(path):
+    path.rename(path.with_name("elsewhere"))
+
+
+def made_anew(path):
+    shutil.rmtree(path)
+    filled(path)
+
+
+def without_its_file(path):
+    (path / "conversations" / "00000.jsonl").unlink()
+
+
+@pytest.mark.parametrize("vanish", [deleted, moved, made_anew, without_its_file])
+def test_a_folder_that_vanishes_is_noticed(tmp_path, vanish):
+    """What is written to a deleted file is lost without an error: somebody has to look."""
+    path = tmp_path / "run"
+    folder = RunFolder(path)
+    with folder.claim(IDENTITY, {}):
+        folder.check()
+        folder.append(conversation("a#0"))
+        folder.check()
+        vanish(path)
+        with pytest.raises(RunFolderError, match="deleted or moved"):
+            folder.check()
+
+
+# The index --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def indexed(monkeypatch):
+    """Makes even small files worth an index."""
+    monkeypatch.setattr("coral.runs.index.WORTH_BYTES", 0)
+
+
+def many(path, count=50):
+    return filled(path, *(conversation(f"p{number}#0") for number in range(count)))
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_conversation_is_found_by_its_id(tmp_path):
+    """With and without an index, in each file of a run, and what is not there is not found."""
+    folder = many(tmp_path)
+    filled(tmp_path, conversation("late#0"))
+    for _ in range(2):
+        assert folder.conversation("p17#0").id == "p17#0"
+        assert folder.conversation("late#0").id == "late#0"
+        assert folder.conversation("p17#1") is None
+    assert len(list((tmp_path / "conversations").glob("*.index"))) == 2
+
+
+@pytest.mark.usefixtures("indexed")
+def test_of_a_file_with_an_index_only_the_line_in_question_is_read(tmp_path):
+    """That is what makes it quick: a damaged line elsewhere is not even met."""
+    folder = many(tmp_path)
+    assert folder.conversation("p17#0")
+    file = tmp_path / "conversations" / "00000.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[5] = b"x" * (len(lines[5]) - 1) + b"\n"
+    file.write_bytes(b"".join(lines))
+    assert folder.conversation("p17#0").id == "p17#0"
+    with pytest.raises(RunFolderError, match="line 6 is damaged"):
+        list(folder.conversations())
+
+
+def without_a_line(file):
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:3] + lines[4:]))
+
+
+def with_more_lines(file):
+    line = file.read_bytes().splitlines(keepends=True)[0]
+    file.write_bytes(file.read_bytes() + line.replace(b"p0#0", b"new#0"))
+
+
+def with_a_torn_line(file):
+    file.write_bytes(file.read_bytes() + b'{"id": "torn')
+
+
+def shorter(file):
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:30]))
+
+
+def with_half_an_index(file):
+    index = file.with_suffix(".index")
+    index.write_bytes(index.read_bytes()[:-5])
+
+
+def with_a_foreign_index(file):
+    file.with_suffix(".index").write_bytes(b"something else")
+
+
+CHANGES = [
+    without_a_line,
+    with_more_lines,
+    with_a_torn_line,
+    shorter,
+    with_half_an_index,
+    with_a_foreign_index,
+]
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_index_that_does_not_fit_its_file_is_made_anew(tmp_path, change):
+    """Files may be changed by hand, as messages advise; an index never hides or invents a conversation."""
+    folder = many(tmp_path)
+    assert folder.conversation("p17#0")
+    change(tmp_path / "conversations" / "00000.jsonl")
+    stored = {c.id for c in folder.conversations()}
+    for number in range(50):
+        found = folder.conversation(f"p{number}#0")
+        assert (found is not None) == (f"p{number}#0" in stored)
+    assert (folder.conversation("new#0") is not None) == ("new#0" in stored)
+
+
+@pytest.mark.usefixtures("indexed")
+def test_of_several_lines_the_index_finds_the_one_that_counts(tmp_path):
+    """The same one that streaming yields."""
+    folder = filled(tmp_path, conversation("a#0", StopReason.FAILED), conversation("b#0"))
+    filled(tmp_path, conversation("a#0", StopReason.MAX_TURNS))
+    assert folder.conversation("a#0").stop is StopReason.MAX_TURNS
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_run_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+    """The index is a help, and no condition."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "no")
+
+    folder = many(tmp_path)
+    monkeypatch.setattr("coral.runs.index.write_whole", refuse)
+    assert folder.conversation("p17#0").id == "p17#0"
+
+
+def test_small_files_get_no_index(tmp_path):
+    """A second file is worth its place only beside a big one."""
+    folder = many(tmp_path)
+    assert folder.conversation("p17#0").id == "p17#0"
+    assert [path.name for path in (tmp_path / "conversations").iterdir()] == ["00000.jsonl"]

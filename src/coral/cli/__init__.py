@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from coral.cli.streams import standard_streams
-from coral.errors import FatalReject, UserError
+from coral.errors import FatalReject, Notice, UserError
 
 COMMANDS = {
     "eval": "let agents converse over a task, and measure their reasoning together",
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 2 user error, 3 too many failed conversations or stopped early, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with standard_streams():
+    with standard_streams(), warnings.catch_warnings():
+        warnings.showwarning = _note(warnings.showwarning)
         return _answer(arguments)
 
 
@@ -89,6 +91,18 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"coral {version('collaborative-reasoner')}"
+
+
+def _note(others: Callable[..., None]) -> Callable[..., None]:
+    """Shows a `Notice` as a line of its own, and other warnings as `others` does."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, Notice):
+            print(f"coral: {message}", file=sys.stderr)
+        else:
+            others(message, category, *rest)
+
+    return show
 
 
 def _complain(cause: str, remedy: str) -> None:

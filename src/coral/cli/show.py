@@ -129,9 +129,9 @@ def _natural(identity: str) -> list[tuple[int, str]]:
 
 def _found(folder: RunFolder, identity: str, config: ShowConfig, task: Task) -> Padding:
     wanted = identity if "#" in identity else f"{identity}#0"
-    for conversation in folder.conversations():
-        if conversation.id == wanted:
-            return _whole(conversation, config, task)
+    conversation = folder.conversation(wanted)
+    if conversation is not None:
+        return _whole(conversation, config, task)
     raise ConfigError(
         f"{folder.path} holds no conversation '{wanted}'", remedy=f"`coral show {folder.path}` lists them"
     )

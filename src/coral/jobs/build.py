@@ -10,7 +10,6 @@ DIR/README.md        a card for people and for the hub
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,7 @@ from coral.rows.run import SampledRun, open_runs
 from coral.rows.survey import HeldOut
 from coral.rows.write import FileType, card, require_writer
 from coral.runs.folder import RunFolder
+from coral.runs.lock import take_lock
 from coral.tasks.protocol import Source
 from coral.types import Message
 
@@ -236,13 +236,14 @@ def _lock(folder: Path) -> int:
     """Keep other processes out of a folder, for as long as the descriptor is open."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        if not take_lock(descriptor, folder.parent):
+            raise RunFolderError(
+                f"another process builds {folder.name.removeprefix('.').removesuffix('.partial')}",
+                remedy="wait for it, stop it, or give another --output",
+            )
+    except RunFolderError:
         os.close(descriptor)
-        raise RunFolderError(
-            f"another process builds {folder.name.removeprefix('.').removesuffix('.partial')}",
-            remedy="wait for it, stop it, or give another --output",
-        ) from None
+        raise
     return descriptor
 
 

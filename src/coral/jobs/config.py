@@ -104,6 +104,9 @@ class EvalConfig:
     """Price table (YAML) that replaces the shipped one."""
     output: str | None = None
     """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
+    lock: Literal["file", "none"] = "file"
+    """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
+    then see to it that only one process works there."""
     retry_failed: bool = False
     """Run failed conversations of earlier sittings again."""
     max_failed_rate: float = 0.05

@@ -14,7 +14,7 @@ from typing import Any
 from coral import sandbox
 from coral.dialogue import calls as dialogue
 from coral.dialogue.converse import Setting, converse
-from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, StoppedEarly
+from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, RunFolderError, StoppedEarly
 from coral.jobs.breaker import LATER, Breaker
 from coral.jobs.config import EvalConfig, default_output, identity, stored
 from coral.jobs.measure import measure_run
@@ -28,6 +28,9 @@ from coral.runs.folder import ADJUSTMENTS, RunFolder
 from coral.runs.journal import Calls, Journal
 from coral.runs.prompts import save_prompts
 from coral.types import Adjustment, Conversation, StopReason
+
+GUARD_S = 2.0
+"""Between two looks whether the run folder is still there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +77,10 @@ async def sit(config: EvalConfig, progress: Progress) -> Run:
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
             cast = None if folder.has_begun else await _opened(config, plan, stack)
-            with folder.claim(decided, stored(config)):
+            with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
                 await _hold_conversations(config, plan, cast, folder, progress)
+                folder.check()
                 done = progress.kept + progress.done
                 summary = None
                 if done == progress.total:
@@ -180,7 +184,11 @@ class _Sitting:
         workers = [self._worker(queue) for _ in range(min(len(pending), self._places))]
         loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
-            await asyncio.gather(*workers, return_exceptions=True)
+            guard = asyncio.ensure_future(self._guard_folder())
+            try:
+                await asyncio.gather(*workers, return_exceptions=True)
+            finally:
+                guard.cancel()
         if self._cause is not None:
             raise _told(self._cause, self._progress)
         if not self._progress.stopping:
@@ -203,6 +211,17 @@ class _Sitting:
         except BaseException as error:
             self._halt(error)
             raise
+
+    async def _guard_folder(self) -> None:
+        """Stop the run when its folder is gone: what arrives from then on would be paid for and lost."""
+        while True:
+            await asyncio.sleep(GUARD_S)
+            try:
+                self._folder.check()
+                self._journal.check()
+            except RunFolderError as error:
+                self._halt(error)
+                return
 
     def _halt(self, cause: BaseException) -> None:
         """Stop the run because of `cause`. The first one counts: others are mostly its consequences."""

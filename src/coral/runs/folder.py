@@ -3,7 +3,7 @@
 DIR/config.yaml           the resolved options; the same command goes on, other options are refused
 DIR/run.json              what was run: version, data fingerprint, prompts
 DIR/prompts.json          the prompts in full, system prompts rendered: training rows are made with them
-DIR/conversations/*.jsonl one line a finished conversation, appended the moment it ends
+DIR/conversations/*.jsonl one line a finished conversation, appended when it ends; a big file has an index
 DIR/journal/*.jsonl       generations received for conversations that are not finished
 DIR/adjustments.json      what was changed for models that refuse what the options say, if anything was
 DIR/summary.json          the metrics, once all are finished
@@ -12,25 +12,21 @@ DIR/lock                  held while a process works here
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from coral.config import dump_yaml
 from coral.errors import RunFolderError
-from coral.runs.lines import Appender, decode, read_lines
+from coral.runs.lines import Appender, decode, line_files, read_lines
+from coral.runs.lock import take_lock
+from coral.runs.stored import Endings, StoredConversations
 from coral.runs.whole import write_whole
-from coral.types import Adjustment, Conversation, StopReason
-
-
-class _Ending(msgspec.Struct, frozen=True):
-    id: str
-    stop: StopReason
+from coral.types import Adjustment, Conversation
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -38,18 +34,9 @@ class _Reply(msgspec.Struct, frozen=True):
 
 
 _REPLIES = msgspec.json.Decoder(_Reply)
-_ENDINGS = msgspec.json.Decoder(_Ending)
-_CONVERSATIONS = msgspec.json.Decoder(Conversation)
 _ENCODER = msgspec.json.Encoder()
 _ABSENT = object()
 ADJUSTMENTS = "adjustments.json"
-
-
-class Endings(NamedTuple):
-    """Ids of stored conversations: those that ended well, and those that failed and have not since."""
-
-    well: set[str]
-    failed: set[str]
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -77,8 +64,9 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.journal_path = self.path / "journal"
-        self._conversations = self.path / "conversations"
-        self._appender = Appender(self._conversations)
+        self._stored = StoredConversations(self.path / "conversations")
+        self._appender = Appender(self.path / "conversations")
+        self._lock: int | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -86,32 +74,56 @@ class RunFolder:
         return (self.path / "run.json").is_file()
 
     @contextmanager
-    def claim(self, identity: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[None]:
+    def claim(
+        self, identity: Mapping[str, Any], config: Mapping[str, Any], *, lock: bool = True
+    ) -> Iterator[None]:
         """Create the folder, or go on with it, and keep every other process out meanwhile.
 
         Args:
             identity: what decides the results; must be the same in every sitting.
             config: all options of this sitting.
+            lock: False trusts the user that nobody else works there, for file systems without locks.
 
         Raises:
             RunFolderError: it cannot be written, another process works in it, or it belongs to another run.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write to {self.path}: {error.strerror}",
                 remedy="choose another folder with --output, or mend its permissions",
             ) from None
         try:
-            self._lock(lock)
+            if lock:
+                self._keep_others_out(self._lock)
             self._agree(_pretty(identity))
             self._replace("config.yaml", dump_yaml(dict(config)))
             yield
         finally:
             self._appender.close()
-            os.close(lock)
+            os.close(self._lock)
+            self._lock = None
+
+    def check(self) -> None:
+        """Make sure that the claimed folder is still there: what is written to a deleted one is lost.
+
+        Raises:
+            RunFolderError: it was deleted or moved, or the file of this sitting's conversations was.
+        """
+        try:
+            is_there = self._lock is not None and os.path.samestat(
+                (self.path / "lock").stat(), os.fstat(self._lock)
+            )
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise RunFolderError(
+                f"{self.path} was deleted or moved while the run worked in it",
+                remedy="put it back if it was moved, then run the same command again: what is in it is kept",
+            )
+        self._appender.check()
 
     def append(self, conversation: Conversation) -> None:
         """Keep a finished conversation.
@@ -127,24 +139,25 @@ class RunFolder:
         Raises:
             RunFolderError: a stored line is damaged.
         """
-        well: set[str] = set()
-        failed: set[str] = set()
-        for line in read_lines(self._conversations):
-            ending = decode(line, _ENDINGS)
-            (failed if ending.stop is StopReason.FAILED else well).add(ending.id)
-        return Endings(well, failed - well)
+        return self._stored.endings()
 
     def conversations(self) -> Iterator[Conversation]:
-        """Stream the stored conversations; of a failed one that was run again, only the last.
+        """Stream the stored conversations, each once; of a failed one that was run again, only the last.
 
         Raises:
             RunFolderError: there is no run here, or a stored line is damaged.
         """
         self._must_exist()
-        superseded = self._superseded()
-        for line in read_lines(self._conversations):
-            if (line.path, line.number) not in superseded:
-                yield decode(line, _CONVERSATIONS)
+        yield from self._stored
+
+    def conversation(self, identity: str) -> Conversation | None:
+        """A stored conversation by its id, None where there is none.
+
+        Raises:
+            RunFolderError: there is no run here, or a line is damaged that had to be read.
+        """
+        self._must_exist()
+        return self._stored.find(identity)
 
     def identity(self) -> dict[str, Any]:
         """What the run was made with.
@@ -180,7 +193,10 @@ class RunFolder:
             RunFolderError: the folder cannot be written.
         """
         self.write("plan.json", _Plan(conversations))
-        (self.path / "summary.json").unlink(missing_ok=True)
+        try:
+            (self.path / "summary.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable("summary.json", error) from None
 
     def write(self, name: str, value: object) -> None:
         """Put a JSON file beside the conversations: complete or not at all.
@@ -196,34 +212,28 @@ class RunFolder:
                 f"{self.path} is no run folder", remedy="name the folder that `coral eval` printed"
             )
 
-    def _superseded(self) -> set[tuple[Path, int]]:
-        """Where failed conversations stand that were run again later."""
-        failed: dict[str, tuple[Path, int]] = {}
-        superseded = set()
-        for line in read_lines(self._conversations):
-            ending = decode(line, _ENDINGS)
-            if ending.id in failed:
-                superseded.add(failed.pop(ending.id))
-            if ending.stop is StopReason.FAILED:
-                failed[ending.id] = (line.path, line.number)
-        return superseded
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    def _keep_others_out(self, descriptor: int) -> None:
+        if not take_lock(descriptor, self.path):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            who = "this process" if holder == str(os.getpid()) else f"another process (id {holder})"
             raise RunFolderError(
-                f"another process (id {holder}) works in {self.path}",
+                f"{who} works in {self.path}",
                 remedy="wait for it, stop it, or choose another folder with --output",
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        for left in self.path.glob(".*.partial"):  # by a process that was killed
+            left.unlink(missing_ok=True)
 
     def _agree(self, text: str) -> None:
         """Write the identity of a new run; that of an old one that holds something must say the same."""
         path = self.path / "run.json"
         if not path.exists():
+            if line_files(self.path / "conversations"):
+                raise RunFolderError(
+                    f"{self.path} holds conversations, and no run.json that says which run they are of",
+                    remedy="restore run.json from a copy, or choose another folder with --output",
+                )
             self._replace(path.name, text)
             return
         stored = _read(path, dict[str, Any])
@@ -242,17 +252,21 @@ class RunFolder:
     def _holds_nothing(self) -> bool:
         """Whether nothing that was paid for is here: then the folder may become that of another run."""
         replies = (decode(line, _REPLIES).generation for line in read_lines(self.journal_path))
-        return not any(read_lines(self._conversations)) and all(reply is None for reply in replies)
+        is_empty = not any(read_lines(self.path / "conversations"))
+        return is_empty and all(reply is None for reply in replies)
 
     def _replace(self, name: str, text: str) -> None:
         """Write a file completely or not at all."""
         try:
             write_whole(self.path / name, text)
         except OSError as error:
-            raise RunFolderError(
-                f"cannot write {self.path / name}: {error.strerror}",
-                remedy="free space or mend the folder, then run the same command again",
-            ) from None
+            raise self._unwritable(name, error) from None
+
+    def _unwritable(self, name: str, error: OSError) -> RunFolderError:
+        return RunFolderError(
+            f"cannot write {self.path / name}: {error.strerror}",
+            remedy="free space or mend the folder, then run the same command again",
+        )
 
 
 def _changes(there: object, wanted: object, name: str = "") -> Iterator[str]:

@@ -115,6 +115,14 @@ class Journal:
         """
         self._appender.append(self._encoder.encode(entry))
 
+    def check(self) -> None:
+        """Make sure that this sitting's entries are still where they were written.
+
+        Raises:
+            RunFolderError: the file was deleted or moved.
+        """
+        self._appender.check()
+
     def close(self) -> None:
         self._appender.close()
 

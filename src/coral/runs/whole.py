@@ -31,6 +31,8 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     try:
         with partial.open("xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         _name(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)
