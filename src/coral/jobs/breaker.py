@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from coral.errors import (
     BadResponse,
@@ -31,6 +32,8 @@ LATER = 20
 
 UNREADABLE = 40
 """So many beliefs stop a run if none of them can be read."""
+
+_THEN = "run the command again: nothing was stored as failed (--max_failed_rate 1 never stops for this)"
 
 _NO_ANSWER = (BadResponse, RateLimited, Unreachable)
 """Failures that may mean that nobody is there who could answer. Others are refusals of what was asked."""
@@ -63,10 +66,19 @@ class Breaker:
         reached: whether any request of the run was ever answered with a completion.
         ended_well: whether earlier sittings have ended a conversation that did not fail.
         lenient: the user accepts failures of any number: only a server that nobody reaches stops the run.
+        halt: told the cause before it is raised: what raises may be one of several calls that are awaited
+            together.
     """
 
-    def __init__(self, *, reached: Callable[[], bool], ended_well: bool, lenient: bool) -> None:
-        self._reached, self._lenient = reached, lenient
+    def __init__(
+        self,
+        *,
+        reached: Callable[[], bool],
+        ended_well: bool,
+        lenient: bool,
+        halt: Callable[[StoppedEarly], None],
+    ) -> None:
+        self._reached, self._lenient, self._halt = reached, lenient, halt
         self._came_to_something = self._ended_well = ended_well
         self._rows: dict[int, _Row] = {}
         self._unanswered = 0
@@ -94,10 +106,10 @@ class Breaker:
         row = self._rows.setdefault(id(model), _Row())
         if isinstance(error, _NO_ANSWER) and not self._reached():
             retract()
-            raise StoppedEarly(
+            self._trip(
                 f"no request of this run was answered: {error}",
-                remedy=f"{error.remedy or 'mend that'}, then run the same command again: nothing was stored "
-                "as failed; `coral doctor` tells more",
+                error.remedy,
+                "run the same command again: nothing was stored as failed; `coral doctor` tells more",
             )
         if self._lenient or (row.answered and isinstance(error, _ABOUT_ONE_TEXT)):
             return
@@ -111,7 +123,7 @@ class Breaker:
                 while each.retract:
                     each.retract.pop()()
             which = "none of the" if new else f"none of the latest {row.failures}"
-            raise _stop(f"{which} requests to {model.name} came to anything: {error}", error.remedy)
+            self._trip(f"{which} requests to {model.name} came to anything: {error}", error.remedy)
 
     def ended(self, conversation: Conversation) -> None:
         """A conversation ended.
@@ -125,7 +137,7 @@ class Breaker:
         elif failure is not None and failure.type == "NoCandidate" and not self._lenient:
             self._fruitless += 1
             if self._fruitless >= (LATER if self._ended_well else HANDFUL):
-                raise _stop(
+                self._trip(
                     f"each of {self._fruitless} conversations failed in {failure.where}: {failure.message}",
                     _remedy_of(failure.message),
                 )
@@ -144,7 +156,7 @@ class Breaker:
         self._unreadable[belief.reason] += 1
         if self._unreadable.total() >= UNREADABLE:
             reason, times = self._unreadable.most_common(1)[0]
-            raise _stop(
+            self._trip(
                 f"no answer could be read from the first {UNREADABLE} replies; {times} times: {reason}",
                 _remedy_of(reason) or "use --extractor.mode model, or a prompt that asks for the answer",
             )
@@ -154,13 +166,10 @@ class Breaker:
         rows = (self._rows.get(id(model)) for model in models)
         return self._fruitless > 0 or any(row is not None and row.failures > 0 for row in rows)
 
-
-def _stop(cause: str, remedy: str) -> StoppedEarly:
-    return StoppedEarly(
-        cause,
-        remedy=f"{remedy or 'mend that'}, then run the command again; nothing was stored as failed "
-        "(--max_failed_rate 1 never stops for this)",
-    )
+    def _trip(self, cause: str, remedy: str, then: str = _THEN) -> NoReturn:
+        error = StoppedEarly(cause, remedy=f"{remedy or 'mend that'}, then {then}")
+        self._halt(error)
+        raise error
 
 
 def _remedy_of(words: str) -> str:

@@ -155,6 +155,7 @@ class _Sitting:
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
             ended_well=ended_well,
             lenient=config.max_failed_rate >= 1,
+            halt=self._halt,
         )
         self._doubtful: list[tuple[Conversation, list[Model]]] = []
         adjustments = self._connections.adjustments
