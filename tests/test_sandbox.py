@@ -1,16 +1,21 @@
 """Functions that hang, eat memory or crash are stopped, and nothing is left behind."""
 
 import asyncio
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
 from coral import sandbox
+from coral.errors import UserError
 from coral.sandbox import CallFailed, TimedOut, WorkerDied, Workers
 
 EQUIVALENT = "coral.answers.math:equivalent"
@@ -74,17 +79,121 @@ async def test_crash_is_reported_and_survived() -> None:
     ("function", "args", "told"),
     [
         ("math:sqrt", [-1], "ValueError"),
-        ("math:nonexistent", [1], "AttributeError"),
-        ("nonexistent:f", [], "ModuleNotFoundError"),
         ("builtins:object", [], "no JSON"),
     ],
 )
 async def test_exception_crosses_as_text(function: str, args: list[object], told: str) -> None:
-    """What the function raises, or that it cannot be found, is told; the worker lives on."""
+    """What the function raises is told; the worker lives on."""
     for _ in range(2):
         with pytest.raises(CallFailed, match=told):
             await sandbox.call(function, *args, timeout_s=5)
     assert len(_workers_of(os.getpid())) == 1
+
+
+def _python(folder: Path, body: str) -> str:
+    """A program in the place of Python."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+LOADER = "python: error while loading shared libraries: libpython3.so"
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "told"),
+    [
+        ("math:gcd", f"echo '{LOADER}' >&2; exit 127", LOADER),
+        ("math:gcd", "exit 1", "the worker of math:gcd ended"),
+        ("math:gcd", None, "No such file"),
+        ("math:nonexistent", "", "AttributeError"),
+        ("nonexistent:f", "", "ModuleNotFoundError"),
+    ],
+    ids=["a library is missing", "dies in silence", "no interpreter", "no such function", "no such module"],
+)
+async def test_workers_that_cannot_start_are_an_error_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, body: str | None, told: str
+) -> None:
+    """No call would ever bring a result: that is no unknown grade, and nothing that goes by itself."""
+    if body != "":
+        python = str(tmp_path / "none") if body is None else _python(tmp_path, body)
+        monkeypatch.setattr(sys, "executable", python)
+    async with Workers() as workers:
+        for _ in range(2):
+            with pytest.raises(UserError, match=re.escape(told)) as caught:
+                await workers.call(function, 12, 18, timeout_s=5)
+            assert not isinstance(caught.value, sandbox.SandboxError)
+    assert "PATH" in caught.value.remedy
+    assert _workers_of(os.getpid()) == []
+
+
+async def test_a_worker_that_could_start_before_may_fail_to_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is the machine's passing trouble: one grade is unknown, and the job goes on."""
+    async with Workers() as workers:
+        await workers.call("math:gcd", 12, 18, timeout_s=5)
+        for process in _workers_of(os.getpid()):
+            process.kill()
+            await asyncio.to_thread(process.wait)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", _python(tmp_path, "exit 1"))
+            with pytest.raises(WorkerDied):
+                await workers.call("math:gcd", 12, 20, timeout_s=5)
+        assert await workers.call("math:gcd", 12, 20, timeout_s=5) == 4
+
+
+@pytest.mark.parametrize("name", ["LD_LIBRARY_PATH", "LC_ALL", "HOME", "SECRET_", "PYTHONUSERBASE"])
+async def test_a_worker_finds_python_as_we_do(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A Python that needs a library path, a home or a locale gets them."""
+    monkeypatch.setenv(name, "C")
+    expected = None if name.endswith("_") else "C"
+    async with Workers() as workers:
+        assert await workers.call("os:getenv", name, timeout_s=5) == expected
+
+
+async def test_what_we_can_import_a_worker_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grader beside a notebook, on a path that was added in Python, is found."""
+    (tmp_path / "my_grader_of_tests.py").write_text("def double(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    async with Workers() as workers:
+        assert await workers.call("my_grader_of_tests:double", 4, timeout_s=5) == 8
+
+
+async def test_the_end_of_one_job_leaves_another_its_workers() -> None:
+    """Two runs in one event loop: the workers end with the second, whichever that is."""
+    first_has_ended = asyncio.Event()
+
+    async def short() -> None:
+        async with sandbox.in_use():
+            await sandbox.call("math:gcd", 12, 18, timeout_s=5)
+        first_has_ended.set()
+
+    async def long() -> None:
+        async with sandbox.in_use():
+            slow = asyncio.ensure_future(sandbox.call("time:sleep", 1.0, timeout_s=30))
+            await first_has_ended.wait()
+            assert await slow is None
+        assert _workers_of(os.getpid()) == []
+
+    await asyncio.gather(long(), short())
+
+
+def test_two_threads_have_workers_of_their_own() -> None:
+    """Runs in threads do not end each other's workers, and a thread's workers end with it."""
+
+    def run(number: int) -> list[int]:
+        async def job() -> list[int]:
+            async with sandbox.in_use():
+                return [await sandbox.call("math:gcd", number, n, timeout_s=30) for n in range(1, 40)]
+
+        return asyncio.run(job())
+
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(run, [12, 18, 30, 42]))
+    assert results == [[math.gcd(number, n) for n in range(1, 40)] for number in (12, 18, 30, 42)]
+    assert _workers_of(os.getpid()) == []
 
 
 async def test_worker_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +276,7 @@ async def test_worker_killed_from_outside_is_replaced() -> None:
 PARENT = """
 import asyncio, signal, sys
 from coral import sandbox
+from coral.errors import UserError
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 async def main():
     await sandbox.call("math:gcd", 1, 1, timeout_s=5)

@@ -7,8 +7,8 @@ environment, which is killed and replaced when a call exceeds its time.
     equal = await sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=5)
 
 Workers start when needed and serve many calls, one after another. A module's `warm_up`, if it has one, is
-called once before the first, outside the time limit. Arguments and results travel as JSON. Workers end
-with `close()`, with the interpreter, and with our death by any signal.
+called once before the first, outside the time limit. Arguments and results travel as JSON. Workers end with
+the last job that has them `in_use`, with the thread that started them, and with our death by any signal.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
-from coral.errors import CoralError
+from coral.errors import CoralError, UserError
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 120.0
 """Time for a worker to start, import a function's module and warm it up."""
 
 _ALARM_GRACE_S = 5.0
@@ -58,6 +61,30 @@ class CallFailed(SandboxError):
     """The function raised an exception; the message holds its type and text."""
 
 
+class CannotStart(UserError):
+    """No worker could ever start and load a function: no call would bring a result."""
+
+    def __init__(self, function: str, why: str) -> None:
+        module = function.partition(":")[0]
+        super().__init__(
+            f"no process that grades can start: {why}",
+            remedy=f"`{sys.executable} -c 'import {module}'` must work with no other variables than "
+            f"{', '.join(sorted(_PASSED_ON))} and those that begin with {', '.join(_PREFIXES_PASSED_ON)}",
+        )
+
+
+_PASSED_ON = frozenset(
+    {
+        "PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "CONDA_PREFIX", "OMP_NUM_THREADS",
+        "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE",
+        "PYTHONPYCACHEPREFIX",
+    }
+)  # fmt: skip
+"""What a Python may need to find itself and its packages. Nothing else is passed on: no keys, no tokens."""
+
+_PREFIXES_PASSED_ON = ("LC_", "LD_", "DYLD_")
+
+
 class _Call(msgspec.Struct, frozen=True):
     """What a worker is asked. Without `limit_s` it only loads the function."""
 
@@ -79,10 +106,10 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 async def call(function: str, *args: Any, timeout_s: float) -> Any:
-    """Run `function` ("package.module:name") in a worker of the pool that this process shares.
+    """Run `function` ("package.module:name") in a worker of the pool that all jobs of this thread share.
 
-    To be used by one thread at a time, from any number of event loops one after another. The same call
-    is answered from memory the second time, and one that timed out is not tried again with no more time.
+    The same call is answered from memory the second time, and one that timed out is not tried again with no
+    more time.
 
     Args:
         function: trusted; it must be a pure function of its arguments, since results are remembered.
@@ -93,13 +120,26 @@ async def call(function: str, *args: Any, timeout_s: float) -> Any:
         TimedOut: it took longer.
         WorkerDied: its worker ended, for want of memory most likely.
         CallFailed: it raised an exception.
+        CannotStart: no worker could load it.
     """
-    return await _shared.call(function, *args, timeout_s=timeout_s)
+    return await _shared.workers.call(function, *args, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def in_use() -> AsyncIterator[None]:
+    """Wraps a job that makes calls. When the last such job of this thread ends, its workers are stopped."""
+    _shared.jobs += 1
+    try:
+        yield
+    finally:
+        _shared.jobs -= 1
+        if _shared.jobs == 0:
+            await close()
 
 
 async def close() -> None:
-    """Stop the shared pool's workers, at a job's end. A later `call` starts new ones."""
-    await _shared.close()
+    """Stop the workers of this thread, whoever uses them. A later `call` starts new ones."""
+    await _shared.workers.close()
 
 
 class Workers:
@@ -119,6 +159,7 @@ class Workers:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_workers)
         self._results = _Results()
+        self._loadable: set[str] = set()
         weakref.finalize(self, _kill_all, self._alive, self._pid)
 
     async def call(self, function: str, *args: Any, timeout_s: float) -> Any:
@@ -159,10 +200,10 @@ class Workers:
         return self._slots
 
     async def _run(self, request: _Call) -> _Answer:
-        worker = self._borrow()
+        worker = self._borrow(request.function)
         try:
-            loaded = await worker.load(request.function)
-            answer = await worker.exchange(request) if loaded.kind == "value" else loaded
+            await self._load(worker, request.function)
+            answer = await worker.exchange(request)
             if answer.kind == "out_of_memory":
                 raise WorkerDied(f"{request.function} ran out of memory")
         except BaseException:  # also when cancelled: the worker is in the middle of a call
@@ -171,7 +212,19 @@ class Workers:
         self._idle.append(worker)
         return answer
 
-    def _borrow(self) -> _Worker:
+    async def _load(self, worker: _Worker, function: str) -> None:
+        """Make a worker import and warm up a function. If none ever could, no call will bring a result."""
+        try:
+            loaded = await worker.load(function)
+        except WorkerDied as error:
+            if function in self._loadable:
+                raise
+            raise CannotStart(function, worker.last_words() or str(error)) from None
+        if loaded.kind != "value":
+            raise CannotStart(function, loaded.text or "it has too little memory")
+        self._loadable.add(function)
+
+    def _borrow(self, function: str) -> _Worker:
         if self._pid != os.getpid():  # forked: the workers are our parent's
             self._idle, self._alive, self._pid = [], set(), os.getpid()
             weakref.finalize(self, _kill_all, self._alive, self._pid)
@@ -180,7 +233,12 @@ class Workers:
             if worker.is_alive():
                 return worker
             self._drop(worker)
-        worker = _Worker(self._memory_bytes)
+        try:
+            worker = _Worker(self._memory_bytes)
+        except OSError as error:
+            if function in self._loadable:
+                raise WorkerDied(f"no worker could start: {error.strerror}") from None
+            raise CannotStart(function, error.strerror or str(error)) from None
         self._alive.add(worker)
         return worker
 
@@ -222,15 +280,21 @@ class _Worker:
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self._loaded: dict[str, _Answer] = {}
-        with theirs:
+        self._errors = _scratch_file()
+        try:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
                 [sys.executable, "-m", "coral.sandbox", str(os.getpid()), str(memory_bytes)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._errors or subprocess.DEVNULL,
                 env=_bare_environment(),
                 start_new_session=True,  # Ctrl-C is for us, not for the workers
             )
+        except OSError:
+            self._close()
+            raise
+        finally:
+            theirs.close()
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -254,7 +318,21 @@ class _Worker:
     def end(self) -> None:
         """Stop, and close the socket; never while a call waits on it, which would not notice."""
         self.stop()
+        self._close()
+
+    def _close(self) -> None:
         self._socket.close()
+        if self._errors is not None:
+            self._errors.close()
+
+    def last_words(self) -> str:
+        """The last line that the worker wrote to its standard error."""
+        if self._errors is None:
+            return ""
+        end = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, end - 4_000))
+        lines = self._errors.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     async def exchange(self, request: _Call) -> _Answer:
         """Send a request and wait for the answer, at most its time limit."""
@@ -297,12 +375,32 @@ def _kill_all(workers: set[_Worker], pid: int) -> None:
 
 
 def _bare_environment() -> dict[str, str]:
-    """What a worker needs to find Python and its packages, and nothing else: no keys, no tokens."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-    return {**kept, "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"}
+    """What a worker needs to find Python and its packages, as we found them, and nothing else."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PREFIXES_PASSED_ON)
+    }
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**kept, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"}
 
 
-_shared = Workers()
+def _scratch_file() -> IO[bytes] | None:
+    try:
+        return tempfile.TemporaryFile(prefix="coral-")
+    except OSError:  # TMPDIR is full: then nobody will know what it said
+        return None
+
+
+class _Shared(threading.local):
+    """The pool of a thread: the kernel ends a worker together with the thread that started it."""
+
+    def __init__(self) -> None:
+        self.workers = Workers()
+        self.jobs = 0
+
+
+_shared = _Shared()
 
 
 # ---------------------------------------------------------------------------------------------------------

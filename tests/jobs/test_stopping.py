@@ -8,8 +8,10 @@ import sys
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from coral import tasks
 from coral.api import evaluate_async, load_run, sample_async
@@ -408,3 +410,51 @@ async def test_candidates_survive_a_sibling_that_failed(data, tmp_path):
     assert len(again) == 6, "the refused ones"
     first_turns = [conversation.turns[0] for conversation in mended.conversations()]
     assert {(len(turn.replies), turn.attempts) for turn in first_turns} == {(4, 4)}
+
+
+# Several runs of one process, and graders -------------------------------------------------------------------
+
+
+GSM8K = Path(__file__).parents[1] / "data" / "gsm8k" / "test.sample.jsonl"
+
+
+def algebra(number):
+    """Answers that only a grader in a process of its own can tell from the gold ones."""
+    message = {"role": "assistant", "content": f"So it is \\boxed{{\\sqrt{{{number}}} + x - x}}"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 5}})
+
+
+def graded(url, path, **more):
+    agent = {"model": "scripted", "base_url": url}
+    settings = {"protocol": "cot", "extractor": {"mode": "rules"}, **more}
+    return {"agent": agent, "data": str(GSM8K), "output": str(path), **settings}
+
+
+async def test_two_runs_in_one_process_leave_each_other_their_graders(serve, tmp_path):
+    """The short one ends first, while answers of the long one are being compared."""
+    async with serve(task="gsm8k", data=GSM8K, react=lambda number, _: algebra(number)) as (url, _):
+        runs = await asyncio.gather(
+            evaluate_async("gsm8k", **graded(url, tmp_path / "short", limit=1)),
+            evaluate_async("gsm8k", **graded(url, tmp_path / "long", limit=3, samples=4)),
+        )
+    for run in runs:
+        assert {conversation.turns[0].reply.correct for conversation in run.conversations()} <= {True, False}
+
+
+async def test_graders_that_cannot_start_stop_the_run_with_a_message(serve, tmp_path, monkeypatch):
+    """Not every grade is unknown without a word; what was paid for is graded when they can."""
+    sent = []
+
+    def react(number, _):
+        sent.append(number)
+        return algebra(number)
+
+    async with serve(task="gsm8k", data=GSM8K, react=react) as (url, _):
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", "/no/such/python")
+            with pytest.raises(UserError, match="no process that grades can start"):
+                await evaluate_async("gsm8k", **graded(url, tmp_path / "run", limit=2))
+        run = await evaluate_async("gsm8k", **graded(url, tmp_path / "run", limit=2))
+    assert len(sent) == 2
+    assert {conversation.turns[0].reply.correct for conversation in run.conversations()} <= {True, False}

@@ -94,10 +94,8 @@ async def build(config: BuildConfig) -> Report:
             file_type=config.file,
             render=render,
         )
-        try:
+        async with sandbox.in_use():
             report = await assemble(assembly)
-        finally:
-            await sandbox.close()
         _write_records(folder, report, config)
     if config.push_to_hub:
         push(output, config.push_to_hub, public=config.public)

@@ -79,11 +79,9 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
     """
     _check_same_task(a, b)
     before, after = _Questions(), _Questions()
-    try:
+    async with sandbox.in_use():
         first = await tally_run(a, task_of(a), collectors=[before])
         second = await tally_run(b, task_of(b), collectors=[after])
-    finally:
-        await sandbox.close()
     _check_same_problems(before.asked, after.asked)
     changes, unreadable = _of_a_pair_and_one(first, second)
     return PairedRuns(

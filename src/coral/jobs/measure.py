@@ -35,10 +35,8 @@ async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summ
     Raises:
         UserError: the folder or the price table cannot be read.
     """
-    try:
+    async with sandbox.in_use():
         summary = await measure_run(folder, task_of(folder), prices=load_prices(prices), regrade=regrade)
-    finally:
-        await sandbox.close()
     folder.write("summary.json", summary)
     return summary
 

@@ -76,7 +76,8 @@ async def sit(config: EvalConfig, progress: Progress) -> Run:
         decided = _split_as_before(folder, decided, plan)
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
-            cast = None if folder.has_begun else await _opened(config, plan, stack)
+            cast = None if folder.has_begun else await open_cast(config, plan, stack)
+            await stack.enter_async_context(sandbox.in_use())
             with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
                 await _hold_conversations(config, plan, cast, folder, progress)
@@ -97,12 +98,6 @@ def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> 
     return {**decided, "split": before}
 
 
-async def _opened(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Cast:
-    cast = await open_cast(config, plan, stack)
-    stack.push_async_callback(sandbox.close)
-    return cast
-
-
 async def _hold_conversations(
     config: EvalConfig, plan: Plan, cast: Cast | None, folder: RunFolder, progress: Progress
 ) -> None:
@@ -119,7 +114,7 @@ async def _hold_conversations(
     try:
         if pending:
             async with AsyncExitStack() as stack:
-                cast = cast or await _opened(config, plan, stack)
+                cast = cast or await open_cast(config, plan, stack)
                 sitting = _Sitting(config, plan, cast, folder, journal, progress, ended_well=ended_well)
                 await sitting.work(pending)
         if progress.kept + progress.done == progress.total:

@@ -130,12 +130,10 @@ class Book:
 
     async def results(self, trained: Sequence[Trained]) -> Results:
         """Everything."""
-        try:
+        async with sandbox.in_use():
             start = await self._model(START, None)
             models = [await self._model(one.checkpoint.name, one) for one in trained]
             rivals = await self._rivals(trained)
-        finally:
-            await sandbox.close()
         second = self._config.second
         return Results(
             task=start.measured["pair"].task,
