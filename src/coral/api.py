@@ -21,6 +21,7 @@ from coral.jobs.improve import improve as _improve
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.results import Results
 from coral.jobs.improvement.steps import Watch
+from coral.jobs.measure import save_summary
 from coral.jobs.measure import score as _score
 from coral.jobs.options import build_config, load_yaml_file
 from coral.jobs.progress import Progress
@@ -242,10 +243,10 @@ async def build_async(*runs: str | Path, output: str | Path, **options: Any) -> 
 
 
 def score(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
-    """Measure a stored run again, without a model.
+    """Measure a stored run again, without a model, and write its `summary.json`.
 
     Raises:
-        UserError: the folder or the price table cannot be read.
+        UserError: the folder or the price table cannot be read, or the folder not be written.
     """
     _refuse_running_loop("score_async")
     return asyncio.run(score_async(path, prices=prices, regrade=regrade))
@@ -253,7 +254,10 @@ def score(path: str | Path, *, prices: str | None = None, regrade: bool = False)
 
 async def score_async(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
     """`score` for callers that have an event loop, such as a notebook."""
-    return await _score(RunFolder(path), prices=prices, regrade=regrade)
+    folder = RunFolder(path)
+    summary = await _score(folder, prices=prices, regrade=regrade)
+    save_summary(folder, summary)
+    return summary
 
 
 def compare(a: str | Path, b: str | Path) -> PairedRuns:

@@ -75,6 +75,8 @@ def test_a_users_table_lies_over_the_shipped_one(tmp_path):
         ("m: 3", "no mapping"),
         ("- m", "a list"),
         ("m: {prompt: 1", "broken YAML"),
+        ("m: \x1b[2J", "control characters"),
+        ("m: " + "[" * 3000, "nested too deep"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path, text, why):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -59,6 +61,10 @@ def _answer(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         return EXIT_DONE
+    except OSError as error:  # of a file that nobody minded: its rights, its place or its name
+        if error.filename is None:
+            raise
+        _complain(f"{_shortened(os.fsdecode(error.filename))}: {error.strerror}", _remedy(error))
     return EXIT_USER_ERROR
 
 
@@ -103,6 +109,26 @@ def _note(others: Callable[..., None]) -> Callable[..., None]:
             others(message, category, *rest)
 
     return show
+
+
+LONGEST_PATH = 200
+"""Characters of a path in a message."""
+
+
+def _shortened(path: str) -> str:
+    half = LONGEST_PATH // 2
+    return path if len(path) <= LONGEST_PATH else f"{path[:half]}...{path[-half:]}"
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.ENAMETOOLONG:
+            return "give a shorter name"
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free space, then run the same command again"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "mend the rights, or name another place"
+    return "mend that, then run the same command again"
 
 
 def _complain(cause: str, remedy: str) -> None:

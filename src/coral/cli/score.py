@@ -9,7 +9,7 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_summary
 from coral.errors import ConfigError
-from coral.jobs.measure import score
+from coral.jobs.measure import save_summary, score
 from coral.runs.folder import RunFolder
 
 ABOUT = "Measure a stored run again, without a model, and write its summary.json."
@@ -36,4 +36,5 @@ def run(arguments: Sequence[str]) -> int:
     folder = RunFolder(path)
     summary = run_in_loop(score(folder, prices=config.prices, regrade=config.regrade))
     print_summary(summary, folder.path, everything=config.everything)
+    save_summary(folder, summary)  # last: what is measured is shown, too, where nothing can be written
     return 0

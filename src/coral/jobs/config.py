@@ -370,6 +370,10 @@ def _decisive(config: ModelConfig) -> dict[str, Any]:
     )
 
 
+_LONGEST_NAME = 60
+"""Characters of a model's name in that of a folder; the digest tells models apart."""
+
+
 def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
     """A folder that the same options always name again."""
     digest = hashlib.sha256(msgspec.json.encode(decided)).hexdigest()[:8]
@@ -378,7 +382,7 @@ def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
             "-"
         )
         or "model"
-    )
+    )[:_LONGEST_NAME]
     job = "sample-" if isinstance(config, SampleConfig) else ""
     return f"runs/{config.task_name}-{config.protocol}-{job}{model}-{digest}"
 

@@ -19,7 +19,10 @@ def folder_of(config: ModelConfig) -> Path | None:
     if config.model in {"", TINY}:
         return Path(str(resources.files("coral"))) / "assets" / TINY
     path = Path(config.model).expanduser()
-    return path if path.is_dir() else None
+    try:
+        return path if path.is_dir() else None
+    except OSError:  # a name that no file can have, such as one of 300 letters
+        return None
 
 
 def name_of(config: ModelConfig) -> str:

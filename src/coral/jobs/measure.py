@@ -25,10 +25,11 @@ from coral.types import Answered, Conversation, Problem, Reply, Rollout
 
 
 async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summary:
-    """Measure a stored run again and write its `summary.json`.
+    """Measure a stored run again.
 
     Args:
-        folder: must not be in use by a running evaluation.
+        folder: must not be in use by a running evaluation. What is found is to be written there by
+            `save_summary`.
         prices: file of a price table that overlays the shipped one.
         regrade: grade every stored answer anew instead of trusting the stored verdicts.
 
@@ -36,9 +37,16 @@ async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summ
         UserError: the folder or the price table cannot be read.
     """
     async with sandbox.in_use():
-        summary = await measure_run(folder, task_of(folder), prices=load_prices(prices), regrade=regrade)
+        return await measure_run(folder, task_of(folder), prices=load_prices(prices), regrade=regrade)
+
+
+def save_summary(folder: RunFolder, summary: Summary) -> None:
+    """Write a run's `summary.json`.
+
+    Raises:
+        RunFolderError: it cannot be written, as in a folder that may only be read.
+    """
     folder.write("summary.json", summary)
-    return summary
 
 
 def task_of(folder: RunFolder) -> Task:

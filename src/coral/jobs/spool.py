@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 import msgspec
@@ -59,11 +61,15 @@ def spool(problems: Iterable[Problem], *, limit: int | None, seed: int) -> Spool
 
 
 def _write(problems: Iterable[Problem]) -> Spool:
-    file = tempfile.TemporaryFile(prefix="coral-")  # noqa: SIM115 - closed by the spool
+    try:
+        file = tempfile.TemporaryFile(prefix="coral-")  # noqa: SIM115 - closed by the spool
+    except OSError as error:  # no folder for temporary files, or a full one
+        raise _no_space(error) from None
     try:
         return Spool(file, _append(problems, file))
     except BaseException:
-        file.close()
+        with suppress(OSError):  # of a full disk: what it still holds cannot be written
+            file.close()
         raise
 
 
@@ -76,12 +82,21 @@ def _append(problems: Iterable[Problem], file: BinaryIO) -> array[int]:
         try:
             position += file.write(line)
         except OSError as error:
-            raise DataError(
-                f"cannot keep the problems in {tempfile.gettempdir()}: {error.strerror}",
-                remedy="free space there, or set TMPDIR to a folder with space",
-            ) from None
+            raise _no_space(error) from None
         offsets.append(position)
+    try:
+        file.flush()
+    except OSError as error:
+        raise _no_space(error) from None
     return offsets
+
+
+def _no_space(error: OSError) -> DataError:
+    folder = os.environ.get("TMPDIR") or "the folder for temporary files"
+    return DataError(
+        f"cannot keep the problems in {folder}: {error.strerror or error}",
+        remedy="free space there, or set TMPDIR to a folder with space",
+    )
 
 
 def _rank(seed: int, problem_id: str) -> bytes:

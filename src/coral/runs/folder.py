@@ -208,8 +208,16 @@ class RunFolder:
 
     def _must_exist(self) -> None:
         if not self.has_begun:
+            self._must_know_its_run()
             raise RunFolderError(
                 f"{self.path} is no run folder", remedy="name the folder that `coral eval` printed"
+            )
+
+    def _must_know_its_run(self) -> None:
+        if line_files(self.path / "conversations"):
+            raise RunFolderError(
+                f"{self.path} holds conversations, and no run.json that says which run they are of",
+                remedy="restore run.json from a copy, or choose another folder with --output",
             )
 
     def _keep_others_out(self, descriptor: int) -> None:
@@ -229,11 +237,7 @@ class RunFolder:
         """Write the identity of a new run; that of an old one that holds something must say the same."""
         path = self.path / "run.json"
         if not path.exists():
-            if line_files(self.path / "conversations"):
-                raise RunFolderError(
-                    f"{self.path} holds conversations, and no run.json that says which run they are of",
-                    remedy="restore run.json from a copy, or choose another folder with --output",
-                )
+            self._must_know_its_run()
             self._replace(path.name, text)
             return
         stored = _read(path, dict[str, Any])
