@@ -457,3 +457,28 @@ def test_small_files_get_no_index(tmp_path):
     folder = many(tmp_path)
     assert folder.conversation("p17#0").id == "p17#0"
     assert [path.name for path in (tmp_path / "conversations").iterdir()] == ["00000.jsonl"]
+
+
+def test_conversations_without_a_run_are_not_adopted(tmp_path):
+    """A lost `run.json` is not written anew: the conversations may be of other options."""
+    folder = filled(tmp_path, conversation("a#0"))
+    (tmp_path / "run.json").unlink()
+
+    def claim():
+        with RunFolder(tmp_path).claim({"task": "b"}, {}):
+            pass
+
+    for use in (claim, folder.identity, lambda: list(folder.conversations())):
+        with pytest.raises(RunFolderError, match=r"holds conversations, and no run\.json") as caught:
+            use()
+        assert "from a copy" in caught.value.remedy
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_folder_in_the_place_of_the_summary_is_told(tmp_path):
+    """It is met before anything is sent."""
+    folder = RunFolder(tmp_path)
+    with folder.claim(IDENTITY, {}):
+        (tmp_path / "summary.json").mkdir()
+        with pytest.raises(RunFolderError, match=r"summary\.json"):
+            folder.plan(3)
