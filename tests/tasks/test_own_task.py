@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import coral
 from coral.metrics import Summary
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
@@ -30,7 +31,8 @@ class Installed:
 
     def __init__(self, folder: Path, site: Path) -> None:
         self.folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": str(site)}
+        ours = str(Path(coral.__file__).parents[1])  # the tested one, which need not be the installed one
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(site), ours))}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `coral ...` in the folder."""
@@ -95,10 +97,13 @@ def test_the_task_is_shown_like_any_other(installed: Installed) -> None:
     ids=["as it is", "with its option", "alone, and limited"],
 )
 def test_the_task_is_evaluated(installed: Installed, options: tuple[str, ...], problems: int) -> None:
-    """`coral eval capitals` runs with the model in the package, and groups the results as the task says."""
+    """`coral eval capitals` runs with the model in the package, and groups the results as the task says.
+
+    The code is 3: in twelve tokens that model submits no answer that can be read.
+    """
     few = ("--max_turns", "2", "--agent.max_tokens", "12", "--output", "run", "--data", "capitals.jsonl")
     done = installed.run("eval", "capitals", *few, *options)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert "by continent" in done.stdout
     summary = installed.summary()
     assert (summary.task, summary.problems, summary.failures) == ("capitals", problems, {})
@@ -110,9 +115,13 @@ def test_a_bad_record_and_a_bad_option_are_named(installed: Installed) -> None:
     done = installed.run("eval", "capitals", "--data", "bad.jsonl")
     assert done.returncode == 2
     assert "bad.jsonl, line 1: the field 'capital' is missing" in done.stderr
-    done = installed.run("eval", "capitals", "--data", "capitals.jsonl", "--task.continent", "7")
+    (installed.folder / "run.yaml").write_text("task: {continent: 7}\n")
+    done = installed.run("eval", "capitals", "--data", "capitals.jsonl", "--config", "run.yaml")
     assert done.returncode == 2
     assert "give continent a text;" in done.stderr
+    done = installed.run("eval", "capitals", "--data", "capitals.jsonl", "--task.contient", "Asia")
+    assert done.returncode == 2
+    assert "did you mean continent?" in done.stderr
 
 
 def test_scripted_agents_know_the_task(installed: Installed) -> None:
