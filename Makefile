@@ -7,7 +7,7 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels check format clean
+.PHONY: demo test test-kernels test-lowest check format clean
 
 demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
 	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
@@ -25,6 +25,22 @@ KERNELS := Haswell Nehalem $(shell grep -qsw avx512f /proc/cpuinfo && echo Skyla
 test-kernels: $(READY)  ## the embedded engine's tests with the arithmetic of other processors
 	for kernel in $(KERNELS); do \
 		echo "kernel: $$kernel"; OPENBLAS_CORETYPE=$$kernel $(BIN)/pytest -q -n auto tests/serving/engine || exit 1; \
+	done
+
+# The floors of pyproject.toml, installed: first what needs no training libraries, with all tests but theirs, then
+# everything. uv tells the lowest versions, pip installs them. They have wheels for Python 3.10 and 3.11.
+LOWEST := .venv-lowest
+LOW := $(LOWEST)/bin
+TRAINING := tests/training tests/recipes tests/assets tests/serving/engine tests/jobs/improvement
+
+test-lowest:  ## the tests with the lowest version of every dependency, in a venv of its own
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOW)/python -m pip install --quiet --disable-pip-version-check uv
+	set -e; for extra in test dev; do \
+		$(LOW)/uv pip compile --quiet --resolution lowest-direct --python $(LOW)/python --extra $$extra \
+			pyproject.toml --output-file $(LOWEST)/$$extra.txt; \
+		$(LOW)/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/$$extra.txt -e ".[$$extra]"; \
+		$(LOW)/pytest -q -n auto $$([ $$extra = test ] || echo $(TRAINING)); \
 	done
 
 check: $(READY)  ## lint, format check, strict types
@@ -46,4 +62,4 @@ $(READY): $(CORE)
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LOWEST)

@@ -4,10 +4,11 @@ import errno
 import shutil
 
 import pytest
-from safetensors import SafetensorError
 
 from coral.errors import RunFolderError
 from coral.jobs import train
+
+SafetensorError = pytest.importorskip("safetensors").SafetensorError
 
 TORN = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 5703040 vs 5702928")
 
