@@ -1,5 +1,7 @@
 """Belief extraction: rules, model, hybrid."""
 
+import dataclasses
+
 import pytest
 
 from coral.dialogue.calls import direct
@@ -119,3 +121,92 @@ async def test_an_unreachable_extractor_fails_the_conversation(sums):
     )  # fmt: skip
     with pytest.raises(RateLimited):
         await extract(sums, tool, "text")
+
+
+PROMPTED = "Find the final answer that this message itself submits."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'End with "Answer: N". Answer: 4',
+        'Below are a problem and a message.\nAnswer: 4\nEnd with  "Answer: N".',
+        f"{PROMPTED} Answer: 4",
+        "4\nor was it\n5",
+        "4\n4",
+        "Answer: 4\nAnswer: 5",
+    ],
+)
+async def test_an_echo_of_the_prompt_and_loose_lines_are_unreadable(sums, words):
+    """A reply that repeats its instruction may hold its example; several lines hold no one answer."""
+    assert isinstance((await extract(sums, extractor(sums, "model", words), "It is 4 or 5."))[0], Unreadable)
+
+
+@pytest.mark.parametrize("text", ["It is IV.", "2 and 2 make it."])
+async def test_hybrid_has_a_number_that_is_not_there_looked_up(sums, text):
+    """The rules found nothing, and the model a number that is not there: it must show where it stands."""
+    tool = extractor(sums, "hybrid", "Answer: 4", f'Quote: "{text}"')
+    belief, extraction = await extract(sums, tool, text)
+    assert belief == Answered("4")
+    assert (extraction.attempts, extraction.text) == (2, f'Answer: 4\nQuote: "{text}"')
+    assert extraction.usage.completion_tokens == 2 + len(f'Quote: "{text}"'.split())
+    asked = tool.model.requests[1].messages[0].content
+    assert text in asked
+    assert "What is 2+2?" in asked
+
+
+@pytest.mark.parametrize(
+    "words", ["Quote: none", "none", "Quote: the sum is four", "Quote: 4", "It is clear."]
+)
+async def test_a_number_that_nothing_submits_is_not_taken(sums, words):
+    """An extractor that works the problem out itself cannot point to the text."""
+    belief, extraction = await extract(sums, extractor(sums, "hybrid", "Answer: 4", words), "I am lost.")
+    assert isinstance(belief, Unreadable)
+    assert extraction.attempts == 2
+
+
+@pytest.mark.parametrize("text", ["Well, four, I suppose.", "4 it is, or so.", "So 4.0 then"])
+async def test_a_number_that_is_there_needs_no_second_look(sums, text):
+    """In digits or as a word: one request is enough."""
+    tool = extractor(sums, "hybrid", "Answer: 4")
+    assert (await extract(sums, tool, text))[0] == Answered("4")
+    assert len(tool.model.requests) == 1
+
+
+async def test_mode_model_takes_the_models_word(sums):
+    """As published: one request about every turn, whatever it says."""
+    tool = extractor(sums, "model", "Answer: 4")
+    assert (await extract(sums, tool, "I am lost."))[0] == Answered("4")
+    assert len(tool.model.requests) == 1
+
+
+async def test_the_second_look_is_a_step_of_its_own(sums):
+    """Its name tells it from the first request, so that a resumed run hands out the right reply."""
+    steps = []
+
+    async def calls(step, model, request):
+        steps.append((step, request.seed))
+        return await model.generate(request)
+
+    candidate = Candidate(text="I am lost.", finish_reason=FinishReason.STOP)
+    tool = extractor(sums, "hybrid", "Answer: 4", "Quote: none")
+    await tool.extract(
+        candidate, sums["problem"], calls=calls, conversation_id="c", step="1/extraction", seed="0"
+    )
+    assert [step for step, _ in steps] == ["1/extraction", "1/extraction/again"]
+    assert steps[0][1] != steps[1][1]
+
+
+async def test_a_second_look_that_is_refused_is_unreadable(sums):
+    """What the first request found is not taken, and both are counted."""
+
+    def script(request):
+        if "answer in question" in request.messages[0].content:
+            raise ContentFiltered("no", attempts=2)
+        return "Answer: 4"
+
+    tool = extractor(sums, "hybrid")
+    tool = dataclasses.replace(tool, model=ScriptedModel(script))
+    belief, extraction = await extract(sums, tool, "I am lost.")
+    assert isinstance(belief, Unreadable)
+    assert extraction.attempts == 3

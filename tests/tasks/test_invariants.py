@@ -96,6 +96,15 @@ def test_the_form_asked_for_is_read(case: Case) -> None:
         assert task.read(submission(task, problem, problem.target), problem) == Answered(problem.target)
 
 
+def test_the_instruction_itself_submits_nothing(case: Case) -> None:
+    """Whoever repeats what it was told has not answered: placeholders are no answers."""
+    task, problems = case
+    for problem in problems:
+        for text in (task.instruction, f"Answer: {task.instruction}"):
+            assert not isinstance(task.read(text, problem), Answered)
+            assert not isinstance(task.parse(text, problem), Answered)
+
+
 def test_a_bare_answer_is_parsed(case: Case) -> None:
     """What an extractor model answers is brought into the form of the gold."""
     task, problems = case

@@ -108,7 +108,9 @@ def _unwrapped(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------
 # Lists of choices
 
-_ITEM = re.compile(r"^[ \t]*[-*]?[ \t]*\(?([A-Za-z])(?:[.):][ \t]*|[ \t]+(?=\())(\S.*)?$", re.MULTILINE)
+_ITEM = re.compile(
+    r"^[ \t]{0,9}[-*]?[ \t]{0,9}\(?([A-Za-z])(?:[.):][ \t]{0,9}|[ \t]{1,9}(?=\())(\S.*)?$", re.MULTILINE
+)
 """A line of a list of choices: "(A) first", "A. first", "- A) first"."""
 
 

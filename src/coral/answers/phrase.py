@@ -10,6 +10,8 @@ from coral.types import Answered, Belief, Unreadable, Unsure
 
 _MAX_WORDS = 8
 _MAX_CHARS = 100
+_MAX_READ = 400
+"""Characters of what is stated that are looked at: a phrase and its reason."""
 
 _EDGE = " \t\r\n\"'`.,;:!?*_()[]{}“”‘’«»$"
 _OPENING = re.compile(r"(?:(?:(?:in|on|inside|into|at|to|under|from)\s+)?(?:the|an?)\s+)+(?=\S)")
@@ -88,7 +90,7 @@ _REASON = re.compile(
 
 def _short(value: str) -> str | None:
     """The phrase without its reasons, or None if that is no short phrase."""
-    value = prose.unmarked(value).replace("\\_", "_")
+    value = prose.unmarked(value[:_MAX_READ].strip()).replace("\\_", "_")
     reason = _REASON.search(value)
     value = (value[: reason.start()] if reason else value).strip(_EDGE)
     if len(value) > _MAX_CHARS or len(value.split()) > _MAX_WORDS or not normalize(value):
@@ -115,9 +117,9 @@ def _named(text: str, candidates: tuple[str, ...]) -> str | None:
     return named[longest[0]] if len(longest) == 1 else None
 
 
-_ASIDE = re.compile(r",?\s+(?:who|whom|whose)\b[^,.;:!?\n]*")
+_ASIDE = re.compile(r",?\s?\b(?:who|whom|whose)\b[^,.;:!?\n]*")
 _WORD_EDGE = re.compile(r"[^\w']+")
-_ITEM = re.compile(r"^\W*(?:option |choice )?[A-Za-z][.):]\s+", re.MULTILINE | re.IGNORECASE)
+_ITEM = re.compile(r"^[^\w\n]{0,8}(?:option |choice )?[A-Za-z][.):][ \t]+", re.MULTILINE | re.IGNORECASE)
 
 
 def _first_line(text: str, candidates: tuple[str, ...]) -> list[prose.Claim]:

@@ -363,19 +363,21 @@ def before_further_question(
         is_restated: whether the text of a question's block is the problem at hand.
     """
     line = text.find("\n", len(text) - len(text.lstrip()))
-    while line >= 0:
+    tried = 0
+    while line >= 0 and tried < _MAX_MARKS:
         mark = wording.FURTHER.match(text, line + 1)
         if mark and not is_restated(text[line : line + _MAX_BLOCK]):
             belief = read(text[:line])
             if belief != NO_STATEMENT or (mark.group("sure") and line > _MAX_INTRODUCTION):
                 return belief
-            if line > _MAX_BLOCK:
-                break
+            tried += 1
         line = text.find("\n", line + 1)
     return read(text)
 
 
 _MAX_BLOCK = 4000
+_MAX_MARKS = 8
+"""A text is read in parts no more often than this."""
 
 
 def _silent(text: str) -> Belief:

@@ -30,6 +30,7 @@ class Plan:
         fingerprint: of the data as read.
         agent_system: the rendered system prompt of the agent; likewise of the partner.
         second_chance: the rendered request for an answer where a single reply submits none; empty for none.
+        second_look: the template of an extractor's second request; empty where its mode has none.
     """
 
     task: Task
@@ -40,6 +41,7 @@ class Plan:
     partner_system: str
     extraction_template: str
     second_chance: str
+    second_look: str
 
     @property
     def task_settings(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Plan:
             extraction=self.extraction_template,
             first_reply=prompts.builtin("first_reply"),
             second_chance=self.second_chance,
+            second_look=self.second_look,
         )
 
     def same_problems(self, split: str) -> bool:
@@ -116,6 +119,7 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
             partner_system=_system_prompt(config.partner_config(), config, task, library),
             extraction_template=prompts.builtin("extraction"),
             second_chance=_second_chance(task) if config.second_chance else "",
+            second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
         )
     finally:
         problems.close()

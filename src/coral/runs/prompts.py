@@ -18,6 +18,7 @@ class RunPrompts(Record, frozen=True):
         agent: the rendered system prompt of the agent; likewise of the partner.
         extraction: the template that asks for a belief.
         first_reply: the template in which the opener meets its own statement of the problem again.
+        second_look: the template that asks an extractor again in mode `hybrid`; empty in other modes.
         second_chance: what a single agent is asked whose reply submits no answer; empty for nothing.
     """
 
@@ -26,11 +27,12 @@ class RunPrompts(Record, frozen=True):
     extraction: str
     first_reply: str
     second_chance: str = ""
+    second_look: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All of them, to identify them in the record of a run."""
-        asked_again = (self.second_chance,) if self.second_chance else ()
+        asked_again = filter(None, (self.second_chance, self.second_look))
         return (self.agent, self.partner, self.extraction, self.first_reply, *asked_again)
 
 

@@ -14,7 +14,7 @@ from coral.types import Belief, Problem, Seat
 
 INSTRUCTION = (
     "Submit an answer by putting it into a LaTeX box at the end of your message, "
-    "such as \\boxed{\\frac{3}{4}}. The box holds the final result alone."
+    "like this: \\boxed{...}. The box holds the final result alone."
 )
 
 TIMEOUT_S = 5.0

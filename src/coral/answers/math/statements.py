@@ -20,6 +20,7 @@ _HEDGE = re.compile(
     r"|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
     re.IGNORECASE,
 )
+_MAX_HEDGE = 200
 _REASON = re.compile(
     r"[,;.]?\s+(?:(?:because|since|as|which|so|given|when|where|but|not|rather|based|if)\b"
     r"|(?:for|by|from|after|with)\b(?!\s+\W{0,3}\d)).*$"
@@ -72,7 +73,7 @@ def value(text: str, start: int, stop: int, *, final: bool) -> str | None:
         stop: the end of the sentence. A displayed formula that begins in it may end behind it.
         final: stated behind a label: then words may be the answer, and a whole sentence may state it.
     """
-    hedge = _HEDGE.match(text, start)
+    hedge = _HEDGE.match(text, start, start + _MAX_HEDGE)
     at = hedge.end() if hedge else start
     if (segment := SEGMENT.match(text, at)) and not _WORD.search(
         segment.group(2) or ""
