@@ -131,6 +131,8 @@ def show_rules(found: list[Case]) -> None:
         if case.source == "mmlu_pro":
             belief = Answered(case.published) if case.published else Unreadable("none found")
             results.append(("published", case.source, case.outcome(belief)))
+        elif case.kind == "number":
+            results.append(("math-verify", case.source, by_math_verify(case)))
     show("What responses submit, and what is read", results)
     bare = [
         ("parse", f"reconcile, {case.kind}s", case.outcome(case.parse(case.submits)))
@@ -138,6 +140,19 @@ def show_rules(found: list[Case]) -> None:
         if case.source == "reconcile" and case.submits
     ]
     show("Bare answers, as an extractor model gives them", bare)
+
+
+def by_math_verify(case: Case) -> str:
+    """What Math-Verify, which looks for boxes, labels and the last number, finds in a response."""
+    import math_verify
+
+    found = math_verify.parse(case.text, parsing_timeout=None)
+    if not found:
+        return "silent" if case.submits is None else "missed"
+    if case.submits is None:
+        return "wrong"
+    wanted = math_verify.parse(f"${case.submits}$", parsing_timeout=None)
+    return "right" if math_verify.verify(wanted, found, timeout_seconds=None) else "wrong"
 
 
 def show_calls(found: list[Case]) -> None:

@@ -310,6 +310,14 @@ def test_any_text_gives_a_letter_in_range(text: str, n: int) -> None:
         "(B). The answer is ",
         "* ",
         "the answer is the 'the ",
+        "A. ribosome\n",
+        "\nOptions:",
+        "\nQuestion: x\nOptions:\nA. 1\nB. 2\n",
+        "<answer>",
+        '"answer": "',
+        "> Answer: B\n",
+        "(B) is correct ",
+        "the closest definition is ",
     ],
 )
 def test_hostile_text_is_read_in_linear_time(unit: str) -> None:

@@ -226,6 +226,7 @@ def test_real_marked_responses_are_graded_as_published() -> None:
 
 
 FLOODS = ["\\boxed{" * 20_000, "\\frac" * 20_000, "$" * 50_000, "Answer: \\[ " * 5_000, "\n" * 50_000]
+FLOODS += ["the answer is " * 2_000, "the answer is $1$, " * 2_000]
 FLOODS += ["\\boxed{1} " * 5_000, "(" * 50_000, "the solution is 1. " * 3_000, "A:x" + " " * 50_000 + "y"]
 
 

@@ -197,13 +197,29 @@ def test_equality_is_symmetric(a: str, b: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["the ", "the 'the ", "answer ", "red_basket ", "Answer: x\n", "in ", '"', "__", "{"]
+    "unit",
+    [
+        "the ",
+        "the 'the ",
+        "answer ",
+        "red_basket ",
+        "Answer: x\n",
+        "in ",
+        '"',
+        "__",
+        "{",
+        "\n",
+        ">\n",
+        ", who ",
+    ],
 )
 def test_hostile_text_is_read_in_linear_time(unit: str) -> None:
     """30 kB of any repetition is read and normalised at once."""
     text = (unit * (30_000 // len(unit) + 1))[:30_000]
     start = time.process_time()
     phrase.read(text, CONTAINERS)
+    phrase.read(f"Answer: {text}y", CONTAINERS)
     phrase.parse(text)
+    phrase.parse(f"box{' ' * 20_000}y")
     phrase.normalize(text)
     assert time.process_time() - start < 2

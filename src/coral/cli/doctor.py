@@ -15,7 +15,7 @@ from coral.errors import ConfigError
 from coral.jobs.doctor import Diagnosis, DoctorConfig, diagnose
 
 ABOUT = (
-    "Probe a model with about ten short requests: what it can do, and what follows for Coral. It is the one "
+    "Probe a model with about 20 short requests: what it can do, and what follows for Coral. It is the one "
     "of --agent.model, behind an address or in a checkpoint folder; without options, the one in the package."
 )
 EXIT_UNUSABLE = 2

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from coral.errors import ContextOverflow, ModelError, Unreachable
-from coral.jobs import embedded
+from coral.jobs import embedded, extraction_probe
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.listing import Listing, is_listed, list_models
@@ -67,7 +67,7 @@ class Diagnosis:
 
 
 async def diagnose(config: ModelConfig) -> Diagnosis:
-    """Probe the model that `config` names, with about ten short requests.
+    """Probe the model that `config` names, with about twenty short requests.
 
     Raises:
         ConfigError: the model cannot be resolved, its key is missing, or its folder is no usable checkpoint.
@@ -224,6 +224,7 @@ class _Examination:
             ("stop", self._stop),
             ("logprobs", self._logprobs),
             ("context length", lambda: self._place.context(self._ask)),
+            ("extraction", self._extraction),
         )
         for name, probe in probes:
             rows.append(await self._attempt(name, probe))
@@ -307,6 +308,15 @@ class _Examination:
         if cut != whole and whole.startswith(cut + piece):
             return Finding(probe="stop", verdict="ok", seen="stops before a stop text")
         return Finding(probe="stop", verdict="unknown", seen="the model did not count as asked")
+
+    async def _extraction(self) -> Finding:
+        outcome = await extraction_probe.probe(self._model, self._sampling)
+        return Finding(
+            probe="extraction",
+            verdict=outcome.verdict,
+            seen=outcome.seen,
+            consequence=outcome.consequence,
+        )
 
     async def _logprobs(self) -> Finding:
         candidate: Candidate = (await self._ask(SHORT, seed=1, logprobs=True)).candidates[0]
