@@ -3,30 +3,36 @@
     python benchmarks/grading.py
 
 Prints the tables that docs/grading.md shows. Texts are read by `read`, as a turn is, and if that finds no
-answer by `parse`, as an extractor's reply is.
+answer by `parse`, as an extractor's reply is. Math-Verify alone reads them by its own rules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import timeit
 from collections import Counter
 from pathlib import Path
+from time import process_time
 from typing import Any
+
+import math_verify
 
 from coral import sandbox
 from coral.answers import math
-from coral.answers.math.tree import structure
+from coral.answers.math import algebra, rules, tree
+from coral.answers.math.text import bare_value
+from coral.tasks import mathematics
 from coral.types import Answered
 
 DATA = Path(__file__).parent.parent / "tests" / "data" / "grading"
 PAIRS = "math_grading_pairs.jsonl"
 PROBES = "math_grader_reference_verdicts.jsonl"
-SPEED = (("42", "43"), (r"\frac{1}{2}", "0.5"), ("(1, 2)", "(2,1)"), ("x^2+2x+1", "(x+1)^2"))
+SPEED = (("42", "43"), (r"\frac{1}{2}", "0.5"), ("1,000 cm", "10 m"), ("1, 2", "2,1"), ("$18", "18 eggs"))
 
 
-def rows(name: str) -> list[dict[str, Any]]:
+def rows_of(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
 
@@ -37,27 +43,30 @@ def answer(text: str) -> str:
     return ""
 
 
-async def verdict(a: str, b: str) -> bool:
-    return bool(await sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=10))
-
-
-async def pair_verdict(row: dict[str, Any]) -> bool:
+def answers(row: dict[str, Any]) -> tuple[str, str]:
     texts = (row["a"], row["b"])
-    a, b = texts if row["form"] == "bare" else map(answer, texts)
-    return await verdict(a, b)
+    return texts if row["form"] == "bare" else (answer(texts[0]), answer(texts[1]))
+
+
+def math_verify_alone(row: dict[str, Any]) -> bool:
+    """Its verdict with its own reading, `a` as gold; a bare answer is put between dollars, as it wants it."""
+    texts = [f"${row[side]}$" if row["form"] == "bare" else row[side] for side in "ab"]
+    gold, given = (math_verify.parse(text, parsing_timeout=None) for text in texts)
+    return bool(math_verify.verify(gold, given, timeout_seconds=None))
 
 
 async def print_pairs() -> None:
     table: dict[str, Counter[str]] = {}
-    for row in rows(PAIRS):
-        ours = await pair_verdict(row)
+    for row in rows_of(PAIRS):
+        ours = await mathematics.compare(*answers(row))
         counts = table.setdefault(row["source"].split("@")[0], Counter())
         counts["n"] += 1
-        counts["stated"] += ours == row["equal"]
-        counts["false +"] += ours and not row["equal"]
+        counts["ours"] += ours == row["equal"]
+        counts["false +"] += ours is True and not row["equal"]
+        counts["M-V alone"] += math_verify_alone(row) == row["equal"]
         counts["prm800k"] += row["prm800k_given_b_gold_a"] == row["equal"]
         counts["hendrycks"] += row["hendrycks_is_equiv"] == row["equal"]
-    columns = ("n", "stated", "false +", "prm800k", "hendrycks")
+    columns = ("n", "ours", "false +", "M-V alone", "prm800k", "hendrycks")
     print(f"{'source':<30}" + "".join(f"{name:>10}" for name in columns))
     table["all"] = sum(table.values(), Counter())
     for source, counts in table.items():
@@ -66,8 +75,8 @@ async def print_pairs() -> None:
 
 async def print_probes() -> None:
     counts: Counter[str] = Counter()
-    for row in rows(PROBES):
-        ours = await verdict(row["given"] or "", row["ground_truth"] or "")
+    for row in rows_of(PROBES):
+        ours = await mathematics.compare(row["given"] or "", row["ground_truth"] or "")
         counts["n"] += 1
         counts["grade_answer"] += ours == row["grade_answer"]
         counts["is_equiv"] += ours == row["is_equiv"]
@@ -75,7 +84,7 @@ async def print_probes() -> None:
 
 
 def print_classes() -> None:
-    known = rows("disagreements.jsonl")
+    known = rows_of("disagreements.jsonl")
     counts = Counter((row["file"], row["class"], row["ours"]) for row in known)
     print(f"\n{'class of disagreement':<26}{'ours':>6}{'pairs':>8}{'probes':>8}")
     for name, ours in sorted({(row["class"], row["ours"]) for row in known}):
@@ -85,21 +94,48 @@ def print_classes() -> None:
 async def print_speed() -> None:
     print(f"\n{'same_text':<44}{'known':>12}{'new':>12}")
     for a, b in SPEED:
-        known = min(timeit.repeat(lambda a=a, b=b: math.same_text(a, b), number=1_000, repeat=3)) / 1_000
-        new = min(timeit.repeat(lambda a=a, b=b: _afresh(a, b), number=200, repeat=3)) / 200
+        known = (
+            min(
+                timeit.repeat(
+                    lambda a=a, b=b: math.same_text(a, b), timer=process_time, number=1_000, repeat=3
+                )
+            )
+            / 1_000
+        )
+        new = (
+            min(timeit.repeat(lambda a=a, b=b: _afresh(a, b), timer=process_time, number=200, repeat=3)) / 200
+        )
         print(f"{a + '  ' + b:<44}{known * 1e6:>9.1f} us{new * 1e6:>9.1f} us")
-    start = asyncio.get_running_loop().time()
-    for number in range(500):
-        await sandbox.call("math:gcd", number, 6, timeout_s=5)
-    print(f"a call in a worker: {(asyncio.get_running_loop().time() - start) * 2:.2f} ms")
+    texts = [side for row in rows_of(PAIRS) for side in answers(row)]
+    took = sorted(
+        min(timeit.repeat(lambda text=text: bare_value(text), number=20, repeat=3)) for text in texts
+    )
+    print(f"cleaning a value: median {took[len(took) // 2] / 20 * 1e6:.0f} us")
+    pairs = [answers(row) for row in rows_of(PAIRS)]
+    math.warm_up()
+    took = sorted(min(_algebra(pair) for _ in range(5)) for pair in pairs)
+    mean, median = sum(took) / len(took) * 1e3, took[len(took) // 2] * 1e3
+    most = took[-1] * 1e3
+    print(f"a pair in a warm worker: {mean:.2f} ms on average, median {median:.2f} ms, most {most:.0f} ms")
 
 
 def _afresh(a: str, b: str) -> None:
-    structure.cache_clear()
+    for cache in (tree.parts, rules._items):  # noqa: SLF001
+        cache.cache_clear()
     math.same_text(a, b)
 
 
+def _algebra(pair: tuple[str, str]) -> float:
+    """Seconds of processor time for a pair of which nothing is remembered."""
+    for cache in (tree.parts, rules._items, algebra.key, algebra._parsed):  # noqa: SLF001
+        cache.cache_clear()
+    start = process_time()
+    math.equivalent(*pair)
+    return process_time() - start
+
+
 async def main() -> None:
+    logging.disable(logging.WARNING)
     await print_pairs()
     await print_probes()
     print_classes()

@@ -17,6 +17,7 @@ from coral.jobs.estimate import estimate
 from coral.jobs.progress import Progress
 from coral.jobs.sitting import Run
 from coral.metrics import Summary
+from coral.tasks import boundary
 
 EXIT_TOO_MANY_FAILED = 3
 
@@ -81,6 +82,8 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> 
         if progress.replayed:
             kept += f" and {progress.replayed} replies of unfinished ones"
         console.print(f"went on with {run.path}: {kept} were kept")
+    for failure in boundary.failures():
+        console.print(f"{failure}: what it was asked is counted as unreadable, unknown or not the same")
     if run.summary is None:
         console.print(
             f"interrupted: {run.finished} of {run.total} conversations are finished and kept in {run.path}\n"

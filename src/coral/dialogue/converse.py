@@ -14,6 +14,7 @@ from coral.dialogue.selection import ONE_CANDIDATE, Draw, obstacle
 from coral.dialogue.table import CallFailed, Setting, Table
 from coral.metrics.cost import spent_on
 from coral.models.together import all_of
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import (
     SCHEMA,
@@ -131,7 +132,7 @@ async def agreed(turns: Sequence[Turn], task: Task, problem: Problem) -> bool:
     mine, theirs = turns[-1].reply.belief, turns[-2].reply.belief
     if not (isinstance(mine, Answered) and isinstance(theirs, Answered)):
         return False
-    return mine.value == theirs.value or await task.same(mine.value, theirs.value, problem)
+    return await boundary.same(task, mine.value, theirs.value, problem)
 
 
 # Roll-outs --------------------------------------------------------------------------------------------------

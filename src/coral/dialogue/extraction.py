@@ -17,6 +17,7 @@ from coral.dialogue.calls import Calls, request_seed
 from coral.errors import ABOUT_THE_TEXT, FatalReject, ModelError
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Model, Request, Sampling
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, Extraction, FinishReason, Message, Problem, Role, Unreadable, Usage
 
@@ -62,7 +63,7 @@ class Extractor:
             return Unreadable("the reply was cut by its token limit"), _BY_RULES
         belief: Belief = Unreadable("not read by rules")
         if self.mode != "model":
-            belief = self.task.read(candidate.text, problem)
+            belief = boundary.read(self.task, candidate.text, problem)
         if self.model is None or not isinstance(belief, Unreadable):
             return belief, _BY_RULES
         return await self._ask(
@@ -121,8 +122,8 @@ class Extractor:
         if not labelled and len(lines) > 1 and not enclosed.find(said.text):
             return Unreadable("the extractor's reply has several lines and no label")
         if not labelled:
-            return self.task.parse(said.text.strip() if len(lines) > 1 else lines[0], problem)
-        beliefs = [self.task.parse(prose.unlabel(line), problem) for line in labelled]
+            return boundary.parse(self.task, said.text.strip() if len(lines) > 1 else lines[0], problem)
+        beliefs = [boundary.parse(self.task, prose.unlabel(line), problem) for line in labelled]
         if any(isinstance(other, Answered) and other != beliefs[-1] for other in beliefs):
             return Unreadable("the extractor gives several answers")
         return beliefs[-1]

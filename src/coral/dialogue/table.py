@@ -18,6 +18,7 @@ from coral.errors import STOPS_THE_RUN, ContextOverflow, ModelError, NoCandidate
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import (
     Answered,
@@ -187,7 +188,7 @@ class Table:
     async def _grade(self, belief: Belief) -> bool | None:
         match belief:
             case Answered(value):
-                return await self.setting.task.grade(value, self.problem)
+                return await boundary.grade(self.setting.task, value, self.problem)
             case Unsure():
                 return False
             case _:
@@ -231,7 +232,7 @@ class Table:
     ) -> tuple[tuple[int, ...], frozenset[int]]:
         """Numbers of the candidates' beliefs, and of those that the turns so far held."""
         beliefs = [turn.reply.belief for turn in turns] + [reply.belief for reply in replies]
-        kinds = await belief_kinds(beliefs, lambda a, b: self.setting.task.same(a, b, self.problem))
+        kinds = await belief_kinds(beliefs, lambda a, b: boundary.same(self.setting.task, a, b, self.problem))
         return tuple(kinds[len(turns) :]), frozenset(kinds[: len(turns)])
 
 

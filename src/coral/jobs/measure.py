@@ -19,7 +19,7 @@ from coral.metrics import (
     trace_of,
 )
 from coral.runs.folder import RunFolder
-from coral.tasks import registry
+from coral.tasks import boundary, registry
 from coral.tasks.protocol import Task
 from coral.types import Answered, Conversation, Problem, Reply, Rollout
 
@@ -127,16 +127,16 @@ async def _regraded_reply(reply: Reply, conversation: Conversation, task: Task) 
     rollouts = [await _regraded_rollout(rollout, problem, task) for rollout in reply.rollouts]
     correct = reply.correct
     if isinstance(reply.belief, Answered):
-        correct = await task.grade(reply.belief.value, problem)
+        correct = await boundary.grade(task, reply.belief.value, problem)
     return msgspec.structs.replace(reply, correct=correct, rollouts=tuple(rollouts))
 
 
 async def _regraded_rollout(rollout: Rollout, problem: Problem, task: Task) -> Rollout:
     if rollout.answer is None:
         return rollout
-    return msgspec.structs.replace(rollout, correct=await task.grade(rollout.answer, problem))
+    return msgspec.structs.replace(rollout, correct=await boundary.grade(task, rollout.answer, problem))
 
 
 def _equality(task: Task, problem: Problem) -> Callable[[str, str], Awaitable[bool]]:
     """The task's equivalence of answers to one problem."""
-    return lambda a, b: task.same(a, b, problem)
+    return lambda a, b: boundary.same(task, a, b, problem)

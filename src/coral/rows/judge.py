@@ -14,6 +14,7 @@ from typing import NamedTuple
 from coral.metrics import AnswerClasses
 from coral.rows.options import RowOptions
 from coral.rows.run import SampledRun, problem_key
+from coral.tasks import boundary
 from coral.types import Answered, Conversation, Reply, StopReason, Turn, Unreadable
 
 NO_ANSWER = -1
@@ -118,7 +119,7 @@ class Judge:
         classes = self._classes.of(_vote_key(run, conversation))
 
         async def same(a: str, b: str) -> bool:
-            return await task.same(a, b, problem)
+            return await boundary.same(task, a, b, problem)
 
         kinds = []
         for turn in conversation.turns:

@@ -27,6 +27,7 @@ from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, ProblemIndex, SpeakRequest, understand
 from coral.serving.scripted_words import Move
 from coral.serving.stream import Delta
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, FinishReason, Problem, Usage
 
@@ -285,10 +286,10 @@ class ScriptedModel:
         return belief.value if isinstance(belief, Answered) else None
 
     def _read(self, text: str, problem: Problem) -> Belief:
-        return self._knowledge.task.read(text, problem)
+        return boundary.read(self._knowledge.task, text, problem)
 
     async def _same(self, a: str, b: str, problem: Problem) -> bool:
-        return a == b or await self._knowledge.task.same(a, b, problem)
+        return await boundary.same(self._knowledge.task, a, b, problem)
 
 
 def serve_scripted(knowledge: Knowledge, default: Persona) -> Served:

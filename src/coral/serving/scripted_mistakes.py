@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Problem
 
@@ -42,10 +43,10 @@ class Mistakes:
     async def _think(self, problem: Problem) -> tuple[str, ...]:
         found: list[str] = []
         for text in self._ideas(problem):
-            belief = self._task.parse(text, problem)
+            belief = boundary.parse(self._task, text, problem)
             if not isinstance(belief, Answered) or belief.value in found:
                 continue
-            if not await self._task.same(belief.value, problem.target, problem):
+            if not await boundary.same(self._task, belief.value, problem.target, problem):
                 found.append(belief.value)
             if len(found) == _MAX_MISTAKES:
                 break

@@ -1,7 +1,10 @@
-"""What the tasks with mathematical answers share: comparing two LaTeX answers, at a bounded price.
+"""What the tasks with mathematical answers share: comparing and grading LaTeX answers, at a bounded price.
 
-Answers that differ only in spelling are settled here; all others go to a process that can be killed, because
-an answer such as `9**9**9` can keep a computer algebra system busy for ever.
+Plain numbers and words are settled here, in microseconds. Formulas go to Math-Verify in a process that can be
+killed, because an answer such as `9**9**9` can keep a computer algebra system busy for ever.
+
+Two relations, on purpose (docs/grading.md). `same` says who agrees: it compares keys and is an equivalence.
+`compare` says what is right: it lets an answer leave out the unit or the name of the gold one, or add one.
 """
 
 from __future__ import annotations
@@ -18,22 +21,37 @@ INSTRUCTION = (
 )
 
 TIMEOUT_S = 5.0
-"""Seconds that one comparison may take."""
+"""Seconds that one question to Math-Verify may take."""
 
 
-async def same(a: str, b: str) -> bool:
-    """Whether two answers are equal; False where that could not be determined in time."""
-    return await compare(a, b) is True
+async def same(a: str, b: str, question: str = "") -> bool:
+    """Whether two answers to a question mean the same: an equivalence relation."""
+    return a == b or await _key(a, question) == await _key(b, question)
+
+
+async def _key(answer: str, question: str) -> str:
+    """What answers that mean the same have in common; the answer itself where that took too long."""
+    key = math.plain_key(answer, question)
+    if key is not None:
+        return key
+    try:
+        return str(await _ask("canonical", answer, question))
+    except sandbox.SandboxError:
+        return f"'{answer}'"
 
 
 async def compare(a: str, b: str) -> bool | None:
-    """Whether two answers are equal; None where that could not be determined in time."""
+    """Whether two answers are equal, as one grades; None where that could not be determined in time."""
     if a == b or math.same_text(a, b):
         return True
     try:
-        return bool(await sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=TIMEOUT_S))
+        return bool(await _ask("equivalent", a, b))
     except sandbox.SandboxError:
         return None
+
+
+async def _ask(function: str, *args: str) -> object:
+    return await sandbox.call(f"coral.answers.math:{function}", *args, timeout_s=TIMEOUT_S)
 
 
 class MathematicalAnswers:
@@ -51,8 +69,12 @@ class MathematicalAnswers:
     def parse(self, answer: str, problem: Problem) -> Belief:  # noqa: ARG002 - part of the protocol
         return math.parse(answer)
 
-    async def same(self, a: str, b: str, problem: Problem) -> bool:  # noqa: ARG002 - part of the protocol
-        return await same(a, b)
+    async def same(self, a: str, b: str, problem: Problem) -> bool:
+        return await same(a, b, problem.question)
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
-        return await compare(answer, problem.target)
+        """Whether it equals the gold answer; in units that the question asks for, too: 500 cm is 5 m."""
+        verdict = await compare(answer, problem.target)
+        if verdict is False and (key := math.plain_key(answer, problem.question)) is not None:
+            return key == math.plain_key(problem.target, problem.question)
+        return verdict

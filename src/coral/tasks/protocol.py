@@ -95,7 +95,10 @@ class Task(Protocol):
         ...
 
     async def same(self, a: str, b: str, problem: Problem) -> bool:
-        """Whether two canonical answers mean the same. Symmetric and reflexive."""
+        """Whether two canonical answers mean the same: an equivalence relation, so also transitive.
+
+        The loop compares two answers, metrics compare one with the first of each class of equal ones.
+        """
         ...
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:

@@ -1,246 +1,212 @@
-r"""What two mathematical expressions mean, by sympy and Math-Verify. May never end: run it in a worker.
+r"""What formulas mean, by Math-Verify. May never end: run it in a worker.
 
-Decimals are rewritten as fractions before anything is parsed, so that no float arithmetic takes part. Scalars
-are compared by their value: constants to 30 digits, formulas at points on both sides of zero. Equations,
-inequalities, sets and matrices go to Math-Verify.
+Math-Verify's parser reads a formula; decimals are made fractions first, so that nothing is rounded. `key` is
+the value of what it finds: numbers to 28 digits, formulas at points on both sides of zero, sets and solutions
+of inequalities in one unknown merged, equations up to a factor. What keys cannot tell of equations,
+inequalities and systems, Math-Verify's comparison does (`are_one_relation`).
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import zlib
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from coral.answers.math.numbers import Number, begins_expansion
-from coral.answers.math.tree import Body, Expression, Group, Part
+from coral.answers.math.text import split
 
 _DIGITS = 50
-_AGREEING_DIGITS = 30
-_MIN_POINTS = 3
-_SAMPLES = ("0.7390851", "-1.3247179", "2.2360679", "-0.4142135", "3.6055512", "-2.6457513", "0.1428571")
-_ALGEBRA_ERRORS: tuple[type[Exception], ...] = (
-    *(ArithmeticError, AttributeError, LookupError, NotImplementedError, RecursionError),
-    *(TypeError, ValueError),
-)
-"""What sympy raises on expressions it cannot handle; it documents no narrower set."""
+_KEY_DIGITS = 28
+_POINTS = 4
+_SIMPLE = 10**6
+_MAX_BRACKETS = 60
+_WARM_UP = r"""\frac{\sqrt{2}}{2}x^{2} (x-1)(x+1) [0,1)\cup(2,3] (0,1] x<2 1\leq|x|\leq2 a+b-c 3\pi
+\cos^{2}{x} -\frac{1}{2}+\sqrt[3]{5} (1,-2,\frac{1}{2}) \begin{pmatrix}1&-2\\\frac{1}{2}&x\end{pmatrix}
+\{1,2,-x\} (-\infty,3] e^{2\pi\cdot{i}} f(x)=x^{2}-1 n!+\binom{5}{2} x_{1}y-2xy \frac{x+1}{2y-3}
+\ln(2)+\tan{x} 2\sqrt{13}-4\cdot3/2
+\sum_{k=1}^{n}k^{2} \mathbb{R}\setminus\{0\} \sin(\pi)+\log_{2}(8) y=-2x+3"""
 
 
 def warm_up() -> None:
-    """Import sympy and Math-Verify and let them build their parser."""
-    _parsed("x+1")
-    same_value(Expression(r"\sqrt{2}x"), Expression(r"x\sqrt{2}"))
-    same_value(Expression("x<2", relation=True), Expression("2>x", relation=True))
+    """Import sympy and Math-Verify and show the parser of what answers are made: it learns as it goes."""
+    for formula in _WARM_UP.split():
+        key(formula)
 
 
-def same_value(a: Body, b: Body) -> bool:
-    """Whether two values that are not both groups are the same. Symmetric."""
-    if a == b:
-        return True
-    if isinstance(a, Number) and isinstance(b, Number):
-        return a.value == b.value or begins_expansion(a, b.value) or begins_expansion(b, a.value)
-    if isinstance(a, Group) or isinstance(b, Group):
-        return _is_solution_set(a, b) or _is_solution_set(b, a)
-    x, y = _latex(a), _latex(b)
-    if x is None or y is None or _is_relation(a) != _is_relation(b) or _is_costly(x) or _is_costly(y):
+def are_one_relation(a: Any, b: Any) -> bool:
+    """Whether Math-Verify finds two relations to be the same, whichever of them it takes for the gold one."""
+    if not all(isinstance(part, str) and _RELATION_KEY.match(key(part)) for part in (a, b)):
         return False
-    if _is_relation(a):
-        return _verified(x, y)
-    return _same_scalar(x, y, [part for part in (a, b) if isinstance(part, Number)])
-
-
-def _is_relation(body: Body) -> bool:
-    return isinstance(body, Expression) and body.relation
-
-
-def _is_solution_set(relation: Body, group: Body) -> bool:
-    """Whether an inequality says the same as an interval or union of intervals: -2 <= x <= 7 and [-2, 7]."""
-    if not isinstance(relation, Expression) or not relation.relation or not isinstance(group, Group):
-        return False
-    if group.brackets not in {"()", "[]", "[)", "(]", "|"}:
-        return False
-    interval = _latex(group)
-    if interval is None or _is_costly(interval) or _is_costly(relation.latex):
-        return False
-    return _verify(_parsed(relation.latex), _parsed(interval))
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Back to LaTeX
-
-_FLOAT = re.compile(r"(?<![\d.])(\d*)\.(\d+)")
-_BARE_NAME = re.compile(r"(?<![\\A-Za-z])(?:exp|log|ln)\(")
-
-
-def _latex(body: Body) -> str | None:
-    """LaTeX that a parser reads exactly; None for words and for what no parser is asked about."""
-    if isinstance(body, Number):
-        return _fraction(body.value)
-    if isinstance(body, Expression):
-        latex = body.latex.replace(r"\text{degrees}", r"\cdot\frac{\pi}{180}").replace(
-            r"\text{percent}", "/100"
-        )
-        return None if r"\text" in latex else _FLOAT.sub(_exact, latex)
-    if isinstance(body, Group) and body.brackets in {"()", "[]", "[)", "(]"}:
-        parts = [_part_latex(part) for part in body.parts]
-        return f"{body.brackets[0]}{','.join(map(str, parts))}{body.brackets[1]}" if all(parts) else None
-    if isinstance(body, Group) and body.brackets == "|":
-        parts = [_part_latex(part) for part in body.parts]
-        return r"\cup ".join(map(str, parts)) if all(parts) else None
-    return None
-
-
-def _part_latex(part: Part) -> str | None:
-    return None if part.name or part.unit else _latex(part.body)
-
-
-def _fraction(value: Fraction) -> str:
-    if value.denominator == 1:
-        return str(value.numerator)
-    sign = "-" if value < 0 else ""
-    return f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
-
-
-def _exact(found: re.Match[str]) -> str:
-    whole, decimals = found.groups()
-    return f"\\frac{{{int(whole + decimals)}}}{{{10 ** len(decimals)}}}"
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Guards
-
-_TOWER = re.compile(r"\^\s*\{?[^{}]*\^")
-_BIG_EXPONENT = re.compile(r"\^\s*\{?\s*\(?-?\d{5,}")
-_BIG_FACTORIAL = re.compile(r"\d{4,}\s*\)?!|!\s*\)?\s*!")
-_MAX_DEPTH = 60
-_MAX_COMMANDS = 400
-
-
-def _is_costly(latex: str) -> bool:
-    """Whether the numbers in an expression would have so many digits that nobody writes them down."""
-    if latex.count("{") > _MAX_COMMANDS or latex.count("(") > _MAX_DEPTH or latex.count("\\") > _MAX_COMMANDS:
-        return True
-    return any(pattern.search(latex) for pattern in (_BIG_EXPONENT, _BIG_FACTORIAL)) or _is_tower(latex)
-
-
-def _is_tower(latex: str) -> bool:
-    """Powers of powers of numbers alone: 9^{9^9}. Those of variables (e^{x^2}) cost nothing."""
-    return _TOWER.search(latex) is not None and not re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", latex))
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Algebra
-
-
-@lru_cache(maxsize=1_024)
-def _parsed(latex: str) -> Any:
-    """The sympy object that LaTeX stands for, None if it cannot be read."""
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
-
-    try:
-        return latex2sympy(
-            latex,
-            is_real=True,
-            normalization_config=NormalizationConfig(boxed="none"),
-            conversion_config=ConversionConfig(lowercase_symbols=False),
-        )
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001  what the parser raises on bad LaTeX is `Exception` itself, among others
-        return None
-
-
-def _verified(a: str, b: str) -> bool:
-    """Math-Verify's verdict. It takes gold and answer differently, so either order may show them equal."""
-    x, y = _parsed(a), _parsed(b)
-    return _verify(x, y) or _verify(y, x)
-
-
-def _verify(gold: Any, answer: Any) -> bool:
     from math_verify import verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its alarm clock is off
-    return gold is not None and answer is not None and bool(verify(gold, answer, timeout_seconds=None))
+    pairs = [(_parsed(a), _parsed(b)), (_parsed(b), _parsed(a))]
+    return any(verify(gold, answer, timeout_seconds=None) for gold, answer in pairs)
 
 
-def _same_scalar(a: str, b: str, numbers: list[Number]) -> bool:
-    from sympy import Expr
+# Reading ---------------------------------------------------------------------------------------------------
 
-    x, y = _parsed(a), _parsed(b)
-    if x is None or y is None:
-        return False
-    if not isinstance(x, Expr) or not isinstance(y, Expr):
-        return _verify(x, y) or _verify(y, x)
+_RELATION_KEY = re.compile(r"[=!<A]")
+_FLOAT = re.compile(r"(?<![\d.])(\d*)\.(\d+)")
+_DEGREES = re.compile(r"(\([^()]*\)|\d+(?:\.\d+)?|\\[A-Za-z]+|[A-Za-z])\s*\^\{\\circ\}")
+_ODD_ROOT = re.compile(r"\\sqrt\[(\d*[13579])\]\{-")
+_SMALL_TOWER = re.compile(r"\^\{(\d)\^\{([0-4])\}\}")
+_TOWER = re.compile(r"\^\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\^|\^\{[^{}]*\}\s*\^")
+_HUGE = re.compile(r"\^\{[^{}]*\d{5,}|\d{4,}\s*\)?!|!\s*\)?!")
+_COLON = re.compile(":")
+
+
+def _is_costly(formula: str) -> bool:
+    """Whether the numbers in a formula would have so many digits that nobody writes them down."""
+    letters = re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", formula))
+    many = formula.count("{") + formula.count("(") + formula.count("\\") > _MAX_BRACKETS
+    return bool(many or _HUGE.search(formula) or (not letters and _TOWER.search(formula)))
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(formula: str) -> Any:
+    """The sympy object that LaTeX stands for. Raises any `Exception` where it stands for none."""
+    from antlr4 import PredictionMode
+    from sympy import And, Or, Tuple
+
+    for word, join in ((" and ", And), (" or ", Or)):
+        if word in formula:
+            return join(*map(_parsed, formula.split(word)))
+    ratio = split(formula, _COLON)
+    if len(ratio) > 1:
+        first, second, *others = map(_parsed, ratio)
+        return Tuple(second / first, *(other / first for other in others)) if others else first / second
+    formula = _SMALL_TOWER.sub(lambda m: f"^{{{int(m[1]) ** int(m[2])}}}", formula)
+    if _is_costly(formula):
+        raise ValueError("too large")
+    formula = _FLOAT.sub(lambda m: f"\\frac{{{int(m[1] + m[2])}}}{{{10 ** len(m[2])}}}", formula)
+    formula = _ODD_ROOT.sub(r"-\\sqrt[\1]{", _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", formula))
     try:
-        equal = _same_at_samples(_evaluable(x), _evaluable(y), numbers)
-    except _ALGEBRA_ERRORS:
-        equal = None
-    return _verified(a, b) if equal is None else equal
+        return _reader(PredictionMode.SLL).parse(formula)
+    except Exception:  # noqa: BLE001  ANTLR's manual: the fast prediction first, the full one where it fails
+        return _reader(PredictionMode.LL).parse(formula)
 
 
-def _evaluable(expression: Any) -> Any:
-    from sympy import I
+@lru_cache(maxsize=2)
+def _reader(prediction: Any) -> Any:
+    """Math-Verify's parser, made to keep the case of letters and to take variables for real."""
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
 
-    imaginary = {symbol: I for symbol in expression.free_symbols if symbol.name == "i"}
-    done = expression.doit()
-    return done.subs(imaginary) if imaginary else done
+    class Reader(_Latex2Sympy):  # type: ignore[misc]
+        def create_parser(self, latex: str) -> Any:
+            parser = super().create_parser(latex)
+            parser._interp.predictionMode = prediction  # noqa: SLF001
+            return parser
+
+    return Reader(is_real=True, config=ConversionConfig(lowercase_symbols=False))
 
 
-def _same_at_samples(x: Any, y: Any, numbers: list[Number]) -> bool | None:
-    """Whether two expressions agree wherever both are finite; None if that cannot be said."""
+# Keys ------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4_096)
+def key(formula: str) -> str:
+    """The formula's value: equal for equal ones. In quotes the formula itself, where it has none."""
+    try:
+        return _key(_parsed(formula))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  neither parser nor sympy documents what it raises
+        return f"'{formula}'"
+
+
+def _key(meaning: Any) -> str:
+    from sympy import FiniteSet, Interval, MatrixBase, S, Set, Tuple, Union
+    from sympy.core.relational import Relational
+    from sympy.logic.boolalg import BooleanFunction
+
+    if isinstance(meaning, Interval):
+        ends = "(["[not meaning.left_open], ")]"[not meaning.right_open]
+        return f"{ends[0]}{_key(meaning.start)},{_key(meaning.end)}{ends[1]}"
+    if isinstance(meaning, Tuple | MatrixBase):
+        return f"{getattr(meaning, 'shape', '')}({','.join(map(_key, meaning))})"
+    if isinstance(meaning, FiniteSet):  # Math-Verify's own kind keeps what is named twice
+        members = sorted(map(_key, getattr(meaning, "_unsorted_args", meaning.args)))
+        alone = len(members) == 1 and members[0] != "EmptySet"
+        return members[0] if alone else f"{{{'; '.join(members)}}}"
+    if isinstance(meaning, Set):
+        if (merged := meaning.doit()) != meaning:
+            return _key(merged)
+        sets = sorted(map(_key, meaning.args)) if isinstance(meaning, Union) else [str(meaning)]
+        return "|".join(sets).replace("Reals", "(-oo,oo)")
+    if isinstance(meaning, BooleanFunction | Relational):
+        if len(meaning.free_symbols) == 1 and getattr(meaning, "rel_op", "") != "==":
+            return _key(_solutions(meaning))
+        several = isinstance(meaning, BooleanFunction)
+        return f"{meaning.func}{sorted(map(_key, meaning.args))}" if several else _relation_key(meaning)
+    if meaning in {S.Infinity, S.NegativeInfinity}:
+        return str(meaning)
+    values = [_digits(value) for value in _values(meaning)]
+    return ",".join(values) if len({*values}) > 1 else values[0]
+
+
+def _solutions(condition: Any) -> Any:
+    """The set that a condition on one variable describes; sympy is slow on what needs no solving."""
+    from sympy import Abs, And, Intersection, Interval, Or, Union, oo
+
+    if isinstance(condition, And | Or):
+        return (Intersection if isinstance(condition, And) else Union)(*map(_solutions, condition.args))
+    condition = condition.reversed if condition.rhs.has(Abs) or condition.rhs.is_Symbol else condition
+    bound, sign = condition.rhs, condition.rel_op
+    if isinstance(condition.lhs, Abs) and bound.is_nonnegative and sign[0] in "<>":  # |x| < 2: -2 < x < 2
+        inside, join = condition.lhs.args[0], Intersection if sign[0] == "<" else Union
+        return join(
+            _solutions(condition.func(inside, bound)), _solutions(condition.func(-bound, inside).reversed)
+        )
+    if not condition.lhs.is_Symbol or bound.free_symbols or sign == "!=":
+        return condition.as_set()
+    is_open = "=" not in sign
+    return Interval(bound, oo, is_open) if sign[0] == ">" else Interval(-oo, bound, right_open=is_open)
+
+
+def _relation_key(relation: Any) -> str:
+    """Equations are the same up to a factor, inequalities up to a positive one."""
+    sign = -1 if relation.rel_op[0] == ">" else 1
+    values = _values(sign * (relation.lhs - relation.rhs))
+    first = next(value for value in values if abs(value) > 10**-_KEY_DIGITS)
+    scale = abs(first) if relation.rel_op[0] in "<>" else first
+    return f"{relation.rel_op.replace('>', '<')}[{','.join(_digits(value / scale) for value in values)}]"
+
+
+def _values(expression: Any) -> list[Any]:
+    """The values at points that depend on the names of the variables alone; one value of a constant."""
+    from sympy import I, Rational, cos
     from sympy.core.function import AppliedUndef
 
-    if x == y:
-        return True
-    if x.atoms(AppliedUndef) or y.atoms(AppliedUndef):
-        return None
-    symbols = sorted(x.free_symbols | y.free_symbols, key=str)
-    if not symbols:
-        return _same_constant(x, y, numbers)
-    agreed = 0
-    for shift in range(len(_SAMPLES)):
-        point = _sample(symbols, shift)
-        values = [_finite(expression.subs(point)) for expression in (x, y)]
-        if None in values:
-            continue
-        if not _close(*values):
-            return False
-        agreed += 1
-    return True if agreed >= _MIN_POINTS else None
+    expression = expression.subs({at: I for at in expression.free_symbols if at.name == "i"}).doit()
+    for function in expression.atoms(AppliedUndef):  # f and g stand for two functions that nobody means
+        some = cos(sum(function.args) * Rational(zlib.crc32(str(function.func).encode()) % 997 + 1, 499))
+        expression = expression.subs(function, some)
+    values = []
+    for point in range(_POINTS if expression.free_symbols else 1):
+        codes = {symbol: zlib.crc32(f"{symbol}{point}".encode()) for symbol in expression.free_symbols}
+        signs = {symbol: -1 if point == 1 or (point and code % 2) else 1 for symbol, code in codes.items()}
+        at = {of: signs[of] * Rational(code % 9_973 + 1_001, 4_001) for of, code in codes.items()}
+        value = expression.subs(at)
+        value = value if value.is_Rational else value.evalf(_DIGITS, maxn=400)
+        if not value.is_finite:
+            raise ValueError("no value")
+        values.append(value)
+    return values
 
 
-def _sample(symbols: list[Any], shift: int) -> dict[Any, Any]:
-    from sympy import Rational
-
-    return {
-        symbol: Rational(_SAMPLES[(shift + 2 * index) % len(_SAMPLES)]) + Rational(index, 7)
-        for index, symbol in enumerate(symbols)
-    }
-
-
-def _same_constant(x: Any, y: Any, numbers: list[Number]) -> bool | None:
-    left, right = _finite(x), _finite(y)
-    if left is None or right is None:
-        return None
-    return _close(left, right) or any(_shows(number, value) for number in numbers for value in (left, right))
-
-
-def _shows(decimal: Number, value: Any) -> bool:
-    """Whether a decimal of ten or more digits is how a calculator shows an irrational constant."""
-    if value.is_real is False or abs(value) > 10**20:
-        return False
-    return begins_expansion(decimal, Fraction(str(value.round(40))) + Fraction(1, 3 * 10**41))
-
-
-def _finite(expression: Any) -> Any:
-    """The value to 50 digits, None if it is infinite, undefined or not a number."""
-    value = expression.evalf(_DIGITS, maxn=400)
-    return value if value.is_number and value.is_finite else None
-
-
-def _close(x: Any, y: Any) -> bool:
-    from sympy import Float
-
-    scale = max(abs(x), abs(y))
-    return bool(scale == 0 or abs(x - y) <= scale * Float(10, _DIGITS) ** -_AGREEING_DIGITS)
+def _digits(number: Any) -> str:
+    """A number in settled form: a fraction where it is one, 28 digits where it is not."""
+    if number.is_Rational:
+        return str(number)
+    shown = []
+    for part in number.as_real_imag():
+        value = Fraction(str(part))
+        simple = value.limit_denominator(_SIMPLE)
+        near = abs(value) < _SIMPLE**2 and abs(simple - value) < Fraction(1, 10**_KEY_DIGITS)
+        decimal = Decimal(value.numerator) / value.denominator
+        shown.append(str(simple) if near else f"{decimal:.{_KEY_DIGITS - 1}e}")
+    return shown[0] if shown[1] == "0" else "+i*".join(shown)

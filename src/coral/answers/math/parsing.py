@@ -2,6 +2,8 @@ r"""Bring a bare answer, as an extractor model or a data set gives it, into cano
 
 from __future__ import annotations
 
+import re
+
 from coral.answers import prose
 from coral.answers.math.reading import (
     ANY_BOX,
@@ -25,6 +27,8 @@ def parse(answer: str) -> Belief:
         return Unreadable("an error message")
     if is_unsure(bare):
         return Unsure()
+    if statement := _STATEMENT.fullmatch(bare):
+        bare = statement[1] or statement[2]
     value = listed(bare)
     if value is None and (ANY_BOX.search(bare) or _is_message(bare)):
         return read(answer)
@@ -34,6 +38,15 @@ def parse(answer: str) -> Belief:
     if is_doubted(value):
         return Unreadable("says that it is not sure")
     return Answered(value) if value else Unreadable("empty")
+
+
+_NO_DOUBT = r"(?:(?!\b(?:not|no|nor|if|whether|would|could|may|might|maybe|wrong)\b|n't|\?)[^$\n]){0,80}?"
+_STATEMENT = re.compile(
+    rf"{_NO_DOUBT}(?:\b(?:is|are|equals|that)|:)\s*\$([^$]+)\$\s*\.?"
+    rf"|{_NO_DOUBT}\$([^$]+)\$ (?:is|are) the (?:\w+ )?(?:solution|answer)s?\s*\.?",
+    re.IGNORECASE,
+)
+"""One short sentence that states one formula: "We find that $x = 5$."."""
 
 
 def _is_message(bare: str) -> bool:

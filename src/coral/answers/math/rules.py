@@ -1,103 +1,161 @@
 r"""When two mathematical answers are the same.
 
-`same_text` settles what needs no algebra: spelling, exact numbers, lists and tuples element by element. It
-takes microseconds. `equivalent` also asks sympy and Math-Verify about expressions, which may take for ever:
-call it in a process that can be killed (`coral.sandbox`). The decisions are listed in `docs/grading.md`.
-
-Both are symmetric and reflexive by construction: equal texts are equal, and the two answers are put into
-alphabetical order before they are compared.
+`equivalent` compares two answers as one grades: a unit or a name may be missing. `canonical` gives the key of
+an answer to one question: answers of one key are the same, an equivalence by construction. `same_text` and
+`plain_key` are those parts of both that need no algebra and take microseconds. The others ask Math-Verify,
+which may never return: call them through `coral.sandbox`. The decisions stand in `docs/grading.md`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
 
-from coral.answers.math.numbers import Number, begins_expansion
-from coral.answers.math.tree import MAX_CHARS, Body, Expression, Group, Part, structure
-from coral.answers.math.units import units_agree
+from coral.answers.math.text import clean
+from coral.answers.math.tree import Part, parts
+from coral.answers.quantities import Number, begins_expansion, understood
 
 _MAX_UNORDERED = 32
+_SHORT_DENOMINATOR, _LONG = 1_000, 10
+_IRRATIONAL = re.compile(r"-?\d\.\d+e[-+]\d+")
+_DECIMAL_COMMA = re.compile(r"^(-?\d+)\.(\d+)$")
+Formula = Callable[[str], str]
 
-Leaf = Callable[[Body, Body], bool]
+
+class _Item(NamedTuple):
+    """A part as it is compared: its value as written, and in base units."""
+
+    part: Part
+    value: str
+    base: str
+
+
+@lru_cache(maxsize=8_192)
+def _items(answer: str, formula: Formula) -> tuple[_Item, ...]:
+    found = []
+    for part in parts(answer):
+        value, factor = part.value, part.unit.factor
+        if isinstance(value, Number):
+            found.append(_Item(part, _number_key(value), _number_key(value.times(factor))))
+        else:
+            key = value if value[0] == "'" else formula(value)
+            found.append(_Item(part, key, f"{key}*{factor}" if factor != 1 else key))
+    return tuple(found)
+
+
+def _number_key(number: Number) -> str:
+    if len(number.digits) < _LONG:
+        return str(number.value)
+    simple = number.value.limit_denominator(_SHORT_DENOMINATOR)
+    return str(simple if begins_expansion(number, simple) else number.value)
+
+
+# Lenient: how an answer is graded --------------------------------------------------------------------------
 
 
 def same_text(a: str, b: str) -> bool:
     """Whether two answers are the same by spelling and exact arithmetic. Never true for an empty one."""
-    return _same(a, b, _same_spelling)
+    return _same(a, b, str)
 
 
 def equivalent(a: str, b: str) -> bool:
-    """Whether two answers mean the same. May hang on malicious input: call it through `coral.sandbox`.
+    """Whether two answers mean the same. May hang on malicious input: call it through `coral.sandbox`."""
+    from coral.answers.math import algebra
 
-    Answers of more than 2,000 characters, and what cannot be parsed, are compared as text only.
-    """
-    if same_text(a, b):
+    if same_text(a, b) or _same(a, b, algebra.key):
         return True
-    if max(len(a), len(b)) > MAX_CHARS:
-        return False
-    from coral.answers.math.algebra import same_value
-
-    return _same(a, b, same_value)
+    both = [part.value for text in (a, b) for part in parts(text)]
+    return len(both) == 2 and algebra.are_one_relation(*both)
 
 
-def _same(a: str, b: str, leaf: Leaf) -> bool:
-    if not a.strip() or not b.strip():
-        return False
-    if a == b:
+def _same(a: str, b: str, formula: Formula) -> bool:
+    if a == b or not parts(a) or not parts(b):
+        return a == b and bool(a.strip())
+    x, y = (_items(text, formula) for text in sorted((a, b)))
+    if len(x) != len(y):  # a set and its members, or 2.74 and 2,74
+        sets = [_joined([item.value for item in items]) for items in (x, y)]
+        texts = sorted((clean(a), clean(b)))
+        return sets[0] == sets[1] or texts == [_DECIMAL_COMMA.sub(r"\1,\2", texts[1]), texts[1]]
+    if all(_agree(p, q, formula) for p, q in zip(x, y, strict=True)):
         return True
-    first, second = (structure(text) for text in sorted((a, b)))
-    return first is not None and second is not None and _same_part(first, second, leaf)
-
-
-def _same_part(a: Part, b: Part, leaf: Leaf) -> bool:
-    if a.name and b.name and a.name != b.name:
+    if not 1 < len(x) <= _MAX_UNORDERED or _named_apart(x) != _named_apart(y):
         return False
-    return units_agree(a.unit, b.unit) and _same_body(_equation(a, b), _equation(b, a), leaf)
-
-
-def _equation(part: Part, other: Part) -> Body:
-    """The body of `part`, with its name as an equation ("y = 2x + 3") where the other is an equation."""
-    body, against = part.body, other.body
-    if not (isinstance(body, Expression) and isinstance(against, Expression)) or body.relation:
-        return body
-    return Expression(f"{part.name}={body.latex}", relation=True) if part.name and against.relation else body
-
-
-def _same_body(a: Body, b: Body, leaf: Leaf) -> bool:
-    if isinstance(a, Group) and isinstance(b, Group):
-        return _same_group(a, b, leaf)
-    return leaf(a, b)
-
-
-def _same_group(a: Group, b: Group, leaf: Leaf) -> bool:
-    if a.brackets != b.brackets or len(a.parts) != len(b.parts):
-        return False
-    in_place = all(_same_part(x, y, leaf) for x, y in zip(a.parts, b.parts, strict=True))
-    if in_place or a.ordered or _named_apart(a) != _named_apart(b):
-        return in_place
-    return _matched(a.parts, b.parts, leaf)
-
-
-def _named_apart(group: Group) -> bool:
-    """Whether names tell the parts apart: "x = 3, y = 4" answers in an order, "x = 3, x = 4" does not."""
-    names = {part.name for part in group.parts}
-    return len(names) > 1 and "" not in names
-
-
-def _matched(a: tuple[Part, ...], b: tuple[Part, ...], leaf: Leaf) -> bool:
-    """Whether each part of `a` has a part of `b` of its own."""
-    if len(a) > _MAX_UNORDERED:
-        return False
-    left = list(b)
-    for part in a:
-        found = next((index for index, other in enumerate(left) if _same_part(part, other, leaf)), None)
+    left = list(y)  # solutions in any order: each has one of its own
+    for item in x:
+        found = next((at for at, other in enumerate(left) if _agree(item, other, formula)), None)
         if found is None:
             return False
         left.pop(found)
     return True
 
 
-def _same_spelling(a: Body, b: Body) -> bool:
-    if isinstance(a, Number) and isinstance(b, Number):
-        return a.value == b.value or begins_expansion(a, b.value) or begins_expansion(b, a.value)
-    return a == b
+def _named_apart(items: tuple[_Item, ...]) -> bool:
+    """Whether names tell the parts apart: "x = 3, y = 4" answers in an order, "x = 3, x = 4" does not."""
+    names = {item.part.name for item in items}
+    return len(names) > 1 and "" not in names
+
+
+def _agree(a: _Item, b: _Item, formula: Formula) -> bool:
+    one, other = a.part.unit, b.part.unit
+    if a.part.name and b.part.name and a.part.name != b.part.name:
+        return False
+    if one.bases and other.bases:  # else one side leaves its unit out
+        counted = {base for base, _ in one.bases} & {base for base, _ in other.bases}
+        alike = one.measures == other.measures and (one.measures or counted)
+        return bool(alike) and (a.base == b.base or (one.factor == other.factor and a.value == b.value))
+    return a.value == b.value or _shows(a, b, formula) or _shows(b, a, formula)
+
+
+def _shows(a: _Item, b: _Item, formula: Formula) -> bool:
+    """Whether `a` is how a calculator shows `b`, or with its name is the equation that `b` is."""
+    value, name, _ = a.part
+    if isinstance(value, Number):
+        irrational = _IRRATIONAL.fullmatch(b.value)
+        return irrational is not None and begins_expansion(value, Fraction(b.value) + Fraction(1, 3 * 10**30))
+    return bool(name) and b.value.startswith("==") and formula(f"{name}={value}") == b.value
+
+
+# Strict: who agrees with whom ------------------------------------------------------------------------------
+
+
+def plain_key(answer: str, question: str) -> str | None:
+    """The key of an answer of numbers and words alone, None for others."""
+    plain = all(isinstance(part.value, Number) or part.value[0] == "'" for part in parts(answer))
+    return (_key(_items(answer, str), question) or f"'{answer}'") if plain else None
+
+
+def canonical(answer: str, question: str) -> str:
+    """An answer's key, equal for answers to one question that mean the same.
+
+    What the question asks for need not be said: "5" is "5 cm" and "x = 5" where it asks for cm, or for x.
+    """
+    from coral.answers.math import algebra
+
+    return _key(_items(answer, algebra.key), question) or f"'{answer}'"
+
+
+def _key(items: tuple[_Item, ...], question: str) -> str:
+    asked, apart, keys = understood(question), _named_apart(items), list[str]()
+    for (value, name, unit), key, base in items:
+        said = name if apart or not _mentions(question, name) else ""
+        if not unit.bases:
+            keys.append(f"{said}:{key}")
+        elif not all(of in asked for of, _ in unit.bases):
+            keys.append(f"{said}:{base} {unit.bases}")
+        else:
+            size = unit.factor / prod(asked[of] ** power for of, power in unit.bases)
+            number = _number_key(value.times(size)) if isinstance(value, Number) else f"{key}*{size}"
+            keys.append(f"{said}:{key if size == 1 else number}")
+    return _joined(keys)
+
+
+def _joined(keys: list[str]) -> str:
+    return "{" + "; ".join(sorted(keys)) + "}" if len(keys) > 1 else "".join(keys)
+
+
+def _mentions(question: str, name: str) -> bool:
+    return re.search(rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])", question) is not None

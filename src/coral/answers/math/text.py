@@ -1,102 +1,41 @@
-r"""The spelling of mathematical answers: delimiters, LaTeX variants and brackets.
+r"""The spelling of mathematical answers: one way to write what people write in many.
 
-`clean` keeps what a person would read, `tidy` settles the spelling so that variants of one answer look alike.
-Pure string work.
+`clean` keeps what a person would read. `settle` brings wrappers, Unicode, LaTeX variants and braces into one
+form, so that variants of one answer look alike. Pure string work on texts of bounded length.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from itertools import groupby
 
-_UNICODE = {
-    r"-": "−–",
-    r"\cdot ": "×·⋅",
-    r"/": "÷",
-    r"\pi ": "π",
-    r"\theta ": "θ",
-    r"\infty ": "∞",
-    r"\sqrt ": "√",
-    r"^\circ ": "°",
-    r"\leq ": "≤",
-    r"\geq ": "≥",
-    r"\neq ": "≠",
-    r"\approx ": "≈",
-    r"\pm ": "±",
-    r"\cup ": "∪",
-    r"\in ": "∈",
-    r"\emptyset ": "∅",
-    r"\frac{1}{2}": "½",
-    r"\frac{1}{4}": "¼",
-    r"\frac{3}{4}": "¾",
-    "^2": "²",
-    "^3": "³",
-    " ": "\u00a0\u2009\u202f",
-    "'": "’",
-    "$": "€£",
-    ",": "、，",
-    ".": "。",
-}
-_TRANSLATION = {ord(sign): latex for latex, signs in _UNICODE.items() for sign in signs}
-_DOUBLED = re.compile(
-    r"(?<!\\)\\\\(?=(?:d?frac|tfrac|sqrt|boxed|left|right|pi|le|leq|ge|geq|lt|gt|neq?|cdot|times|text|cup|infty|pm)"
-    r"(?![A-Za-z]))"
-)
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:align|equation|gather|displaymath)\*?\}")
-_SIZE = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?|\\(?:displaystyle|limits|textstyle)\b")
-_THOUSANDS_TEX = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\,(?=\d{3}(?!\d)))\s*(?=\d)")
-_SPACING = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad(?=[A-Za-z]_|\b)|\\hspace\*?\{[^{}]*\}|\\(?:\n|$)")
-EQUALS = re.compile(r"(?<![<>!=])=")
-MARKED_TEXT = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|normal)?|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\*?|rm|bf)\s*"
-    r"\{([^{}]*)\}"
-)
-_JOINERS = re.compile(r"^(?:,?\s*(?:and|or)|,|;)$", re.IGNORECASE)
-_LETTER = re.compile(r"\(?([A-Za-z])\)?$")
-_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_ARGUMENT = r"(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+|[^\s{}\\])"
-_BARE_FRACTION = re.compile(rf"\\frac\s*({_ARGUMENT})\s*({_ARGUMENT})")
-_BARE_ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(\\[A-Za-z]+|[^\s{}\\\[])")
-_SINGLE = re.compile(r"([\^_])\s*\{\s*([A-Za-z0-9])\s*\}")
-_DEGREES = re.compile(r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree\b")
-_RELATIONS = (
-    (r"\leqslant", r"\leq"),
-    (r"\geqslant", r"\geq"),
-    (r"\gt ", ">"),
-    (r"\lt ", "<"),
-    ("<=", r"\leq "),
-    (">=", r"\geq "),
-    ("!=", r"\neq "),
-    ("==", "="),
-    ("**", "^"),
-    ("*", r"\cdot "),
-)
-_SHORT_RELATION = re.compile(r"\\(le|ge|ne)(?![A-Za-z])")
-_ASCII_NAME = re.compile(
-    r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|sec|csc|cot|arcsin|arccos|arctan|ln|log|exp|pi|infinity|infty|inf|oo)"
-    r"(?![A-Za-z])"
-)
-_ASCII_ROOT = re.compile(r"\\sqrt\(([^()]*)\)")
-_INFINITIES = frozenset({"infinity", "infty", "inf", "oo"})
+MAX_CHARS = 2_000
+"""Longer texts are no answer; they equal only themselves."""
+
+_INSIDE = "[^{}]*"
+for _ in range(6):
+    _INSIDE = rf"(?:[^{{}}]|\{{{_INSIDE}\}})*"
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
+_BOX = re.compile(rf"\\(?:f?boxed|fbox)\s*\{{({_INSIDE})\}}")
+_END_MARK = re.compile(r"<\|.*|</s>.*|[\s∎■□◻]+$", re.DOTALL)
+EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
+_LETTERS = re.compile(r"[A-Za-z,;<>]")
+_COMMANDS = re.compile(r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])")
 
 
 def clean(text: str) -> str:
     """An answer without delimiters, boxes, emphasis and final stop, otherwise as it was written."""
-    text = text.strip()
-    before = None
-    while text != before:
-        before = text
-        text = _unboxed(text)
-        if text.endswith((".", ",", ";", ":")):
+    text, before = text.strip(), None
+    while text != before and len(text) <= MAX_CHARS:
+        before, text = text, _END_MARK.sub("", text)
+        text = _BOX.sub(r"\1", text).strip() if "box" in text else text
+        if text.endswith((".", ",", ";", ":", "。")) and not text.endswith(".."):
             text = text[:-1].rstrip()
         for left, right in _WRAPPERS:
             inside = text[len(left) : -len(right)]
-            if (
-                text.startswith(left)
-                and text.endswith(right)
-                and len(text) > len(left)
-                and left not in inside
-            ):
+            closed = text.startswith(left) and text.endswith(right) and len(text) > len(left)
+            if closed and not inside.endswith("\\") and left not in inside.replace(r"\$", ""):
                 text = inside.strip()
     return text
 
@@ -110,141 +49,156 @@ def bare_value(text: str) -> str:
     return text
 
 
-_LETTERS = re.compile(r"[A-Za-z,;<>]")
-_COMMANDS = re.compile(r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])")
-_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{")
-
-
-def _unboxed(text: str) -> str:
-    """`text` with every box of balanced braces replaced by its content."""
-    at = 0
-    while box := _BOX.search(text, at):
-        end = matching(text, box.end() - 1)
-        if end is None:
-            break
-        text = text[: box.start()] + text[box.end() : end] + text[end + 1 :]
-        at = box.start()
-    return text
-
-
-def tidy(text: str) -> str:
-    r"""An answer in settled spelling, with words kept apart as `\text{...}`."""
-    if not text.isascii():
-        text = text.translate(_TRANSLATION)
-    text = clean(text)
-    if "$" in text:
-        text = _without_dollars(text)
-    if "\\" in text or "{,}" in text:
-        text = _tidy_latex(_THOUSANDS_TEX.sub("", text))
-    if not text.isdecimal():
-        text = _tidy_symbols(text)
-    return " ".join(text.split())
-
-
-def _without_dollars(text: str) -> str:
-    """Drop delimiters; a single dollar sign in front of a number is a unit."""
-    bare = text.replace("\\$", "$")
-    if bare.count("$") == 1 and re.match(r"[-+]?\$", bare):
-        return bare.replace("$", "") + r" \text{dollars}"
-    return bare.replace("$", "")
-
-
-def _tidy_latex(text: str) -> str:
-    text = _DOUBLED.sub(r"\\", text)
-    text = _ENVIRONMENT.sub(" ", text)
-    text = _SIZE.sub("", text)
-    text = _SPACING.sub(" ", text)
-    text = MARKED_TEXT.sub(_text, text)
-    text = _FRACTION.sub(r"\\frac", text)
-    if "\\frac" in text:
-        text = _BARE_FRACTION.sub(_braced_fraction, text)
-    if "\\sqrt" in text:
-        text = _BARE_ROOT.sub(r"\\sqrt\1{\2}", text)
-    text = _DEGREES.sub(r" \\text{degrees}", text)
-    text = _SHORT_RELATION.sub(r"\\\1q", text)
-    return text.replace(r"\%", " \\text{percent}").replace(r"\times", r"\cdot").replace(r"\colon", ":")
-
-
-def _text(found: re.Match[str]) -> str:
-    content = found.group(1).strip()
-    if _JOINERS.match(content):
-        return " , "
-    if letter := _LETTER.match(content):
-        return f" {letter.group(1)} "
-    return f" \\text{{{content}}}" if content else " "
-
-
-def _braced_fraction(found: re.Match[str]) -> str:
-    above, below = (part if part.startswith("{") else f"{{{part}}}" for part in found.groups())
-    return f"\\frac{above}{below}"
-
-
-def _tidy_symbols(text: str) -> str:
-    text = text.replace("%", r" \text{percent}")
-    for old, new in _RELATIONS:
-        if old in text:
-            text = text.replace(old, new)
-    text = _ASCII_NAME.sub(_command, text)
-    text = _ASCII_ROOT.sub(r"\\sqrt{\1}", text)
-    if "{" in text:
-        text = _SINGLE.sub(r"\1\2", text)
-    return text
-
-
-def _command(found: re.Match[str]) -> str:
-    name = found.group(1)
-    return r"\infty " if name in _INFINITIES else f"\\{name} " if name != "sqrt" else "\\sqrt"
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Brackets
-
 _BRACKET = re.compile(r"\\[{}]|\\(?:begin|end)\b|\\.|[()\[\]{}]", re.DOTALL)
 _DEPTH = {"(": 1, "[": 1, "{": 1, r"\{": 1, r"\begin": 1, ")": -1, "]": -1, "}": -1, r"\}": -1, r"\end": -1}
 
 
-def matching(text: str, start: int) -> int | None:
-    """Where the bracket that opens at `start` closes: the first character of the closing one."""
-    depth = 0
-    for bracket in _BRACKET.finditer(text, start):
-        depth += _DEPTH.get(bracket.group(), 0)
-        if depth == 0:
-            return bracket.start()
-    return None
-
-
-def max_depth(text: str) -> int:
-    """How deep the brackets are nested."""
-    depth = deepest = 0
-    for bracket in _BRACKET.finditer(text):
-        depth += _DEPTH.get(bracket.group(), 0)
-        deepest = max(deepest, depth)
-    return deepest
-
-
 def split(text: str, separator: re.Pattern[str]) -> list[str]:
     """Cut `text` at the separators outside of all brackets."""
-    spans = _nested_spans(text)
-    pieces, done, index = [], 0, 0
-    for found in separator.finditer(text):
-        while index < len(spans) and spans[index][1] <= found.start():
-            index += 1
-        if index == len(spans) or found.start() <= spans[index][0]:
-            pieces.append(text[done : found.start()].strip())
-            done = found.end()
+    pieces, done = [], 0
+    for found in separator.finditer(outside(text)):
+        pieces.append(text[done : found.start()].strip())
+        done = found.end()
     return [*pieces, text[done:].strip()]
 
 
-def _nested_spans(text: str) -> list[tuple[int, int]]:
-    spans, depth, opened = [], 0, 0
+def outside(text: str) -> str:
+    """`text` with all that stands inside brackets blanked out."""
+    pieces, depth, done = [], 0, 0
     for bracket in _BRACKET.finditer(text):
         change = _DEPTH.get(bracket.group(), 0)
-        if change > 0 and depth == 0:
-            opened = bracket.start()
-        depth += change
-        if depth <= 0 and change < 0:
-            spans.append((opened, bracket.end()))
-            depth = 0
-    if depth > 0:
-        spans.append((opened, len(text) + 1))
-    return spans
+        pieces.append(text[done : bracket.start()] if not depth else "\0" * (bracket.start() - done))
+        pieces.append(bracket.group() if not (depth or change) else "\0" * len(bracket.group()))
+        depth, done = max(depth + change, 0), bracket.end()
+    return "".join([*pieces, "\0" * (len(text) - done) if depth else text[done:]])
+
+
+# Unicode ---------------------------------------------------------------------------------------------------
+
+_SIGNS = {
+    "-": "−–—‐‑‒﹣", r"\cdot ": "×·⋅∙∗✕⨯", "/": "÷∕⁄", r"\infty ": "∞", r"\leq ": "≤⩽≦", r"\geq ": "≥⩾≧",
+    r"\neq ": "≠", r"\approx ": "≈≃≅", r"\pm ": "±", r"\cup ": "∪", r"\cap ": "∩", r"\in ": "∈", "...": "…",
+    r"\emptyset ": "∅⌀", r"\setminus ": "∖", r"\sqrt ": "√", r"\sqrt[3] ": "∛", r"\sqrt[4] ": "∜", "|": "∣",
+    r"^{\circ}": "°º˚", "'": "’‘′ʹ", '"': "″“”", ",": "、，", ".": "。", "": "\u200b\u2060\ufeff\u2061\u2062",
+    r"\mathbb{R}": "ℝ", r"\mathbb{Z}": "ℤ", r"\mathbb{N}": "ℕ", r"\mathbb{Q}": "ℚ", "(": "⟨", ")": "⟩",
+    ":": "∶", r"\sum ": "∑", r"\prod ": "∏", r"\int ": "∫", r"\angle ": "∠", r"\to ": "→",
+}  # fmt: skip
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma sigma"
+_ASCII = {ord(sign): latex for latex, signs in _SIGNS.items() for sign in signs}
+_ASCII |= {
+    ord("α") + at: rf"\{name} " for at, name in enumerate(f"{_GREEK} tau upsilon phi chi psi omega".split())
+}
+_RAISED = {"<super>": "^{%s}", "<sub>": "_{%s}"}
+
+
+def _kind(sign: str) -> str:
+    """`<super>`, `<sub>`, `<fraction>` or another kind of the Unicode database; "" for a sign by itself."""
+    return unicodedata.decomposition(sign).partition(" ")[0] if ord(sign) not in _ASCII else ""
+
+
+def _ascii(text: str) -> str:
+    """Signs of Unicode as LaTeX, digits of all scripts as digits."""
+    pieces = []
+    for kind, run in groupby(text, _kind):
+        plain = [
+            unicodedata.normalize("NFKC", sign) if kind else str(unicodedata.decimal(sign, sign))
+            for sign in run
+        ]
+        if kind == "<fraction>":
+            plain = [" \\frac{{{}}}{{{}}} ".format(*sign.split("⁄")) for sign in plain]
+        pieces.append(_RAISED.get(kind, "%s").replace("%s", "".join(plain)))
+    return "".join(pieces).translate(_ASCII)
+
+
+# LaTeX -----------------------------------------------------------------------------------------------------
+
+_FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|ln|log|exp|gcd|lcm|max|det"
+_NAME = re.compile(rf"(?<![\\A-Za-z])({_FUNCTIONS}|sqrt|pi|infinity|infty|inf|oo)(?![A-Za-z])")
+_SYNONYMS = {
+    r"\leq ": "leqslant le", r"\geq ": "geqslant ge", r"\neq ": "ne", ">": "gt", "<": "lt", "/": "div",
+    r"\emptyset ": "varnothing", r"\cdot ": "times ast", r"\{": "lbrace", r"\}": "rbrace", "[": "lbrack",
+    "]": "rbrack", "(": "langle lparen", ")": "rangle rparen", ":": "colon", "...": "dots ldots cdots",
+    r"\setminus ": "backslash", "%": "percent", " or ": "lor vee", " and ": "land wedge", r"\log_{10} ": "lg",
+    "'": "prime", r"\mathbb{R}": "R reals", r"\frac": "dfrac tfrac cfrac", r"\binom": "dbinom tbinom",
+    r"^{\circ}": "degree degrees", r"\phi ": "varphi", " ": "quad qquad thinspace", r"\cup ": "bigcup",
+    r"\infty ": "infinity infty inf oo", "|": "mid vert lvert rvert", "": "left right displaystyle textstyle "
+    "limits big Big bigg Bigg bigl bigr Bigl Bigr large Large middle checkmark",
+}  # fmt: skip
+_SYNONYM = {name: latex for latex, names in _SYNONYMS.items() for name in names.split()}
+_COMMAND = re.compile(r"\\([A-Za-z]+)(?:\s*\.(?!\d))?")
+_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2,})")
+_DROPPED = re.compile(
+    r"\\(?:begin|end)\{(?:aligned|align|equation|gather|gathered|displaymath|split|math|center)\*?\}"
+    r"|\\(?:tag\*?|label|[hv]space\*?|[hv]?phantom)\{[^{}]*\}|\\color\s*\{[^{}]*\}(?!\s*\{)"
+)
+_STYLE = r"\\(?:text(?!color)[a-z]*|mbox|hbox|math(?:rm|bf|it|sf|tt|normal)|operatorname\*?|emph|underline|bm"
+_STYLED = re.compile(
+    rf"(?:{_STYLE}|boldsymbol|ensuremath)|\\(?:text|f)?color(?:box)?\s*\{{[^{{}}]*\}})\s*\{{({_INSIDE})\}}"
+)
+_OLD_STYLE = re.compile(r"\{\s*\\(?:rm|it|sf|tt|bf)\b([^{}]*)\}|\\(?:rm|bf)\s(.*)$")
+_UNIT_FRACTION = re.compile(
+    r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+)
+_ARRAY = re.compile(r"[\[(]\s*\\begin\{array\}(?:\{[^{}]*\})?(.*?)\\end\{array\}\s*[\])]", re.DOTALL)
+_JOINERS = re.compile(r",?\s*(and|or)|[,;]", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: !](?=\d{3}(?!\d)))\s*(?=\d)")
+_SPACE = re.compile(r"(?<!\\)\\[,;:! />]|~|(?:\\\\|\\)\s*$|\\q?quad(?=[A-Za-z]_)")
+_ARGUMENT = rf"(\{{{_INSIDE}\}}|\\[A-Za-z]+|[^\s{{}}\\])"
+_TWO_ARGUMENTS = re.compile(rf"(\\(?:frac|binom))\s*{_ARGUMENT}\s*{_ARGUMENT}")
+_INFIX = re.compile(
+    r"\{([^{}]*)\\(over|choose)(?![A-Za-z])([^{}]*)\}|(\w+)\s*\\(choose|over)(?![A-Za-z])\s*(\w+)"
+)
+_ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\\[A-Za-z]+|[A-Za-z]))")
+_ATOM = r"[-+]?(?:\d+(?:\.\d+)?|[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+|\\frac\{[^{}]*\}\{[^{}]*\})"
+_SCRIPT = re.compile(rf"([\^_])\s*(?:\(([^()]*)\)|({_ATOM}))")
+_GLUED_BASE = re.compile(r"\\log_\{(\d)(\d+)\}(?=\s*(?:$|[-+=,)]))")
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_MONEY = re.compile(r"(?<!\\)\$\s?[\d.]")
+_ORDINAL = re.compile(r"(?<=\d)\s*\^\{(?:\\text\{)?\s*(?:st|nd|rd|th)\s*\}?\}")
+_RELATIONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "==": "=", "**": "^", "*": r"\cdot "}
+
+
+def settle(text: str) -> str:
+    r"""An answer in settled spelling, with words kept apart as `\text{...}`."""
+    text = clean(text if text.isascii() else _ascii(text))
+    if len(_DOLLAR.findall(text)) > len(_MONEY.findall(text)):  # delimiters
+        text = _DOLLAR.sub(" ", text)
+    text = text.replace(r"\$", "$").replace(r"\%", "%")
+    if "\\" in text or "{" in text:
+        text = _ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text)
+        text = _DROPPED.sub(" ", _DOUBLED.sub(r"\\", _THOUSANDS.sub("", text)))
+        text = _COMMAND.sub(lambda m: _SYNONYM.get(m[1], m[0]), text)
+        text = _SPACE.sub(" ", text if "matrix" in text or "array" in text else text.replace("&", ""))
+        text = _STYLED.sub(_styled, _OLD_STYLE.sub(_styled, _UNIT_FRACTION.sub(r" \\text{\1/\2}", text)))
+        text = _TWO_ARGUMENTS.sub(
+            lambda m: m[1] + "".join(a if a[0] == "{" else f"{{{a}}}" for a in m.groups()[1:]), text
+        )
+        text = _INFIX.sub(_infix, text)
+    for old, new in _RELATIONS.items():
+        text = text.replace(old, new)
+    text = _NAME.sub(lambda m: _SYNONYM.get(m[1], f"\\{m[1]} "), text)
+    if "^" in text or "_" in text or "\\" in text:
+        text = _ROOT.sub(lambda m: f"\\sqrt{m[1] or ''}{{{m[2] or m[3]}}}", text)
+        text = _GLUED_BASE.sub(r"\\log_{\1}{\2}", _SCRIPT.sub(lambda m: f"{m[1]}{{{m[2] or m[3]}}}", text))
+        text = text.replace("^{'}", "'").replace("^{o}", r"^{\circ}")
+        text = _ORDINAL.sub("", re.sub(r"\\(?:Bbb|mathbb)\s*\{?([A-Z])\}?", r"\\mathbb{\1}", text))
+    return " ".join(text.split())
+
+
+def _styled(found: re.Match[str]) -> str:
+    r"""What stands in a text command: mathematics as such, words as `\text{words}`."""
+    content = _STYLED.sub(_styled, next(filter(None, found.groups()), "")).strip()
+    if joiner := _JOINERS.fullmatch(content):
+        return f" {joiner[1] or ','} ".lower()
+    if re.fullmatch(_FUNCTIONS, content):
+        return f"\\{content} "
+    behind_number = re.fullmatch(r"[A-Za-z%]", content) and re.search(
+        r"[\d)}]\s*$", found.string[: found.start()]
+    )
+    words = re.search(r"[A-Za-z]{2}", content) and not re.search(r"[\d$\\{]", content)
+    return f" \\text{{{content}}}" if words or behind_number else f" {content} "
+
+
+def _infix(found: re.Match[str]) -> str:
+    above, kind, below = [group.strip() for group in found.groups() if group is not None]
+    return f"\\{'frac' if kind == 'over' else 'binom'}{{{above}}}{{{below}}}"
