@@ -110,6 +110,9 @@ def test_a_small_roman_numeral_is_no_letter():
         ("The answer is (B).\n\nOptions:\nA. 3\nB. 4\nAnswer: (A)", "B", "other options"),
         ("The answer is (B).\n\n**Question 2:** What?\n**Answer:** (C)", "B", "numbered"),
         ("The answer is (B).\n\nQ: What?\nA: (C)", "B", "short"),
+        ("The answer is B.\n\nQ2. What?\nThe answer is C.", "B", "short and numbered"),
+        ("The answer is (B).\n\n### Question\nWhat?\n### Answer\n(C)", "B", "a heading"),
+        ("The answer is (B)\n\n---\n\n**Problem 2**\nFind.\nThe answer is (C).", "B", "another heading"),
         ("The answer is (B).\n\nProblem: Find x.\nSolution: The answer is (A).", "B", "a problem"),
         (
             "The answer is (B).\n\nThe following are multiple choice questions.\nThe answer is (D).",

@@ -110,11 +110,14 @@ COMMENT = _pattern(
 
 FURTHER = re.compile(
     r"(?=(?P<marks>[^a-z\n]{0,8}))(?P=marks)(?=[acefhilnopqstu])"
-    r"(?:(?P<sure>(?:(?:next|new|another|follow-?up) )?(?:question ?#?\d{0,4}\s?[:.)]|q ?\d{0,4}:)"
+    r"(?:(?P<sure>(?:(?:next|new|another|follow-?up) )?"
+    r"(?:question ?#?\d{0,4}\s?(?:[:.)]|(?=\n))"
+    r"|q ?\d{0,4}:|q ?\d{1,4}[.)])"
     r"|the following (?:are|is) (?:a )?(?:multiple|single)[ -]choice"
     r"|here(?:'s| is) (?:another|the next|a (?:new|similar)) (?:question|problem)"
     r"|(?:instruction|input|user|human|student|partner|teammate|(?:agent|player|speaker) [a-z0-9])\s?:)"
-    r"|(?:(?:next|new|another|sample|similar) )?(?:problem|exercise|example) ?#?\d{0,4}\s?:"
+    r"|(?:(?:next|new|another|sample|similar) )?(?:problem|exercise|example)"
+    r" ?#?(?:\d{0,4}\s?:|\d{1,4}\s?(?=\n))"
     r"|(?:answer )?(?:options|choices)\s?:"
     r"|(?:now,? )?let'?s (?:now )?(?:summari[sz]e|list|review)\b[^\n]{0,40}\banswers"
     r"|(?:now,? )?let'?s\s?总结)",
