@@ -62,6 +62,9 @@ UNCLEAR = [
     ("Answer: None of the 3 works", "none"),
     ("Answer: Option 3", "the number of an option"),
     ("#### $$", "nothing between the dollars"),
+    (r"\boxed{...}", "the place of an answer"),
+    (r"Answer: \ldots", "the place of an answer"),
+    ("Answer: <number>", "the place of an answer"),
 ]
 
 

@@ -8,6 +8,7 @@ from coral.answers import prose
 from coral.answers.math.reading import (
     ANY_BOX,
     MAX_BARE,
+    is_blank,
     is_doubted,
     is_unsure,
     listed,
@@ -37,7 +38,7 @@ def parse(answer: str) -> Belief:
         return Unsure()
     if is_doubted(value):
         return Unreadable("says that it is not sure")
-    return Answered(value) if value else Unreadable("empty")
+    return Unreadable("empty") if is_blank(value) else Answered(value)
 
 
 _NO_DOUBT = r"(?:(?!\b(?:not|no|nor|if|whether|would|could|may|might|maybe|wrong)\b|n't|\?)[^$\n]){0,80}?"

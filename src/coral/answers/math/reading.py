@@ -51,7 +51,7 @@ def _sure_value(text: str, claim: prose.Claim) -> str | None:
     if len(claim.value) > _MAX_VALUE or is_doubted(claim.value):
         return None
     value = _stated(text, claim)
-    return None if value is None or is_doubted(value) else value
+    return None if value is None or is_blank(value) or is_doubted(value) else value
 
 
 def _stated(text: str, claim: prose.Claim) -> str | None:
@@ -63,6 +63,14 @@ def _stated(text: str, claim: prose.Claim) -> str | None:
     if claim.whole:
         return statements.value(claim.value, 0, len(claim.value), final=True)
     return statements.value(text, claim.end, claim.end + len(claim.value), final=claim.final)
+
+
+def is_blank(value: str) -> bool:
+    r"""Whether a value is nothing, or holds the place of one: "...", `\ldots`, "___", "<answer>"."""
+    return _BLANK.fullmatch(value) is not None
+
+
+_BLANK = re.compile(r"(?:[.\s_\u2026]|\\[lc]?dots)*|<[^<>]*>")
 
 
 def is_doubted(value: str) -> bool:
