@@ -366,6 +366,8 @@ def _read_texts(message: _Message, target: Target) -> tuple[str, str | None]:
         fields = (message.reasoning_details, message.thinking_blocks, None)
     told = [words for words in (*map(thinking_in, fields), thought, inline) if words and words.strip()]
     reasoning = "\n\n".join(dict.fromkeys(told)) or None
+    if reasoning:
+        text = text.strip()
     if target.secrets:
         text = hide_known(text, target.secrets)
         reasoning = reasoning and hide_known(reasoning, target.secrets)
