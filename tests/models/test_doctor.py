@@ -12,9 +12,12 @@ import pytest
 
 import coral
 from coral.cli.doctor import run
-from coral.errors import ConfigError
+from coral.errors import ConfigError, ContextOverflow
+from coral.jobs import context_probe
 from coral.jobs.doctor import Diagnosis, diagnose
 from coral.models.config import ModelConfig
+from coral.models.protocol import Candidate, Generation
+from coral.types import FinishReason, Usage
 
 TINY = Path(coral.__file__).parent / "assets" / "tiny"
 
@@ -130,6 +133,124 @@ async def test_an_unlisted_context_is_probed(server, able, behaviour, verdict, w
     assert words in row.seen
 
 
+async def test_a_prompt_is_never_sent_twice(server, able, monkeypatch):
+    """A server that is busy with a long prompt gets no second one: that would block it for minutes."""
+    monkeypatch.setattr(context_probe, "BUDGET_S", 0.3)
+    sent = []
+
+    def answer(request):
+        words = len(request.body["messages"][-1]["content"].split())
+        if words < 1000:
+            return able(request)
+        sent.append(words)
+        return server.stall() if words > 5000 else server.says()
+
+    server.models = server.json({"data": [{"id": "m"}]})
+    server.default = answer
+    row = _row(await _diagnose(server), "context length")
+    assert sent == [1000, 2500, 6000]
+    assert row.verdict == "unknown"
+    assert "6,000 words failed: no answer within" in row.seen
+
+
+class _Reader:
+    """Reads prompts at a pace of its own, on a clock of its own."""
+
+    def __init__(self, seconds, limit=None, cut=None):
+        self.seconds, self.limit, self.cut = seconds, limit, cut
+        self.now, self.sent = 0.0, []
+
+    def clock(self):
+        return self.now
+
+    async def ask(self, text):
+        words = len(text.split())
+        self.sent.append(words)
+        self.now += self.seconds(words)
+        if self.limit and words > self.limit:
+            raise ContextOverflow(f"the model's context length is only {self.limit} tokens, you sent {words}")
+        tokens = min(words, self.cut or words)
+        candidate = Candidate(text="", finish_reason=FinishReason.LENGTH)
+        usage = Usage(prompt_tokens=tokens, completion_tokens=1)
+        return Generation(candidates=(candidate,), usage=usage, latency_s=0.0)
+
+
+GROWING = [
+    (_Reader(lambda _: 0.1), 5, "unknown", "takes a prompt of 40,000 words", "a fast server gets them all"),
+    (_Reader(lambda _: 0.1, limit=4096), 3, "ok", "4,096 tokens", "the first refusal ends it"),
+    (_Reader(lambda _: 0.1, cut=2048), 5, "no", "cuts long prompts to 2,048 tokens", "cut without a word"),
+    (_Reader(lambda n: n / 500), 2, "unknown", "2,500 words; longer ones would take more than 30 s", "slow"),
+    (
+        _Reader(lambda n: (n / 1000) ** 2),
+        2,
+        "unknown",
+        "2,500 words; longer ones",
+        "slower from prompt to prompt",
+    ),
+    (_Reader(lambda n: n / 100), 1, "unknown", "takes a prompt of 1,000 words; longer", "very slow"),
+]
+
+
+@pytest.mark.parametrize(
+    ("reader", "count", "verdict", "words", "reason"), GROWING, ids=[row[4] for row in GROWING]
+)
+async def test_the_context_probe_grows_within_its_time(reader, count, verdict, words, reason):
+    """An 80,000-token prompt blocked a slow server for 8 minutes: what would not fit in is not sent."""
+    seen = await context_probe.probe(reader.ask, reader.clock)
+    assert len(reader.sent) == count, reason
+    assert (seen[0], words in seen[1]) == (verdict, True)
+    assert reader.now < context_probe.BUDGET_S
+
+
+async def test_seeds_are_checked_under_load(server, able):
+    """A server that batches may draw another text for the same seed while it draws for others."""
+    others = []
+
+    def answer(request):
+        seed = request.body.get("seed")
+        if request.body.get("temperature") == 1.0 and seed in others:
+            return server.says("another story")
+        others.extend([11] if seed == 12 else [])  # alone, 11 came twice before 12
+        return able(request)
+
+    server.default = answer
+    row = _row(await _diagnose(server), "seed")
+    assert row.verdict == "no"
+    assert "another text while other requests run" in row.seen
+
+
+async def test_a_server_that_counts_one_candidate_for_all_is_named(server, able):
+    """llama.cpp: the row says what its count is, and that candidates are asked for singly."""
+
+    def answer(request):
+        body = json.loads(able(request).body)
+        return server.json({**body, "timings": {"predicted_n": 7}})
+
+    server.default = answer
+    row = _row(await _diagnose(server), "usage per n")
+    assert row.verdict == "no"
+    assert "counts the tokens of one candidate for all: candidates are asked for one by one" in row.seen
+
+
+async def test_settings_that_a_model_refuses_are_shown(server, able):
+    """A reasoning model is usable, and the table says what is changed for it."""
+
+    def answer(request):
+        if "temperature" in request.body:
+            return server.error(400, "Unsupported parameter: 'temperature' is not supported with this model.")
+        if request.body["messages"][0]["role"] == "system":
+            return server.error(400, "System role not supported")
+        return able(request)
+
+    server.default = answer
+    diagnosis = await _diagnose(server)
+    row = _row(diagnosis, "settings")
+    assert diagnosis.usable
+    assert (
+        row.seen == "temperature is left to the server; the system prompt is sent in the first user message"
+    )
+
+
 async def test_a_model_that_does_not_answer_is_unusable(server):
     """The reason is shown, and no further probe is sent."""
     server.default = server.error(401, "no")
@@ -137,6 +258,14 @@ async def test_a_model_that_does_not_answer_is_unusable(server):
     assert not diagnosis.usable
     assert "api_key_env" in _row(diagnosis, "answers").seen
     assert len(server.requests) == 1
+
+
+async def test_nothing_is_asked_of_nobody(server):
+    """A refused connection is told at once, without the patience that a run has with a restart."""
+    await server.stop()
+    diagnosis = await _diagnose(server)
+    assert [row.verdict for row in diagnosis.findings] == ["no", "unknown", "no"]
+    assert not diagnosis.usable
 
 
 async def test_a_wrong_name_shows_the_right_ones(server, able):

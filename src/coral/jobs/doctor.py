@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import re
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from coral.errors import ContextOverflow, ModelError, Unreachable
-from coral.jobs import embedded, extraction_probe
+from coral.errors import ModelError, Unreachable
+from coral.jobs import context_probe, embedded, extraction_probe
+from coral.jobs.context_probe import Verdict
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.listing import Listing, is_listed, list_models
@@ -24,14 +25,15 @@ from coral.types import Adjustment, Message, Role
 if TYPE_CHECKING:
     from coral.serving.engine.model import EmbeddedModel
 
-Verdict = Literal["ok", "no", "unknown"]
-
 LATENCY_REQUESTS = 3
-OVERFLOW_WORDS = 40_000
-"""Length of the prompt that probes for the context limit of a server that does not tell it."""
+SEED_TOKENS = 48
+"""Tokens of the texts by which seeds are compared."""
+SEED_LOAD = 8
+"""Requests at once under which a seed has to hold, too: servers that batch may then draw another text."""
 
 SHORT = "Reply with the word coral and nothing else."
 VARIED = "Invent a name for a ship and tell its story in one sentence."
+SYSTEM = "You answer briefly."
 COUNTING = "Count from 1 to 9 in digits, separated by commas. Write nothing else."
 
 
@@ -67,7 +69,7 @@ class Diagnosis:
 
 
 async def diagnose(config: ModelConfig) -> Diagnosis:
-    """Probe the model that `config` names, with about twenty short requests.
+    """Probe the model that `config` names, with some thirty short requests.
 
     Raises:
         ConfigError: the model cannot be resolved, its key is missing, or its folder is no usable checkpoint.
@@ -81,7 +83,7 @@ async def diagnose(config: ModelConfig) -> Diagnosis:
         total_timeout_s=min(config.total_timeout_s, 180.0),
     )
     async with build_model(brief) as model:
-        findings = await _Examination(model, brief.sampling(), _Server(model)).findings()
+        findings = await _Examination(model, brief.sampling(), _Server(model, brief)).findings()
     return Diagnosis(model=model.name, addresses=model.target.base_urls, findings=tuple(findings))
 
 
@@ -95,24 +97,18 @@ async def _diagnose_checkpoint(config: ModelConfig, folder: Path) -> Diagnosis:
     return Diagnosis(model=model.name, addresses=(), findings=tuple(findings))
 
 
-_Ask = Callable[..., Awaitable[Generation]]
-
-
 class _Place(Protocol):
     """Where a model runs: what can be asked there without it, or not of it alone."""
 
     takes_seed: bool
+    is_there: bool
 
     async def rows(self) -> list[Finding]:
-        """The first rows of the table."""
+        """The first rows of the table; `is_there` says then whether anything answers."""
         ...
 
-    async def context(self, ask: _Ask, /) -> Finding:
-        """How long a prompt may be.
-
-        Raises:
-            ModelError: the probe failed.
-        """
+    async def context(self) -> Finding:
+        """How long a prompt may be."""
         ...
 
     def changes(self) -> list[Adjustment]:
@@ -123,9 +119,10 @@ class _Place(Protocol):
 class _Server:
     """A model behind HTTP."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
+    def __init__(self, model: ServedModel, config: ModelConfig) -> None:
+        self._model, self._config = model, config
         self._listing: Listing | None = None
+        self.is_there = True
         self.takes_seed = model.target.provider.seed_field is not None
 
     async def rows(self) -> list[Finding]:
@@ -143,6 +140,7 @@ class _Server:
             except Unreachable as error:
                 silent.append(_brief(error))
         self._listing = listings[0] if listings else None
+        self.is_there = self._listing is not None
         if not silent:
             count = "answers" if len(endpoints) == 1 else f"all {len(endpoints)} endpoints answer"
             return Finding(probe="reachable", verdict="ok", seen=count)
@@ -166,7 +164,7 @@ class _Server:
             consequence="check the name if it does not answer",
         )
 
-    async def context(self, ask: _Ask, /) -> Finding:
+    async def context(self) -> Finding:
         listed = self._listing.context_tokens if self._listing is not None else None
         if listed is not None:
             return Finding(probe="context length", verdict="ok", seen=f"{listed:,} tokens (as listed)")
@@ -174,19 +172,23 @@ class _Server:
             return Finding(
                 probe="context length", verdict="unknown", seen="not listed; not probed, as prompts cost"
             )
-        try:
-            generation = await ask("reef " * OVERFLOW_WORDS, max_tokens=1)
-        except ContextOverflow as overflow:
-            return Finding(probe="context length", verdict="ok", seen=_refused_length(str(overflow)))
-        except ModelError as error:
-            return Finding(probe="context length", verdict="unknown", seen=_brief(error))
-        return _accepted_length(generation.usage.prompt_tokens)
+        limit_s = context_probe.BUDGET_S
+        once = dataclasses.replace(
+            self._config, max_attempts=1, max_tokens=1, request_timeout_s=limit_s, total_timeout_s=limit_s
+        )
+        model, sampling = build_model(once, self._model.connections), once.sampling()
+
+        async def ask(text: str) -> Generation:
+            return await model.generate(Request(messages=(Message(Role.USER, text),), sampling=sampling))
+
+        verdict, seen, consequence = await context_probe.probe(ask)
+        return Finding(probe="context length", verdict=verdict, seen=seen, consequence=consequence)
 
 
 class _Engine:
     """A checkpoint in this process."""
 
-    takes_seed = True
+    takes_seed = is_there = True
 
     def __init__(self, model: EmbeddedModel, *, load_s: float) -> None:
         self._model = model
@@ -199,7 +201,7 @@ class _Engine:
     def changes(self) -> list[Adjustment]:
         return []
 
-    async def context(self, _: _Ask, /) -> Finding:
+    async def context(self) -> Finding:
         seen = f"{self._model.context_tokens:,} tokens (config.json)"
         return Finding(probe="context length", verdict="ok", seen=seen)
 
@@ -214,6 +216,8 @@ class _Examination:
 
     async def findings(self) -> list[Finding]:
         rows = await self._place.rows()
+        if not self._place.is_there:
+            return [*rows, Finding(probe="answers", verdict="no", seen="not asked: nothing is there")]
         answers, replies = await self._answers()
         rows.append(answers)
         if not replies:
@@ -223,12 +227,13 @@ class _Examination:
             ("seed", self._seed),
             ("stop", self._stop),
             ("logprobs", self._logprobs),
-            ("context length", lambda: self._place.context(self._ask)),
+            ("context length", self._place.context),
             ("extraction", self._extraction),
         )
         for name, probe in probes:
             rows.append(await self._attempt(name, probe))
-        return [*rows, _usage_row(replies), _thinking_row(replies), _latency_row(replies)]
+        rows += [_usage_row(replies), _thinking_row(replies), _latency_row(replies)]
+        return rows + self._settings()
 
     async def _attempt(self, name: str, probe: Callable[[], Awaitable[Finding]]) -> Finding:
         try:
@@ -236,14 +241,27 @@ class _Examination:
         except ModelError as error:
             return Finding(probe=name, verdict="no", seen=_brief(error), consequence="do not use it here")
 
-    async def _ask(self, text: str, *, n: int = 1, seed: int | None = None, **changes: Any) -> Generation:
+    def _settings(self) -> list[Finding]:
+        """What had to be changed for the model, apart from what has a row of its own."""
+        changes = [made.change for made in self._place.changes() if made.setting not in _IN_OTHER_ROWS]
+        if not changes:
+            return []
+        follows = "so in all conversations of a run"
+        return [Finding(probe="settings", verdict="no", seen="; ".join(changes), consequence=follows)]
+
+    async def _ask(
+        self, text: str, *, system: str = "", n: int = 1, seed: int | None = None, **changes: Any
+    ) -> Generation:
         sampling = msgspec.structs.replace(self._sampling, **changes) if changes else self._sampling
-        request = Request(messages=(Message(Role.USER, text),), sampling=sampling, n=n, seed=seed)
+        told = (Message(Role.SYSTEM, system),) if system else ()
+        request = Request(messages=(*told, Message(Role.USER, text)), sampling=sampling, n=n, seed=seed)
         return await self._model.generate(request)
 
     async def _answers(self) -> tuple[Finding, list[Generation]]:
         try:
-            replies = [await self._ask(SHORT, seed=number) for number in range(LATENCY_REQUESTS)]
+            replies = [
+                await self._ask(SHORT, system=SYSTEM, seed=number) for number in range(LATENCY_REQUESTS)
+            ]
         except ModelError as error:
             row = Finding(
                 probe="answers", verdict="no", seen=str(error), consequence="unusable until this is mended"
@@ -259,6 +277,7 @@ class _Examination:
             row = Finding(probe="n", verdict="no", seen=_brief(error), consequence="sample one a request")
             return [row]
         own = all(candidate.usage is not None for candidate in generation.candidates)
+        told = next((made.change for made in self._place.changes() if made.setting == "n"), "")
         at_once = generation.attempts == 1
         n_row = Finding(
             probe="n",
@@ -269,25 +288,34 @@ class _Examination:
         usage_row = Finding(
             probe="usage per n",
             verdict="ok" if own else "no",
-            seen="each candidate has its own" if own else "only the sum over n",
-            consequence="" if own else "tokens of a candidate are unknown if n > 1",
+            seen="each candidate has its own" if own else told or "only the sum over n",
+            consequence="" if own or told else "tokens of a candidate are unknown if n > 1",
         )
         return [n_row, usage_row]
 
     async def _seed(self) -> Finding:
-        drawn = [await self._ask(VARIED, seed=seed, temperature=1.0) for seed in (11, 11, 12)]
-        texts = [generation.candidates[0].text for generation in drawn]
+        texts = [await self._drawn(seed) for seed in (11, 11, 12)]
+        takes_seed = self._place.takes_seed and not self._refusal("seed")
         if texts[0] != texts[1]:
-            seen = "same seed, other text" if self._place.takes_seed else "the server takes no seed"
-            return Finding(
-                probe="seed",
-                verdict="no",
-                seen=seen,
-                consequence="a run cannot be drawn again; its stored turns can",
-            )
+            refused = self._refusal("seed") or "the server takes no seed"
+            seen = "same seed, other text" if takes_seed else refused
+            return Finding(probe="seed", verdict="no", seen=seen, consequence=_NO_SEED)
         if texts[0] == texts[2]:
             return Finding(probe="seed", verdict="unknown", seen="all seeds give the same text")
-        return Finding(probe="seed", verdict="ok", seen="same seed, same text (temperature 1)")
+        if await self._drawn_under_load(11) != texts[0]:
+            seen = "same seed, same text alone; another text while other requests run"
+            return Finding(probe="seed", verdict="no", seen=seen, consequence=_NO_SEED)
+        seen = "same seed, same text (temperature 1), under load, too"
+        return Finding(probe="seed", verdict="ok", seen=seen)
+
+    async def _drawn(self, seed: int) -> str:
+        limit = min(SEED_TOKENS, self._sampling.max_tokens or SEED_TOKENS)
+        return (await self._ask(VARIED, seed=seed, temperature=1.0, max_tokens=limit)).candidates[0].text
+
+    async def _drawn_under_load(self, seed: int) -> str:
+        """The text of a seed while other seeds are drawn."""
+        seeds = (seed, *range(20, 20 + SEED_LOAD - 1))
+        return (await asyncio.gather(*map(self._drawn, seeds)))[0]
 
     async def _stop(self) -> Finding:
         text = (await self._ask(COUNTING, seed=1, stop=("5",))).candidates[0].text
@@ -334,23 +362,8 @@ class _Examination:
         return _clip(next(words, ""), 120)
 
 
-def _refused_length(message: str) -> str:
-    numbers = [int(text.replace(",", "")) for text in re.findall(r"\d[\d,]{2,}", message)]
-    limits = [number for number in numbers if 256 <= number < OVERFLOW_WORDS]
-    told = f"{min(limits):,} tokens; " if limits else ""
-    return f"{told}refuses longer prompts"
-
-
-def _accepted_length(prompt_tokens: int | None) -> Finding:
-    if prompt_tokens is None or prompt_tokens >= OVERFLOW_WORDS * 0.9:
-        seen = f"takes a prompt of {OVERFLOW_WORDS:,} words"
-        return Finding(probe="context length", verdict="unknown", seen=seen)
-    return Finding(
-        probe="context length",
-        verdict="no",
-        seen=f"cuts long prompts to {prompt_tokens:,} tokens and says nothing",
-        consequence="raise the server's context (Ollama: OLLAMA_CONTEXT_LENGTH)",
-    )
+_NO_SEED = "a run cannot be drawn again; its stored turns can"
+_IN_OTHER_ROWS = frozenset({"n", "seed", "logprobs", "thinking"})
 
 
 def _usage_row(replies: list[Generation]) -> Finding:
@@ -370,7 +383,10 @@ def _thinking_row(replies: list[Generation]) -> Finding:
         return Finding(probe="thinking", verdict="no", seen="none shown")
     seen = "kept apart from the reply" if seen_thinking else "hidden, but counted"
     return Finding(
-        probe="thinking", verdict="ok", seen=seen, consequence="max_tokens must cover thinking and reply"
+        probe="thinking",
+        verdict="ok",
+        seen=seen,
+        consequence="a reply has thinking_tokens on top of max_tokens",
     )
 
 
