@@ -24,10 +24,10 @@ from aiohttp import web
 
 from coral.api import evaluate_async, sample_async
 
-DATA = str(Path(__file__).parents[1] / "data" / "hi_tom" / "Hi-ToM_data.sample.json")
+DATA = str(Path(__file__).parents[1] / "data" / "mmlu_pro" / "test.sample.jsonl")
 THOUGHT = "pondering the rooms"
 THINKS = 300
-SAYS = "My notes lead me to the second of the places, and to no other."
+SAYS = "My notes lead me to (B), and to no other."
 """The rules read no answer in it: the extractor is asked."""
 
 
@@ -225,9 +225,9 @@ def options(url, path, **more):
 async def test_a_family_works_with_the_defaults(family, tmp_path):
     """Every conversation ends well, beliefs are read, nobody reads thoughts, and all requests are alike."""
     async with running(family) as (server, url):
-        run = await evaluate_async("hi_tom", **options(url, tmp_path / "run"))
+        run = await evaluate_async("mmlu_pro", **options(url, tmp_path / "run"))
         refused = server.refused
-        more = await evaluate_async("hi_tom", **options(url, tmp_path / "run", samples=2))
+        more = await evaluate_async("mmlu_pro", **options(url, tmp_path / "run", samples=2))
     assert run.summary.stop_reasons == {"agreed": 6}
     assert server.faults == []
     beliefs = [turn.reply.belief.value for c in more.conversations() for turn in c.turns]
@@ -252,7 +252,7 @@ async def test_a_reply_cut_while_thinking_is_one_that_is_cut(family, tmp_path):
     async with running(family) as (server, url):
         given = options(url, tmp_path / "run")
         agent = {**given.pop("agent"), **settings.pop("agent")}
-        run = await evaluate_async("hi_tom", agent=agent, **given, **settings)
+        run = await evaluate_async("mmlu_pro", agent=agent, **given, **settings)
     assert run.summary.stop_reasons == {"max_turns": 6}
     assert run.summary.metrics["truncated_rate"].mean == 1.0
     assert {turn.reply.text for c in run.conversations() for turn in c.turns} == {""}
@@ -263,7 +263,7 @@ async def test_a_reply_cut_while_thinking_is_one_that_is_cut(family, tmp_path):
 async def test_sampling_several_candidates(family, tmp_path):
     """`coral sample` with the defaults, too: equal candidates are counted as such."""
     async with running(family) as (_, url):
-        run = await sample_async("hi_tom", **options(url, tmp_path / "run", samples=1, candidates=3))
+        run = await sample_async("mmlu_pro", **options(url, tmp_path / "run", samples=1, candidates=3))
     counts = run.summary.candidates
     assert run.summary.stop_reasons == {"agreed": 6}
     assert (counts.drawn, counts.distinct) == (3 * counts.turns, counts.turns)

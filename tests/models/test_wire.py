@@ -115,6 +115,19 @@ async def test_a_server_that_counts_one_candidate_for_all_is_asked_singly(server
     assert [made.setting for made in model.connections.adjustments.made] == ["n"]
 
 
+async def test_llama_cpp_is_asked_singly_from_the_first(server, open_model, ask):
+    """It names itself in its list of models, which is read before the first request: no count is lost."""
+    server.models = server.json({"data": [{"id": "m", "owned_by": "llamacpp"}]})
+    model = await open_model()
+    await list_models(model, model.endpoints[0])
+    await model.generate(ask())
+    assert model.connections.adjustments.made == [], "who asks for one candidate is told nothing"
+    generation = await model.generate(ask(n=3))
+    assert generation.usage.completion_tokens == 21
+    assert all("n" not in request.body for request in server.requests)
+    assert [made.setting for made in model.connections.adjustments.made] == ["n"]
+
+
 HIDDEN = {
     "vLLM": ({"object": "error", "message": "The model `m` does not exist.", "code": 404}, FatalReject),
     "OpenRouter": ({"error": {"message": "Provider returned error", "code": 502}}, Unreachable),
@@ -252,3 +265,24 @@ async def test_a_model_list_without_measure_is_no_list(server, open_model, small
     server.models = server.raw(b" " * (2**20 + 1))
     model = await open_model()
     assert (await list_models(model, model.endpoints[0])).names is None
+
+
+LENGTHS = [
+    ({"max_model_len": 4096}, 4096, "vLLM, SGLang"),
+    ({"context_length": 131072}, 131072, "OpenRouter, Together"),
+    ({"context_window": 8192}, 8192, "Groq"),
+    ({"max_context_length": 32768}, 32768, "Mistral, LM Studio"),
+    ({"meta": {"n_ctx_train": 8192, "n_ctx": 2048}}, 2048, "llama.cpp: what one slot has"),
+    ({"context_length": "many"}, None, "a word"),
+    ({"context_length": -1}, None, "negative"),
+    ({"context_length": int("9" * 400)}, None, "400 digits"),
+    ({"meta": 3}, None, "another form"),
+]
+
+
+@pytest.mark.parametrize(("fields", "tokens", "reason"), LENGTHS, ids=[row[2] for row in LENGTHS])
+async def test_the_listed_context_length(server, open_model, fields, tokens, reason):
+    """Where a server tells it, nothing has to be probed."""
+    server.models = server.json({"data": [{"id": "other"}, {"id": "m", **fields}]})
+    model = await open_model()
+    assert (await list_models(model, model.endpoints[0])).context_tokens == tokens

@@ -278,17 +278,18 @@ class _Examination:
             return [row]
         own = all(candidate.usage is not None for candidate in generation.candidates)
         told = next((made.change for made in self._place.changes() if made.setting == "n"), "")
-        at_once = generation.attempts == 1
+        at_once = generation.attempts == 1 and not told
+        singly = told or "one candidate a request"
         n_row = Finding(
             probe="n",
             verdict="ok" if at_once else "no",
-            seen="several candidates in one request" if at_once else "one candidate a request",
+            seen="several candidates in one request" if at_once else singly,
             consequence="" if at_once else "n candidates cost n requests, and n times the prompt",
         )
         usage_row = Finding(
             probe="usage per n",
             verdict="ok" if own else "no",
-            seen="each candidate has its own" if own else told or "only the sum over n",
+            seen="each candidate has its own" if own else "only the sum over n",
             consequence="" if own or told else "tokens of a candidate are unknown if n > 1",
         )
         return [n_row, usage_row]

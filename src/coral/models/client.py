@@ -111,6 +111,10 @@ class ServedModel:
         """What the model sends its requests over."""
         return self._connections
 
+    def expect_miscounts(self) -> None:
+        """The server is known to report the tokens of one candidate as those of all."""
+        self._adaptation.miscounts = True
+
     async def __aenter__(self) -> ServedModel:
         if self._owns_connections:
             await self._connections.__aenter__()
@@ -170,6 +174,8 @@ class ServedModel:
         if n == 1:
             return [await self._obtain(request, 1, seed_shift, tally)]
         taken = self._adaptation
+        if taken.miscounts:
+            taken.note_miscounts()
         singles = range(seed_shift, seed_shift + n)
         begun_singly = any(_kept(request, 1, shift) for shift in singles)
         refused = ""
@@ -192,7 +198,7 @@ class ServedModel:
     def _note_count(self, answer: Answer) -> None:
         """What an answer to a request for several candidates says about such requests."""
         if answer.miscounted:
-            self._adaptation.note_singly("the server counts the tokens of one candidate for all")
+            self._adaptation.note_miscounts()
         elif len(answer.candidates) + len(answer.setbacks) > 1:
             self._adaptation.takes_n = True
         else:

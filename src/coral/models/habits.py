@@ -97,6 +97,7 @@ class Adaptation:
     Attributes:
         habits: how its requests are written now.
         takes_n: whether several candidates can be asked for in one request; None: not known yet.
+        miscounts: it reports the tokens of one candidate as those of all.
         thinks: it was seen to think before it replies.
         most_thinking: of the tokens for thinking, on top of `max_tokens`; more were refused. None: none were.
         conflict: the model answered a request that held what it refused in another: no run can be made of
@@ -107,6 +108,7 @@ class Adaptation:
         self.name = target.name
         self.habits = AS_IN_THE_TABLE
         self.takes_n = target.provider.takes_n
+        self.miscounts = False
         self.thinks = False
         self.most_thinking: int | None = None
         self.conflict: Setback | None = None
@@ -180,6 +182,10 @@ class Adaptation:
                 f"it thinks before it replies, so a reply may have {tokens:,} tokens more (thinking_tokens)"
             )
             self._note("thinking", told if tokens else "it thinks before it replies")
+
+    def note_miscounts(self) -> None:
+        """Several candidates in one request would cost the count of their tokens."""
+        self.note_singly("the server counts the tokens of one candidate for all")
 
     def note_singly(self, why: str, words: str = "") -> None:
         """Several candidates cannot be asked for in one request, or not without losing count."""

@@ -14,11 +14,15 @@ from coral.models.connections import TooLarge, describe_fault, read_body
 from coral.models.endpoints import Endpoint
 from coral.models.refusals import quote
 
+MOST_TOKENS = 10**9
+"""No context is longer."""
+
 _LENGTH_FIELDS = (
     "max_model_len",  # vLLM, SGLang
     "context_length",  # OpenRouter, Together
     "context_window",  # Groq
     "max_context_length",  # Mistral, LM Studio
+    "n_ctx",  # llama.cpp, in `meta`: of one slot
 )
 
 
@@ -29,11 +33,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         status: of the HTTP answer; a list is only read from a 200.
         names: None where the answer is no list of models.
         context_tokens: of the model asked about, where the server tells.
+        is_llama_cpp: the server says so, as the owner of the model.
     """
 
     status: int
     names: tuple[str, ...] | None = None
     context_tokens: int | None = None
+    is_llama_cpp: bool = False
 
 
 async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: float = 30.0) -> Listing:
@@ -60,7 +66,10 @@ async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: floa
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as fault:
         words = quote(describe_fault(fault), target)
         raise Unreachable(f"{model.name}: no answer from {endpoint.server.origin}: {words}") from None
-    return _read_listing(response.status, body, target.wire_name)
+    listing = _read_listing(response.status, body, target.wire_name)
+    if listing.is_llama_cpp:
+        model.expect_miscounts()
+    return listing
 
 
 def _read_listing(status: int, body: bytes, wire_name: str) -> Listing:
@@ -75,7 +84,10 @@ def _read_listing(status: int, body: bytes, wire_name: str) -> Listing:
     named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
     own = next((row for row in named if _same_model(row["id"], wire_name)), {})
     return Listing(
-        status=status, names=tuple(row["id"] for row in named), context_tokens=_context_tokens(own)
+        status=status,
+        names=tuple(row["id"] for row in named),
+        context_tokens=_context_tokens(own),
+        is_llama_cpp=own.get("owned_by") == "llamacpp",
     )
 
 
@@ -85,8 +97,10 @@ def _same_model(listed: str, wire_name: str) -> bool:
 
 
 def _context_tokens(row: dict[str, Any]) -> int | None:
-    found = (row.get(name) for name in _LENGTH_FIELDS)
-    return next((value for value in found if isinstance(value, int) and value > 0), None)
+    meta = row.get("meta")
+    places = (row, meta) if isinstance(meta, dict) else (row,)
+    found = (place.get(name) for place in places for name in _LENGTH_FIELDS)
+    return next((value for value in found if isinstance(value, int) and 0 < value < MOST_TOKENS), None)
 
 
 def is_listed(listing: Listing, wire_name: str) -> bool:
