@@ -128,7 +128,7 @@ MISTAKES = [
     (["--agnt.model", "x"], "no option --agnt.model", "did you mean --agent.model?"),
     (["--protocol", "coarl"], "--protocol cannot be 'coarl'", "did you mean coral?"),
     (["--dry_run", "perhaps"], "--dry_run cannot be 'perhaps'", "true or false"),
-    (["--partner", "[a]"], "[a]", "YAML file"),
+    (["--partner", "none.yaml"], "none.yaml", "YAML file"),
     (["-m", "x"], "'-m' is not an option", "coral it"),
     (["stray"], "'stray' is not an option", "coral it"),
     (["--seed", "1", "stray"], "'stray' is not an option", "coral it"),
@@ -209,10 +209,41 @@ def test_the_later_file_wins(file):
 
 def test_a_section_may_be_a_file(file):
     """`--agent FILE` and `--partner FILE` name a file with that section's options."""
-    path = file("{model: m, system_prompt: '# Rules'}")
+    path = file("{model: m, system_prompt: '# Rules'}", "section.yaml")
     config = read("--agent", path, "--partner", path, "--agent.temperature", "0.5")
     assert (config.agent.model, config.agent.system_prompt, config.agent.temperature) == ("m", "# Rules", 0.5)
     assert config.partner_config().system_prompt == "# Rules"
+
+
+SHORT = [
+    (["--task", "gsm8k"], "", "task", {"name": "gsm8k"}),
+    ([], "task: gsm8k", "task", {"name": "gsm8k"}),
+    (["--task.x", "1"], "task: gsm8k", "task", {"name": "gsm8k", "x": 1}),
+    (
+        ["--partner", "openai/gpt-4o", "--partner.top_p", "0.5"],
+        "",
+        "partner",
+        {"model": "openai/gpt-4o", "top_p": 0.5},
+    ),
+    (["--partner.top_p", "0.5"], "partner: m", "partner", {"model": "m", "top_p": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("words", "text", "name", "value"), SHORT)
+def test_a_text_for_a_section_is_its_foremost_option(file, words, text, name, value):
+    """`--task gsm8k` names the task, `--agent openai/gpt-4o` the model."""
+    given = ["--config", file(text)] if text else []
+    config = parse(EvalConfig, [*given, *words, *([] if name == "task" else ["--task", "hi_tom"])],
+                   command="coral it", about="")  # fmt: skip
+    assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize("kind", [EvalConfig, SampleConfig])
+def test_an_agent_may_be_named_by_its_model(file, kind):
+    """On the command line and in files; other options of it may follow."""
+    for given in (["--agent", "openai/gpt-4o"], ["--config", file("agent: openai/gpt-4o")]):
+        config = read(*given, "--agent.max_tokens", "5", kind=kind)
+        assert (config.agent.model, config.agent.max_tokens) == ("openai/gpt-4o", 5)
 
 
 POSITIONS = [

@@ -64,16 +64,14 @@ def parse(kind: type[T], arguments: Sequence[str], *, command: str, about: str) 
     printed: str | None = None
     for name, value in _pairs(arguments, kind, command):
         if name == "config":
-            files.append(load_yaml_file(_single(name, value)))
+            files.append(read_words(load_yaml_file(_single(name, value)), types_of(kind)))
         elif name == "print_config":
             printed = _single(name, value)
         else:
             path = name.split(".")
-            words.append(
-                _nested(
-                    path, read_section(_single(name, value)) if is_section(_type_at(kind, path)) else value
-                )
-            )
+            wanted = _type_at(kind, path)
+            read = read_section(Word(_single(name, value)), wanted) if is_section(wanted) else value
+            words.append(_nested(path, read))
     remedy = f"`{command} --help` tells what it may be"
     options = read_words(merged(*files, *words), types_of(kind))
     _refuse_unknown(options, kind, command)

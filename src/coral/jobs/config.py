@@ -23,7 +23,9 @@ from coral.tasks import registry
 from coral.types import SCHEMA
 
 Protocol = Literal["coral", "cot"]
-OF_TASK = Section(lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))})
+OF_TASK = Section(
+    lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
+)
 """A task's name and its own options."""
 
 
@@ -78,9 +80,13 @@ class EvalConfig:
     turn there. Its tokens are counted."""
     opener: Literal["agent", "partner"] = "agent"
     """Who states the problem; the other one speaks the first turn."""
-    agent: AgentConfig = field(default_factory=AgentConfig)
+    agent: AgentConfig = field(
+        default_factory=AgentConfig, metadata=section(lambda: AgentConfig, short="model")
+    )
     """The first agent."""
-    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
+    partner: dict[str, Any] = field(
+        default_factory=dict, metadata=section(lambda: AgentConfig, short="model")
+    )
     """The second agent: the options of `agent`, and like the agent where not set."""
     extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
@@ -212,7 +218,9 @@ class SampleConfig(EvalConfig):
 
     samples: int = 5
     """Conversations (trees) about each problem. May grow in a later sitting."""
-    agent: SampledAgentConfig = field(default_factory=SampledAgentConfig)
+    agent: SampledAgentConfig = field(
+        default_factory=SampledAgentConfig, metadata=section(lambda: SampledAgentConfig, short="model")
+    )
     """The first agent. It is sampled at temperature 0.8 unless set."""
     candidates: int = 5
     """Replies drawn for each turn. One goes on, the others are kept; 1: independent conversations."""

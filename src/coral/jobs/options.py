@@ -33,18 +33,20 @@ class Word(str):
 
 @dataclass(frozen=True)
 class Section:
-    """In the metadata of a field of type dict: which options it holds.
+    """In the metadata of a field that is a section: which options it holds.
 
     Attributes:
         types: from what is set in it to the types of its options by name.
+        short: the option that is meant where a text stands for the section, as in `--task gsm8k`.
     """
 
     types: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    short: str | None = None
 
 
-def section(kind: Callable[[], type[Any]]) -> dict[str, Section]:
+def section(kind: Callable[[], type[Any]], *, short: str | None = None) -> dict[str, Section]:
     """The metadata of a field that holds options of `kind` (a dataclass, named when it is asked for)."""
-    return {"section": Section(lambda _: types_of(kind()))}
+    return {"section": Section(lambda _: types_of(kind()), short)}
 
 
 def types_of(kind: type[Any]) -> dict[str, Any]:
@@ -74,6 +76,8 @@ def read_words(options: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str
 
 
 def _read(value: Any, kind: Any) -> Any:
+    if isinstance(kind, Section) and kind.short and isinstance(value, str):
+        value = {kind.short: value}
     if isinstance(value, Mapping):
         return read_words(value, section_types(kind, value))
     if isinstance(value, list):
@@ -88,12 +92,14 @@ def is_section(kind: Any) -> bool:
     return isinstance(kind, Section) or _is_dataclass(kind)
 
 
-def read_section(word: str) -> dict[str, Any]:
-    """A section as a word gives it: a mapping in braces, or the name of a YAML file.
+def read_section(word: Word, kind: Any) -> dict[str, Any]:
+    """A section as a word gives it: a mapping in braces, the name of a YAML file, or its foremost option.
 
     Raises:
         ConfigError: there is no such file, or it holds something else.
     """
+    if isinstance(kind, Section) and kind.short and not word.lower().endswith(("}", ".yaml", ".yml")):
+        return {kind.short: word}
     options = _flow(word) if word.lstrip().startswith("{") else load_yaml_file(word)
     if not isinstance(options, dict):
         raise ConfigError(f"{word!r} holds no options", remedy="write them as {name: value, ...}")
