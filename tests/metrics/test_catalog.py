@@ -33,11 +33,9 @@ def test_every_published_value_is_mapped(info):
 
 
 def test_units_and_intervals_agree():
-    """Shares and differences of shares have bounds; what is never below 0 has an interval that is not."""
-    bounded = {"proportion", "rate", "difference"}
-    expected = {info.name: bounded if info.unit == "share" else {"amount"} for info in METRICS}
-    signed = {info.name: {"t"} for info in METRICS if info.unit == "score"}
-    assert all(info.interval in {**expected, **signed}[info.name] for info in METRICS)
+    """Shares, scores and turns have bounds, and so do their intervals; other quantities are never below 0."""
+    of_unit = {"share": {"proportion", "rate", "difference"}, "score": {"score"}, "turns": {"turns"}}
+    assert all(info.interval in of_unit.get(info.unit, {"amount"}) for info in METRICS)
     assert all(info.help.endswith(".") and info.title for info in METRICS)
 
 

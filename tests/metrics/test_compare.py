@@ -59,13 +59,21 @@ async def test_equal_rates_are_not_known_to_be_equal(conversation, tally):
     assert result.low == -result.high == pytest.approx(-1.959964 * sqrt(2) / 22)
 
 
-async def test_quantities_use_students_t(conversation, tally):
-    """Turns 2, 2, 2 against 3, 4, 5: differences 1, 2, 3, so t = 2 * sqrt(3), p with 2 degrees of freedom."""
-    a = [conversation("XR", problem=f"p{i}") for i in range(3)]
-    b = [conversation("XRXRX"[: 3 + i], problem=f"p{i}") for i in range(3)]
-    result = compare(await tally(a), await tally(b), "turns")
-    assert (result.difference, result.stderr) == (2.0, pytest.approx(1 / sqrt(3)))
+async def test_tokens_use_students_t(conversation, tally):
+    """10 more, 20 more, 30 more: t = 20 / (10 / sqrt(3)), p with 2 degrees of freedom."""
+    a = [conversation("RR", problem=f"p{i}", tokens=[10, 10]) for i in range(3)]
+    b = [conversation("RR", problem=f"p{i}", tokens=[10, 20 + 10 * i]) for i in range(3)]
+    result = compare(await tally(a), await tally(b), "conversation_tokens")
+    assert (result.difference, result.stderr) == (20.0, pytest.approx(10 / sqrt(3)))
     assert result.p_value == pytest.approx(0.0742, abs=1e-4)
+
+
+async def test_the_limit_of_turns_bounds_their_difference(conversation, tally):
+    """Two turns everywhere in both runs of at most 20: nobody knows more than that few differ."""
+    runs = await tally([conversation("RR", problem=f"p{i}") for i in range(50)])
+    result = compare(runs, runs, "turns")
+    assert result.low == pytest.approx(-result.high)
+    assert 0.5 < result.high < 1.5
 
 
 async def test_ratios_are_compared_as_they_are_reported(conversation, tally):

@@ -7,15 +7,11 @@ from random import Random
 
 import pytest
 
-from coral.metrics.statistics import (
-    clustered_ratio,
-    interval_of,
-    paired_interval,
-    t_cdf,
-    t_interval,
-    t_quantile,
-    wilson,
-)
+from coral.metrics.bounded import BoundedMean, Part, gamma_sum_deviate
+from coral.metrics.claims import detectable, holm
+from coral.metrics.distributions import t_cdf, t_quantile
+from coral.metrics.paired import paired_difference
+from coral.metrics.statistics import clustered_ratio, interval_of, paired_interval, wilson
 
 
 @pytest.mark.parametrize(
@@ -100,12 +96,6 @@ def test_too_little_to_say(numerators, denominators, value, why):
     assert (ratio.value, ratio.stderr, interval_of(ratio, "proportion")) == (value, None, None), why
 
 
-def test_scores_get_students_t():
-    """1, 2, 3: mean 2, se 1/sqrt(3), t(2 df) = 4.303."""
-    interval = interval_of(clustered_ratio([1, 2, 3], [1, 1, 1]), "t")
-    assert interval == pytest.approx((2 - 4.3027 / sqrt(3), 2 + 4.3027 / sqrt(3)), abs=1e-3)
-
-
 def test_quantities_get_students_t_on_the_logarithm():
     """1, 2, 3: the same half-width 2.484, over 2: a factor of exp(1.2421) = 3.463 to either side."""
     interval = interval_of(clustered_ratio([1, 2, 3], [1, 1, 1]), "amount")
@@ -116,12 +106,14 @@ def test_quantities_get_students_t_on_the_logarithm():
     ("numerators", "expected", "why"),
     [
         ([0.0, 0.0, 0.0], (0.0, 0.0), "free of charge everywhere"),
-        ([7.0, 7.0, 7.0], (7.0, 7.0), "the same everywhere"),
+        ([7.0, 7.0, 7.0], (7 - 7 * 0.56150, 7 + 7 * 0.56150), "56.15% is Wilson's limit of none of three"),
     ],
 )
-def test_quantities_without_spread_have_no_width(numerators, expected, why):
-    """A logarithm of 0 is not asked for."""
-    assert interval_of(clustered_ratio(numerators, [1.0] * 3), "amount") == expected, why
+def test_quantities_that_are_the_same_everywhere_still_have_a_width(numerators, expected, why):
+    """A problem unlike those that were seen may have none, or twice as much; and no logarithm of 0."""
+    assert interval_of(clustered_ratio(numerators, [1.0] * 3), "amount") == pytest.approx(
+        expected, abs=1e-4
+    ), why
 
 
 def test_two_problems_give_a_wide_but_finite_interval():
@@ -148,7 +140,6 @@ def test_the_effective_size_is_at_most_the_number_of_samples():
     """20 problems with 5 of 10 right, but for a 6 and a 4: less spread than chance adds nothing."""
     ratio = clustered_ratio([6.0, 4.0, *[5.0] * 18], [10.0] * 20)
     assert interval_of(ratio, "proportion") == wilson(0.5, 200)
-    assert interval_of(ratio, "rate") == pytest.approx((0.5, 0.5), abs=0.02)
 
 
 def test_an_interval_contains_its_share():
@@ -187,7 +178,7 @@ def test_tokens_per_right_answer_cover_the_truth_and_never_reach_below_zero(prob
         low, high = interval_of(ratio, "amount")
         assert 0 < low < ratio.value < high
         covered += low <= truth <= high
-        below += interval_of(ratio, "t").low < 0
+        below += ratio.value - t_quantile(0.975, problems - 1) * ratio.stderr < 0
         defined += 1
     assert 0.92 <= covered / defined <= 0.98
     assert (below > defined / 2) == (problems * share < 5)
@@ -202,9 +193,9 @@ def test_paired_interval_by_hand():
 
 
 def test_pseudo_problems_are_as_large_as_the_differences_that_were_seen():
-    """Five samples a problem: differences of one fifth are padded by (4/25 + 1/4) / (4/5 + 1/4) = 0.3905."""
+    """Five samples a problem: differences of one fifth are padded by (4/25 + 1/2) / (4/5 + 1/2) = 0.5077."""
     (low, high), _ = paired_interval(0.1, [0.2, 0.2, 0.2, -0.2])
-    size, centre = 0.41 / 1.05, 0.4 / 6
+    size, centre = 0.66 / 1.3, 0.4 / 6
     half = 1.959964 * sqrt((0.16 + 2 * size**2) / 6 - centre**2) / sqrt(6)
     assert (low, high) == pytest.approx((centre - half, centre + half), abs=1e-6)
 
@@ -224,13 +215,143 @@ def test_equal_runs_are_not_known_to_be_exactly_equal():
 
 
 @pytest.mark.parametrize(
-    ("difference", "stderr", "df", "p_value", "why"),
+    ("right", "n", "low", "high"),
     [
-        (0.0, 0.0, 9, 1.0, "equal everywhere"),
-        (2.0, 0.0, 3, 2 * 0.5**4, "four problems differ alike: the sign test"),
-        (4.303, 1.0, 2, 0.05, "the 5 % point of two degrees of freedom"),
+        (0, 10, 0.0, 0.2269),
+        (1, 10, 0.0027, 0.3972),
+        (5, 10, 0.1988, 0.8012),
+        (10, 10, 0.7731, 1.0),
+        (1, 50, 0.0005, 0.0905),
     ],
 )
-def test_t_interval(difference, stderr, df, p_value, why):
-    """The p-value of a mean difference."""
-    assert t_interval(difference, stderr, df)[1] == pytest.approx(p_value, abs=1e-4), why
+def test_random_weights_of_yes_and_no_are_beta_variables(right, n, low, high):
+    """Half a problem more at the far end: the quantiles of Beta(r, n - r + 1/2) and Beta(r + 1/2, n - r)."""
+    parts = [Part(float(i < right), 1.0) for i in range(n)]
+    assert BoundedMean(parts, 0.0, 1.0).limits(1.959964) == pytest.approx((low, high), abs=4e-3)
+
+
+def test_the_deviate_of_a_gamma_sum_by_hand():
+    """Two exponentials, X < 3Y: P = 3/4, the normal's quantile of which is 0.6745."""
+    import numpy as np
+
+    assert gamma_sum_deviate(np.array([1.0, -3.0]), np.ones(2)) == pytest.approx(0.6745, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("turns", "low", "high", "why"),
+    [
+        ([2.0] * 50, 1.95, 2.90, "nobody knows how long a longer one is: up to the limit"),
+        ([2.0] * 200, 1.99, 2.23, "the more there are, the less is unknown"),
+        ([2.0] * 49 + [3.0], 1.96, 2.72, "one that was seen tells a little of the others"),
+        ([2.0] * 40 + [3.0] * 10, 2.09, 2.46, "many tell more"),
+        ([20.0] * 50, 19.05, 20.0, "at the other end"),
+    ],
+)
+def test_turns_that_hardly_vary_have_an_honest_interval(turns, low, high, why):
+    """Nearly all conversations end at the second turn: the interval has a width, within the bounds."""
+    found = interval_of(clustered_ratio(turns, [1.0] * len(turns)), "turns", 20)
+    assert found == pytest.approx((low, high), abs=6e-3), why
+
+
+def test_one_agent_alone_has_one_turn():
+    """Where the limit says so, there is nothing to be unsure of."""
+    assert interval_of(clustered_ratio([1.0] * 9, [1.0] * 9), "turns", 1) == (1.0, 1.0)
+
+
+def test_a_score_that_is_1_everywhere_is_not_known_to_be_1():
+    """Four persuasive turns, all to a right answer."""
+    low, high = interval_of(clustered_ratio([1.0] * 4, [1.0] * 4), "score")
+    assert low < 0.5
+    assert high == 1.0
+
+
+def ratios(a, b, denominators=None):
+    """Two runs, a problem a number."""
+    return (
+        clustered_ratio(a, denominators or [1.0] * len(a)),
+        clustered_ratio(b, denominators or [1.0] * len(b)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("proportion", [1.0] * 20),
+        ("rate", [0.0] * 20),
+        ("difference", [0.0] * 20),
+        ("score", [1.0] * 20),
+        ("turns", [2.0] * 20),
+        ("amount", [64.0] * 20),
+    ],
+)
+def test_equal_runs_have_an_interval_with_a_width_whatever_is_measured(kind, values):
+    """Not a single difference in twenty problems is no proof that there is none; and no evidence of one."""
+    found = paired_difference(*ratios(values, values), kind, (20, 20))
+    assert found.interval.low < 0 < found.interval.high
+    assert found.p_value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "a", "b"),
+    [
+        ("proportion", [0.0] * 9 + [1.0], [1.0] * 9 + [0.0]),
+        ("rate", [0.1, 0.2, 0.0, 0.4] * 6, [0.5, 0.6, 0.3, 0.6] * 6),
+        ("score", [0.0, 0.5] * 6, [1.0, 0.5] * 6),
+        ("turns", [2.0, 2.0, 3.0] * 8, [3.0, 2.0, 5.0] * 8),
+        ("amount", [10.0, 20.0, 30.0, 25.0] * 3, [14.0, 21.0, 38.0, 27.0] * 3),
+    ],
+)
+def test_the_p_value_and_the_interval_say_the_same(kind, a, b):
+    """0 is outside the 95% interval where p is below 0.05, and inside where it is not."""
+    strong = paired_difference(*ratios(a, b), kind, (20, 20))
+    assert strong.interval.low > 0
+    assert strong.p_value < 0.05
+    weak = paired_difference(*ratios(a[:3], b[:3]), kind, (20, 20))
+    assert weak.interval.low < 0 < weak.interval.high
+    assert weak.p_value > 0.05
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p_value", "why"),
+    [
+        ([3.0] * 10, [3.0] * 10, 1.0, "equal everywhere"),
+        ([3.0] * 4, [5.0] * 4, 2 * 0.5**4, "four problems differ alike: the sign test"),
+        ([0.0, 0.0, 0.0], [1.303, 4.303, 7.303], 0.130, "t = 4.303 / (3 / sqrt(3)) = 2.484, 2 degrees"),
+    ],
+)
+def test_the_difference_of_amounts(a, b, p_value, why):
+    """Student's t, and the sign test where nothing varies."""
+    assert paired_difference(*ratios(a, b), "amount").p_value == pytest.approx(p_value, abs=1e-3), why
+
+
+def test_tokens_per_right_answer_of_few_right_answers_are_uncertain_to_one_side():
+    """One right answer of twenty against ten: the first ratio may be far larger, but not far smaller."""
+    rights = [1.0] + [0.0] * 19, [1.0] * 10 + [0.0] * 10
+    first, second = (clustered_ratio([1000.0] * 20, right) for right in rights)
+    found = paired_difference(first, second, "amount")
+    assert found.value == -18_000
+    assert found.interval.low < -80_000
+    assert -18_000 < found.interval.high < 0
+    assert found.p_value < 0.05
+
+
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [
+        ([], []),
+        ([0.03], [0.03]),
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),  # 3 x 0.01, 2 x 0.03, and 0.04 is not below that
+        ([0.6, 0.0, 0.5], [1.0, 0.0, 1.0]),
+    ],
+)
+def test_holm_by_hand(p_values, adjusted):
+    """The smallest times their number, the next times one less, never below a smaller one, at most 1."""
+    assert holm(p_values) == pytest.approx(adjusted)
+
+
+def test_the_detectable_difference_is_found_in_8_of_10_cases():
+    """A normal estimate with standard error 1 around it leaves the interval of 0 four times of five."""
+    rng, true = Random(5), detectable(1.0)
+    assert true == pytest.approx(2.8016, abs=1e-4)
+    found = sum(abs(rng.gauss(true, 1.0)) > 1.959964 for _ in range(4000)) / 4000
+    assert found == pytest.approx(0.8, abs=0.02)

@@ -8,6 +8,7 @@ summary = summarize(tally)
 
 from coral.metrics.candidates import CandidateCounter, CandidateCounts
 from coral.metrics.catalog import METRICS, metric
+from coral.metrics.claims import detectable, detectable_with, holm
 from coral.metrics.compare import Comparison, compare
 from coral.metrics.cost import Price, PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import Estimate
@@ -35,6 +36,9 @@ __all__ = [
     "Trace",
     "TraceTurn",
     "compare",
+    "detectable",
+    "detectable_with",
+    "holm",
     "load_prices",
     "measure",
     "metric",

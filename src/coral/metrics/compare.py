@@ -7,14 +7,8 @@ from coral.metrics.catalog import metric
 from coral.metrics.cost import PriceTable, load_prices
 from coral.metrics.estimate import NOTHING, Part, sums_of
 from coral.metrics.info import MetricInfo
-from coral.metrics.statistics import (
-    Ratio,
-    clustered_ratio,
-    clustered_stderr,
-    effects_of,
-    paired_interval,
-    t_interval,
-)
+from coral.metrics.paired import paired_difference
+from coral.metrics.statistics import Ratio, clustered_ratio
 from coral.metrics.tally import Tally
 from coral.types import Record
 
@@ -80,13 +74,17 @@ def compare(
     only_a, only_b = len(mine) - len(shared), len(theirs) - len(shared)
     shared = [problem for problem in shared if mine[problem] != NOTHING or theirs[problem] != NOTHING]
     first, second = _ratio(mine, shared), _ratio(theirs, shared)
-    outcome = _difference(info, first, second)
+    found = paired_difference(first, second, info.interval, (a.turn_limit, b.turn_limit))
     signs = [_sign(mine[problem], theirs[problem]) for problem in shared]
     return Comparison(
         metric=name,
         a=first.value,
         b=second.value,
-        **outcome,
+        difference=None if first.value is None or second.value is None else second.value - first.value,
+        stderr=found and found.stderr,
+        low=found and found.interval.low,
+        high=found and found.interval.high,
+        p_value=found and found.p_value,
         num_problems=len(shared),
         num_higher=signs.count(1),
         num_lower=signs.count(-1),
@@ -116,28 +114,6 @@ def _ratio(parts: dict[str, Part], shared: list[str]) -> Ratio:
     return clustered_ratio(
         [parts[problem][0] for problem in shared], [parts[problem][1] for problem in shared]
     )
-
-
-def _difference(info: MetricInfo, first: Ratio, second: Ratio) -> dict[str, float | None]:
-    nothing = dict.fromkeys(("difference", "stderr", "low", "high", "p_value"))
-    if first.value is None or second.value is None:
-        return nothing
-    difference = second.value - first.value
-    residuals = [b - a for a, b in zip(first.residuals, second.residuals, strict=True)]
-    stderr = clustered_stderr(residuals)
-    if stderr is None:
-        return {**nothing, "difference": difference}
-    if info.interval in {"proportion", "rate", "difference"}:
-        interval, p_value = paired_interval(difference, effects_of(difference, residuals))
-    else:
-        interval, p_value = t_interval(difference, stderr, len(residuals) - 1)
-    return {
-        "difference": difference,
-        "stderr": stderr,
-        "low": interval.low,
-        "high": interval.high,
-        "p_value": p_value,
-    }
 
 
 def _sign(a: Part, b: Part) -> int:

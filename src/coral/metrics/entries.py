@@ -182,7 +182,7 @@ OUTCOME = (
         "any_right",
         "Mean number of the first right turn, over the conversations that have one.",
         unit="turns",
-        interval="amount",
+        interval="turns",
         better="lower",
     ),
 )
@@ -245,7 +245,7 @@ SOCIAL = (
         "persuasive",
         "Partner's score after minus before a persuasive turn (right 1, wrong 0, unsure 0.5).",
         unit="score",
-        interval="t",
+        interval="score",
         better="higher",
     ),
     share(

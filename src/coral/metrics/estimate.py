@@ -76,7 +76,7 @@ def estimate(info: MetricInfo, view: View, costs: Sequence[float]) -> Estimate:
     """
     sums = sums_of(info, view, costs)
     ratio = sums.ratio()
-    interval = interval_of(ratio, info.interval)
+    interval = interval_of(ratio, info.interval, view.tally.turn_limit)
     return Estimate(
         mean=ratio.value,
         stderr=ratio.stderr,

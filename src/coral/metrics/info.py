@@ -25,8 +25,8 @@ class MetricInfo:
             unscored conversations count 0. failures: share of failed conversations. vote, pass_any (with
             bounds): over the samples of a problem, then a mean over problems; see `votes.py`.
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
-            for a mean of values between -1 and 1 (`difference`); Student's t on the logarithm for a quantity
-            that is never below 0 (`amount`), on the value itself otherwise (`t`).
+            for a mean of changes between -1 and 1 (`difference`); random weights for what has bounds and may
+            hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`).
         protocols: where the metric is defined.
         better: which direction is better, None where neither is.
         help: one sentence.
@@ -75,4 +75,5 @@ def yes_no(name: str, title: str, column: str, text: str, **more: object) -> Met
 
 def amount(name: str, title: str, unit: Unit, column: str, text: str, **more: object) -> MetricInfo:
     """A mean quantity a conversation."""
-    return yes_no(name, title, column, text, **{"unit": unit, "interval": "amount", **more})
+    interval = "turns" if unit == "turns" else "amount"
+    return yes_no(name, title, column, text, **{"unit": unit, "interval": interval, **more})

@@ -37,7 +37,7 @@ REFERENCE = (
         "persuasion_quality",
         "Published persuasion quality; 0 where no turn persuades.",
         "score",
-        interval="t",
+        interval="score",
     ),
     published("assert_rate", "Published share of assertive turns; the opening counts as an unsure belief."),
     published("correct_assert_rate", "Published share of right assertive turns; 0 where none asserts."),

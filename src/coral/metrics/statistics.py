@@ -9,17 +9,21 @@ ratio's, by the delta method with the G/(G-1) correction for G problems (Liang a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from math import exp, lgamma, log, log1p, sqrt
+from math import exp, sqrt
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
-CONFIDENCE = 0.95
-Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-IntervalKind = Literal["proportion", "rate", "difference", "amount", "t"]
-"""proportion: a share of things that are or are not; rate: a mean of numbers between 0 and 1; difference: a
-mean of numbers between -1 and 1, such as what each conversation gained; amount: a quantity that is never
-below 0; t: anything else.
+from coral.metrics.bounded import BoundedMean, Part
+from coral.metrics.distributions import UPPER, Z, t_cdf, t_quantile
+
+TINY = 1e-9
+"""Relative to a value: a standard error that only rounding makes."""
+IntervalKind = Literal["proportion", "rate", "difference", "score", "turns", "amount"]
+"""What the numbers are that a metric is a mean of.
+
+proportion: things that are or are not. rate: between 0 and 1. difference: between -1 and 1, and 0 where
+nothing changed, such as what a conversation gained. score: between -1 and 1. turns: between 1 and the limit
+of turns. amount: never below 0.
 """
 
 
@@ -37,12 +41,14 @@ class Ratio(NamedTuple):
         value: None where the denominator is 0.
         stderr: None with fewer than two clusters.
         residuals: each cluster's pull on the value; they sum to 0.
+        parts: the clusters themselves.
     """
 
     value: float | None
     stderr: float | None
     denominator: float
     residuals: tuple[float, ...]
+    parts: tuple[Part, ...] = ()
 
 
 def clustered_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
@@ -51,8 +57,9 @@ def clustered_ratio(numerators: Sequence[float], denominators: Sequence[float]) 
     if whole == 0:
         return Ratio(None, None, 0.0, ())
     value = sum(numerators) / whole
-    residuals = tuple((a - value * b) / whole for a, b in zip(numerators, denominators, strict=True))
-    return Ratio(value, clustered_stderr(residuals), whole, residuals)
+    parts = tuple(map(Part, numerators, denominators))
+    residuals = tuple((a - value * b) / whole for a, b in parts)
+    return Ratio(value, clustered_stderr(residuals), whole, residuals, parts)
 
 
 def clustered_stderr(residuals: Sequence[float]) -> float | None:
@@ -63,19 +70,42 @@ def clustered_stderr(residuals: Sequence[float]) -> float | None:
     return sqrt(clusters / (clusters - 1) * sum(r * r for r in residuals))
 
 
-def interval_of(ratio: Ratio, kind: IntervalKind) -> Interval | None:
-    """The 95 % interval; None with fewer than two clusters."""
+def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = None) -> Interval | None:
+    """The 95 % interval; None with fewer than two clusters.
+
+    Args:
+        turn_limit: the most turns that a conversation can have; None where that is not known.
+    """
     if ratio.value is None or ratio.stderr is None:
         return None
-    clusters = len(ratio.residuals)
-    if kind == "difference":
-        return paired_interval(ratio.value, effects_of(ratio.value, ratio.residuals))[0]
-    if kind in {"amount", "t"}:
-        half = t_quantile(0.5 + CONFIDENCE / 2, clusters - 1) * ratio.stderr
-        if kind == "amount" and ratio.value > 0:
-            return log_interval(ratio.value, half)
-        return Interval(ratio.value - half, ratio.value + half)
-    return wilson(ratio.value, effective_size(ratio, capped=kind == "proportion"))
+    match kind:
+        case "difference":
+            return paired_interval(ratio.value, effects_of(ratio.value, ratio.residuals))[0]
+        case "rate" | "score" | "turns":
+            parts = [part for part in ratio.parts if part.denominator]
+            return Interval(*BoundedMean(parts, *bounds_of(kind, turn_limit, parts)).limits(Z))
+        case "amount":
+            half = t_quantile(UPPER, len(ratio.residuals) - 1) * ratio.stderr
+            if half < TINY * ratio.value:  # as many everywhere: a problem unlike them may have none, or twice
+                half = unseen_share(len(ratio.residuals)) * ratio.value
+                return Interval(ratio.value - half, ratio.value + half)
+            return log_interval(ratio.value, half) if ratio.value > 0 else Interval(0.0, 0.0)
+        case _:
+            return wilson(ratio.value, effective_size(ratio))
+
+
+def bounds_of(kind: IntervalKind, turn_limit: float | None, parts: Sequence[Part]) -> tuple[float, float]:
+    """Between which values each problem's rate, score or number of turns lies.
+
+    Without a limit of turns, twice the most that was seen stands for it.
+    """
+    match kind:
+        case "rate":
+            return 0.0, 1.0
+        case "score":
+            return -1.0, 1.0
+        case _:
+            return 1.0, turn_limit or 2 * max(part.numerator / part.denominator for part in parts)
 
 
 def log_interval(value: float, half: float) -> Interval:
@@ -88,15 +118,13 @@ def log_interval(value: float, half: float) -> Interval:
     return Interval(value / factor, value * factor)
 
 
-def effective_size(ratio: Ratio, *, capped: bool) -> float:
+def effective_size(ratio: Ratio) -> float:
     """How many independent yes/no trials would give this standard error, for Wilson's interval.
 
     Korn and Graubard (1998): p(1-p)/stderr², times a ratio of Student quantiles for few clusters; G/(G-1)
     makes it exactly the number of trials where every cluster holds one. Where nothing varies the data say
-    nothing about the correlation inside a problem, and each problem counts as one trial.
-
-    Args:
-        capped: never more than there are trials; for yes/no data.
+    nothing about the correlation inside a problem, and each problem counts as one trial. At most the number
+    of trials.
     """
     assert ratio.value is not None
     assert ratio.stderr is not None
@@ -107,7 +135,7 @@ def effective_size(ratio: Ratio, *, capped: bool) -> float:
     size = p * (1 - p) / ratio.stderr**2 * clusters / (clusters - 1)
     if trials > clusters:
         size *= (t_quantile(0.975, trials - 1) / t_quantile(0.975, clusters - 1)) ** 2
-    return min(size, trials) if capped else size
+    return min(size, trials)
 
 
 def wilson(p: float, n: float) -> Interval:
@@ -117,7 +145,7 @@ def wilson(p: float, n: float) -> Interval:
     return Interval(max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p)))
 
 
-PRIOR_UNIT = 0.25
+PRIOR_UNIT = 0.5
 """How much a difference of full size, seen by nobody, weighs in the size of the pseudo problems."""
 
 
@@ -126,7 +154,9 @@ def effects_of(value: float, residuals: Sequence[float]) -> list[float]:
     return [len(residuals) * residual + value for residual in residuals]
 
 
-def paired_interval(difference: float, effects: Sequence[float]) -> tuple[Interval, float]:
+def paired_interval(
+    difference: float, effects: Sequence[float], *, most: float = 1.0, few: bool = False
+) -> tuple[Interval, float]:
     """Interval and two-sided p-value of a mean of differences between -1 and 1, clustered by problem.
 
     Bonett and Price (2012, formula 8) add one pair in favour of each side, so that two runs without a single
@@ -137,78 +167,21 @@ def paired_interval(difference: float, effects: Sequence[float]) -> tuple[Interv
 
     Args:
         effects: one a problem, with mean `difference`.
+        most: the largest difference that there can be.
+        few: Student's t in place of the normal distribution, for shares of events, which may be few.
     """
     size = (sum(e * e for e in effects) + PRIOR_UNIT) / (sum(abs(e) for e in effects) + PRIOR_UNIT)
     padded = [*effects, size, -size]
     n = len(padded)
     centre = difference * len(effects) / n
     stderr = sqrt(sum((e - centre) ** 2 for e in padded)) / n
-    p_value = 2 * NormalDist().cdf(-abs(centre) / stderr)
-    return Interval(max(-1.0, centre - Z * stderr), min(1.0, centre + Z * stderr)), p_value
+    if few:
+        half, p_value = t_quantile(UPPER, n - 1) * stderr, 2 * t_cdf(-abs(centre) / stderr, n - 1)
+    else:
+        half, p_value = Z * stderr, 2 * NormalDist().cdf(-abs(centre) / stderr)
+    return Interval(max(-most, centre - half), min(most, centre + half)), p_value
 
 
-def t_interval(difference: float, stderr: float, df: int) -> tuple[Interval, float]:
-    """Interval and two-sided p-value by Student's t.
-
-    Without any spread t is no guide, and the p-value is the sign test's: all df + 1 problems differ the same
-    way.
-    """
-    if stderr == 0:
-        return Interval(difference, difference), 1.0 if difference == 0 else 2.0**-df
-    half = t_quantile(0.5 + CONFIDENCE / 2, df) * stderr
-    return Interval(difference - half, difference + half), 2 * t_cdf(-abs(difference) / stderr, df)
-
-
-def t_cdf(t: float, df: float) -> float:
-    """Distribution function of Student's t with `df` degrees of freedom."""
-    tail = 0.5 * _beta_cdf(df / (df + t * t), df / 2, 0.5)
-    return tail if t <= 0 else 1 - tail
-
-
-@lru_cache(maxsize=4096)
-def t_quantile(p: float, df: float) -> float:
-    """Quantile of Student's t, found by bisection to about 1e-12."""
-    if p < 0.5:
-        return -t_quantile(1 - p, df)
-    low, high = 0.0, 1.0
-    while t_cdf(high, df) < p:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        if t_cdf(middle, df) < p:
-            low = middle
-        else:
-            high = middle
-        if high - low < 1e-13 * high:
-            break
-    return (low + high) / 2
-
-
-def _beta_cdf(x: float, a: float, b: float) -> float:
-    """Regularised incomplete beta function (Abramowitz and Stegun 26.5.8, summed by Lentz's method)."""
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _beta_cdf(1 - x, b, a)
-    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
-    return front / _continued_fraction(x, a, b)
-
-
-def _continued_fraction(x: float, a: float, b: float) -> float:
-    value, c, d = 1.0, 1.0, 0.0
-    for i in range(1, 1000):
-        m = i // 2
-        if i % 2:
-            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d = 1 / _away_from_zero(1 + term * d)
-        c = _away_from_zero(1 + term / c)
-        value *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return value
-
-
-def _away_from_zero(x: float) -> float:
-    return x if abs(x) > 1e-300 else 1e-300
+def unseen_share(problems: int) -> float:
+    """How many problems may well be unlike all that were seen, as a share: Wilson's limit of none of them."""
+    return wilson(0.0, problems).high

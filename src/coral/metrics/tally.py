@@ -29,7 +29,7 @@ class Tally:
 
         Args:
             protocol: `coral` (two seats) or `cot` (one agent, one turn).
-            max_turns: the run's limit, which the published `n_turns_to_success` needs.
+            max_turns: the run's limit, which intervals of turns and the published `n_turns_to_success` need.
 
         Raises:
             ConfigError: no such protocol.
@@ -123,6 +123,14 @@ class Tally:
     @property
     def num_problems(self) -> int:
         return len(self._problems)
+
+    @property
+    def turn_limit(self) -> int | None:
+        """The most turns that a conversation can have; None where that is not known.
+
+        One agent alone has one, or as many as it was seen to have.
+        """
+        return 1 if self.protocol == "cot" else self._max_turns
 
     @property
     def problems(self) -> dict[str, int]:

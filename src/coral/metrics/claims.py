@@ -1,0 +1,39 @@
+"""What may be claimed: how large a difference so many problems show, and which of several hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import NormalDist
+
+from coral.metrics.distributions import Z
+
+POWER = 0.8
+"""How often a true difference of the detectable size is found."""
+
+
+def detectable(stderr: float) -> float:
+    """The true difference that a comparison with this standard error finds in 8 of 10 cases.
+
+    An interval of 95% then leaves out 0: (1.96 + 0.84) standard errors (Cohen 1988, section 2.4).
+    """
+    return (Z + NormalDist().inv_cdf(POWER)) * stderr
+
+
+def detectable_with(problems: int) -> float:
+    """The same before anything was measured, in a share: where one problem of three comes out differently."""
+    padded = problems + 2  # as the interval of paired differences does
+    return detectable(sqrt((problems / 3 + 2) / padded / padded))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number, in the order given: below 0.05, a claim holds among them all.
+
+    Holm (1979): the smallest is multiplied by the number of tests, the next by one less, and so on; none may
+    be below one that is smaller.
+    """
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
