@@ -1,6 +1,7 @@
 """`coral compare A B`: two stored runs on the same problems."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -98,6 +99,9 @@ async def test_the_table_fits_a_terminal(coral_command, finished, alone):
     assert "left out: 3 problems that only a has" in words
     order = ("Right, of all", "First answer right", "what talking changed in b", "Conversation gain, points")
     assert sorted(order, key=words.index) == list(order)
+    assert re.search(
+        r"of \d+ differences that are tested here, these hold among all of them \(Holm\): ", words
+    )
     assert [
         line for line in output.splitlines() if len(line) > 80 and not line.startswith(("a: ", "b: "))
     ] == []

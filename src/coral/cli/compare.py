@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.errors import ConfigError
 from coral.jobs.compare import PairedRuns, compare_runs
-from coral.metrics import Comparison, MetricInfo, metric
+from coral.metrics import Comparison, MetricInfo, holm, metric
 from coral.runs.folder import RunFolder
 
 ABOUT = (
@@ -62,7 +63,7 @@ def _table(runs: PairedRuns) -> Table:
             continue  # such as conformity, where nobody disagreed in either run
         info = metric(comparison.metric)
         table.add_row(
-            info.title if place else "Right, of all",
+            _title(comparison, runs),
             value_of(info, comparison.a),
             value_of(info, comparison.b),
             _signed(info, comparison.difference),
@@ -123,6 +124,7 @@ def _footnotes(runs: PairedRuns) -> list[str]:
             "one seed: given one prompt and sampling, a and b begin with the same texts;",
             "another --salt draws anew",
         ]
+    lines += wrap(_holding(runs), 80)
     headline = runs.comparisons[0]
     for letter, alone in (("a", headline.num_only_a), ("b", headline.num_only_b)):
         if alone:
@@ -131,3 +133,18 @@ def _footnotes(runs: PairedRuns) -> list[str]:
         if owed:
             lines.append(f"{letter} is unfinished, {owed:,} conversations to go: it leans to short ones")
     return lines
+
+
+def _holding(runs: PairedRuns) -> str:
+    """Which differences hold among all that are shown: of twenty, one looks real by chance alone."""
+    tested = [one for one in runs.comparisons if one.p_value is not None]
+    adjusted = holm([one.p_value for one in tested if one.p_value is not None])
+    holding = [_title(one, runs) for one, p in zip(tested, adjusted, strict=True) if p < 0.05]
+    return (
+        f"of {len(tested)} differences that are tested here, these hold among all of them (Holm): "
+        f"{'; '.join(holding) or 'none'}"
+    )
+
+
+def _title(comparison: Comparison, runs: PairedRuns) -> str:
+    return "Right, of all" if comparison is runs.comparisons[0] else metric(comparison.metric).title

@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
+from coral.errors import ConfigError
 from coral.jobs.improvement.config import GateConfig, ImproveConfig, SignsConfig
-from coral.jobs.improvement.gate import judge, told
+from coral.jobs.improvement.gate import judge, seen, told
 from coral.jobs.improvement.results import Book
 from coral.jobs.improvement.signs import Manner, manner_of, signs_of_collapse
 from coral.jobs.improvement.steps import Steps, Watch
-from coral.metrics import Comparison
+from coral.metrics import Comparison, detectable_with
 from coral.runs.folder import RunFolder
 from coral.types import (
     Answered,
@@ -47,22 +48,28 @@ def comparison(difference, low, high):
 
 CLEARLY_UP, UP = comparison(0.05, 0.02, 0.08), comparison(0.01, -0.02, 0.04)
 SAME, DOWN = comparison(0.0, -0.03, 0.03), comparison(-0.01, -0.04, 0.02)
+CHANCE, WIDE = comparison(0.005, -0.04, 0.049), comparison(0.0, -0.094, 0.094)
 CLEARLY_DOWN, UNKNOWN = comparison(-0.05, -0.08, -0.02), comparison(None, None, None)
 
 
 @pytest.mark.parametrize(
     ("gate", "target", "second", "accepted"),
     [
-        ({}, UP, None, True),
-        ({}, SAME, None, False),  # a checkpoint that changes nothing is not worth taking over
-        ({}, DOWN, None, False),
-        ({"target": "better"}, UP, None, False),  # not beyond doubt
-        ({"target": "better"}, CLEARLY_UP, None, True),
-        ({"target": "not_worse"}, DOWN, None, True),  # within chance
+        ({}, UP, None, False),  # not beyond doubt: better is the default
+        ({}, CHANCE, None, False),  # half a point of gain, and four of doubt to either side
+        ({}, CLEARLY_UP, None, True),
+        ({"target": "higher"}, UP, None, True),  # who asks for any difference gets any difference
+        ({"target": "higher"}, SAME, None, False),  # a checkpoint that changes nothing is not worth it
+        ({"target": "higher"}, DOWN, None, False),
+        ({"target": "not_worse"}, DOWN, None, True),  # at most 4 points are lost: 5 are accepted
+        ({"target": "not_worse", "tolerance": 0.03}, DOWN, None, False),  # it may be 4: that is no proof
+        ({"target": "not_worse", "tolerance": 0.0}, SAME, None, False),  # no loss at all is hard to prove
         ({"target": "not_worse"}, CLEARLY_DOWN, None, False),
-        ({}, CLEARLY_UP, DOWN, True),  # a loss within chance elsewhere
+        ({}, CLEARLY_UP, DOWN, True),  # a loss elsewhere that is known to be small
+        ({"tolerance": 0.01}, CLEARLY_UP, DOWN, False),  # too few problems to know that
+        ({"tolerance": 0.01}, CLEARLY_UP, WIDE, False),  # not significantly worse is not: not worse
         ({}, CLEARLY_UP, CLEARLY_DOWN, False),  # a regression
-        ({"tolerance": 0.03}, CLEARLY_UP, CLEARLY_DOWN, True),  # that may be as small as two points
+        ({"tolerance": 0.1}, CLEARLY_UP, CLEARLY_DOWN, True),  # of at most 8 points, where 10 are accepted
         ({"second": "report"}, CLEARLY_UP, CLEARLY_DOWN, True),
         ({}, UNKNOWN, None, False),  # all conversations failed: unknown is not better
         ({"second": "not_worse"}, CLEARLY_UP, UNKNOWN, False),
@@ -76,19 +83,32 @@ def test_what_is_worse_is_not_taken_over(gate, target, second, accepted):
 
 
 @pytest.mark.parametrize(
-    ("rule", "words"),
+    ("rule", "target", "words"),
     [
-        ("higher", "target is not higher"),
-        ("better", "target is not better"),
-        ("not_worse", "target is worse"),
+        ("higher", CLEARLY_DOWN, "target is not higher: -5.0 points [-8.0, -2.0], n = 100"),
+        ("better", CLEARLY_DOWN, "target is not better: -5.0 points [-8.0, -2.0], n = 100"),
+        ("not_worse", CLEARLY_DOWN, "target is worse: -5.0 points [-8.0, -2.0], n = 100"),
+        ("not_worse", WIDE, "target may be worse by more than 5 points: +0.0 points [-9.4, +9.4], n = 100"),
     ],
 )
-def test_a_refusal_is_told_in_words(rule, words):
-    """The rule that was broken, and the figure."""
-    verdict = judge(
-        GateConfig(target=rule), model="b", against="a", target=CLEARLY_DOWN, second=None, signs=()
-    )
-    assert verdict.reasons == (f"{words}: -5.0 points [-8.0, -2.0], n = 100",)
+def test_a_refusal_is_told_in_words(rule, target, words):
+    """The rule that was broken, and the figure. What is not known to be worse is not called so."""
+    verdict = judge(GateConfig(target=rule), model="b", against="a", target=target, second=None, signs=())
+    assert verdict.reasons == (words,)
+
+
+def test_what_so_many_problems_show_is_told():
+    """A difference of 2.8 standard errors is found in 8 of 10 cases; 300 problems show 9.4 points."""
+    assert seen(CLEARLY_UP) == "2.8 points"
+    assert seen(msgspec.structs.replace(UNKNOWN, stderr=None)) == "-"
+    assert detectable_with(300) == pytest.approx(0.094, abs=5e-4)
+
+
+@pytest.mark.parametrize("tolerance", [-0.01, 1.0, 5])
+def test_a_tolerance_is_a_share(tolerance):
+    """Five points are 0.05; a negative loss is none."""
+    with pytest.raises(ConfigError, match=r"gate\.tolerance is"):
+        GateConfig(tolerance=tolerance)
 
 
 def test_signs_of_collapse_refuse_only_where_asked():
@@ -230,7 +250,7 @@ async def test_nothing_is_gained_by_problems_that_drop_out(tmp_path, before, aft
     """Left out of a comparison, failed and unreadable conversations would lift the rest."""
     keep(tmp_path, "start", before)
     keep(tmp_path, "alone-dpo-1", after)
-    config = ImproveConfig()
+    config = ImproveConfig(gate=GateConfig(target="higher"))
     book = Book(config, tmp_path)
     assert await Steps(config, tmp_path, book, Watch()).judge("alone-dpo", "alone-dpo-1", "start") is accepted
     change = await book.compare("start", "alone-dpo-1", "alone")

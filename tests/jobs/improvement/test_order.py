@@ -71,6 +71,26 @@ async def test_each_iteration_goes_on_from_the_last_model_taken_over():
     assert notes.runs["samples/pair-3-pair-dpo-1"].agent.path == "/out/models/pair-dpo-1/train"
 
 
+async def test_what_no_gate_sees_is_measured_first_of_the_start_and_last_of_the_best():
+    """Its problems are held out of all rows, and no checkpoint is judged by them."""
+    final = {"split": "validation"}
+    refused = {"pair-dpo-2", "alone-dpo-1", "alone-dpo-2"}
+    notes, _ = await taken(
+        lambda model: model not in refused, iterations=2, final=final, controls=("alone-dpo",)
+    )
+    runs = list(notes.runs)
+    assert [name for name in runs if name.endswith("/final")] == [
+        "models/start/final",
+        "models/pair-dpo-1/final",
+    ]
+    assert runs.index("models/start/final") < runs.index("samples/pair-1-start")
+    assert runs[-1] == "models/pair-dpo-1/final"
+    assert notes.runs["models/start/final"].config.split == "validation"
+    assert all("/out/models/start/final" in build.held_out for build in notes.builds.values())
+    without, _ = await taken()
+    assert not [name for name in without.runs if name.endswith("/final")]
+
+
 async def test_a_second_chance_is_for_the_model_alone():
     """A pair takes another turn anyway, so `evaluate.second_chance` reaches the evaluations alone."""
     second = {"task": {"split_information": True}}
@@ -214,6 +234,7 @@ def test_options_that_cannot_be_used_are_refused(options, said):
         ("common", {"output": "x"}),
         ("common", {"agent": {"model": "x"}}),
         ("evaluate", {"protocol": "cot"}),
+        ("final", {"protocol": "cot"}),
         ("build", {"runs": ["x"]}),
         ("build", {"format": "openai"}),
         ("train", {"model": "x"}),
@@ -278,6 +299,36 @@ async def test_training_on_evaluated_problems_is_refused_before_the_first_step(t
     with pytest.raises(ConfigError, match=said):
         await rehearsed(tmp_path, **SALLY, **options)
     await rehearsed(tmp_path, **SALLY, **options, build={"shared": "keep"})
+
+
+@pytest.mark.parametrize(
+    ("final", "said"),
+    [
+        ({"split": "test"}, "5 of the 5 problems of final are also seen by the gate"),
+        ({"split": "validation"}, "5 of the 5"),  # those of the second task
+        ({"split": "train"}, "5 of 5 problems to sample are also"),  # nor may any be trained on
+    ],
+)
+async def test_problems_that_no_gate_sees_are_neither_seen_nor_trained_on(tmp_path, final, said):
+    """Refused before the first step: a final figure on them would be a little too good, unnoticed."""
+    sections = {
+        "sample": {"split": "train"},
+        "evaluate": {"split": "test"},
+        "second": {"split": "validation"},
+    }
+    with pytest.raises(ConfigError, match=said):
+        await rehearsed(tmp_path, **SALLY, **sections, final=final)
+    await rehearsed(tmp_path, **SALLY, **sections, final={"split": "test", "data_seed": 7})
+
+
+async def test_a_dry_run_says_what_so_many_problems_can_show(tmp_path):
+    """Before anything is paid for: five problems show next to nothing."""
+    config = build_config(ImproveConfig, {**SALLY, "sample": {"split": "train"}}, "improve")
+    told = {}
+    await Loop(
+        config, Checkpoint("start", "/model"), tmp_path, Rehearsal(config, tmp_path, told.__setitem__)
+    ).go_round()
+    assert "76.6 points in 8 of 10 cases" in str(told["what 5 problems show (pair)"])
 
 
 async def test_disjoint_problems_pass(tmp_path):

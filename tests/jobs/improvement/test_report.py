@@ -5,7 +5,7 @@ import pytest
 
 from coral.jobs.improvement.gate import Verdict
 from coral.jobs.improvement.plots import draw_headline
-from coral.jobs.improvement.report import headline, lacking
+from coral.jobs.improvement.report import claims, headline, lacking
 from coral.jobs.improvement.results import ModelResult, Provenance, Results
 from coral.jobs.improvement.signs import Manner
 from coral.metrics import Comparison, Estimate, Summary
@@ -89,6 +89,52 @@ def test_the_headline_tells_the_last_checkpoint_taken_over_or_not(models, said):
         task="sally_anne", second_task=None, main_arm="pair-dpo", models=tuple(models), rivals={}
     )
     assert list(headline(results)) == said
+
+
+def finally_measured(one, mean):
+    """The same model, measured on problems that no gate saw, too."""
+    return msgspec.structs.replace(
+        one,
+        measured={**one.measured, "final": summary(mean)},
+        since_start={**one.since_start, "final": comparison(0.5, mean)},
+    )
+
+
+def test_the_headline_begins_with_the_problems_that_no_gate_saw():
+    """What a gate has chosen by is told second."""
+    models = (finally_measured(START, 0.5), finally_measured(BETTER, 0.55))
+    results = Results(task="t", second_task=None, main_arm="pair-dpo", models=models, rivals={})
+    [said] = headline(results)
+    first, second = said.split("; agreement correctness ")
+    assert first == (
+        "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 55.0 % [45.0, 65.0] after, on 100 "
+        "problems that no gate saw; paired difference **+5.0 points [+3.0, +7.0], n = 100**"
+    )
+    assert "held-out problems" in second
+
+
+@pytest.mark.parametrize(
+    ("p_values", "holding"),
+    [
+        ([0.04, 0.2], []),  # one of two below 0.05 is no claim: 0.04 * 2
+        ([0.02, 0.2], ["one, in the pair"]),
+        ([0.03, 0.02], ["one, in the pair", "two, in the pair"]),  # 0.02 * 2, then 0.03, none below 0.04
+        ([0.03, 0.03], []),
+    ],
+)
+def test_a_report_claims_what_holds_among_all_its_differences(p_values, holding):
+    """Holm's correction over the differences since the start, and how many intervals there are."""
+    models = [
+        msgspec.structs.replace(
+            one, since_start={"pair": msgspec.structs.replace(comparison(0.5, 0.6), p_value=p_value)}
+        )
+        for one, p_value in zip((BETTER, WORSE), p_values, strict=True)
+    ]
+    results = Results(task="t", second_task=None, main_arm="pair-dpo", models=(START, *models), rivals={})
+    _, said, *listed = claims(results, 40)
+    assert "40 intervals" in said
+    assert "Of its 2 differences" in said
+    assert [line.removeprefix("- ").partition(" (")[0] for line in "".join(listed).splitlines()] == holding
 
 
 def test_conversations_without_a_grade_are_told_beside_the_figures():

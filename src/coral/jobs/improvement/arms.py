@@ -16,8 +16,10 @@ from coral.jobs.improvement.servers import Checkpoint
 from coral.jobs.options import build_config, merged
 from coral.training.config import TrainConfig
 
-Sight = Literal["pair", "alone", "second"]
-"""How a model is evaluated: with its partner, alone, and with its partner on the second task."""
+Sight = Literal["pair", "alone", "second", "final"]
+"""How a model is evaluated: with its partner, alone, and with its partner on the second task and on problems
+that no gate sees.
+"""
 SEED_STEP = 1_000_003
 """From one iteration's sampling seed to the next: far enough that repeats of the loop with seeds 0, 1, 2 ...
 share none.
@@ -57,6 +59,7 @@ _TAKEN = {
     "common": ("output", "dry_run", "partner", "protocol", "problems", "samples"),
     "evaluate": ("output", "dry_run", "partner", "protocol"),
     "second": ("output", "dry_run", "partner", "protocol"),
+    "final": ("output", "dry_run", "partner", "protocol"),
     "sample": ("output", "dry_run", "partner", "protocol"),
     "build": ("runs", "output", "format", "tokenizer"),
     "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
@@ -83,7 +86,9 @@ def check_sections(config: ImproveConfig) -> None:
         for option in _TAKEN.get(name.rpartition(".")[2], ()):
             if option in section:
                 raise ConfigError(f"{name}.{option} is decided by the loop", remedy="leave it out")
-        if name in {"common", "evaluate", "second", "sample"} and "model" in section.get("agent", {}):
+        if name in {"common", "evaluate", "second", "final", "sample"} and "model" in section.get(
+            "agent", {}
+        ):
             raise ConfigError(
                 f"{name}.agent.model is decided by the loop",
                 remedy="name the model to start from with `model`",
@@ -96,7 +101,7 @@ def check_sections(config: ImproveConfig) -> None:
 
 
 def sights(config: ImproveConfig) -> tuple[Sight, ...]:
-    """How each model is evaluated."""
+    """How each model is evaluated, for the gate and the report."""
     return ("pair", "alone", "second") if config.second else ("pair", "alone")
 
 
@@ -104,8 +109,8 @@ def evaluation(
     config: ImproveConfig, sight: Sight, model: Checkpoint, start: Checkpoint, output: Path
 ) -> Held[EvalConfig]:
     """One evaluation of `model`."""
-    second = config.second if sight == "second" else {}
-    options = {"seed": config.seed, **merged(config.common, config.evaluate, second)}
+    own = {"second": config.second, "final": config.final}.get(sight, {})
+    options = {"seed": config.seed, **merged(config.common, config.evaluate, own)}
     options |= {"output": str(output), "retry_failed": True}
     if sight != "alone":
         options.pop("second_chance", None)  # a pair takes another turn anyway

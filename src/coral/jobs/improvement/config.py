@@ -54,15 +54,28 @@ class ServeConfig:
 class GateConfig:
     """When a new checkpoint is taken over. Tests are paired by problem, against the model it came from."""
 
-    target: Literal["higher", "better", "not_worse"] = "higher"
-    """On the target. higher: its figure is above; better: so is the whole 95 % interval of the difference;
-    not_worse: the interval is not below 0 as a whole."""
+    target: Literal["better", "not_worse", "higher"] = "better"
+    """On the target. better: the whole 95% interval of the difference is above 0. not_worse: it is above
+    -tolerance (non-inferiority). higher: the difference is, by however little: what chance alone may do."""
     second: Literal["not_worse", "report"] = "not_worse"
-    """On the second task. not_worse: the interval is not below -tolerance as a whole; report: only said."""
-    tolerance: float = 0.0
-    """Loss on the second task that is accepted, as a share: 0.01 is one point."""
+    """On the second task. not_worse: the whole interval is above -tolerance; report: it is only reported."""
+    tolerance: float = 0.05
+    """Loss that not_worse accepts, as a share: 0.05 is five points. Too few problems cannot show that a loss
+    is smaller: --dry_run says what so many problems can show."""
     collapse: Literal["warn", "refuse"] = "warn"
     """What a sign of collapse means: a line in the report, or that the checkpoint is not taken over."""
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that is no loss.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        if not 0 <= self.tolerance < 1:
+            raise ConfigError(
+                f"gate.tolerance is {self.tolerance}",
+                remedy="give a share from 0 to below 1: 0.05 is 5 points",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +125,9 @@ class ImproveConfig:
     """Further options of `coral eval` for the target: split, limit ..."""
     second: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
     """Options that make the second task of `evaluate`'s, tested for regressions. Empty: none."""
+    final: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    """Options that make problems of `evaluate`'s which no gate sees: another split, or other `problems`. The
+    start and the best model of each arm are evaluated on them; the report begins with that. Empty: none."""
     sample: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
     """Further options of `coral sample`."""
     build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))

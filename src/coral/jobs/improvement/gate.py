@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coral.jobs.improvement.config import GateConfig
-from coral.metrics import Comparison
+from coral.metrics import Comparison, detectable
 from coral.types import Record
 
 
@@ -42,7 +42,7 @@ def judge(
     against_it = [
         reason
         for reason in (
-            _objection("target", target, config.target, 0.0),
+            _objection("target", target, config.target, config.tolerance),
             _objection("second task", second, config.second, config.tolerance) if second else None,
             *(signs if config.collapse == "refuse" else ()),
         )
@@ -60,18 +60,26 @@ def judge(
 
 
 def _objection(what: str, comparison: Comparison, rule: str, tolerance: float) -> str | None:
+    """Why a rule does not hold; None where it does. An unknown difference keeps none."""
     if rule == "report":
         return None
     difference, low, high = comparison.difference, comparison.low, comparison.high
     if difference is None or low is None or high is None:
         return f"{what}: not known"
-    passes = {
-        "higher": difference > 0,
-        "better": low > 0,
-        "not_worse": high >= -tolerance,
-    }[rule]
-    fault = "is worse" if rule == "not_worse" else f"is not {rule}"
+    if rule == "not_worse":
+        passes = low >= -tolerance
+        fault = "is worse" if high < 0 else f"may be worse by more than {100 * tolerance:g} points"
+    else:
+        passes = low > 0 if rule == "better" else difference > 0
+        fault = f"is not {rule}"
     return None if passes else f"{what} {fault}: {told(comparison)}"
+
+
+def seen(comparison: Comparison) -> str:
+    """What so many problems show: the difference that is found in 8 of 10 cases."""
+    if comparison.stderr is None:
+        return "-"
+    return f"{100 * detectable(comparison.stderr):.1f} points"
 
 
 def told(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ from coral.jobs.improvement.servers import Checkpoint
 from coral.training.checkpoints import model_fingerprint
 from coral.training.config import DECIDES_NOTHING
 
-_RUNS = ("common", "evaluate", "second", "sample")
+_RUNS = ("common", "evaluate", "second", "final", "sample")
 _AGENTS = ("agent", "partner", "extractor")
 _OF_RUNS = ("max_connections", "max_failed_rate", "prices", "retry_failed", "data_password", "lock")
 _OF_ROWS = ("push_to_hub", "public", "data_password")

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from coral.jobs.build import BuildConfig
 from coral.jobs.config import EvalConfig, SampleConfig
 from coral.jobs.improvement import arms
-from coral.jobs.improvement.arms import Held
+from coral.jobs.improvement.arms import Held, Sight
 from coral.jobs.improvement.config import ImproveConfig
 from coral.jobs.improvement.marks import Drawn
 from coral.jobs.improvement.servers import Checkpoint
@@ -59,11 +59,20 @@ class Loop:
         self._config, self._start, self._out, self._doer = config, start, out, doer
         self._drawn: dict[int, Drawn | None] = {}
         self._rows: dict[tuple[str, int], int | None] = {}
+        self._best: dict[str, Checkpoint] = {}
 
     async def go_round(self) -> list[Trained]:
-        """Every arm, one after the other; returns what was trained, in order."""
+        """Every arm, one after the other; returns what was trained, in order.
+
+        What no gate sees is measured of the start before anything is trained, so that no row comes of it, and
+        of each arm's best model when all is decided.
+        """
         await self._measure(self._start)
-        return [trained for arm in self._config.arms for trained in await self._improve(arm)]
+        await self._measure_finally(self._start)
+        trained = [one for arm in self._config.arms for one in await self._improve(arm)]
+        for best in self._best.values():
+            await self._measure_finally(best)
+        return trained
 
     async def _improve(self, arm: str) -> list[Trained]:
         """All iterations of an arm. Each begins with the best model so far."""
@@ -76,13 +85,23 @@ class Loop:
             done.append(Trained(new, arm, iteration, best.name))
             if await self._doer.judge(arm, new.name, best.name):
                 best = new
+        if best != self._start:
+            self._best[arm] = best
         return done
 
     async def _measure(self, model: Checkpoint) -> None:
-        """All evaluations of a model."""
+        """All evaluations of a model that a gate may see."""
         for sight in arms.sights(self._config):
-            output = self._folder(model.name) / sight
-            await self._doer.evaluate(arms.evaluation(self._config, sight, model, self._start, output))
+            await self._evaluate(model, sight)
+
+    async def _measure_finally(self, model: Checkpoint) -> None:
+        """The evaluation that none sees, where there is one."""
+        if self._config.final:
+            await self._evaluate(model, "final")
+
+    async def _evaluate(self, model: Checkpoint, sight: Sight) -> None:
+        output = self._folder(model.name) / sight
+        await self._doer.evaluate(arms.evaluation(self._config, sight, model, self._start, output))
 
     async def _sample(self, arm: str, iteration: int, model: Checkpoint) -> Path:
         """Sample for an arm. Arms with the same data, iteration and model share the run."""
@@ -122,7 +141,7 @@ class Loop:
                 arm,
                 runs,
                 rows,
-                evaluations=[self._folder(START) / sight for sight in arms.sights(self._config)],
+                evaluations=self._evaluations(),
                 max_rows=self._most_rows(kind, iteration) if data == "alone" else None,
             )
         )
@@ -138,6 +157,11 @@ class Loop:
             )
         )
         return Checkpoint(name, str(output))
+
+    def _evaluations(self) -> list[Path]:
+        """Runs whose problems no row may come of."""
+        held_out: tuple[Sight, ...] = ("final",) if self._config.final else ()
+        return [self._folder(START) / sight for sight in (*arms.sights(self._config), *held_out)]
 
     def _most_rows(self, kind: str, iteration: int) -> int | None:
         """As many rows as the pair's arm of that kind has; as the main arm where there is none."""

@@ -16,6 +16,7 @@ from coral.jobs.improvement.marks import Drawn
 from coral.jobs.improvement.problems import file_of
 from coral.jobs.improvement.servers import fill, places
 from coral.jobs.plan import Plan, open_plan
+from coral.metrics import detectable_with
 from coral.rows.survey import HeldOut, is_for_evaluation
 from coral.training.config import TrainConfig
 from coral.training.libraries import require_libraries
@@ -36,10 +37,19 @@ class Rehearsal:
         self._read: set[str] = set()
         self._held_out = HeldOut()
         self._leak: str | None = None
+        self._problems: dict[str, int] = {}
 
     async def evaluate(self, held: Held[EvalConfig]) -> None:
-        """Say it."""
-        for plan in self._new_data("evaluate", held.config):
+        """Say it.
+
+        Raises:
+            ConfigError: problems that no gate may see are among those that it sees.
+        """
+        sight = Path(str(held.config.output)).name
+        for plan in self._new_data("final" if sight == "final" else "evaluate", held.config):
+            if sight == "final":
+                _check_unseen(plan, self._held_out)
+            self._problems[sight] = len(plan.problems)
             for problem in plan.problems:
                 self._held_out.add(plan.task, problem)
         self._say_run("coral eval", held)
@@ -81,6 +91,13 @@ class Rehearsal:
     async def judge(self, _arm: str, model: str, against: str) -> bool:
         """Say it."""
         self._say(f"gate: {model} against {against}", self._config.gate)
+        for sight, problems in self._problems.items():
+            if sight in {"pair", "second"}:
+                points = 100 * detectable_with(problems)
+                self._say(
+                    f"what {problems:,} problems show ({sight})",
+                    f"a difference of {points:.1f} points in 8 of 10 cases, if a third come out otherwise",
+                )
         return True
 
     def choose_problems(self, config: SampleConfig, iteration: int) -> Path | None:
@@ -123,6 +140,21 @@ class Rehearsal:
             self._read.add(key)
             with open_plan(config) as plan:
                 yield plan
+
+
+def _check_unseen(plan: Plan, seen: HeldOut) -> None:
+    """Refuse a final evaluation on problems that a gate sees.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    shared = [problem.id for problem in plan.problems if seen.find(plan.task, problem)]
+    if shared:
+        raise ConfigError(
+            f"{len(shared)} of the {len(plan.problems)} problems of final are also seen by the gate, such as "
+            f"{shared[0]}",
+            remedy="give final a split, a data_seed or problems of its own",
+        )
 
 
 def _leak_of(plan: Plan, held_out: HeldOut) -> str | None:

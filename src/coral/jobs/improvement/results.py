@@ -27,12 +27,14 @@ HEADLINE: dict[Sight, str] = {
     "pair": "agreement_correctness",
     "alone": "accuracy_strict",
     "second": "agreement_correctness",
+    "final": "agreement_correctness",
 }
 """The figure of each way to evaluate. Alone, what cannot be read is wrong: a pair pays for it, too."""
 JUDGED: dict[Sight, str] = {
     "pair": "agreement_correctness_strict",
     "alone": "accuracy_strict",
     "second": "agreement_correctness_strict",
+    "final": "agreement_correctness_strict",
 }
 """What a gate compares: a checkpoint gains nothing by conversations that fail or have no grade."""
 SOCIAL = (
@@ -75,7 +77,7 @@ class ModelResult(Record, frozen=True, omit_defaults=False):
 
     Attributes:
         made: None of the starting model.
-        measured: the evaluation's summary, by sight.
+        measured: the evaluation's summary, by sight; `final` of the start and the best of each arm alone.
         since_start: headline against the starting model, paired, by sight.
         social: other figures of the pair against the starting model's.
     """
@@ -146,6 +148,8 @@ class Book:
     async def _model(self, name: str, trained: Trained | None) -> ModelResult:
         folder = self._out / "models" / name
         used = sights(self._config)
+        if self._config.final and load_done(folder / "final") is not None:
+            used = (*used, "final")
         social = {one: await self.compare(START, name, "pair", one) for one in (*CHANGES, *SOCIAL)}
         return ModelResult(
             name=name,
