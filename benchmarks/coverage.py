@@ -4,7 +4,7 @@
 
 Prints the tables of docs/metrics.md: simulated runs of known truth, measured by the functions that every
 command uses. Problems differ (Beta, two samples of one problem correlate by 0.3), and of two runs that are
-compared four of five problems are as hard for either. A quarter of an hour on one idle core.
+compared four of five problems are as hard for either. Six minutes on one idle core.
 """
 
 from __future__ import annotations
