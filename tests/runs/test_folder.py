@@ -72,7 +72,7 @@ def test_only_what_differs_is_told_under_its_full_name(tmp_path):
 )
 def test_a_run_that_holds_nothing_may_become_another(tmp_path, journal):
     """A run that was refused at once left its folder: the option that helps may be given with it."""
-    filled(tmp_path)
+    filled(tmp_path).plan(3)
     if journal:
         (tmp_path / "journal").mkdir()
         (tmp_path / "journal" / "00000.jsonl").write_bytes(journal)
@@ -80,9 +80,19 @@ def test_a_run_that_holds_nothing_may_become_another(tmp_path, journal):
         assert RunFolder(tmp_path).identity()["seed"] == 1
 
 
+def test_what_is_no_run_of_conversations_never_becomes_another(tmp_path):
+    """Trainings and loops claim folders, too: without conversations, with what they made elsewhere."""
+    filled(tmp_path)
+    with (
+        pytest.raises(RunFolderError, match="belongs to a run with other options"),
+        RunFolder(tmp_path).claim({**IDENTITY, "seed": 1}, {}),
+    ):
+        pass
+
+
 def test_a_run_that_holds_a_reply_stays_what_it_is(tmp_path):
     """It was paid for, and belongs to the options that it was made with."""
-    filled(tmp_path)
+    filled(tmp_path).plan(3)
     entry = {"id": "a#0", "step": "1", "generation": {"candidates": [], "usage": {}, "latency_s": 0.0}}
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "00000.jsonl").write_bytes(msgspec.json.encode(entry) + b"\n")

@@ -254,7 +254,12 @@ class RunFolder:
         )
 
     def _holds_nothing(self) -> bool:
-        """Whether nothing that was paid for is here: then the folder may become that of another run."""
+        """Whether nothing that was paid for is here: then the folder may become that of another run.
+
+        Only runs of conversations have a plan. What trainings and loops hold lies elsewhere.
+        """
+        if not (self.path / "plan.json").is_file():
+            return False
         replies = (decode(line, _REPLIES).generation for line in read_lines(self.journal_path))
         is_empty = not any(read_lines(self.path / "conversations"))
         return is_empty and all(reply is None for reply in replies)
