@@ -220,8 +220,7 @@ class Reply(Record, frozen=True):
         correct: whether the belief is right; None where it cannot be said (unreadable, ungradable).
         usage: this candidate's tokens; None where the server only reports the sum over several candidates.
         latency_s: seconds from the first sending to the full reply, retries included.
-        attempts: requests sent for it, retries included. 0 where one request drew several candidates: then
-            they stand in `Turn.attempts`.
+        attempts: requests sent for it, retries included. 0 where they stand in `Turn.attempts`.
         overrun: characters that the model wrote past its end mark: an invented next turn. They are not in
             `text`, and nobody sees them.
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
@@ -241,6 +240,11 @@ class Reply(Record, frozen=True):
     rollouts: tuple[Rollout, ...] = ()
 
     @property
+    def garbled(self) -> int:
+        """Characters of `text` that could not be read, here or by the server: each stands there as U+FFFD."""
+        return self.text.count("\ufffd")
+
+    @property
     def value(self) -> float | None:
         """Share of the rollouts that agreed and were right, of those of which it is known; None without."""
         known = [rollout.correct for rollout in self.rollouts if rollout.correct is not None]
@@ -251,9 +255,9 @@ class Turn(Record, frozen=True):
     """One turn: the candidates drawn, and the index of the one that went on.
 
     Attributes:
-        usage: tokens of all candidates together, as the server counted them. None where the turn has one
-            candidate: then they stand in its reply.
-        attempts: requests sent for all candidates together, retries included; 0 where the turn has one.
+        usage: tokens of all draws together, as the server counted them: of several candidates, or of one that
+            was drawn again. None where one draw was all: then they stand in its reply.
+        attempts: requests sent for all draws together, retries included; 0 where `usage` is None.
     """
 
     seat: Seat

@@ -183,6 +183,36 @@ def test_a_dry_run_takes_the_longest_turn_of_either_seat(tmp_path, data):
     assert bound.completion_tokens >= 4 * 10 * 100_000
 
 
+THINKING = [
+    ({}, 16_384, "by default"),
+    ({"thinking_tokens": 3_000}, 3_000, "as said"),
+    ({"thinking_tokens": 0}, None, "none is given"),
+    ({"max_tokens": 8}, None, "a reply so short is given none"),
+    ({"max_tokens": None}, None, "the server alone decides"),
+]
+
+
+@pytest.mark.parametrize(("agent", "thinking", "reason"), THINKING, ids=[row[2] for row in THINKING])
+@pytest.mark.parametrize("mode", ["rules", "model"])
+def test_a_dry_run_counts_what_a_model_may_think(data, mode, agent, thinking, reason):
+    """Thinking is paid for, by the turn and by the extraction, and is read by nobody."""
+    agent = agent_config({"model": "m", "base_url": "http://a", **agent})
+    extractor = {"mode": mode, "thinking_tokens": agent.thinking_tokens if thinking else 0}
+    _, most, *thought = estimate(config(data=data, limit=4, agent=agent, extractor=extractor)).volumes
+    if thinking is None:
+        assert thought == [], reason
+        return
+    replies = 4 * 20 * (2 if mode == "model" else 1)
+    assert thought[0].assumption == f"at most, thinking: 20 turns of {1024 + thinking} tokens"
+    assert thought[0].completion_tokens - most.completion_tokens == replies * thinking
+    assert (thought[0].prompt_tokens, thought[0].requests) == (most.prompt_tokens, most.requests)
+
+
+def test_the_model_in_the_package_is_given_no_tokens_for_thinking(data):
+    """It runs in this process, where nothing is sent."""
+    assert len(estimate(config(data=data, limit=4, extractor={"mode": "model"})).volumes) == 2
+
+
 async def test_a_broken_price_table_is_named_before_the_first_request(serve, data, tmp_path):
     """Nobody should pay for a run whose table cannot be made."""
     (tmp_path / "bad.yaml").write_text("m: 3")

@@ -88,4 +88,4 @@ def test_a_dry_run_counts_the_second_turn(data):
         "hi_tom", data=data, limit=2, agent={"model": "m", "base_url": "http://a"}, protocol="cot",
         second_chance=True, extractor={"mode": "rules"},
     ).volumes  # fmt: skip
-    assert [volume.requests for volume in volumes] == [2, 4]
+    assert [volume.requests for volume in volumes] == [2, 4, 4]

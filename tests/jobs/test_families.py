@@ -160,7 +160,10 @@ class Server:
 
     def __init__(self, family):
         self.refuse, self.form, self.thinks, self.changes = FAMILIES[family]
+        self.blank_first = False
+        """Whether the first reply to any messages is blank."""
         self.answered: list[dict[str, Any]] = []
+        self.tokens = 0
         self.refused = 0
         self.faults: list[str] = []
 
@@ -173,16 +176,24 @@ class Server:
         if (refusal := self.refuse(body)) is not None:
             self.refused += 1
             return refusal
+        is_new = all(body["messages"] != earlier["messages"] for earlier in self.answered)
         self.answered.append(body)
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
         cut = limit is not None and limit < self.thinks + 12
-        text = "Answer: B" if "\n# Message\n" in body["messages"][-1]["content"] else SAYS
+        text = (
+            ""
+            if self.blank_first and is_new
+            else "Answer: B"
+            if "\n# Message\n" in body["messages"][-1]["content"]
+            else SAYS
+        )
         choice = {
             "index": 0,
             "message": {"role": "assistant", **self.form(text, cut)},
             "finish_reason": "length" if cut else "stop",
         }
-        written = limit if cut else self.thinks + 12
+        written = body.get("n", 1) * (limit if cut else self.thinks + 12)
+        self.tokens += 50 + written
         usage: dict[str, Any] = {"prompt_tokens": 50, "completion_tokens": written}
         if self.form is hidden:
             usage["completion_tokens_details"] = {"reasoning_tokens": min(written, self.thinks)}
@@ -267,3 +278,55 @@ async def test_sampling_several_candidates(family, tmp_path):
     counts = run.summary.candidates
     assert run.summary.stop_reasons == {"agreed": 6}
     assert (counts.drawn, counts.distinct) == (3 * counts.turns, counts.turns)
+
+
+DRAWN_AGAIN = [
+    ("OpenAI reasoning", False, {}, "cut while it thinks unseen"),
+    ("Qwen3, unparsed", False, {}, "cut within a block"),
+    ("gpt-oss, field", False, {"protocol": "cot"}, "cut, one agent alone"),
+    ("Mistral", True, {}, "blank"),
+    ("Qwen3 and GLM, parsed", True, {}, "cut, and then blank"),
+    ("Magistral, API", False, {"candidates": 3}, "several candidates"),
+    ("OpenAI reasoning", True, {"candidates": 2, "rollouts": 1}, "in roll-outs"),
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "blank_first", "more", "reason"), DRAWN_AGAIN, ids=[row[3] for row in DRAWN_AGAIN]
+)
+async def test_every_token_paid_for_is_counted_once(family, blank_first, more, reason, tmp_path):
+    """Tokens and requests of a run are those that the server counted, whatever was drawn again."""
+    evaluate = sample_async if "candidates" in more else evaluate_async
+    async with running(family) as (server, url):
+        server.blank_first = blank_first
+        given = options(url, tmp_path / "run", max_turns=3, samples=1, **more)
+        run = await evaluate("mmlu_pro", **{**given, "agent": {**given["agent"], "max_tokens": 100}})
+    conversations = list(run.conversations())
+    drawn_again = any(turn.attempts > 1 for c in conversations for turn in c.turns)
+    assert drawn_again, reason
+    used = run.summary.usage.values()
+    assert sum(role.prompt_tokens + role.completion_tokens for role in used) == server.tokens
+    assert sum(role.requests for role in used) == len(server.answered) + server.refused
+    assert run.summary.metrics["total_tokens"].mean * len(conversations) == pytest.approx(server.tokens)
+
+
+async def test_the_usage_of_a_reply_is_that_of_its_text(tmp_path):
+    """What was drawn before it is no part of the reply's length."""
+    async with running("Qwen3, unparsed") as (_, url):
+        given = options(url, tmp_path / "run", limit=1)
+        run = await evaluate_async("mmlu_pro", **{**given, "agent": {**given["agent"], "max_tokens": 100}})
+    first, *others = next(iter(run.conversations())).turns
+    assert (first.usage.completion_tokens, first.attempts) == (100 + THINKS + 12, 2)
+    assert (first.reply.usage.completion_tokens, first.reply.attempts) == (THINKS + 12, 0)
+    assert [(turn.usage, turn.attempts, turn.reply.attempts) for turn in others] == [(None, 0, 1)]
+
+
+async def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path):
+    """Every turn holds one: nothing is sent again, and the run says so."""
+    async with running("Qwen3, unparsed") as (server, url):
+        server.thinks, server.form = 0, lambda text, cut: {"content": f"\ude00 {text}"}
+        run = await evaluate_async("mmlu_pro", **options(url, tmp_path / "run"))
+    replies = [turn.reply for c in run.conversations() for turn in c.turns]
+    told = {(reply.text, reply.garbled, reply.attempts) for reply in replies}
+    assert told == {(f"\ufffd {SAYS}", 1, 1)}
+    assert run.summary.metrics["garbled_rate"].mean == 1.0

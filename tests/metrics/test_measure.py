@@ -104,6 +104,24 @@ async def test_turns_cut_off_run_on_and_read_by_a_model(conversation, trace):
     assert values["total_tokens"] is None, "the extractor's tokens are not known"
 
 
+GARBLED = [
+    ("plain", 0, 0.0),
+    ("x \ufffd", 1, 0.5),
+    ("\ufffd\ufffd y \ufffd", 3, 0.5),
+    ("Gr\u00fc\u00dfe, \U0001f600 \u4f60\u597d \ufffc", 0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "characters", "share"), GARBLED)
+async def test_turns_with_broken_characters(conversation, trace, text, characters, share):
+    """Characters that could not be read are counted, and the share of turns that hold one."""
+    one = conversation("RR")
+    garbled = msgspec.structs.replace(one.turns[0].reply, text=text)
+    first = msgspec.structs.replace(one.turns[0], replies=(garbled,))
+    values = measure(one := msgspec.structs.replace(one, turns=(first, one.turns[1])), await trace(one))
+    assert (garbled.garbled, values["garbled_rate"]) == (characters, share)
+
+
 @pytest.mark.parametrize(("stop", "failed"), [(StopReason.FAILED, 1.0), (StopReason.CANCELLED, None)])
 async def test_an_unfinished_conversation_has_no_metrics(conversation, trace, stop, failed):
     """Of a failed one only that it failed is known; a cancelled one did not fail."""

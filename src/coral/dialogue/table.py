@@ -153,7 +153,7 @@ class Table:
                 chosen = await self._choose(replies, draw.select, step, turns, generation.attempts)
                 usage, attempts = generation.usage, generation.attempts
                 return Turn(seat=seat, replies=replies, chosen=chosen, usage=usage, attempts=attempts)
-        return Turn(seat=seat, replies=(await self._judge_only(generation, step),))
+        return _turn_of_one(seat, await self._judge_only(generation, step), generation)
 
     async def _judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
@@ -238,6 +238,16 @@ class Table:
 
 def _own_turns(generation: Generation) -> Generation:
     return msgspec.structs.replace(generation, candidates=tuple(map(own_turn, generation.candidates)))
+
+
+def _turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
+    """The turn of a single candidate. Where it was drawn again (cut while the model thought, or blank), all
+    draws were paid for, and the reply's own usage is that of the last one.
+    """
+    if reply.usage == generation.usage:
+        return Turn(seat=seat, replies=(reply,))
+    reply = msgspec.structs.replace(reply, attempts=0)
+    return Turn(seat=seat, replies=(reply,), usage=generation.usage, attempts=generation.attempts)
 
 
 def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repeated: bool) -> Reply:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from coral.jobs import embedded
 from coral.jobs.config import AgentConfig, EvalConfig
 from coral.jobs.plan import Plan, open_plan
 from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
+from coral.models.client import SHORTEST_REPLY
+from coral.models.config import ModelConfig
 from coral.types import Message, Seat, Speaker
 from coral.view import messages_for
 
@@ -69,8 +71,8 @@ def estimate(config: EvalConfig) -> Estimate:
             problems=len(plan.problems),
             conversations=conversations,
             volumes=tuple(
-                _volume(config, plan, assumption, conversations, opening, *amounts)
-                for assumption, amounts in _assumptions(config, plan).items()
+                _volume(config, plan, assumed, conversations, opening)
+                for assumed in _assumptions(config, plan)
             ),
             first=messages_for(
                 Seat.RESPONDER,
@@ -93,23 +95,43 @@ class _Seated:
     system: str
 
 
+class _Assumed(NamedTuple):
+    """What is assumed of every conversation.
+
+    Attributes:
+        cap: tokens of a turn; None: all that may be written.
+        share: of turns, extracted by a model.
+        thinking: the models think as long as they may.
+    """
+
+    name: str
+    turns: int
+    cap: int | None
+    share: float
+    thinking: bool = False
+
+
 def _mean_tokens(texts: Iterable[str]) -> float:
     sizes = [len(text) / CHARACTERS_PER_TOKEN for text in texts]
     return sum(sizes) / len(sizes)
 
 
-def _assumptions(config: EvalConfig, plan: Plan) -> dict[str, tuple[int, int | None, float]]:
-    """Name -> turns, tokens a turn (None: all that may be written), share extracted by a model."""
-    share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[config.extractor_config().mode]
+def _assumptions(config: EvalConfig, plan: Plan) -> list[_Assumed]:
+    extractor = config.extractor_config()
+    share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[extractor.mode]
     pair = config.protocol == "coral"
     limit = config.max_turns if pair else 1 + config.second_chance
     typical = min(TYPICAL_TURNS, limit) if pair else 1
-    longest = max(map(_most_tokens, _speakers(config, plan, limit)))
+    speakers = _speakers(config, plan, limit)
+    longest = max(map(_most_tokens, speakers))
     few = min(longest, TYPICAL_TURN_TOKENS)
-    return {
-        f"{_turns(typical)} of {few} tokens": (typical, TYPICAL_TURN_TOKENS, share),
-        f"at most: {_turns(limit)} of {longest} tokens": (limit, None, float(share > 0)),
-    }
+    most = _Assumed(f"at most: {_turns(limit)} of {longest} tokens", limit, None, float(share > 0))
+    assumed = [_Assumed(f"{_turns(typical)} of {few} tokens", typical, TYPICAL_TURN_TOKENS, share), most]
+    if any(map(_most_thinking, [*(speaker.options for speaker in speakers), *[extractor] * (share > 0)])):
+        longest = max(_most_tokens(speaker) + _most_thinking(speaker.options) for speaker in speakers)
+        name = f"at most, thinking: {_turns(limit)} of {longest} tokens"
+        assumed.append(most._replace(name=name, thinking=True))
+    return assumed
 
 
 def _turns(number: int) -> str:
@@ -130,32 +152,31 @@ def _most_tokens(speaker: _Seated) -> int:
     return speaker.options.max_tokens or 4 * TYPICAL_TURN_TOKENS
 
 
-def _volume(
-    config: EvalConfig,
-    plan: Plan,
-    assumption: str,
-    conversations: int,
-    opening: float,
-    turns: int,
-    cap: int | None,
-    share: float,
-) -> Volume:
+def _most_thinking(model: ModelConfig) -> int:
+    """Tokens for thinking, on top of those of the reply. A model in this process is given none."""
+    limited = model.max_tokens is not None and model.max_tokens >= SHORTEST_REPLY
+    return model.thinking_tokens if limited and embedded.folder_of(model) is None else 0
+
+
+def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: int, opening: float) -> Volume:
     """Each turn reads the opening and all earlier turns; an extraction reads the opening and one turn.
 
     A roll-out from a candidate of turn i takes the turns behind it, so turn j is taken anew for each
     candidate of the turns before it. The prompt of several candidates counts once, as servers count it.
+    What a model thinks is written, and read by nobody.
     """
+    cap, share = assumed.cap, assumed.share
     draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
+    extracted = (extractor.max_tokens or 0) / 4 + assumed.thinking * _most_thinking(extractor)
     requests = extractions = prompt = written = usd = history = 0.0
-    for earlier, speaker in enumerate(_speakers(config, plan, turns)):
+    for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
         again = draw.candidates * draw.rollouts * earlier
         replies = draw.candidates + again
         told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening
-        spoken = Tokens((1 + again) * (told + history), 0, replies * tokens)
-        read = Tokens(
-            replies * share * (opening + tokens), 0, replies * share * (extractor.max_tokens or 0) / 4
-        )
+        thought = assumed.thinking * _most_thinking(speaker.options)
+        spoken = Tokens((1 + again) * (told + history), 0, replies * (tokens + thought))
+        read = Tokens(replies * share * (opening + tokens), 0, replies * share * extracted)
         requests += 1 + again
         extractions += replies * share
         prompt += spoken.prompt + read.prompt
@@ -163,7 +184,7 @@ def _volume(
         usd += prices.cost(embedded.name_of(speaker.options), spoken) + prices.cost(extractor.model, read)
         history += tokens
     return Volume(
-        assumption=assumption,
+        assumption=assumed.name,
         requests=round(conversations * (requests + extractions)),
         prompt_tokens=round(conversations * prompt),
         completion_tokens=round(conversations * written),

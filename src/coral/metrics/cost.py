@@ -156,7 +156,7 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
     calls: list[Call] = []
     for turn in turns:
         role = names[turn.seat]
-        if turn.attempts:  # one request drew all candidates: its tokens and retries count once
+        if turn.attempts:  # all draws together; the usage of a reply is a part of that
             calls.append(Call(role, turn.usage, turn.attempts, len(turn.replies)))
         for reply in turn.replies:
             if not turn.attempts:

@@ -66,11 +66,12 @@ def counts_of(
 def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
     beliefs = [turn.belief for turn in trace.turns]
     unsure, unreadable = beliefs.count(UNSURE), beliefs.count(UNREADABLE)
-    truncated = overrun = model_extracted = 0
+    truncated = overrun = garbled = model_extracted = 0
     for turn in conversation.turns:
         reply = turn.reply
         truncated += reply.finish_reason is FinishReason.LENGTH
         overrun += reply.overrun > 0
+        garbled += reply.garbled > 0
         model_extracted += reply.extraction.by == "model"
     return {
         "turns": float(len(beliefs)),
@@ -79,6 +80,7 @@ def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
         "unreadable": float(unreadable),
         "truncated": float(truncated),
         "overrun": float(overrun),
+        "garbled": float(garbled),
         "model_extracted": float(model_extracted),
     }
 

@@ -223,6 +223,14 @@ BELIEFS = (
         better="lower",
     ),
     rate(
+        "garbled_rate",
+        "Turns with broken characters",
+        "garbled",
+        "Share of turns with characters that could not be read; each stands in the reply as U+FFFD.",
+        protocols=BOTH,
+        better="lower",
+    ),
+    rate(
         "model_extraction_rate",
         "Turns read by a model",
         "model_extracted",
