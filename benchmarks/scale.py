@@ -146,9 +146,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--conversations", type=int, default=1_000_000)
-    parser.add_argument(
-        "--folder", type=Path, help="where to write; by default among temporary files"
-    )
+    parser.add_argument("--folder", type=Path, help="where to write; by default among temporary files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         main(Path(name), options.conversations)
