@@ -248,3 +248,22 @@ def test_a_quoted_label_is_the_partners(text):
 def test_other_languages_are_left_to_a_model(text):
     """A16: the rules know English; elsewhere they abstain."""
     _check(choice.read(text, FOUR), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("Answer: (A). Wait, actually the answer is (D).", "D"),
+        ("(A). No, the correct answer is (B).", "B"),
+        ("(A) is what I said. The answer is (A).", "A"),
+    ],
+)
+def test_an_extractors_second_sentence_counts(text, letter):
+    """Of a bare letter that a further statement follows, the statement is read, too."""
+    _check(choice.parse(text, FOUR), letter)
+
+
+@pytest.mark.parametrize("text", ["Option C", "Choice C.", "option C"])
+def test_an_option_alone_is_an_answer(text):
+    """A turn that is nothing but "Option C" submits C."""
+    _check(choice.read(text, FOUR), "C")

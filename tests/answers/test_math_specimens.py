@@ -6,6 +6,16 @@ from coral.answers import math
 from coral.types import Answered
 
 EQUAL = {
+    "units with a scale, a product, a sign of their own": [
+        (r"3 \times 10^8 \text{ m/s}", r"3 \times 10^8"), ("3e8 m/s", "3e8"), ("1.5 x 10^3 m", "1500"),
+        ("10 N·m", "10"), (r"5\,\mu\text{m}", "5"), ("5 μm", "5"), ("3 Ω", "3"), ("2 kΩ", "2000 ohms"),
+        (r"3\ \Omega", "3"), ("CAD 5", "5"), ("AUD 20", "20"), ("₩5000", "5000"), ("₱40", "40 pesos"),
+        ("9:00 a.m.", "9:00"), ("9 o'clock", "9:00"), ("03:30", "3:30"), ("5 PM", "5:00 pm"),
+    ],
+    "more of Unicode": [
+        ("0.3\u0305", "1/3"), ("0.1\u03056\u0305", "16/99"), ("x\u0304", r"\overline{x}"), ("²⁄₃", "2/3"),
+        ("1²⁄₃", "5/3"), ("⁵C₂", "10"), ("^5C_2", "10"), ("{}_6C_3", "20"), ("≈ 3.14", "3.14"),
+    ],
     "letters are no units": [
         ("8x^2", r"8\cdot x^2"), ("3ft", "3"), ("6 g", "6"), ("3 cm^3", "3"), ("6y cm", "6y"),
         ("8 mph", "8"), ("5 m", "5"), ("5cm", "5"), ("12 apples", "12"), ("4kg", "4"), ("4 kg", "4000 g"),
@@ -150,6 +160,11 @@ EQUAL = {
 }  # fmt: skip
 
 DIFFERENT = {
+    "transposes": [("A^T", "A"), ("M^{T}", "M"), ("2^T", "2"), ("(AB)^T", "AB"), ("x^T+1", "x+1")],
+    "symbols glued to a number are variables": [
+        (r"3\Omega", "3"), (r"2\mu g", "2"), (r"5\mu x", "5"), (r"3 g \cdot h", "3"), ("CAD 5", "EUR 5"),
+        ("9:00 a.m.", "9:00 p.m."), ("9:00", "9:30"), ("x\u0304", "x"), ("5 μm", "5 mm"),
+    ],
     "letters are no units": [
         ("8x^2", "8"), ("5x", "5"), ("5xy", "5"), ("12n", "12"), ("3s", "3"), ("6g", "6"), ("2l", "2"),
         ("4x^3", "4"), ("7ab", "7"), ("10t^2", "10"), ("9k", "9"), ("5 x", "5"), ("5 y^2", "5"),

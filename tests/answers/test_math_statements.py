@@ -31,6 +31,15 @@ STATED = [
     ("The answer is $3.5 million.", "$3.5 million", "a magnitude is"),
     ("The answer is\n\\[\nx = 5\n\\]", "x = 5", "displayed"),
     (r"#### \$18", r"\$18", "money behind GSM8K's mark"),
+    ("The answer is 5! = 120.", "120", "the mark of a factorial ends no sentence"),
+    ("So the answer is 6!.", "6!", "a factorial, whole"),
+    ("The answer is 4!", "4", "an exclamation"),
+    ("The answer is 3! + 2.", "3! + 2", "whole"),
+    ("The answer is 20% of 50 = 10.", "10", "the result"),
+    ("The answer is 3 x 4 = 12.", "12", "a cross between digits is a product"),
+    ("The answer is 5C2 = 10.", "10", "the result"),
+    ("The answer is 8½ miles.", "8½ miles", "whole"),
+    ("Answer: 10 dollars and 50 cents", "10 dollars and 50 cents", "an amount, whole"),
 ]
 
 
@@ -140,3 +149,18 @@ def test_invented_questions_and_marked_labels(text, value):
     """Reading stops at a question that the model invents; a mark before a label does not hide it."""
     belief = math.read(text)
     assert belief == Answered(value) if value else not isinstance(belief, Answered)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is 20% of 50.",
+        "The answer is 3/4 of 20, which is 15.",
+        "Answer: 3 of the 5 boys",
+        "Answer: 2 out of 5",
+        "Answer: 8 (4 red and 4 blue)",
+    ],
+)
+def test_a_number_among_words_and_other_numbers_is_left_to_a_model(text):
+    """Rules abstain in doubt: they neither cut a phrase to its first number nor submit the phrase."""
+    assert not isinstance(math.read(text), Answered)

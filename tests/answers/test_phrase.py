@@ -60,6 +60,45 @@ def test_invents_no_phrase(text: str, why: str) -> None:
     assert isinstance(phrase.read(text), Unreadable), why
 
 
+@pytest.mark.parametrize("reader", [phrase.read, phrase.parse])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Answer: not the red_bucket",
+        "Answer: not in the red bucket",
+        "Answer: It is no longer in the red_bucket",
+        "Answer: It isn't in the red_bucket",
+        "Answer: never in the red_bucket",
+        "Is it in the red_bucket?",
+    ],
+)
+def test_what_is_denied_or_asked_names_no_candidate(reader, text: str) -> None:
+    """A candidate counts where it is stated, not where it is excluded or asked about."""
+    assert isinstance(reader(text, CONTAINERS), Unreadable)
+
+
+def test_a_denial_of_something_else_leaves_the_candidate() -> None:
+    """Only the words right before a candidate deny it."""
+    assert phrase.read("Answer: the apple was not moved, so red_bucket", CONTAINERS) == Answered("red_bucket")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["<answer></answer>", "<answer>your answer here</answer>", "Answer: [container]", "Answer: the location"],
+)
+def test_the_words_of_a_pattern_are_no_answer(answer: str) -> None:
+    """An echo of the form in which an answer is asked for creates no belief, candidates or not."""
+    assert isinstance(phrase.parse(answer), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "text", ["not yet known", "Answer: still unclear", "Answer: it has not been determined", "Unknown."]
+)
+def test_unsure_in_other_words(text: str) -> None:
+    """What is not known is unsure, behind a label or as the whole of a turn."""
+    assert phrase.read(text, CONTAINERS) == Unsure()
+
+
 @pytest.mark.parametrize("text", ["I am not sure yet.", "Answer: not sure yet", "I don't know yet, sorry."])
 def test_unsure_turns(text: str) -> None:
     """A turn that says that it has no answer is unsure, with candidates and without."""

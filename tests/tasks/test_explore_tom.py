@@ -205,3 +205,13 @@ def test_bad_records(load: Load, write: Write, change: dict[str, Any], message: 
     with pytest.raises(DataError, match=message) as caught:
         load("explore_tom", path)
     assert f"{path}, line 2: " in str(caught.value), why
+
+
+def test_a_person_is_no_place(load: Load, write: Write) -> None:
+    """A question for a place is not answered by someone of the story."""
+    question = {"question": "In which container will Petra search for the room key?"}
+    problem = load("explore_tom", write("a.jsonl", [RECORD | question]))[0]
+    task = registry.load("explore_tom")
+    assert isinstance(task.read("Answer: Petra", problem), Unreadable)
+    assert isinstance(task.parse("Petra", problem), Unreadable)
+    assert task.read("Answer: Petra's leather satchel", problem) == Answered("leather satchel")

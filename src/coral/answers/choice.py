@@ -61,7 +61,9 @@ def _read(text: str, choices: tuple[str, ...]) -> Belief:
     bare = text.strip()
     if len(bare) <= _longest(choices) and "\n" not in bare:
         letter = _letter(bare, choices)
-        if letter is not None and (len(bare) <= 5 or _restates(bare, letter, choices)):
+        if letter is not None and (
+            len(bare) <= 5 or _restates(bare, letter, choices) or _LONE_OPTION.fullmatch(bare)
+        ):
             return Answered(letter)
     found = prose.claims(text, also=_cues, marks=_RANKS)
     found = [*_first_line(text, choices), *found, *_last_line(text, found, choices)]
@@ -87,7 +89,7 @@ def parse(answer: str, choices: tuple[str, ...]) -> Belief:
         return Unreadable("an error message")
     if len(bare) <= _MAX_BARE and "\n" not in bare:
         letter = _letter(bare, choices)
-        if letter is not None:
+        if letter is not None and not prose.claims(bare, also=_cues, marks=_RANKS):
             return Answered(letter)
         if prose.is_not_sure(bare):
             return Unsure()
@@ -158,6 +160,7 @@ def _first_line(text: str, choices: tuple[str, ...]) -> list[prose.Claim]:
     return [] if others else [prose.Claim(line, line, start, start)]
 
 
+_LONE_OPTION = re.compile(r"(?:Option|Choice) [A-Z]\.?", re.IGNORECASE)
 _LONE_LETTER = re.compile(r"[\s*_]*(?:\([A-Z]\)|\[[A-Z]\]|[A-Z][.)])[\s.*_]*")
 
 

@@ -69,7 +69,7 @@ def parse(answer: str, candidates: tuple[str, ...] = ()) -> Belief:
     if named is None and prose.is_not_sure(bare):
         return Unsure()
     value = named if candidates else _short(bare)
-    if value is not None and not prose.claims(bare):
+    if value is not None and not bare.endswith("?") and not prose.claims(bare):
         return Answered(value)
     return read(answer, candidates)
 
@@ -80,8 +80,12 @@ def _stated(claim: prose.Claim, candidates: tuple[str, ...]) -> str | None:
 
 
 _LETTER_ONLY = re.compile(r"\W*[A-Za-z]\W*")
-_PLACEHOLDER = re.compile(rf"{_LETTER_ONLY.pattern}|<[^<>]*>")
-"""What stands for an answer in a pattern: "X", "<name>"."""
+_PLACEHOLDER = re.compile(
+    rf"{_LETTER_ONLY.pattern}|(?:<[^<>]*>\s*)+"
+    r"|(?:(?:the|your|a) )?(?:final )?(?:answer|container|room|location|place|name|choice)(?: here)?",
+    re.IGNORECASE,
+)
+"""What stands for an answer in a pattern: "X", "<name>", "your answer here"."""
 _UNDECIDED = re.compile(r"\bor\b", re.IGNORECASE)
 _REASON = re.compile(
     r"\s*(?:[,;(\n]|\s[-\u2013\u2014]\s|\b(?:because|since|as|due to|which|given|but|and so)\b)"
@@ -114,9 +118,16 @@ def _named(text: str, candidates: tuple[str, ...]) -> str | None:
     longest = [
         form for form in named if not any(form != other and f" {form} " in f" {other} " for other in named)
     ]
-    return named[longest[0]] if len(longest) == 1 else None
+    if len(longest) != 1 or _DENIED.search(words[: words.index(f" {longest[0]} ") + 1]):
+        return None
+    return named[longest[0]]
 
 
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|no longer|cannot be)|n't) "
+    r"(?:(?:in|on|inside|at|be|been|really|actually|the|an?) ){0,4}$"
+)
+"""Right before a candidate: "not in the red box"."""
 _ASIDE = re.compile(r",?\s?\b(?:who|whom|whose)\b[^,.;:!?\n]*")
 _WORD_EDGE = re.compile(r"[^\w']+")
 _ITEM = re.compile(r"^[^\w\n]{0,8}(?:option |choice )?[A-Za-z][.):][ \t]+", re.MULTILINE | re.IGNORECASE)
@@ -140,6 +151,8 @@ _CONCLUDES = re.compile(r"\W*(?:so|therefore|thus|hence|in conclusion|in summary
 
 def _without_statement(text: str, candidates: tuple[str, ...]) -> Belief:
     """Of a turn that states no answer in so many words: a bare phrase, or a last sentence that concludes."""
+    if prose.is_not_sure(text.strip()):
+        return Unsure()
     silent = prose.settle(text, (), ())
     if isinstance(silent, Unsure):
         return silent

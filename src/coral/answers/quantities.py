@@ -92,19 +92,31 @@ class Unit(NamedTuple):
 
 
 NONE = Unit()
+_CURRENCY = "$€£¥₹₩₽₱฿₪"
 _TABLE = """
 meter: 1 m meter metre, 1/100 cm centimeter centimetre, 1/1000 mm millimeter millimetre, 1/10 dm decimeter,
- 1000 km kilometer kilometre, 254/10000 in inch inche, 3048/10000 ft foot feet, 9144/10000 yd yard,
- 1609344/1000 mi mile
-gram: 1 g gram gramme gm, 1/1000 mg milligram, 1000 kg kilogram kilo, 1000000 ton tonne
+ 1/1000000 um micrometer micron, 1000 km kilometer kilometre, 254/10000 in inch inche,
+ 3048/10000 ft foot feet, 9144/10000 yd yard, 1609344/1000 mi mile
+gram: 1 g gram gramme gm, 1/1000 mg milligram, 1/1000000 ug microgram, 1000 kg kilogram kilo,
+ 1000000 ton tonne
 ounce: 1 oz ounce, 16 lb pound £ gbp
 liter: 1 L l liter litre, 1/1000 mL ml milliliter millilitre
 cup: 1 cup, 2 pint pt, 4 quart qt, 16 gallon gal
-second: 1 s sec second, 60 min minute, 3600 h hr hour, 86400 day, 604800 week wk, 1/1000 ms millisecond
+second: 1 s sec second, 60 min minute, 3600 h hr hour, 86400 day, 604800 week wk, 1/1000 ms millisecond,
+ 1/1000000 us microsecond
 month: 1 month mo, 12 year yr
 dollar: 1 dollar $ usd buck, 1/100 cent ¢
 euro: 1 euro € eur
 yen: 1 yen ¥ jpy
+yuan: 1 yuan cny rmb
+won: 1 won ₩ krw
+ruble: 1 ruble rouble ₽ rub
+peso: 1 peso ₱ php mxn
+baht: 1 baht ฿ thb
+shekel: 1 shekel ₪ ils
+canadian: 1 cad
+australian: 1 aud
+franc: 1 franc chf
 rupee: 1 rupee ₹ rs inr
 degree: 1 degree deg °, 1/60 arcminute, 1/3600 arcsecond
 radian: 1 radian rad
@@ -113,6 +125,7 @@ newton: 1 N newton, 1000 kN
 joule: 1 J joule, 1000 kJ kilojoule
 watt: 1 W watt, 1000 kW kilowatt
 volt: 1 V volt
+ohm: 1 ohm, 1000 kohm kiloohm, 1000000 Mohm megaohm
 ampere: 1 A amp ampere
 hertz: 1 Hz hertz, 1000 kHz
 kelvin: 1 K kelvin
@@ -137,9 +150,11 @@ _NO_UNIT = re.compile(
     r"|[\\()=<>,]"
 )
 _MARKED = re.compile(r"\\text\{([^{}]*)\}|\^\{\\circ\}")
+_PRODUCT = re.compile(r"(?<=[A-Z}])\s*\\cdot\s*|(?<=[A-Za-z]{2})\s*\\cdot\s*")
+"""Between the factors of a unit: N·m, kW·h. Single small letters are variables."""
 _TEMPERATURE = re.compile(r"(?:\bdegrees?|°)\s*(?:(C\b|[Cc]elsius)|F\b|[Ff]ahrenheit)")
 _SHORT = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "cc": "cm^3", "per cent": "percent"}
-_TOKEN = re.compile(r"[A-Za-z$€£¥₹¢%°]+\.?|\^-?\d|[^\s.'-]")
+_TOKEN = re.compile(rf"[A-Za-z{_CURRENCY}¢%°]+\.?|\^-?\d|[^\s.'-]")
 
 
 @lru_cache(maxsize=4_096)
@@ -150,6 +165,7 @@ def read_unit(text: str, *, marked: bool) -> Unit | None:
         marked: the words are set apart, such as `\text{boys}`. Otherwise short ones are variables.
     """
     text = re.sub(r"\\frac\{(.*)\}\{(.*)\}", r"\1/\2", text)
+    text = _PRODUCT.sub(" ", text)
     text = _MARKED.sub(lambda m: " ° " if m[1] is None else f" {m[1]} ", text)
     text = _TEMPERATURE.sub(lambda m: " celsius " if m[1] else " fahrenheit ", text)
     text = re.sub(r"(?<=[a-z])([23])\b", r"^\1", re.sub(r"[{}]", "", text))
@@ -203,7 +219,7 @@ _SENTENCE = re.compile(r"(?:[^.?!\n]|\.(?=\d))+[?.!\n]*")
 _ASKING = re.compile(r"\?|\b(?:find|how|what|compute|determine|calculate|express|give)\b", re.IGNORECASE)
 _ASKED = re.compile(r"how many (?:\w+ ){0,2}?\w+|\bin (?:\w+ )?\w+(?=\s*[?.])", re.IGNORECASE)
 _NAMED = re.compile(
-    r"\b[a-z]{1,2}/[a-z]{1,3}\b|(?!in\b)[A-Za-z]{2,}|(?<=\d)\s*[mgsLlh]\b|\$(?=\s?\d)|[€£¥₹¢%°]|\\circ|\\angle"
+    r"\b[a-z]{1,2}/[a-z]{1,3}\b|(?!in\b)[A-Za-z]{2,}|(?<=\d)\s*[mgsLlh]\b|\$(?=\s?\d)|[€£¥₹₩₽₱฿₪¢%°]|\\circ|\\angle"
 )
 
 
@@ -237,12 +253,21 @@ def _sizes(text: str) -> dict[str, set[Fraction]]:
 _CLOCK = re.compile(
     r"(\d{1,2})(?:[:.](\d\d))?\s*(?:\\text\{)?\s*(?:([ap])\.?\s*m\b\.?|o'clock)\s*\}?", re.IGNORECASE
 )
+_BARE_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)")
+_SYMBOL = re.compile(
+    r"(?<=\s)([kM]?)\s?(\\Omega(?![A-Za-z])|[\u03a9\u2126])|(?<=\d\s)\\mu\s(?=[mgs](?![A-Za-z]))"
+)
+"""Symbols that are no letters of LaTeX, set apart from the number: 5 \\mu m. Glued ones are variables."""
 _MONEY = re.compile(
-    r"([-+]?)\s*(?:[A-Z]{1,3}(?=\$))?([$€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?=\s))\s*"
+    rf"([-+]?)\s*(?:[A-Z]{{1,3}}(?=\$))?([{_CURRENCY}]"
+    r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|KRW|CAD|AUD|CHF|Rs\.?)(?=\s))\s*"
     r"([-+]?[\d.,]*\d|\\frac\{\d+\}\{\d+\})(.*)"
 )
-_NUMBER = r"[-+]?(?:(?:\d+\s*)?\\frac\{\d+\}\{\d+\}|(?:\d+(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+|\s+\d+/\d+)?)"
-_AMOUNT = re.compile(rf"({_NUMBER})(\s*)((?:\\text|\\frac\{{\s*\\text|\^\{{\\circ|[A-Za-z$€£¥₹¢%]).*)")
+_NUMBER = (
+    r"[-+]?(?:(?:\d+\s*)?\\frac\{\d+\}\{\d+\}|(?:\d+(?:\.\d+)?|\.\d+)"
+    r"(?:\s*/\s*\d+|\s+\d+/\d+|\s*(?:\\cdot|x)\s*10\s*\^\{[-+]?\d{1,3}\}|[eE][-+]?\d{1,3}(?=\s))?)"
+)
+_AMOUNT = re.compile(rf"({_NUMBER})(\s*)((?:\\text|\\frac\{{\s*\\text|\^\{{\\circ|[A-Za-z{_CURRENCY}¢%]).*)")
 _MAGNITUDE = re.compile(
     r"(?:\\text\{)?\s*(hundred|thousand|[mb]illion|trillion|dozen)\b\s*\}?", re.IGNORECASE
 )
@@ -269,6 +294,9 @@ def read_amount(text: str) -> tuple[Number | str, Unit] | None:
     if time := _CLOCK.fullmatch(text):
         half = Unit(((f"{time[3].lower()}m", 1),)) if time[3] else NONE
         return f"{int(time[1])}:{time[2]}" if int(time[2] or 0) else Number(Fraction(time[1])), half
+    if hour := _BARE_CLOCK.fullmatch(text):
+        return f"{int(hour[1])}:{hour[2]}" if int(hour[2]) else Number(Fraction(hour[1])), NONE
+    text = _SYMBOL.sub(lambda m: f"{m[1]}ohm" if m[2] else "u", text)
     if money := _MONEY.fullmatch(text):
         words = sorted((money[4], f"\\text{{{money[2]}}}"), key=lambda word: word.lstrip()[:1] == "/")
         text = f"{money[1]}{money[3]} {' '.join(words)}"

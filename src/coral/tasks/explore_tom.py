@@ -39,6 +39,7 @@ _DENIED = re.compile(
     r"(?:\bnot|n't|n’t|\bnever|\bdoubts?|\bunaware)\b(?! know about it)[^.;,\n]*\bknows about it\b"
 )
 _ROOM = re.compile(r"\b(?:entered|left|to|in) the ([^.,]+?)(?=\.|$)")
+_PERSON = re.compile(r"\b([A-Z][a-z]+) (?:entered|left|moved|told)\b")
 _CONTAINER = re.compile(r"\bmoved the [^.,]+? to the ([^.,]+?)(?=[.,]|$)")
 
 
@@ -135,6 +136,8 @@ def _find(reader: phrases.Reader, text: str, problem: Problem) -> Belief:
     belief = phrases.find(reader, text, _places(problem), free=True)
     if isinstance(belief, Answered) and phrase.normalize(belief.value) in (*_YES_NO, *_KNOWS):
         return Unreadable("names no place")
+    if isinstance(belief, Answered) and belief.value in _PERSON.findall(str(problem.source["story"])):
+        return Unreadable("names a person, no place")
     return belief
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from coral.answers.math.text import bare_value, clean
+from coral.answers.math.text import bare_value, clean, settle
+from coral.answers.quantities import read_amount
 
 MAX_WORDS = 4
 """Words above which what stands behind a label is a sentence."""
@@ -21,6 +22,8 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _MAX_HEDGE = 200
+_GOES_ON = re.compile(r"\s*[=+*/\u00d7\u00b7]\s*\S")
+"""Behind an exclamation mark that ended no sentence: "5! = 120"."""
 _REASON = re.compile(
     r"[,;.]?\s+(?:(?:because|since|as|which|so|given|when|where|but|not|rather|based|if)\b"
     r"|(?:for|by|from|after|with)\b(?!\s+\W{0,3}\d)).*$"
@@ -31,8 +34,8 @@ _ASIDE = re.compile(r"\([^()\d]*\)")
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*(?=\$|\\\(|\\\[)")
 _SCALE = re.compile(r"\s*(%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])")
 _NUMBER = re.compile(
-    r"([-+\u2212]?\\?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*/\s*\d+|\s+\d+/\d+)?(?<=\d)(?:\s*\\?%)?)"
-    r"(?=$|\s|[.,;:!?)*\"'](?!\d))"
+    r"([-+\u2212]?\\?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*/\s*\d+|\s+\d+/\d+)?(?<=\d)(?:\s?[\u00bc-\u00be\u2150-\u215e])?(?:\s*\\?%)?)"
+    r"(?=$|\s|[.,;:?)*\"'](?!\d)|!(?![\d!]|\s?[-.,;=+*/\u00d7\u00b7]))"  # of "5! = 120" no 5 is cut
 )
 _CHANGES = re.compile(
     r"[\d$\\=+*/^<>|\[{\u00d7\u00f7\u221a\u00b1\u00b7\u2212\u03c0]|\s-\s|\b(?:and|or|to|is|are|was|were|equals?|plus|minus"
@@ -44,7 +47,7 @@ _CHANGES = re.compile(
 _WORD = re.compile(
     r"(?<![\\A-Za-z{])(?!(?:and|or|sqrt|sin|cos|tan|log|exp|inf|pi|mod)\b)[A-Za-z]{3,}|\\text", re.ASCII
 )
-_PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to)\b")
+_PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to|of)\b")
 _SENTENCE = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|it|she|he|they|we|I|you|will|would|can|must|equals?|gives?|gets?"
     r"|makes?|takes?|costs?|needs?|spends?|spent|earns?|lasts?)\b",
@@ -59,6 +62,8 @@ _ITEM = re.compile(
     r"\b(?:option|case|step|part|problem|question|example|figure|method|choice)\s*\W?\d", re.IGNORECASE
 )
 _LOOSE_NUMBER = re.compile(r"(?<![\w.,/^])[-+\u2212]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s*\\?%)?")
+_COUNTS = re.compile(r"^\D*[A-Za-z]{3,}\D*\s\$?\d|\d.*(?:[A-Za-z]{3,}|\bof\b).*\d")
+"""A number among words: "3 of the 5 boys", "8 (4 red and 4 blue)"."""
 _QUANTITY = re.compile(
     r"\b(?:hal(?:f|ves)|twice|double|dozens?|pairs?|hundreds?|thousands?|thirds?|quarters?|one|two|three|four|five|six"
     r"|seven|eight|nine|ten)\b",
@@ -73,6 +78,8 @@ def value(text: str, start: int, stop: int, *, final: bool) -> str | None:
         stop: the end of the sentence. A displayed formula that begins in it may end behind it.
         final: stated behind a label: then words may be the answer, and a whole sentence may state it.
     """
+    if text[stop - 1 : stop] == "!" and _GOES_ON.match(text, stop):
+        stop = _sentence_end(text, stop + 1, stop)
     hedge = _HEDGE.match(text, start, start + _MAX_HEDGE)
     at = hedge.end() if hedge else start
     if (segment := SEGMENT.match(text, at)) and not _WORD.search(
@@ -119,7 +126,7 @@ def _sentence_end(text: str, at: int, stop: int) -> int:
     """Where the sentence ends that holds `at`: at `stop`, or with the line where a formula goes beyond."""
     if at <= stop:
         return stop
-    ends = [found for found in (text.find("\n", at), text.find(". ", at)) if found >= 0]
+    ends = [found for found in (text.find("\n", at, at + 200), text.find(". ", at, at + 200)) if found >= 0]
     return min([*ends, at + 200, len(text)])
 
 
@@ -144,7 +151,9 @@ def _from_prose(value: str, *, final: bool) -> str | None:
     if not _PROSE.search(value):
         return value
     is_phrase = count_words(value) <= MAX_WORDS and not _SENTENCE.search(value)
-    return value if final and is_phrase and not re.match(r"\D*[A-Za-z]{3,}\D*\s\$?\d", value) else None
+    if not (final and is_phrase) or (_COUNTS.search(value) and not read_amount(settle(value))):
+        return None
+    return value
 
 
 def _of_sentence(sentence: str) -> str | None:

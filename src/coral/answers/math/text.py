@@ -21,7 +21,9 @@ _BOX = re.compile(rf"\\(?:f?boxed|fbox)\s*\{{({_INSIDE})\}}")
 _END_MARK = re.compile(r"<\|.*|</s>.*|[\s∎■□◻]+$", re.DOTALL)
 EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
 _LETTERS = re.compile(r"[A-Za-z,;<>]")
-_COMMANDS = re.compile(r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])")
+_COMMANDS = re.compile(
+    r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])|(?<=\d)\s*[xC]\s*(?=\d)"
+)
 
 
 def clean(text: str) -> str:
@@ -88,6 +90,9 @@ _ASCII = {ord(sign): latex for latex, signs in _SIGNS.items() for sign in signs}
 _ASCII |= {
     ord("α") + at: rf"\{name} " for at, name in enumerate(f"{_GREEK} tau upsilon phi chi psi omega".split())
 }
+_MARKS = re.compile("[\u0304\u0305]")
+_BARRED = re.compile(f"(?:[0-9A-Za-z]{_MARKS.pattern})+")
+"""Combining bars: 0.3\u0305 repeats its 3, x\u0304 is a mean."""
 _RAISED = {"<super>": "^{%s}", "<sub>": "_{%s}"}
 
 
@@ -99,6 +104,7 @@ def _kind(sign: str) -> str:
 def _ascii(text: str) -> str:
     """Signs of Unicode as LaTeX, digits of all scripts as digits."""
     pieces = []
+    text = _BARRED.sub(lambda m: f"\\overline{{{_MARKS.sub('', m[0])}}}", text)
     for kind, run in groupby(text, _kind):
         plain = [
             unicodedata.normalize("NFKC", sign) if kind else str(unicodedata.decimal(sign, sign))
@@ -151,6 +157,8 @@ _INFIX = re.compile(
 _ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\\[A-Za-z]+|[A-Za-z]))")
 _ATOM = r"[-+]?(?:\d+(?:\.\d+)?|[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+|\\frac\{[^{}]*\}\{[^{}]*\})"
 _SCRIPT = re.compile(rf"([\^_])\s*(?:\(([^()]*)\)|({_ATOM}))")
+_SLASHED = re.compile(r"\^\{(\d+)\}\s*/\s*_\{(\d+)\}")  # ²⁄₃
+_CHOSEN = re.compile(r"(?<![\w)}\]])(?:\{\}\s*)?[\^_]\{(\w+)\}\s*C\s*_\{(\w+)\}")  # ⁵C₂, {}_5C_2
 _GLUED_BASE = re.compile(r"\\log_\{(\d)(\d+)\}(?=\s*(?:$|[-+=,)]))")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _MONEY = re.compile(r"(?<!\\)\$\s?[\d.]")
@@ -180,6 +188,7 @@ def settle(text: str) -> str:
     if "^" in text or "_" in text or "\\" in text:
         text = _ROOT.sub(lambda m: f"\\sqrt{m[1] or ''}{{{m[2] or m[3]}}}", text)
         text = _GLUED_BASE.sub(r"\\log_{\1}{\2}", _SCRIPT.sub(lambda m: f"{m[1]}{{{m[2] or m[3]}}}", text))
+        text = _SLASHED.sub(r" \\frac{\1}{\2} ", _CHOSEN.sub(r"\\binom{\1}{\2}", text))
         text = text.replace("^{'}", "'").replace("^{o}", r"^{\circ}")
         text = _ORDINAL.sub("", re.sub(r"\\(?:Bbb|mathbb)\s*\{?([A-Z])\}?", r"\\mathbb{\1}", text))
     return " ".join(text.split())

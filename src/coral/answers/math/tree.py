@@ -83,10 +83,12 @@ _NAME = re.compile(
     rf"|\\frac\{{{_QUANTITY}\}}\{{{_QUANTITY}\}})\s*(?:=|\\in(?![A-Za-z])|\\approx(?![A-Za-z]))(?!=)"
 )
 _APPROX = re.compile(r"\\approx(?![A-Za-z])")
+_APPROX_FIRST = re.compile(rf"^{_APPROX.pattern}\s*")
 
 
 def _named(text: str) -> tuple[str, str]:
     """Split "x = 5" into name and value. Of a chain "x = 2 + 3 = 5" the last link is the value."""
+    text = _APPROX_FIRST.sub("", text)
     found = _NAME.match(text)
     value = _APPROX.split(text[found.end() :])[0].strip() if found else ""
     if found and value and not INEQUALITY.search(value):
@@ -99,6 +101,8 @@ _PROSE = re.compile(r"[A-Za-z]{4,}|^[^\d\\^_=+*/<>|-]*[aeiouAEIOU][^\d\\^_=+*/<>
 _NOT_PROSE = re.compile(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])")
 _IN_WORDS = re.compile(r"[^\s.,;:()\"{}]+")
 _WORD_LIKE = frozenset({"no", "on", "or", "is", "am", "pm", "if", "up"})
+_NO_FORMULA = re.compile(r"^-?\d+_\{\d+\}$|^\d\d?:[0-5]\d$|(?<!matrix\})\^\{T\}")
+"""Numerals of other bases, times, transposes: Math-Verify reads A^T as A."""
 _UNION = re.compile(r"\\cup(?![A-Za-z])")
 
 
@@ -113,7 +117,5 @@ def _leaf(text: str) -> Number | str:
     tight = re.sub(r"(\\[A-Za-z]+ )|\s+", lambda found: found[1] or "", tight)
     if "\\cup" in tight and not re.search(r"\\(?:cap|setminus)", tight):
         tight = r"\cup ".join(sorted(split(tight, _UNION)))
-    other = "'" in tight or re.fullmatch(
-        r"-?\d+_\{\d+\}|\d\d?:[0-5]\d", tight
-    )  # derivatives, numerals of other bases, times
+    other = "'" in tight or _NO_FORMULA.search(tight)
     return f"'{tight}'" if other else tight
