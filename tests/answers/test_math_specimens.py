@@ -8,6 +8,7 @@ from coral.types import Answered
 EQUAL = {
     "units with a scale, a product, a sign of their own": [
         (r"3 \times 10^8 \text{ m/s}", r"3 \times 10^8"), ("3e8 m/s", "3e8"), ("1.5 x 10^3 m", "1500"),
+        (r"9.8\ \frac{\text{m}}{\text{s}^2}", "9.8"), ("US $5", "5"), ("3•4", "12"),
         ("10 N·m", "10"), (r"5\,\mu\text{m}", "5"), ("5 μm", "5"), ("3 Ω", "3"), ("2 kΩ", "2000 ohms"),
         (r"3\ \Omega", "3"), ("CAD 5", "5"), ("AUD 20", "20"), ("₩5000", "5000"), ("₱40", "40 pesos"),
         ("9:00 a.m.", "9:00"), ("9 o'clock", "9:00"), ("03:30", "3:30"), ("5 PM", "5:00 pm"),

@@ -259,7 +259,7 @@ _SYMBOL = re.compile(
 )
 """Symbols that are no letters of LaTeX, set apart from the number: 5 \\mu m. Glued ones are variables."""
 _MONEY = re.compile(
-    rf"([-+]?)\s*(?:[A-Z]{{1,3}}(?=\$))?([{_CURRENCY}]"
+    rf"([-+]?)\s*(?:[A-Z]{{1,3}}\s?(?=\$))?([{_CURRENCY}]"
     r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|KRW|CAD|AUD|CHF|Rs\.?)(?=\s))\s*"
     r"([-+]?[\d.,]*\d|\\frac\{\d+\}\{\d+\})(.*)"
 )

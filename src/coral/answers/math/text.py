@@ -78,7 +78,7 @@ def outside(text: str) -> str:
 # Unicode ---------------------------------------------------------------------------------------------------
 
 _SIGNS = {
-    "-": "−–—‐‑‒﹣", r"\cdot ": "×·⋅∙∗✕⨯", "/": "÷∕⁄", r"\infty ": "∞", r"\leq ": "≤⩽≦", r"\geq ": "≥⩾≧",
+    "-": "−–—‐‑‒﹣", r"\cdot ": "×·⋅∙∗✕⨯•", "/": "÷∕⁄", r"\infty ": "∞", r"\leq ": "≤⩽≦", r"\geq ": "≥⩾≧",
     r"\neq ": "≠", r"\approx ": "≈≃≅", r"\pm ": "±", r"\cup ": "∪", r"\cap ": "∩", r"\in ": "∈", "...": "…",
     r"\emptyset ": "∅⌀", r"\setminus ": "∖", r"\sqrt ": "√", r"\sqrt[3] ": "∛", r"\sqrt[4] ": "∜", "|": "∣",
     r"^{\circ}": "°º˚", "'": "’‘′ʹ", '"': "″“”", ",": "、，", ".": "。", "": "\u200b\u2060\ufeff\u2061\u2062",
@@ -143,7 +143,8 @@ _STYLED = re.compile(
 )
 _OLD_STYLE = re.compile(r"\{\s*\\(?:rm|it|sf|tt|bf)\b([^{}]*)\}|\\(?:rm|bf)\s(.*)$")
 _UNIT_FRACTION = re.compile(
-    r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+    r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+    r"\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*(\^\{?\d\}?)?\s*\}"
 )
 _ARRAY = re.compile(r"[\[(]\s*\\begin\{array\}(?:\{[^{}]*\})?(.*?)\\end\{array\}\s*[\])]", re.DOTALL)
 _JOINERS = re.compile(r",?\s*(and|or)|[,;]", re.IGNORECASE)
@@ -177,7 +178,7 @@ def settle(text: str) -> str:
         text = _DROPPED.sub(" ", _DOUBLED.sub(r"\\", _THOUSANDS.sub("", text)))
         text = _COMMAND.sub(lambda m: _SYNONYM.get(m[1], m[0]), text)
         text = _SPACE.sub(" ", text if "matrix" in text or "array" in text else text.replace("&", ""))
-        text = _STYLED.sub(_styled, _OLD_STYLE.sub(_styled, _UNIT_FRACTION.sub(r" \\text{\1/\2}", text)))
+        text = _STYLED.sub(_styled, _OLD_STYLE.sub(_styled, _UNIT_FRACTION.sub(r" \\text{\1/\2\3}", text)))
         text = _TWO_ARGUMENTS.sub(
             lambda m: m[1] + "".join(a if a[0] == "{" else f"{{{a}}}" for a in m.groups()[1:]), text
         )
