@@ -38,7 +38,7 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     out = _folder(config)
     rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
     await Loop(config, start, out, rehearsal).go_round()  # what is wrong is met before there is a folder
-    with RunFolder(out / "loop").claim(identify(config, start), stored(config)):
+    with RunFolder(out / "loop").claim(identify(config, start), stored(config), free_while_empty=False):
         book = Book(config, out)
         try:
             trained = await Loop(config, start, out, Steps(config, out, book, watch)).go_round()

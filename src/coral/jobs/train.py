@@ -203,7 +203,7 @@ def _claimed(output: Path, identity: Mapping[str, Any], config: TrainConfig, ran
     if rank:
         yield
         return
-    with RunFolder(output).claim(identity, msgspec.to_builtins(config)):
+    with RunFolder(output).claim(identity, msgspec.to_builtins(config), free_while_empty=False):
         yield
 
 

@@ -75,7 +75,12 @@ class RunFolder:
 
     @contextmanager
     def claim(
-        self, identity: Mapping[str, Any], config: Mapping[str, Any], *, lock: bool = True
+        self,
+        identity: Mapping[str, Any],
+        config: Mapping[str, Any],
+        *,
+        lock: bool = True,
+        free_while_empty: bool = True,
     ) -> Iterator[None]:
         """Create the folder, or go on with it, and keep every other process out meanwhile.
 
@@ -83,6 +88,8 @@ class RunFolder:
             identity: what decides the results; must be the same in every sitting.
             config: all options of this sitting.
             lock: False trusts the user that nobody else works there, for file systems without locks.
+            free_while_empty: the identity may change until a reply or a conversation is here. False for a
+                folder whose results stand elsewhere, as those of a loop or a training do.
 
         Raises:
             RunFolderError: it cannot be written, another process works in it, or it belongs to another run.
@@ -98,7 +105,7 @@ class RunFolder:
         try:
             if lock:
                 self._keep_others_out(self._lock)
-            self._agree(_pretty(identity))
+            self._agree(_pretty(identity), free_while_empty=free_while_empty)
             self._replace("config.yaml", dump_yaml(dict(config)))
             yield
         finally:
@@ -233,7 +240,7 @@ class RunFolder:
         for left in self.path.glob(".*.partial"):  # by a process that was killed
             left.unlink(missing_ok=True)
 
-    def _agree(self, text: str) -> None:
+    def _agree(self, text: str, *, free_while_empty: bool) -> None:
         """Write the identity of a new run; that of an old one that holds something must say the same."""
         path = self.path / "run.json"
         if not path.exists():
@@ -244,7 +251,7 @@ class RunFolder:
         wanted = msgspec.json.decode(text)
         if stored == wanted:
             return
-        if self._holds_nothing():
+        if free_while_empty and self._holds_nothing():
             self._replace(path.name, text)
             return
         shown = "\n".join(_changes(stored, wanted))

@@ -206,7 +206,7 @@ async def test_two_iterations_beside_a_control_give_the_two_by_two(options, tmp_
         "controls": ["alone-dpo"],
         "stack": True,
         "second": {"task": {"size": 4, "split_information": True}},
-        "gate": {"target": "not_worse", "second": "report"},
+        "gate": {"target": "not_worse", "tolerance": 0.9, "second": "report"},  # eight problems prove little
     }
     results = await coral.improve_async(options)
     out = tmp_path / "out"
