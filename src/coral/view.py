@@ -42,13 +42,13 @@ def messages_for(
     Returns:
         Messages that open (after the system message) and close with `user`, roles alternating.
     """
-    replies = [reply if reply.strip() else CUT_OFF for reply in replies]
+    heard = [reply if reply.strip() else CUT_OFF for reply in replies]
     stated = f"{opening}\n\n{briefing}" if briefing else opening
     if seat is Seat.RESPONDER:
-        first, rest = stated, replies
+        first, rest = stated, heard
     else:
-        first = prompts.render(prompts.builtin("first_reply"), opening=stated, reply=replies[0])
-        rest = replies[1:]
+        first = prompts.render(prompts.builtin("first_reply"), opening=stated, reply=heard[0])
+        rest = heard[1:]
     if system and system_in_user:
         first = f"{system}\n\n{first}"
     head = (Message(Role.SYSTEM, system),) if system and not system_in_user else ()

@@ -51,7 +51,7 @@ def test_one_task_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
         "https://github.com/ying-hui-he/Hi-ToM_dataset",
         "all, train, validation, test",
         "  --task.choices: true or false, by default false",
-        "the name of one container",
+        "names one container, spelled as in the story",
     ):
         assert part in out
 

@@ -296,8 +296,8 @@ def _reword(run: Path, name: str, *, agree: bool = False) -> None:
     (run / "prompts.json").write_text(json.dumps(told))
     if agree:
         identity = json.loads((run / "run.json").read_text())
-        order = ("agent", "partner", "extraction", "first_reply")
-        identity["prompts"] = prompts.fingerprint(*(told[key] for key in order))
+        order = ("agent", "partner", "extraction", "first_reply", "second_chance", "second_look")
+        identity["prompts"] = prompts.fingerprint(*(told[key] for key in order if told.get(key)))
         (run / "run.json").write_text(json.dumps(identity))
 
 
