@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
+REAL := $(VENV)/.real
+MODEL := .cache/smollm2/.built
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest check format clean
+.PHONY: demo test test-kernels test-lowest test-real check format clean
 
 demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
 	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
@@ -43,6 +45,9 @@ test-lowest:  ## the tests with the lowest version of every dependency, in a ven
 		$(LOW)/pytest -q -n auto $$([ $$extra = test ] || echo $(TRAINING)); \
 	done
 
+test-real: $(REAL) $(MODEL)  ## a real language model behind llama.cpp's server and in Coral's own engine
+	$(BIN)/pytest -q -m real tests/real
+
 check: $(READY)  ## lint, format check, strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,6 +64,14 @@ $(CORE): pyproject.toml
 
 $(READY): $(CORE)
 	$(PIP) -e '.[dev]'
+	touch $@
+
+$(REAL): $(READY)
+	$(PIP) -e '.[real]'
+	touch $@
+
+$(MODEL): scripts/smollm2.py | $(REAL)
+	$(BIN)/python scripts/smollm2.py $(@D)
 	touch $@
 
 clean:
