@@ -1,15 +1,17 @@
 """A chat-completions server that costs almost nothing, so that a benchmark measures the client.
 
-    python benchmarks/fake_server.py [--latency_s 0.2]
+    python benchmarks/fake_server.py [--latency_s 0.2] [--sigma 0.5]
 
-Prints its port. Plays two agents that agree at turn 4 (A, B, A, A), and an extractor. It parses no JSON: it
-looks for a few byte strings in the body.
+With `--sigma` latencies are log-normal, with `--latency_s` as their median. Prints its port. Plays two agents
+that agree at turn 4 (A, B, A, A), and an extractor. It parses no JSON: it looks for a few byte strings in the
+body.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 
 import uvloop
 
@@ -49,7 +51,7 @@ def reply(body: bytes) -> bytes:
 class Connection(asyncio.Protocol):
     """Keep-alive HTTP/1.1 with Content-Length bodies."""
 
-    latency_s = 0.0
+    latency_s = sigma = 0.0
     loop: asyncio.AbstractEventLoop
 
     def connection_made(self, transport):
@@ -64,7 +66,8 @@ class Connection(asyncio.Protocol):
                 return
             body, self.buffer = self.buffer[end + 4 : end + 4 + length], self.buffer[end + 4 + length :]
             if self.latency_s:
-                self.loop.call_later(self.latency_s, self.answer, reply(body))
+                latency_s = self.latency_s * random.lognormvariate(0.0, self.sigma)
+                self.loop.call_later(latency_s, self.answer, reply(body))
             else:
                 self.transport.write(reply(body))
 
@@ -76,7 +79,9 @@ class Connection(asyncio.Protocol):
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency_s", type=float, default=0.0)
-    Connection.latency_s = parser.parse_args().latency_s
+    parser.add_argument("--sigma", type=float, default=0.0)
+    options = parser.parse_args()
+    Connection.latency_s, Connection.sigma = options.latency_s, options.sigma
     Connection.loop = asyncio.get_running_loop()
     server = await Connection.loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)

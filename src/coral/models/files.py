@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 from pathlib import Path
 
 WANTED = 65_536
 """More are of no use to one process, and some systems refuse to promise more."""
 
-RESERVED = 96
-"""Files that are not connections: those of the run, of the graders, of libraries that are loaded later."""
+RESERVED = 64 + 4 * (os.cpu_count() or 1)
+"""Files that are not connections: those of the run, of graders (one a core), of libraries loaded later."""
 
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
