@@ -17,9 +17,9 @@ from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line, shell_word, visible
 from coral.errors import ConfigError
-from coral.jobs.measure import task_of
 from coral.runs.folder import RunFolder
 from coral.tasks.protocol import Task
+from coral.tasks.registry import task_of
 from coral.types import Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure
 
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."

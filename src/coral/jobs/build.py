@@ -23,7 +23,6 @@ import yaml
 from coral import sandbox
 from coral.config import dump_yaml
 from coral.errors import ConfigError, Rejected, RunFolderError
-from coral.jobs.measure import task_of
 from coral.jobs.push import push, require_hub
 from coral.rows.assemble import Assembly, OnShared, assemble
 from coral.rows.formats import Format, Render, check_format
@@ -35,6 +34,7 @@ from coral.rows.write import FileType, card, require_writer
 from coral.runs.folder import RunFolder
 from coral.runs.lock import take_lock
 from coral.tasks.protocol import Source
+from coral.tasks.registry import task_of
 from coral.types import Message
 
 

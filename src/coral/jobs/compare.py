@@ -8,12 +8,13 @@ import msgspec
 
 from coral import sandbox
 from coral.errors import ConfigError
-from coral.jobs.measure import owed, tally_run, task_of
+from coral.jobs.measure import owed, tally_run
 from coral.metrics import Comparison, Estimate, compare, metric
 from coral.metrics.catalog import BY_TURN
 from coral.metrics.estimate import estimate
 from coral.metrics.tally import Tally, View
 from coral.runs.folder import RunFolder
+from coral.tasks.registry import task_of
 from coral.types import Conversation, Record
 
 HEADLINES = {"coral": "agreement_correctness_strict", "cot": "accuracy_strict"}

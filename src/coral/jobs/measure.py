@@ -19,8 +19,9 @@ from coral.metrics import (
     trace_of,
 )
 from coral.runs.folder import RunFolder
-from coral.tasks import boundary, registry
+from coral.tasks import boundary
 from coral.tasks.protocol import Task
+from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Problem, Reply, Rollout
 
 
@@ -47,15 +48,6 @@ def save_summary(folder: RunFolder, summary: Summary) -> None:
         RunFolderError: it cannot be written, as in a folder that may only be read.
     """
     folder.write("summary.json", summary)
-
-
-def task_of(folder: RunFolder) -> Task:
-    """The task of a stored run.
-
-    Raises:
-        UserError: there is no run, or no such task any more.
-    """
-    return registry.load(**folder.identity()["task"])
 
 
 async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regrade: bool = False) -> Summary:

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, cast
 
 from coral.errors import ConfigError, UserError
+from coral.runs.folder import RunFolder
 from coral.tasks import sources
 from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo
@@ -65,6 +66,15 @@ def load(name: str, **options: Any) -> Task:
     if unknown:
         raise ConfigError(f"the task {name} has no option '{unknown[0]}'", remedy=_known(known, unknown[0]))
     return kind(**typed(name, kind, options))
+
+
+def task_of(folder: RunFolder) -> Task:
+    """The task of a stored run.
+
+    Raises:
+        UserError: there is no run, or no such task any more.
+    """
+    return load(**folder.identity()["task"])
 
 
 def task_class(name: str) -> type[Task]:

@@ -17,9 +17,10 @@ from coral.jobs.improvement.gate import Verdict
 from coral.jobs.improvement.loop import START, Trained
 from coral.jobs.improvement.marks import Done, load_done
 from coral.jobs.improvement.signs import Manner, manner_of
-from coral.jobs.measure import tally_run, task_of
+from coral.jobs.measure import tally_run
 from coral.metrics import Comparison, Summary, Tally, compare
 from coral.runs.folder import RunFolder
+from coral.tasks.registry import task_of
 from coral.training.record import Training, load_training
 from coral.types import Record
 
