@@ -117,10 +117,10 @@ async def test_null_and_empty_replies_become_no_answer(serve, data, tmp_path):
         run = await evaluate_async(
             "hi_tom", **options(url, data, tmp_path / "run", agent={"max_attempts": 50})
         )
-    replies = [turn.reply for conversation in run.conversations() for turn in conversation.turns]
+    turns = [turn for conversation in run.conversations() for turn in conversation.turns]
     assert set(run.summary.failures) <= {"BadResponse"}, "three empty replies in a row fail the conversation"
-    assert all(reply.text.strip() for reply in replies)
-    assert any(reply.attempts > 1 for reply in replies)
+    assert all(turn.reply.text.strip() for turn in turns)
+    assert any(turn.attempts > 1 for turn in turns), "a turn counts the requests of all its draws"
 
 
 async def test_failed_conversations_are_data_and_can_be_run_again(serve, data, tmp_path):
