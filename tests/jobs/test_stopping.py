@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from coral import tasks
+from coral import sandbox, tasks
 from coral.api import evaluate_async, load_run, sample_async
 from coral.errors import Rejected, RunFolderError, StoppedEarly, UserError
 from coral.jobs.progress import Progress
@@ -445,6 +445,8 @@ async def test_two_runs_in_one_process_leave_each_other_their_graders(serve, tmp
 async def test_graders_that_cannot_start_stop_the_run_with_a_message(serve, tmp_path, monkeypatch):
     """Not every grade is unknown without a word; what was paid for is graded when they can."""
     sent = []
+    # Other tests' graders have shown that they start, and their answers are remembered.
+    monkeypatch.setattr(sandbox._shared, "workers", sandbox.Workers())
 
     def react(number, _):
         sent.append(number)
