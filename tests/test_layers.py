@@ -9,7 +9,7 @@ import coral
 
 PACKAGE = Path(coral.__file__).parent
 FLOORS = {
-    "errors": 0, "types": 0, "config": 0,
+    "errors": 0, "types": 0, "end_marks": 0, "config": 0,
     "answers": 1, "prompts": 1, "view": 1, "models": 1, "runs": 1, "sandbox": 1,
     "tasks": 2, "metrics": 2,
     "dialogue": 3, "rows": 3, "training": 3, "serving": 3,

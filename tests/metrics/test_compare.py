@@ -76,6 +76,19 @@ async def test_the_limit_of_turns_bounds_their_difference(conversation, tally):
     assert 0.5 < result.high < 1.5
 
 
+@pytest.mark.parametrize(("halves", "difference"), [("RXX", 2.0), ("RR", 1.5)])
+async def test_two_gains_may_differ_by_two(conversation, tally, halves, difference):
+    """One run loses right answers by talking, the other wins them: gains lie in [-1, 1], their difference in
+    [-2, 2], and an interval that ended at 1 would leave out the difference itself."""
+    a = [conversation(halves if i % 2 else "RXX", problem=f"p{i}") for i in range(20)]
+    b = [conversation("XRR", problem=f"p{i}") for i in range(20)]
+    result = compare(await tally(a), await tally(b), "conversation_gain")
+    assert result.difference == difference
+    assert 1 < result.low < difference <= result.high <= 2
+    reverse = compare(await tally(b), await tally(a), "conversation_gain")
+    assert (reverse.low, reverse.high) == (pytest.approx(-result.high), pytest.approx(-result.low))
+
+
 async def test_ratios_are_compared_as_they_are_reported(conversation, tally):
     """The difference is that of the pooled ratios; a problem without an event in one run still counts."""
     a = [conversation("XRR", problem="p"), conversation("RXX", problem="q"), conversation("RR", problem="r")]

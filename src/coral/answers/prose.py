@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from coral import end_marks
 from coral.answers import enclosed, wording
 from coral.types import Answered, Belief, Unreadable, Unsure
 
@@ -53,11 +54,12 @@ _TYPOGRAPHIC = re.compile(f"[{''.join(map(chr, _QUOTES))}]+")
 
 
 def plain(text: str) -> str:
-    """The text without Markdown emphasis and quoted lines, typographic quotes and wide colons made ASCII.
+    """The text up to its end mark, without Markdown emphasis and quoted lines, typographic quotes made ASCII.
 
     A quotation that ends the text and is labelled as an answer ("> **Answer:** (B)") is a box around the
     speaker's own words, unless another line introduces it.
     """
+    text, _ = end_marks.cut(text)
     if not text.isascii():
         text = _TYPOGRAPHIC.sub(lambda found: found.group().translate(_QUOTES), text)
     if ">" in text:

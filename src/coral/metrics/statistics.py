@@ -157,7 +157,7 @@ def effects_of(value: float, residuals: Sequence[float]) -> list[float]:
 def paired_interval(
     difference: float, effects: Sequence[float], *, most: float = 1.0, few: bool = False
 ) -> tuple[Interval, float]:
-    """Interval and two-sided p-value of a mean of differences between -1 and 1, clustered by problem.
+    """Interval and two-sided p-value of a mean of differences, clustered by problem.
 
     Bonett and Price (2012, formula 8) add one pair in favour of each side, so that two runs without a single
     difference are not claimed to be exactly equal. With several samples a problem, or with rates, a problem's
@@ -167,7 +167,7 @@ def paired_interval(
 
     Args:
         effects: one a problem, with mean `difference`.
-        most: the largest difference that there can be.
+        most: the largest difference that there can be: 1 of two shares, 2 of two differences of shares.
         few: Student's t in place of the normal distribution, for shares of events, which may be few.
     """
     size = (sum(e * e for e in effects) + PRIOR_UNIT) / (sum(abs(e) for e in effects) + PRIOR_UNIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from coral import end_marks
 from coral.answers import prose
 from coral.answers.math.reading import (
     ANY_BOX,
@@ -23,6 +24,7 @@ from coral.types import Answered, Belief, Unreadable, Unsure
 
 def parse(answer: str) -> Belief:
     """Bring a bare answer, as an extractor model or a data set gives it, into canonical form."""
+    answer, _ = end_marks.cut(answer)
     bare = prose.unlabel(with_braces(with_carets(answer.strip()))).replace("**", "")
     if prose.is_error(bare) or prose.is_error(answer):
         return Unreadable("an error message")

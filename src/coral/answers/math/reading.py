@@ -25,7 +25,7 @@ def read(text: str) -> Belief:
     A box, a label ("Answer: 42", "#### 42") and "the answer is ..." submit an answer, unless they quote, deny
     or ask about one. Boxes that are listed together ("1 and 2") are one answer; "1 or 2" is none.
     """
-    text = prose.plain(with_braces(with_carets(text)))
+    text = with_braces(prose.plain(with_carets(text)))
     if prose.is_error(text):
         return Unreadable("an error message")
     return prose.before_further_question(text, _read)

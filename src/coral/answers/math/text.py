@@ -18,7 +18,7 @@ for _ in range(6):
     _INSIDE = rf"(?:[^{{}}]|\{{{_INSIDE}\}})*"
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 _BOX = re.compile(rf"\\(?:f?boxed|fbox)\s*\{{({_INSIDE})\}}")
-_END_MARK = re.compile(r"<\|.*|</s>.*|[\s∎■□◻]+$", re.DOTALL)
+_END_OF_PROOF = re.compile(r"[\s∎■□◻]+$")
 EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
 _LETTERS = re.compile(r"[A-Za-z,;<>]")
 _COMMANDS = re.compile(
@@ -30,7 +30,7 @@ def clean(text: str) -> str:
     """An answer without delimiters, boxes, emphasis and final stop, otherwise as it was written."""
     text, before = text.strip(), None
     while text != before and len(text) <= MAX_CHARS:
-        before, text = text, _END_MARK.sub("", text)
+        before, text = text, _END_OF_PROOF.sub("", text)
         text = _BOX.sub(r"\1", text).strip() if "box" in text else text
         if text.endswith((".", ",", ";", ":", "。")) and not text.endswith(".."):
             text = text[:-1].rstrip()
