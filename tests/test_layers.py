@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "types": 0, "end_marks": 0, "config": 0,
     "answers": 1, "prompts": 1, "view": 1, "models": 1, "runs": 1, "sandbox": 1,
     "tasks": 2, "metrics": 2,
-    "dialogue": 3, "rows": 3, "training": 3, "serving": 3,
+    "dialogue": 3, "rows": 3, "training": 3, "serving": 3, "cluster": 3,
     "jobs": 4,
     "cli": 5, "viewer": 5, "api": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip

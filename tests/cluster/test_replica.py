@@ -1,0 +1,275 @@
+"""The supervisor of a replica, with real servers that die, hang, lie and take each other's ports."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import coral.cluster.replica
+from coral.cluster.replica.node import Port
+
+PACKAGE = Path(coral.cluster.replica.__file__).parent
+STUB = str(Path(__file__).with_name("stub_server.py"))
+
+
+def complete(url, key=None, content="hello"):
+    """The text of a completion that a client asks for."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    body = json.dumps({"model": "stub", "messages": [{"role": "user", "content": content}]})
+    connection.request(
+        "POST", f"{parts.path}/chat/completions", body, {"Authorization": f"Bearer {key}"} if key else {}
+    )
+    response = connection.getresponse()
+    read = json.loads(response.read())
+    connection.close()
+    return read["choices"][0]["message"]["content"] if response.status == 200 else response.status
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+def test_it_runs_in_any_environment(path):
+    """The supervisor is read by Python 3.9 and imports the standard library and itself alone."""
+    for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
+        if isinstance(node, ast.Import):
+            assert all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            name = node.module.split(".")[0]
+            assert name in sys.stdlib_module_names or path.name == "__main__.py"
+
+
+def test_it_runs_as_a_module(tmp_path):
+    """Where Coral is installed, its name is enough."""
+    command = [
+        sys.executable,
+        "-m",
+        "coral.cluster.replica",
+        "--folder",
+        tmp_path,
+        "--max_failed_starts",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--", "/no/such/program"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ready_is_a_completion(supervise):
+    """Its record holds what a client needs, and the address answers."""
+    replica = supervise()
+    record = replica.await_state("ready")
+    assert (record["model"], record["starts"], record["why"]) == ("stub", 1, None)
+    assert complete(record["url"]).startswith("hello from")
+
+
+NOT_READY = {
+    "completions fail though /health answers": ("fail", "500 "),
+    "completions hang though /health answers": ("hang", "not ready after 1 s"),
+    "nothing is answered": ("deaf", "/health does not answer"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_READY)
+def test_healthy_is_not_ready(supervise, name):
+    """A server that only says that it is healthy gets no requests; its record says what fails."""
+    words, why = NOT_READY[name]
+    replica = supervise(words=words, flags=("--ready_within_s", "1", "--max_failed_starts", "1"))
+    record = replica.await_state("failed")
+    assert why in record["why"]
+    assert record["url"] is None
+    assert replica.process.wait(20) == 1
+
+
+CANNOT_START = {
+    "it crashes": ("crash", None, "the server ended with exit code 2"),
+    "no such program": ("", ["/no/such/program"], "/no/such/program: No such file or directory"),
+    "no program": ("", ["/"], "/: Permission denied"),
+    "it ends without a word": ("", ["true"], "the server ended with exit code 0"),
+    "it is killed": ("", ["bash", "-c", "kill -9 $$"], "the server ended with signal 9"),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_START)
+def test_a_server_that_cannot_start_fails_after_three_tries(supervise, name):
+    """Not for ever, and the end of the log says why; the record stays when the supervisor has ended."""
+    words, server, why = CANNOT_START[name]
+    replica = supervise(words=words, server=server)
+    assert replica.process.wait(30) == 1
+    record = replica.record()
+    assert (record["state"], record["starts"]) == ("failed", 3)
+    assert record["why"].startswith(why)
+    assert ("CUDA out of memory" in record["why"]) == (words == "crash")
+
+
+HARM = {
+    "kill -9": lambda r: os.kill(r.server_pid(), signal.SIGKILL),
+    "exit": lambda r: os.kill(r.server_pid(), signal.SIGTERM),
+    "stopped": lambda r: os.kill(r.server_pid(), signal.SIGSTOP),
+    "deaf": lambda r: r.control.write_text("deaf"),
+    "hung behind a healthy face": lambda r: r.control.write_text("hang"),
+    "dead engine behind a healthy face": lambda r: r.control.write_text("fail"),
+}
+
+
+@pytest.mark.parametrize("name", HARM)
+def test_a_broken_server_is_started_again(supervise, name):
+    """However it breaks: clients are told to stay away, and it comes back in the same job."""
+    replica = supervise()
+    before = replica.await_state("ready")
+    HARM[name](replica)
+    if name not in {"kill -9", "exit"}:
+        replica.await_state("unwell")
+    replica.await_state("starting")
+    replica.control.unlink(missing_ok=True)
+    after = replica.await_state("ready", starts=2)
+    assert after["pid"] == before["pid"]
+    assert complete(after["url"]).startswith("hello from")
+
+
+@pytest.mark.parametrize("words", ["hang busy", "hang uncounted", "slow"])
+def test_a_busy_server_is_left_alone(supervise, words, eventually):
+    """Slow is not dead: tokens flow, or nothing can be known, for longer than a hung server is given."""
+    replica = supervise()
+    replica.await_state("ready")
+    replica.control.write_text(words)
+    beat = replica.record()["beat"]
+    eventually(
+        lambda: replica.record()["beat"] > beat + 40
+    )  # ten a second from the beat's own thread, at most twice
+    assert replica.record()["starts"] == 1
+    replica.control.unlink()
+    replica.await_state("ready", starts=1)
+
+
+def test_the_server_dies_with_its_supervisor(supervise, ended, eventually):
+    """Kill -9 of the supervisor leaves no server behind that nobody looks after."""
+    replica = supervise()
+    replica.await_state("ready")
+    pid = replica.server_pid()
+    replica.process.kill()
+    eventually(lambda: ended(pid))
+
+
+def test_children_in_sessions_of_their_own_end_before_a_restart(supervise, tmp_path, ended, eventually):
+    """An engine's worker that outlives its server would hold the GPU's memory."""
+    stray = tmp_path / "stray"
+    server = [sys.executable, STUB, "--port", "{port}", "--stray", str(stray)]
+    replica = supervise(server=server)
+    replica.await_state("ready")
+    (first,) = stray.read_text().split()
+    os.kill(replica.server_pid(), signal.SIGKILL)
+    replica.await_state("ready", starts=2)
+    assert ended(int(first))
+    second = int(stray.read_text().split()[1])
+    replica.end()
+    eventually(lambda: ended(second))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_it_drains(supervise, number):
+    """Requests in flight end well, clients are told at once, and the file goes with the replica."""
+    replica = supervise()
+    url = replica.await_state("ready")["url"]
+    replica.control.write_text("slow")
+    texts = []
+    calls = [threading.Thread(target=lambda: texts.append(complete(url))) for _ in range(5)]
+    for call in calls:
+        call.start()
+    replica.process.send_signal(number)
+    replica.await_state("draining")
+    for call in calls:
+        call.join()
+    assert [text.split()[0] for text in texts] == ["hello"] * 5
+    assert replica.process.wait(20) == 0
+    assert replica.record() == {"state": "gone"}
+
+
+def test_a_server_that_loads_is_stopped_at_once(supervise):
+    """Nothing is in flight there, so that nobody waits for it."""
+    replica = supervise(words="hang", flags=("--drain_s", "600"))
+    replica.await_state("starting", starts=1)
+    replica.process.terminate()
+    assert replica.process.wait(20) == 0
+
+
+FOREIGN = {
+    "which then cannot bind": 1.0,
+    "which waits for it": 600.0,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_port_taken_by_somebody_elses_server_is_left(supervise, name, tmp_path, eventually):
+    """Even a server of the same name that answers is not ours. That is no failed start."""
+    delay_s = FOREIGN[name]
+    delay = ["--delay_s", str(delay_s), "--once", str(tmp_path / "flag")]
+    server = [sys.executable, STUB, "--port", "{port}", *delay]
+    replica = supervise(server=server, flags=("--max_failed_starts", "1"))
+    log = replica.folder / "logs" / "one.log"
+    port = eventually(lambda: log.exists() and re.search(r"--port (\d+)", log.read_text()))[1]
+    foreign = subprocess.Popen([sys.executable, STUB, "--port", port])
+    try:
+        record = replica.await_state("ready")
+        assert urlsplit(record["url"]).port != int(port)
+        assert record["starts"] == 2
+    finally:
+        foreign.kill()
+        foreign.wait()
+
+
+def test_a_port_is_held_for_life():
+    """Two replicas of a node never get the same one, though neither server listens yet."""
+    ports = [Port("same") for _ in range(50)]
+    assert len({port.number for port in ports}) == 50
+    ports[0].close()
+    assert Port("same").number == ports[0].number
+    for port in ports[1:]:
+        port.close()
+
+
+def test_the_pools_key_reaches_the_server(supervise):
+    """A server that wants a key is asked with it; no file shows it but the key's own."""
+    key = "very-secret-0123456789"
+    server = [sys.executable, STUB, "--port", "{port}", "--key_file", "{key_file}"]
+    replica = supervise(server=server, key=key)
+    url = replica.await_state("ready")["url"]
+    assert complete(url, key).startswith("hello from")
+    assert complete(url) == 401
+    shown = [path.read_text() for path in replica.folder.rglob("*") if path.is_file() and path.name != "key"]
+    assert not [text for text in shown if key in text]
+
+
+def test_the_record_is_replaced_as_a_whole(supervise, eventually):
+    """A reader never finds half a record, however often it looks; and the beat moves."""
+    replica = supervise()
+    replica.await_state("ready")
+    beats = set()
+    while len(beats) < 20:
+        beats.add(replica.record()["beat"])
+    assert len(beats) == 20
+
+
+def test_a_folder_that_cannot_be_written_ends_no_server(supervise, eventually):
+    """The server works on, and is told again when the folder is back."""
+    replica = supervise()
+    url = replica.await_state("ready")["url"]
+    away = replica.folder.with_name("away")
+    replica.folder.rename(away)
+    try:
+        for _ in range(3):
+            assert complete(url).startswith("hello")
+    finally:
+        away.rename(replica.folder)
+    beat = replica.record()["beat"]
+    eventually(lambda: replica.record()["beat"] > beat)
