@@ -267,3 +267,38 @@ def test_an_extractors_second_sentence_counts(text, letter):
 def test_an_option_alone_is_an_answer(text):
     """A turn that is nothing but "Option C" submits C."""
     _check(choice.read(text, FOUR), "C")
+
+
+BRACKETS = ("red", "blue", "C", "<b>", "{A}")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter", "why"),
+    [
+        ("Answer: <C>", "C", "a pattern that is filled in"),
+        ("**Final answer: <B>**", "B", "in bold"),
+        ("Answer: < B >", "B", "with spaces"),
+        ("The answer is <B>.", "B", "in a sentence"),
+        ("Answer: {A}", "A", "braces; E reads '{A}', and a letter goes before a text"),
+        ("Answer: [[B]]", "B", "as judges write"),
+        ("Answer: ((B))", "B", "doubled"),
+        ("Answer: <B> blue", "B", "with its text"),
+        ("Answer: <b>B</b>", "B", "emphasis of HTML"),
+        ("<strong>Answer: (B)</strong>", "B", "around the label"),
+        ("Answer: ~~A~~ B", "B", "struck out"),
+        ("~~Answer: A~~\nAnswer: B", "B", "a line that is struck out"),
+        ("Answer: <A> or <B>", None, "two"),
+        ("Answer: <A>, <B>", None, "two"),
+        ("Answer: {A} and {B}", None, "two"),
+        ("Answer: [[A]] [[B]]", None, "two"),
+        ("Answer: <A/B/C>", None, "a pattern"),
+        ("Answer: <X>", None, "no choice"),
+        ("Answer: <letter>", None, "a pattern"),
+        ("Answer: A < B", None, "a relation"),
+        ("Answer: <A> red, <B> blue", None, "a list"),
+    ],
+)
+def test_letters_in_brackets_of_all_kinds(text, letter, why):
+    """Brackets, braces, tags and emphasis around one letter leave it one letter; around two it is none."""
+    _check(choice.read(text, BRACKETS), letter)
+    _check(choice.parse(text, BRACKETS), letter)

@@ -219,7 +219,7 @@ _BEHIND_LETTER = (
 )
 _HEAD = re.compile(
     r"[\"'\s*_:]*(?:(?:option|choice|letter|answer)\s*:?\s*)?"
-    rf"(?:[(\[]\s*(?P<paren>[A-Za-z])\s*[)\]]|(?P<bare>(?-i:[A-Z])){_BEHIND_LETTER}|(?P<only>[a-z])[\s.,;:!)\]\"'*]*$)",
+    rf"(?:(?!<\s?(?-i:[a-z]))[(\[{{<]{{1,2}}\s*(?P<paren>[A-Za-z])\s*[)\]}}>]{{1,2}}|(?P<bare>(?-i:[A-Z])){_BEHIND_LETTER}|(?P<only>[a-z])[\s.,;:!)\]\"'*]*$)",
     re.IGNORECASE,
 )
 _ROMAN = re.compile(r",?\s*(?:and|or|&|,)\s*[IVX]+\b")
@@ -229,9 +229,9 @@ _REASON = re.compile(
     r"|[\u2013\u2014]"
 )
 _SECOND = re.compile(
-    r"(?:^\s*(?=[(\[])|(?:\b(?:or|and|plus|versus|vs|also|as well as)\b|[/&,+])\W*"
+    r"(?:^\s*(?=[(\[{<])|(?:\b(?:or|and|plus|versus|vs|also|as well as)\b|[/&,+])\W*"
     r"(?:(?:maybe|perhaps|possibly|even|also|both|option|choice|either)\W+)*)"
-    r"(?:[(\[]\s?([A-Za-z]|[ivx]{2,4})\s?[)\]]|([A-Z])(?=\W*$|[.,;:)]|\s+(?:or|and|is|are)\b))"
+    r"(?:[(\[{<]{1,2}\s?([A-Za-z]|[ivx]{2,4})\s?[)\]}>]|([A-Z])(?=\W*$|[.,;:)]|\s+(?:or|and|is|are)\b))"
 )
 _REFUTED = re.compile(
     r"\s*(?:is|was|isn't|seems|cannot be|can't be)\s+(?:\w+ )?(?:wrong|incorrect|not|false|mistaken)\b"
@@ -265,7 +265,7 @@ def _by_more_than_letter(value: str, choices: tuple[str, ...]) -> str | None:
     return None if len(bare) == 1 and bare.isalpha() else _by_text(value, choices)
 
 
-_EDGE = " \t\r\n\"'.,;:!*_()[]"
+_EDGE = " \t\r\n\"'.,;:!*_()[]{}<>"
 
 
 def _stands_alone(

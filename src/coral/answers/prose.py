@@ -54,7 +54,7 @@ _TYPOGRAPHIC = re.compile(f"[{''.join(map(chr, _QUOTES))}]+")
 
 
 def plain(text: str) -> str:
-    """The text up to its end mark, without Markdown emphasis and quoted lines, typographic quotes made ASCII.
+    """The text up to its end mark, without emphasis, quotations and what is struck out, its quotes in ASCII.
 
     A quotation that ends the text and is labelled as an answer ("> **Answer:** (B)") is a box around the
     speaker's own words, unless another line introduces it.
@@ -64,10 +64,18 @@ def plain(text: str) -> str:
         text = _TYPOGRAPHIC.sub(lambda found: found.group().translate(_QUOTES), text)
     if ">" in text:
         text = _without_quoted_lines(text)
+    if "~~" in text:
+        text = _STRUCK_OUT.sub("", text)
+    if "</" in text:
+        text = _EMPHASIS.sub(r"\g<inside>", text)
     for mark in ("**", "__", "`"):
         if mark in text:
             text = text.replace(mark, "")
     return text.replace("\r\n", "\n") if "\r" in text else text
+
+
+_EMPHASIS = re.compile(r"<(b|i|u|em|strong|mark|code|span)>(?P<inside>[^<>\n]{1,200})</\1>", re.IGNORECASE)
+_STRUCK_OUT = re.compile(r"~~(?=\S)[^~\n]{1,200}~~")
 
 
 def _without_quoted_lines(text: str) -> str:

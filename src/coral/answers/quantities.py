@@ -251,9 +251,14 @@ def _sizes(text: str) -> dict[str, set[Fraction]]:
 # Amounts ---------------------------------------------------------------------------------------------------
 
 _CLOCK = re.compile(
-    r"(\d{1,2})(?:[:.](\d\d))?\s*(?:\\text\{)?\s*(?:([ap])\.?\s*m\b\.?|o'clock)\s*\}?", re.IGNORECASE
+    r"(\d{1,2})(?:[:.]([0-5]\d))?\s*(?:\\text\{)?\s*(?:([ap])\.?\s*m\b\.?|o'clock"
+    r"|in the (morning|afternoon|evening))\s*\}?"
+    r"|(\d{1,2}):([0-5]\d)(?:\s*(?:\\text\{)?\s*h(?:(?:ou)?rs?)?\.?\}?)?",
+    re.IGNORECASE,
 )
-_BARE_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)")
+_MORNING = ("a", "morning")
+DAY_HALVES = ((("am", 1),), (("pm", 1),))
+_NOON = re.compile(r"(?:\\text\{)?(?:12 )?(?:(noon|midday)|midnight)\}?", re.IGNORECASE)
 _SYMBOL = re.compile(
     r"(?<=\s)([kM]?)\s?(\\Omega(?![A-Za-z])|[\u03a9\u2126])|(?<=\d\s)\\mu\s(?=[mgs](?![A-Za-z]))"
 )
@@ -261,7 +266,7 @@ _SYMBOL = re.compile(
 _MONEY = re.compile(
     rf"([-+]?)\s*(?:[A-Z]{{1,3}}\s?(?=\$))?([{_CURRENCY}]"
     r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|KRW|CAD|AUD|CHF|Rs\.?)(?=\s))\s*"
-    r"([-+]?[\d.,]*\d|\\frac\{\d+\}\{\d+\})(.*)"
+    r"([-+]?[\d.,]*\d|\\frac\{\d+\}\{\d+\})\s?([kKmMbBT]|mn|[mb]il|bn)?(?!\w)(.*)"
 )
 _NUMBER = (
     r"[-+]?(?:(?:\d+\s*)?\\frac\{\d+\}\{\d+\}|(?:\d+(?:\.\d+)?|\.\d+)"
@@ -269,9 +274,13 @@ _NUMBER = (
 )
 _AMOUNT = re.compile(rf"({_NUMBER})(\s*)((?:\\text|\\frac\{{\s*\\text|\^\{{\\circ|[A-Za-z{_CURRENCY}¢%]).*)")
 _MAGNITUDE = re.compile(
-    r"(?:\\text\{)?\s*(hundred|thousand|[mb]illion|trillion|dozen)\b\s*\}?", re.IGNORECASE
+    r"(?:\\text\{)?\s*(hundred|thousand|[mb]illion|trillion|dozen"
+    r"|[kmb](?=\}?\s*(?:\\text\{\s*)?(?:dollar|usd|euro?s?\b|pounds|gbp|yen|rupee)))\b\s*\}?",
+    re.IGNORECASE,
 )
 _ZEROS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SHORT_SCALES = {"k": "thousand", "m": "million", "b": "billion", "t": "trillion"}
+"""Behind money alone: $1.5M. Elsewhere such letters are variables."""
 _SUMMAND = rf"({_NUMBER})\s*(\\text\{{[^{{}}]*\}}|[A-Za-z]+\.?|\^\{{\\circ\}}|'{{1,2}}|\")(?:\s|,|and\b)*"
 _SUM = re.compile(f"(?:{_SUMMAND})+")
 _MARKS = {"'": "feet", "''": "inches", '"': "inches"}
@@ -291,26 +300,48 @@ def read_amount(text: str) -> tuple[Number | str, Unit] | None:
     """
     if (number := read_number(text)) is not None:
         return number, NONE
-    if time := _CLOCK.fullmatch(text):
-        half = Unit(((f"{time[3].lower()}m", 1),)) if time[3] else NONE
-        return f"{int(time[1])}:{time[2]}" if int(time[2] or 0) else Number(Fraction(time[1])), half
-    if hour := _BARE_CLOCK.fullmatch(text):
-        return f"{int(hour[1])}:{hour[2]}" if int(hour[2]) else Number(Fraction(hour[1])), NONE
+    if noon := _NOON.fullmatch(text):
+        text = "12 pm" if noon[1] else "12 am"
+    if (clock := _CLOCK.fullmatch(text)) and (time := _read_time(clock)):
+        return time
     text = _SYMBOL.sub(lambda m: f"{m[1]}ohm" if m[2] else "u", text)
     if money := _MONEY.fullmatch(text):
-        words = sorted((money[4], f"\\text{{{money[2]}}}"), key=lambda word: word.lstrip()[:1] == "/")
-        text = f"{money[1]}{money[3]} {' '.join(words)}"
+        words = sorted((money[5], f"\\text{{{money[2]}}}"), key=lambda word: word.lstrip()[:1] == "/")
+        short = _SHORT_SCALES[money[4][0].lower()] if money[4] else ""
+        text = f"{money[1]}{money[3]} {short} {' '.join(words)}"
     found = _AMOUNT.fullmatch(text)
     if not found or (number := read_number(found[1])) is None:
         return _sum(text)
     rest = found[3]
     if scale := _MAGNITUDE.match(rest):
         word, rest = scale[1].lower(), rest[scale.end() :]
+        word = _SHORT_SCALES.get(word, word)
         number = Number(number.value * (12 if word == "dozen" else 10 ** _ZEROS[word]))
     marked = not rest[:1].isalpha()
     glued = not (marked or found[2] or scale or re.match("[A-Za-z]{2}", rest))  # "5m" is five times m
     unit = None if glued else read_unit(rest, marked=marked)
     return _sum(text) if unit is None else (number, unit)
+
+
+def _read_time(time: re.Match[str]) -> tuple[Number | str, Unit] | None:
+    """The hour, or a text such as "3:30". Its unit is the half of the day, which "3:30" leaves open."""
+    hour, minute = int(time[1] or time[5]), int(time[2] or time[6] or 0)
+    half = (time[3] or time[4] or "").lower()
+    if half or not 0 < hour < 13:
+        is_morning = half in _MORNING if half else hour in {0, 24}
+        if hour > 24 or (half and is_morning and hour > 12):
+            return None
+        unit = Unit((("am" if is_morning else "pm", 1),))
+    else:
+        unit = NONE
+    return f"{hour}:{minute:02}" if minute else Number(Fraction(hour)), unit
+
+
+def by_twelve(time: Number | str) -> Number | str:
+    """A time by a clock of twelve hours: of "15:30" it is "3:30"."""
+    if isinstance(time, Number):
+        return Number((time.value - 1) % 12 + 1)
+    return re.sub(r"\d+", lambda hour: str((int(hour[0]) - 1) % 12 + 1), time, count=1)
 
 
 def _sum(text: str) -> tuple[Number | str, Unit] | None:

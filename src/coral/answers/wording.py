@@ -367,7 +367,8 @@ AGREES = _pattern(
 NOT_SURE = re.compile(
     r"\W*(?:(?:I am|I'm|we are|we're|(?:it|that|this|the (?:message|speaker|answer|location|place)) is) )?"
     r"(?:still )?(?:not (?:\w+ )?(?:sure|certain|known|determined|decided|clear)|undetermined|unclear"
-    r"|unsure|uncertain|undecided|no (?:final |definite )?answer|none|n/a|unknown|(?:nobody|no one) knows"
+    r"|unsure|uncertain|undecided|tbd|to be (?:determined|decided)"
+    r"|no (?:final |definite )?answer|none|n/a|unknown|(?:nobody|no one) knows"
     r"|(?:I |we )?(?:do not|don't) (?:\w+ )?know)"
     r"(?: (?:yet|submitted|given|stated))*\W*|[^\w?]*\?\W*"
     r"|\W*(?:(?:it|that|this) )?has not (?:yet )?been (?:determined|decided|established)(?: yet)?\W*",

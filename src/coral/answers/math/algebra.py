@@ -183,7 +183,8 @@ def _values(expression: Any) -> list[Any]:
 
     expression = expression.subs({at: I for at in expression.free_symbols if at.name == "i"}).doit()
     for function in expression.atoms(AppliedUndef):  # f and g stand for two functions that nobody means
-        some = cos(sum(function.args) * Rational(zlib.crc32(str(function.func).encode()) % 997 + 1, 499))
+        at = sum(place * of for place, of in enumerate(function.args, 1))
+        some = cos(at * Rational(zlib.crc32(str(function.func).encode()) % 997 + 1, 499))
         expression = expression.subs(function, some)
     values = []
     for point in range(_POINTS if expression.free_symbols else 1):

@@ -40,7 +40,13 @@ def parse(answer: str) -> Belief:
         return Unsure()
     if is_doubted(value):
         return Unreadable("says that it is not sure")
-    return Unreadable("empty") if is_blank(value) else Answered(value)
+    if is_blank(value) and value not in _OPERATORS:
+        return Unreadable("empty")
+    return Answered(value)
+
+
+_OPERATORS = frozenset("-+*/\u00d7\u00f7=<>\u2264\u2265\u2260\u00b1")
+"""Signs that data sets ask for. In a message, one alone is the rest of something."""
 
 
 _NO_DOUBT = r"(?:(?!\b(?:not|no|nor|if|whether|would|could|may|might|maybe|wrong)\b|n't|\?)[^$\n]){0,80}?"

@@ -48,10 +48,15 @@ def is_unsure(value: str) -> bool:
 
 def _sure_value(text: str, claim: prose.Claim) -> str | None:
     """The canonical value that a statement names, None if it names none or doubts it."""
-    if len(claim.value) > _MAX_VALUE or is_doubted(claim.value):
+    if len(claim.value) > _MAX_VALUE or is_doubted(claim.value) or _STEPS.match(text, claim.end):
         return None
     value = _stated(text, claim)
     return None if value is None or is_blank(value) or is_doubted(value) else value
+
+
+_LETTERED = re.compile(r"[A-E]\. (?=[-$\\\d])")
+_STEPS = re.compile(r"1[.)]\s[^\n]*\n\s*2[.)]\s")
+"""Behind a label: a list of steps, whose first number is no answer."""
 
 
 def _stated(text: str, claim: prose.Claim) -> str | None:
@@ -62,15 +67,29 @@ def _stated(text: str, claim: prose.Claim) -> str | None:
         return bare_value(listed(claim.value) or "") or None
     if claim.whole:
         return statements.value(claim.value, 0, len(claim.value), final=True)
-    return statements.value(text, claim.end, claim.end + len(claim.value), final=claim.final)
+    stated = claim.line if _LETTERED.match(claim.line) else claim.value  # "A. 5" is one sentence
+    return statements.value(text, claim.end, claim.end + len(stated), final=claim.final)
 
 
 def is_blank(value: str) -> bool:
-    r"""Whether a value is nothing, or holds the place of one: "...", `\ldots`, "___", "<answer>"."""
-    return _BLANK.fullmatch(value) is not None
+    r"""Whether a value holds nothing, or the place of an answer: "^", `\ldots`, `\frac{}{}`, "[number]"."""
+    if _EMPTY_SET.fullmatch(value):
+        return False
+    return not _CONTENT.search(_SHAPE.sub(" ", value)) or _PLACEHOLDER.fullmatch(value) is not None
 
 
-_BLANK = re.compile(r"(?:[.\s_\u2026]|\\[lc]?dots)*|<[^<>]*>")
+_EMPTY_SET = re.compile(r"\\\{(?:\s|\\[,;: ])*\\\}")
+_SHAPE = re.compile(
+    r"\\(?:[dtc]?frac|[dt]?binom|sqrt|text[a-z]*|math[a-z]+|[lc]?dots|left|right|cdot|times|div|pm|q?quad|square|Box|underline|f?boxed)"
+    r"(?![A-Za-z])"
+)
+_CONTENT = re.compile(r"[^\W_]|[\u221e\u2205\u2300]")
+"""A letter, a digit, or a sign that is an answer by itself."""
+_PLACEHOLDER = re.compile(
+    r"<[^<>\d]*>|(?:\\text)?[\[({<]*\s*(?:(?:insert|put|enter|write|the|your|a|an|my|final|correct|numerical|numeric)"
+    r"\s+){0,4}(?:answer|value|number|integer|result|expression)(?: (?:goes )?here)?\s*[\])}>]*",
+    re.IGNORECASE,
+)
 
 
 def is_doubted(value: str) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from coral.answers.math.text import clean
 from coral.answers.math.tree import Part, parts
-from coral.answers.quantities import Number, begins_expansion, understood
+from coral.answers.quantities import DAY_HALVES, Number, begins_expansion, by_twelve, understood
 
 _MAX_UNORDERED = 32
 _SHORT_DENOMINATOR, _LONG = 1_000, 10
@@ -39,7 +39,9 @@ def _items(answer: str, formula: Formula) -> tuple[_Item, ...]:
     found = []
     for part in parts(answer):
         value, factor = part.value, part.unit.factor
-        if isinstance(value, Number):
+        if part.unit.bases in DAY_HALVES:
+            found.append(_Item(part, *(str(getattr(at, "value", at)) for at in (value, by_twelve(value)))))
+        elif isinstance(value, Number):
             found.append(_Item(part, _number_key(value), _number_key(value.times(factor))))
         else:
             key = value if value[0] == "'" else formula(value)
@@ -149,7 +151,7 @@ def _key(items: tuple[_Item, ...], question: str) -> str:
         else:
             size = unit.factor / prod(asked[of] ** power for of, power in unit.bases)
             number = _number_key(value.times(size)) if isinstance(value, Number) else f"{key}*{size}"
-            keys.append(f"{said}:{key if size == 1 else number}")
+            keys.append(f"{said}:{base if unit.factor == 1 == size else key if size == 1 else number}")
     return _joined(keys)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from coral.answers.math.text import bare_value, clean, settle
+from coral.answers.math.text import PICTURES, bare_value, clean, settle
 from coral.answers.quantities import read_amount
 
 MAX_WORDS = 4
@@ -17,8 +17,9 @@ SEGMENT = re.compile(
     r"\$\$(.{1,999}?)\$\$|\$([^$\n]{1,999}?)(?<!\\)\$|\\\((.{1,999}?)\\\)|\\\[(.{1,999}?)\\\]", re.DOTALL
 )
 _HEDGE = re.compile(
-    r"(?:[\s:,*]|\\?\"|\b(?:(?:so )?(?:the|my|our)(?: \w+)? answer (?:is|to [^.\n]{0,80}? is)|approximately"
-    r"|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
+    rf"(?:[\s:,*~\u2248{PICTURES}]|\\?\""
+    r"|\b(?:(?:so )?(?:the|my|our)(?: \w+)? answer (?:is|to [^.\n]{0,80}? is)"
+    r"|approximately|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
     re.IGNORECASE,
 )
 _MAX_HEDGE = 200
@@ -27,10 +28,10 @@ _GOES_ON = re.compile(r"\s*[=+*/\u00d7\u00b7]\s*\S")
 _REASON = re.compile(
     r"[,;.]?\s+(?:(?:because|since|as|which|so|given|when|where|but|not|rather|based|if)\b"
     r"|(?:for|by|from|after|with)\b(?!\s+\W{0,3}\d)).*$"
-    r"|\s*[\u2013\u2014(]\s*(?:since|because|as|from|by|i\.e\.|which)\b.*$",
+    r"|\s*[\u2013\u2014(]\s*(?:since|because|as|from|by|which)\b.*$|[,;]?\s*[\u2013\u2014(]?\s*\bi\.e\..*$",
     re.DOTALL,
 )
-_ASIDE = re.compile(r"\([^()\d]*\)")
+_ASIDE = re.compile(r"\([^()\d]*\)|\[[^\[\]\d]*\]")
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*(?=\$|\\\(|\\\[)")
 _SCALE = re.compile(r"\s*(%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])")
 _NUMBER = re.compile(
@@ -45,9 +46,15 @@ _CHANGES = re.compile(
 )
 """What makes a number another one, or leaves open whether it is all."""
 _WORD = re.compile(
-    r"(?<![\\A-Za-z{])(?!(?:and|or|sqrt|sin|cos|tan|log|exp|inf|pi|mod)\b)[A-Za-z]{3,}|\\text", re.ASCII
+    r"(?<![\\A-Za-z{])(?!(?:and|or|sqrt|sin|cos|tan|log|exp|inf|pi|mod|choose)\b)[A-Za-z]{3,}|\\text",
+    re.ASCII,
 )
-_PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to|of)\b")
+_PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to|of|in)\b")
+_SPACED = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?!\d)|\d \d+\s?/\s?\d")
+_UNFINISHED = re.compile(
+    r"\d\s+[\d(\[](?:[-\d\s.,+*/=^!\u00d7\u00b7()\[\]]|x(?=\s?\d))*$|^\d{1,2}\)\s|[-+*/^=<>\u00d7\u00f7\u2192]$"
+)
+"""No one value: "41 42", "8 (4 + 5)", "1) 5", "5+"."""
 _SENTENCE = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|it|she|he|they|we|I|you|will|would|can|must|equals?|gives?|gets?"
     r"|makes?|takes?|costs?|needs?|spends?|spent|earns?|lasts?)\b",
@@ -62,7 +69,7 @@ _ITEM = re.compile(
     r"\b(?:option|case|step|part|problem|question|example|figure|method|choice)\s*\W?\d", re.IGNORECASE
 )
 _LOOSE_NUMBER = re.compile(r"(?<![\w.,/^])[-+\u2212]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s*\\?%)?")
-_COUNTS = re.compile(r"^\D*[A-Za-z]{3,}\D*\s\$?\d|\d.*(?:[A-Za-z]{3,}|\bof\b).*\d")
+_COUNTS = re.compile(r"^\D*[A-Za-z]{3,}\D*\s\$?\d|\d.*(?:[A-Za-z]{3,}|\b(?:of|in)\b).*\d")
 """A number among words: "3 of the 5 boys", "8 (4 red and 4 blue)"."""
 _QUANTITY = re.compile(
     r"\b(?:hal(?:f|ves)|twice|double|dozens?|pairs?|hundreds?|thousands?|thirds?|quarters?|one|two|three|four|five|six"
@@ -136,7 +143,7 @@ def _from_prose(value: str, *, final: bool) -> str | None:
     if number:
         scale = _SCALE.match(value, number.end())
         rest = _REASON.sub("", value[scale.end() if scale else number.end() :])
-        rest = _ASIDE.sub("", rest).strip(" \t.,;:!*\"'")
+        rest = _ASIDE.sub("", rest).strip(" \t.,;:!*\"'-\u2013\u2014")
         if not _CHANGES.search(rest):
             unit = f" {scale.group(1)}" if scale else ""
             unit += f" {rest}" if 0 < len(rest.split()) <= 3 else ""
@@ -146,12 +153,16 @@ def _from_prose(value: str, *, final: bool) -> str | None:
     if len(links) > 1 and _PROSE.search(value):
         return _from_prose(links[-1].strip(), final=False) if re.search(r"\d", links[0]) else None
     value = bare_value(value)
-    if not value:
+    if not value or ("\\" not in value and _UNFINISHED.search(_SPACED.sub("0", value))):
         return None
     if not _PROSE.search(value):
         return value
     is_phrase = count_words(value) <= MAX_WORDS and not _SENTENCE.search(value)
-    if not (final and is_phrase) or (_COUNTS.search(value) and not read_amount(settle(value))):
+    if (
+        not (final and is_phrase)
+        or _BOUNDED.search(value)
+        or (_COUNTS.search(value) and not read_amount(settle(value)))
+    ):
         return None
     return value
 

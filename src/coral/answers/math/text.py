@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from fractions import Fraction
 from itertools import groupby
+from math import prod
 
 MAX_CHARS = 2_000
 """Longer texts are no answer; they equal only themselves."""
@@ -18,11 +20,14 @@ for _ in range(6):
     _INSIDE = rf"(?:[^{{}}]|\{{{_INSIDE}\}})*"
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 _BOX = re.compile(rf"\\(?:f?boxed|fbox)\s*\{{({_INSIDE})\}}")
-_END_OF_PROOF = re.compile(r"[\s∎■□◻]+$")
+PICTURES = "\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff"
+_DECORATION = re.compile(rf"^[\s{PICTURES}]+|[\s∎■□◻{PICTURES}]+$")
+"""Ticks, arrows, the end of a proof."""
 EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
 _LETTERS = re.compile(r"[A-Za-z,;<>]")
 _COMMANDS = re.compile(
-    r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])|(?<=\d)\s*[xC]\s*(?=\d)"
+    r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])|(?<=\d)\s*(?:[xCP]|choose)\s*(?=\d)"
+    r"|[CP]\(\d+,\s?\d+\)"
 )
 
 
@@ -30,7 +35,7 @@ def clean(text: str) -> str:
     """An answer without delimiters, boxes, emphasis and final stop, otherwise as it was written."""
     text, before = text.strip(), None
     while text != before and len(text) <= MAX_CHARS:
-        before, text = text, _END_OF_PROOF.sub("", text)
+        before, text = text, _DECORATION.sub("", text)
         text = _BOX.sub(r"\1", text).strip() if "box" in text else text
         if text.endswith((".", ",", ";", ":", "。")) and not text.endswith(".."):
             text = text[:-1].rstrip()
@@ -42,13 +47,37 @@ def clean(text: str) -> str:
     return text
 
 
+_LETTERED = re.compile(
+    r"(?:\\(?:text|math)(?:bf|rm)?\s*\{)?\s*(?:\(?[A-E]\)|[A-E]\.(?=\s))\s*\}?"
+    r"(?:\\[ ,;:!]|\\q?quad(?![a-z])|[\s~:])*(?=[-+]?(?:\.?\d|\\?\$\s?\d|\\[dt]?frac|\\sqrt))"
+)
+r"""The letter of a choice before what the choice says: `\textbf{(A)}\ 15`."""
+_ANGLED = re.compile(r"=?\s*<\s*([^<>,]*\d[^<>,]*)\s*>|=\s*([^=<>]+)")
+_SHOWN = re.compile(r"([-+]?[\d.,/]+)\s+[(\[][=\s]*([-+*/=x\u00d7\u00b7\u2212.,\d\s]+)[)\]]")
+_ARITHMETIC = str.maketrans({"\u00d7": "*", "\u00b7": "*", "x": "*", "\u2212": "-", ",": None, " ": None})
+
+
 def bare_value(text: str) -> str:
-    """An answer cleaned, and of a computation such as 12 + 3 = 15 the result."""
+    """An answer cleaned, and of a computation such as "12 + 3 = 15" or "15 (12 + 3)" the result."""
     text = clean(text)
+    text = text[label.end() :] if (label := _LETTERED.match(text)) else text
+    text = angled[1] or angled[2] if (angled := _ANGLED.fullmatch(text)) else text
+    if shown := _SHOWN.fullmatch(text):
+        worth = {*map(_worth, [shown[1], *shown[2].split("=")])}
+        return shown[1] if len(worth) == 1 and None not in worth else text
     links = split(text, EQUALS)
     if len(links) > 1 and all(links) and not _LETTERS.search(_COMMANDS.sub("", text)):
         return clean(links[-1])
     return text
+
+
+def _worth(computation: str) -> Fraction | None:
+    """What sums and products of plain numbers come to; None for anything else."""
+    terms = computation.translate(_ARITHMETIC).replace("-", "+-").removeprefix("+").split("+")
+    try:
+        return sum((prod(map(Fraction, term.split("*")), start=Fraction(1)) for term in terms), Fraction(0))
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 _BRACKET = re.compile(r"\\[{}]|\\(?:begin|end)\b|\\.|[()\[\]{}]", re.DOTALL)
@@ -155,11 +184,23 @@ _TWO_ARGUMENTS = re.compile(rf"(\\(?:frac|binom))\s*{_ARGUMENT}\s*{_ARGUMENT}")
 _INFIX = re.compile(
     r"\{([^{}]*)\\(over|choose)(?![A-Za-z])([^{}]*)\}|(\w+)\s*\\(choose|over)(?![A-Za-z])\s*(\w+)"
 )
-_ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\\[A-Za-z]+|[A-Za-z]))")
+_ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(-?\d+(?:\.\d+)?|\\[A-Za-z]+|[A-Za-z]))")
 _ATOM = r"[-+]?(?:\d+(?:\.\d+)?|[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+|\\frac\{[^{}]*\}\{[^{}]*\})"
 _SCRIPT = re.compile(rf"([\^_])\s*(?:\(([^()]*)\)|({_ATOM}))")
 _SLASHED = re.compile(r"\^\{(\d+)\}\s*/\s*_\{(\d+)\}")  # ²⁄₃
-_CHOSEN = re.compile(r"(?<![\w)}\]])(?:\{\}\s*)?[\^_]\{(\w+)\}\s*C\s*_\{(\w+)\}")  # ⁵C₂, {}_5C_2
+_N, _K = r"(?P<n>\d+|[nmN])", r"(?P<k>\d+|[krm])"
+_CHOSEN = [  # ⁵C₂ and {}_5P_2, C_5^2, C^2_5, 5C2, C(5, 2), 5 choose 2
+    re.compile(pattern)
+    for pattern in (
+        rf"(?<![A-Za-z\\])(?P<kind>nCr|nPr|binom|comb|C|P)\s?\(\s*{_N}\s*,\s*{_K}\s*\)",
+        rf"(?<![\w)}}\]])(?:\{{\}}\s*)?[\^_]\{{{_N}\}}\s*(?P<kind>[CP])\s*_\{{{_K}\}}",
+        rf"(?<!\w)(?P<kind>[CP])\s*_\{{{_N}\}}\^\{{{_K}\}}",
+        rf"(?<!\w)(?P<kind>[CP])\s*\^\{{{_K}\}}_\{{{_N}\}}",
+        rf"(?<![\w.]){_N}\s?(?P<kind>[CP])\s?{_K}(?![\w.])",
+        rf"(?<!\w){_N}\s+(?P<kind>choose)\s+{_K}(?!\w)",
+    )
+]
+_CHOICE = re.compile("[CP]|choose|comb|binom")
 _GLUED_BASE = re.compile(r"\\log_\{(\d)(\d+)\}(?=\s*(?:$|[-+=,)]))")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _MONEY = re.compile(r"(?<!\\)\$\s?[\d.]")
@@ -189,10 +230,19 @@ def settle(text: str) -> str:
     if "^" in text or "_" in text or "\\" in text:
         text = _ROOT.sub(lambda m: f"\\sqrt{m[1] or ''}{{{m[2] or m[3]}}}", text)
         text = _GLUED_BASE.sub(r"\\log_{\1}{\2}", _SCRIPT.sub(lambda m: f"{m[1]}{{{m[2] or m[3]}}}", text))
-        text = _SLASHED.sub(r" \\frac{\1}{\2} ", _CHOSEN.sub(r"\\binom{\1}{\2}", text))
+        text = _SLASHED.sub(r" \\frac{\1}{\2} ", text)
         text = text.replace("^{'}", "'").replace("^{o}", r"^{\circ}")
         text = _ORDINAL.sub("", re.sub(r"\\(?:Bbb|mathbb)\s*\{?([A-Z])\}?", r"\\mathbb{\1}", text))
+    for choice in _CHOSEN if _CHOICE.search(text) else ():
+        text = choice.sub(_chosen, text)
     return " ".join(text.split())
+
+
+def _chosen(found: re.Match[str]) -> str:
+    n, k = found["n"], found["k"]
+    if n.isdigit() and k.isdigit() and int(n) < int(k):  # a point P(1, 2)
+        return found[0]
+    return rf" \frac{{{n}!}}{{({n}-{k})!}} " if "P" in found["kind"] else rf" \binom{{{n}}}{{{k}}} "
 
 
 def _styled(found: re.Match[str]) -> str:
