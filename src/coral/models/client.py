@@ -9,7 +9,6 @@ limit (`_send`) and is one exchange over HTTP (`_exchange`).
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from types import TracebackType
 
@@ -18,6 +17,7 @@ import aiohttp
 from coral.errors import ContextOverflow, FatalReject, LongWait, Outage, Rejected, Unreachable
 from coral.models.config import ModelConfig
 from coral.models.connections import (
+    CALLED,
     CONNECT_TIMEOUT_S,
     Connections,
     Stopped,
@@ -28,20 +28,19 @@ from coral.models.connections import (
     is_unsent,
     read_body,
 )
-from coral.models.endpoints import Endpoint, Route
+from coral.models.endpoints import Endpoint
 from coral.models.habits import half, was_cut_thinking
+from coral.models.pool import EndpointClosed, NobodyReady, open_pool
 from coral.models.protocol import Generation, Request
 from coral.models.providers import Target, resolve
 from coral.models.refusals import quote, read_refusal, unreadable, unusable
 from coral.models.retries import Backoff, Setback, Tries
+from coral.models.tally import Tally, kept_part, part_name
 from coral.models.together import all_of
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
 from coral.types import Usage
 
 __all__ = ["Connections", "ServedModel", "Stopped", "build_model"]
-
-DEFAULT_CONNECTIONS = 256
-"""Most requests in flight to a server where nobody says otherwise."""
 
 LAST_TRY_S = 1.0
 """Even the last sending gets so much time, so that what comes of it says something about the server."""
@@ -77,11 +76,8 @@ class ServedModel:
         self._target = target
         self._owns_connections = connections is None
         self._connections = Connections() if connections is None else connections
-        self._endpoints = tuple(
-            self._connections.endpoint(url, config.max_connections or DEFAULT_CONNECTIONS)
-            for url in target.chat_urls
-        )
-        self._headers = {**target.headers, "Content-Type": "application/json", "Accept": "application/json"}
+        self._set_headers()
+        self._pool = open_pool(config, target, self._connections, note_key=self._use_key)
         self._timeout = _timeout(config.request_timeout_s)
         self._backoff = Backoff(base_s=config.backoff_s, cap_s=config.max_backoff_s)
         self._encoder = RequestEncoder(target)
@@ -89,7 +85,8 @@ class ServedModel:
         self._has_answered = False
 
     def __repr__(self) -> str:
-        return f"ServedModel({self._target.name!r} at {', '.join(self._target.base_urls)})"
+        place = self._target.replicas or ", ".join(self._target.base_urls)
+        return f"ServedModel({self._target.name!r} at {place})"
 
     @property
     def name(self) -> str:
@@ -103,8 +100,8 @@ class ServedModel:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where its requests go."""
-        return self._endpoints
+        """Where its requests go at present."""
+        return self._pool.endpoints
 
     @property
     def connections(self) -> Connections:
@@ -118,13 +115,25 @@ class ServedModel:
     async def __aenter__(self) -> ServedModel:
         if self._owns_connections:
             await self._connections.__aenter__()
+        await self._pool.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._pool.close()
         if self._owns_connections:
             await self._connections.__aexit__(kind, error, trace)
+
+    def _set_headers(self) -> None:
+        common = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._headers = {**self._target.headers, **common}
+
+    def _use_key(self, key: str | None) -> None:
+        """The replicas want this key, unless the user named another."""
+        if self._config.api_key_env is None:
+            self._target = replace(self._target, key=key)
+            self._set_headers()
 
     async def generate(self, request: Request) -> Generation:
         """Exactly `n` usable candidates, or the error that is left after all retries.
@@ -133,7 +142,7 @@ class ServedModel:
             ModelError: the request failed for good; `status` and `attempts` say how.
             Stopped: the connections send no more requests.
         """
-        tally = _Tally(self._config.total_timeout_s)
+        tally = Tally(self._config.total_timeout_s)
         answers = await self._collect(request, tally)
         if len(answers) == 1:
             candidates, usage = answers[0].candidates, answers[0].usage
@@ -144,7 +153,7 @@ class ServedModel:
             candidates=candidates, usage=usage, latency_s=tally.latency_s(), attempts=tally.attempts
         )
 
-    async def _collect(self, request: Request, tally: _Tally) -> list[Answer]:
+    async def _collect(self, request: Request, tally: Tally) -> list[Answer]:
         answers: list[Answer] = []
         missing, seed_shift = request.n, 0
         for _ in range(MAX_ROUNDS):
@@ -169,7 +178,7 @@ class ServedModel:
             return setbacks[-1]
         return replace(setbacks[-1], message=f"{setbacks[-1].message} ({missing} of {n} candidates)")
 
-    async def _draw(self, request: Request, n: int, seed_shift: int, tally: _Tally) -> list[Answer]:
+    async def _draw(self, request: Request, n: int, seed_shift: int, tally: Tally) -> list[Answer]:
         """One round: ask for `n` candidates at once if the server takes `n`, else for each of them."""
         if n == 1:
             return [await self._obtain(request, 1, seed_shift, tally)]
@@ -177,7 +186,7 @@ class ServedModel:
         if taken.miscounts:
             taken.note_miscounts()
         singles = range(seed_shift, seed_shift + n)
-        begun_singly = any(_kept(request, 1, shift) for shift in singles)
+        begun_singly = any(kept_part(request, 1, shift) for shift in singles)
         refused = ""
         if taken.takes_n is not False and not begun_singly:
             try:
@@ -204,9 +213,9 @@ class ServedModel:
         else:
             self._adaptation.note_singly("the server gives one candidate per request")
 
-    async def _obtain(self, request: Request, n: int, seed_shift: int, tally: _Tally) -> Answer:
+    async def _obtain(self, request: Request, n: int, seed_shift: int, tally: Tally) -> Answer:
         """One response: an earlier sitting's, or the server's. If it is not the whole, it is kept at once."""
-        kept = _kept(request, n, seed_shift)
+        kept = kept_part(request, n, seed_shift)
         if kept is not None:
             tally.note_kept(kept)
             return Answer(kept.candidates, (), kept.usage)
@@ -220,22 +229,28 @@ class ServedModel:
                 latency_s=tally.seconds(),
                 attempts=1 + tries.sent,
             )
-            request.parts.keep(_part_name(n, seed_shift), part)
+            request.parts.keep(part_name(n, seed_shift), part)
         return answer
 
     async def _deliver(
-        self, request: Request, n: int, seed: int | None, tally: _Tally, tries: Tries
+        self, request: Request, n: int, seed: int | None, tally: Tally, tries: Tries
     ) -> Answer:
         """Send one request until it is answered."""
-        route = Route(self._endpoints, request.conversation_id)
-        troubles = self._connections.troubles
+        pool, troubles = self._pool, self._connections.troubles
+        endpoints, route = pool.endpoints, pool.route(request.conversation_id)
         try:
             while True:
+                if endpoints is not pool.endpoints or not endpoints:
+                    await self._wait_ready(tally, tries)
+                    endpoints, route = pool.endpoints, pool.route(request.conversation_id)
                 endpoint = route.pick()
-                outcome = await self._send_as_taken(endpoint, request, n, seed, tally)
+                try:
+                    outcome = await self._send_as_taken(endpoint, request, n, seed, tally)
+                except EndpointClosed:
+                    continue
                 if isinstance(outcome, Answer):
                     return outcome
-                troubles.note(route, outcome)
+                troubles.note(tries, outcome)
                 if not tries.note(outcome, self._answers()):
                     raise outcome.error(tally.attempts)
                 if outcome.endpoint_fault and route.note_failure(endpoint):
@@ -247,11 +262,29 @@ class ServedModel:
                     raise self._out_of_time(outcome).error(tally.attempts)
                 await self._connections.pause(pause)
         finally:
-            troubles.settle(route)
+            troubles.settle(tries)
+
+    async def _wait_ready(self, tally: Tally, tries: Tries) -> None:
+        """Wait for a server, as long as that takes: this is no failure of the request.
+
+        Raises:
+            Outage: it takes longer than a run waits.
+        """
+        if self._pool.endpoints:
+            return
+        waiting = self._unreachable(self._pool.describe(), "no replica is ready")
+        self._connections.troubles.note(tries, waiting)
+        try:
+            tally.note_waited(await self._pool.wait_ready())
+        except NobodyReady as fault:
+            text = (
+                f"{self.name}: {fault}, for all of replicas_within_s ({self._config.replicas_within_s:g} s)"
+            )
+            raise replace(waiting, kind=Outage, message=text).error(tally.attempts) from None
 
     def _answers(self) -> int:
         """How many requests the servers of this model have answered."""
-        return sum(endpoint.server.health.answers for endpoint in self._endpoints)
+        return sum(endpoint.server.health.answers for endpoint in self._pool.endpoints)
 
     def _out_of_time(self, setback: Setback) -> Setback:
         """The end of a request for which there is no time left: for all others, too, if it is the server."""
@@ -266,7 +299,7 @@ class ServedModel:
         return replace(setback, kind=kind, message=text)
 
     async def _send_as_taken(
-        self, endpoint: Endpoint, request: Request, n: int, seed: int | None, tally: _Tally
+        self, endpoint: Endpoint, request: Request, n: int, seed: int | None, tally: Tally
     ) -> Answer | Setback:
         """Send a request once, written as the model takes it: what it refuses is changed at once."""
         taken, sampling = self._adaptation, request.sampling
@@ -309,14 +342,14 @@ class ServedModel:
         body: bytes,
         n: int,
         logprobs: bool,
-        tally: _Tally,
+        tally: Tally,
     ) -> Answer | Setback:
         """Send a request once, and tell the server's limit and health what came of it."""
         limit, health = endpoint.server.limit, endpoint.server.health
         acquired_at = await limit.acquire()
-        if self._connections.stopping:
+        if self._connections.stopping or endpoint.closed:
             limit.release()
-            raise Stopped
+            raise Stopped if self._connections.stopping else EndpointClosed
         tally.note_start(acquired_at)
         health.note_probe()
         try:
@@ -347,11 +380,12 @@ class ServedModel:
         body: bytes,
         n: int,
         logprobs: bool,
-        tally: _Tally,
+        tally: Tally,
     ) -> Answer | Setback:
         limit_s = self._config.request_timeout_s
         seconds = min(limit_s, max(tally.seconds_left(), LAST_TRY_S))
         timeout = self._timeout if seconds == limit_s else _timeout(seconds)
+        CALLED.set(endpoint.server)
         try:
             response = await self._connections.session.post(
                 endpoint.url,
@@ -401,45 +435,6 @@ class ServedModel:
             overload=overload,
             endpoint_fault=True,
         )
-
-
-class _Tally:
-    """What one `generate` has cost so far. Time counts from the first sending, not from the queue before."""
-
-    __slots__ = ("_kept_s", "_started", "_timeout_s", "attempts")
-
-    def __init__(self, timeout_s: float) -> None:
-        self.attempts = 0
-        self._timeout_s = timeout_s
-        self._started: float | None = None
-        self._kept_s = 0.0
-
-    def note_start(self, now: float) -> None:
-        if self._started is None:
-            self._started = now
-
-    def note_kept(self, part: Generation) -> None:
-        """A part that an earlier sitting received: it was paid for, and the whole took at least as long."""
-        self.attempts += part.attempts
-        self._kept_s = max(self._kept_s, part.latency_s)
-
-    def seconds(self) -> float:
-        return 0.0 if self._started is None else time.monotonic() - self._started
-
-    def latency_s(self) -> float:
-        return max(self.seconds(), self._kept_s)
-
-    def seconds_left(self) -> float:
-        return self._timeout_s - self.seconds()
-
-
-def _part_name(n: int, seed_shift: int) -> str:
-    """What tells one response to a request from the others: how many candidates, and from which seed on."""
-    return f"{n}@{seed_shift}"
-
-
-def _kept(request: Request, n: int, seed_shift: int) -> Generation | None:
-    return None if request.parts is None else request.parts.find(_part_name(n, seed_shift))
 
 
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:

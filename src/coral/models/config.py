@@ -24,6 +24,10 @@ class ModelConfig:
     `base_url`. By default the tiny model in the package."""
     base_url: str | tuple[str, ...] | None = None
     """Address of an OpenAI-compatible server; a list of addresses if several serve the same model."""
+    replicas: str | None = None
+    """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
+    replicas_within_s: float = 3600.0
+    """Seconds that a run waits while no replica is ready; then it ends, and the same command resumes it."""
     api_key_env: str | None = None
     """Environment variable that holds the key; by default the provider's own, such as OPENAI_API_KEY."""
     temperature: float | None = 0.2
@@ -81,6 +85,10 @@ class ModelConfig:
             check_variable(self.api_key_env)
         for address in self.base_urls:
             refuse_in_address(address)
+        if self.replicas is not None and self.base_url is not None:
+            raise ConfigError(
+                "base_url and replicas both say where the model is served", remedy="give one of them"
+            )
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -109,6 +117,7 @@ def _require_positive(config: ModelConfig) -> None:
         "request_timeout_s",
         "total_timeout_s",
         "max_attempts",
+        "replicas_within_s",
         "backoff_s",
         "max_backoff_s",
     ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 import warnings
 from base64 import b64encode
+from contextvars import ContextVar
 from types import TracebackType
 from urllib.request import getproxies, proxy_bypass
 
@@ -22,6 +24,18 @@ from coral.models.retries import Troubles
 
 CONNECT_TIMEOUT_S = 30.0
 
+SILENT_LINK_S = 30
+"""A connection whose other end is out of reach for so long is given up. Without that, a request to a machine
+that lost its link would wait for all of its time-out."""
+
+_WATCHED = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPALIVE": 10,  # macOS' word for it
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 4,
+    "TCP_USER_TIMEOUT": 1000 * SILENT_LINK_S,
+}
+
 KEEPALIVE_S = 4.0
 """Idle connections are dropped after this time, before the server does (uvicorn, so vLLM: 5 s): a request on
 a connection that closes at the same moment would be lost."""
@@ -29,6 +43,10 @@ a connection that closes at the same moment would be lost."""
 
 LARGEST_BODY = 64 * 2**20
 """Bytes of one response, unpacked. No reply is so long: something else answers there."""
+
+
+CALLED: ContextVar[Server] = ContextVar("CALLED")
+"""The server that the present task sends a request to."""
 
 
 class TooLarge(Exception):
@@ -79,6 +97,12 @@ class Connections:
         proxy, login = _proxy_for(parsed)
         return Endpoint(url=parsed, server=server, proxy=proxy, proxy_login=login)
 
+    def drop(self, endpoint: Endpoint) -> None:
+        """Forget an endpoint whose server is gone, and end its connections."""
+        endpoint.closed = True
+        self._servers.pop(endpoint.server.origin, None)
+        endpoint.server.hang_up()
+
     def _fit_into_open_files(self) -> None:
         """Lower the ceilings where all servers together may have more connections than there can be files."""
         servers = self._servers.values()
@@ -127,7 +151,9 @@ class Connections:
         # The limits decide how many connections there are, so the pool itself has no bound. Cookies and
         # compression cost time on every request and have no use here.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60, socket_factory=_watched_socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -140,6 +166,20 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that notices when its peer is out of reach, and that its server knows."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _WATCHED.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    server = CALLED.get(None)
+    if server is not None:
+        server.sockets.add(made)
+    return made
 
 
 def describe_fault(fault: Exception) -> str:

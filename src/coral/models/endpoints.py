@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR, socket
+from weakref import WeakSet
 
 from yarl import URL
 
@@ -81,26 +84,39 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Server:
-    """One address (scheme, host, port) with its limit and health, shared by all models served there."""
+    """One address (scheme, host, port) with its limit and health, shared by all models served there.
+
+    Attributes:
+        sockets: of the connections to it.
+    """
 
     origin: str
     limit: AdaptiveLimit
     health: Health = field(default_factory=Health)
+    sockets: WeakSet[socket] = field(default_factory=WeakSet, repr=False)
+
+    def hang_up(self) -> None:
+        """End all connections at once: whoever waits for an answer gets a fault instead."""
+        for each in list(self.sockets):
+            with suppress(OSError):
+                each.shutdown(SHUT_RDWR)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Endpoint:
     """Where the completions of one model are posted, and the proxy on the way there (None: directly).
 
     Attributes:
         proxy: without user and password, so that no message can show them.
         proxy_login: the header that carries them.
+        closed: its replica takes no new requests, and those that wait for a place go elsewhere.
     """
 
     url: URL
     server: Server
     proxy: URL | None = None
     proxy_login: Mapping[str, str] = field(default_factory=dict, repr=False)
+    closed: bool = False
 
     def headers(self, own: Mapping[str, str]) -> Mapping[str, str]:
         """The headers of a request. A proxy reads its login among them, unless it is asked for a tunnel."""
@@ -114,8 +130,10 @@ class Route:
     same endpoint, whose prefix cache is warm, and if an endpoint drops out only its own conversations move.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], conversation_id: str) -> None:
-        self._order = endpoints if len(endpoints) == 1 else _rank(endpoints, conversation_id)
+    def __init__(self, endpoints: Sequence[Endpoint], conversation_id: str | None = None) -> None:
+        """Without a conversation the endpoints are in the order of preference already."""
+        is_ranked = conversation_id is None or len(endpoints) == 1
+        self._order = endpoints if is_ranked else _rank(endpoints, conversation_id or "")
         self._failed: tuple[Endpoint, ...] = ()
 
     def pick(self) -> Endpoint:

@@ -61,12 +61,12 @@ class Adjustments:
     def __init__(self) -> None:
         self.made: list[Adjustment] = []
         self.listener: Callable[[Adjustment], object] | None = None
-        self._models: dict[tuple[str, tuple[str, ...]], Adaptation] = {}
+        self._models: dict[tuple[str, str | None, tuple[str, ...]], Adaptation] = {}
         self._settled = False
 
     def of(self, target: Target) -> Adaptation:
         """What is known of a model; roles that share it at the same addresses share that, too."""
-        key = (target.name, target.base_urls)
+        key = (target.name, target.replicas, target.base_urls)
         known = self._models.get(key)
         if known is None:
             known = self._models[key] = Adaptation(target, self._tell)

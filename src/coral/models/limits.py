@@ -49,6 +49,11 @@ class AdaptiveLimit:
         self._refused_share = 0.0
 
     @property
+    def waiting(self) -> int:
+        """Callers that wait for a place."""
+        return len(self._waiting)
+
+    @property
     def limit(self) -> int:
         """Requests allowed in flight now, at least 1."""
         return int(self._limit)

@@ -144,10 +144,11 @@ class Target:
     Attributes:
         name: the name for records and price tables, as the user wrote it.
         wire_name: the name the server knows.
-        base_urls: of the endpoints, without a trailing slash.
+        base_urls: of the endpoints, without a trailing slash; none where replicas say it.
         chat_urls: where completions are posted, one an endpoint.
         key: never shown; `key_variable` is what messages name.
         option: where the user set the model, as messages name it.
+        replicas: folder of the replicas that serve the model.
     """
 
     name: str
@@ -158,6 +159,14 @@ class Target:
     key_variable: str | None
     key: str | None = field(repr=False)
     option: str = "--agent"
+    replicas: str | None = None
+
+    @property
+    def listing(self) -> str:
+        """Where the names of served models stand, and what else may be wrong if a name is not among them."""
+        if self.replicas is not None:
+            return f"the records in {self.replicas}"
+        return f"{self.base_urls[0]}/models, and base_url"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -185,7 +194,8 @@ def resolve(
     if not config.model:
         raise ConfigError("no model is named", remedy="name one, such as --agent.model openai/gpt-4o-mini")
     provider, wire_name = _provider_of(config)
-    base_urls = tuple(_tidy_address(url) for url in config.base_urls) or (_own_address(provider, environ),)
+    given = tuple(_tidy_address(url) for url in config.base_urls)
+    base_urls = given if given or config.replicas else (_own_address(provider, environ),)
     key_variable = config.api_key_env or provider.key_variable
     return Target(
         name=config.model,
@@ -196,12 +206,15 @@ def resolve(
         key_variable=key_variable,
         key=_read_key(config, provider, environ),
         option=option,
+        replicas=config.replicas,
     )
 
 
 def _provider_of(config: ModelConfig) -> tuple[Provider, str]:
     prefix, slash, rest = config.model.partition("/")
     known = PROVIDERS.get(prefix) if slash and rest else None
+    if config.replicas is not None:
+        return (known, rest) if known is not None and known.local else (UNKNOWN_SERVER, config.model)
     if not config.base_urls:
         if known is None:
             raise ConfigError(

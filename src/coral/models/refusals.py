@@ -190,7 +190,7 @@ def _rejection(status: int, said: ErrorBody, target: Target) -> _Verdict | None:
         return _Verdict(
             FatalReject,
             f"the server knows no model '{target.wire_name}' or no such address{_shown(status)}; "
-            f"check the name against {target.base_urls[0]}/models, and base_url",
+            f"check the name against {target.listing}",
         )
     if status in {401, 403} or words.KEY.search(about):
         return _Verdict(FatalReject, f"the server refused the key{_shown(status)}; {_key_remedy(target)}")

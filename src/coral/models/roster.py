@@ -1,0 +1,101 @@
+"""Who is there: the records that the replicas of a pool keep in its folder, as a client reads them.
+
+A replica lives while its beat changes, timed by the reader's own monotonic clock: clocks of two machines are
+never compared. What cannot be read is no news. A reader deletes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+SILENT_AFTER_S = 30.0
+"""Without a change of its beat a replica is taken for dead, unless its record names another time."""
+
+
+class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a replica's record that clients use. See `coral.cluster.replica`."""
+
+    state: str
+    beat: int
+    url: str | None = None
+    in_flight: float | None = None
+    seconds_left: float | None = None
+    silent_after_s: float = SILENT_AFTER_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """Who is there at a moment.
+
+    Attributes:
+        ready: the replicas that take requests, by address.
+        closing: addresses that take no new ones; those in flight there may end.
+        states: how many replicas are in each state; those that are silent are `lost`.
+        key: what the pool's servers want to be shown; None where there is none.
+    """
+
+    ready: dict[str, ReplicaRecord]
+    closing: frozenset[str]
+    states: dict[str, int]
+    key: str | None
+
+
+class Roster:
+    """Reads the folder of a pool, and remembers what it said before."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._seen: dict[str, tuple[ReplicaRecord, float]] = {}
+        self._gone: set[str] = set()
+        self._key: str | None = None
+
+    def read(self) -> Present:
+        """Look into the folder; a shared file system may take its time."""
+        self._read_key()
+        self._read_records()
+        now = self._clock()
+        ready: dict[str, ReplicaRecord] = {}
+        closing, states = set(self._gone), dict[str, int]()
+        for record, changed in self._seen.values():
+            is_lost = now - changed > record.silent_after_s and record.state != "failed"
+            state = "lost" if is_lost else record.state
+            states[state] = states.get(state, 0) + 1
+            if record.url is not None and state == "ready":
+                ready[record.url] = record
+            elif record.url is not None and state in {"unwell", "draining"}:
+                closing.add(record.url)
+        return Present(ready=ready, closing=frozenset(closing - ready.keys()), states=states, key=self._key)
+
+    def _read_records(self) -> None:
+        try:
+            paths = [path for path in self.folder.iterdir() if path.name.endswith(".json")]
+        except OSError:
+            return
+        now = self._clock()
+        for path in paths:
+            try:
+                record = msgspec.json.decode(path.read_bytes(), type=ReplicaRecord)
+            except FileNotFoundError:
+                continue
+            except (OSError, msgspec.DecodeError):
+                continue
+            before = self._seen.get(path.name)
+            if before is None or before[0] != record:
+                is_beat = before is None or before[0].beat != record.beat
+                self._seen[path.name] = (record, now if is_beat or before is None else before[1])
+        for name in self._seen.keys() - {path.name for path in paths}:
+            record, _ = self._seen.pop(name)
+            if record.url is not None:
+                self._gone.add(record.url)
+
+    def _read_key(self) -> None:
+        try:
+            self._key = (self.folder / "key").read_text().strip() or None
+        except (OSError, UnicodeDecodeError):
+            return
