@@ -97,7 +97,12 @@ class _Models:
         return model
 
     async def _reach(self, model: ServedModel) -> None:
-        """Make sure that something answers: a wrong port should not cost a minute of retries."""
+        """Make sure that something answers: a wrong port should not cost a minute of retries.
+
+        Replicas are waited for instead.
+        """
+        if model.target.replicas is not None:
+            return
         origins = {endpoint.server.origin: endpoint for endpoint in model.endpoints}
         if self._reached & origins.keys():
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,9 @@ from coral.runs.folder import ADJUSTMENTS, RunFolder
 from coral.runs.journal import Calls, Journal
 from coral.runs.prompts import save_prompts
 from coral.types import Adjustment, Conversation, StopReason
+
+WIDTH_EVERY_S = 1.0
+"""Between two looks how many conversations the replicas take."""
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -142,9 +145,9 @@ class _Sitting:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
-        served = _served_of(cast)
-        self._connections = served[0].connections if served else Connections()
-        self._places = _places_of(served) or config.max_connections
+        self._served = _served_of(cast)
+        self._workers = 0
+        self._connections = self._served[0].connections if self._served else Connections()
         progress.troubles = self._connections.troubles
         self._breaker = Breaker(
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
@@ -177,12 +180,11 @@ class _Sitting:
             CoralError: the first error that concerns the whole run; requests in flight have finished.
         """
         queue = iter(pending)
-        workers = [self._worker(queue) for _ in range(min(len(pending), self._places))]
         loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
             guard = asyncio.ensure_future(self._guard_folder())
             try:
-                await asyncio.gather(*workers, return_exceptions=True)
+                await self._hold_all(queue, len(pending))
             finally:
                 guard.cancel()
         if self._cause is not None:
@@ -196,10 +198,36 @@ class _Sitting:
         self._folder.write(ADJUSTMENTS, self._connections.adjustments.made)
         self._progress.notes.append(f"{made.model}: {made.change}")
 
-    async def _worker(self, queue: Iterator[int]) -> None:
+    async def _hold_all(self, queue: Iterator[int], most: int) -> None:
+        """Keep as many workers as the servers take requests, more or fewer as replicas come and go."""
+        workers: set[asyncio.Task[None]] = set()
+        look_after_s = WIDTH_EVERY_S if any(model.target.replicas for model in self._served) else None
         try:
-            for job in queue:
-                if self._progress.stopping:
+            while True:
+                missing = min(most, self._width()) - len(workers)
+                workers |= {asyncio.create_task(self._worker(queue)) for _ in range(missing)}
+                ended, workers = await asyncio.wait(workers, timeout=look_after_s)
+                await asyncio.gather(*ended, return_exceptions=True)
+                if not workers:
+                    return
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def _width(self) -> int:
+        """How many conversations are held at once: one per request that all servers take at once."""
+        if not self._served:
+            return self._config.max_connections
+        servers = {endpoint.server for model in self._served for endpoint in model.endpoints}
+        return max(1, sum(server.limit.ceiling for server in servers))
+
+    async def _worker(self, queue: Iterator[int]) -> None:
+        self._workers += 1
+        try:
+            while not self._progress.stopping and self._workers <= self._width():
+                job = next(queue, None)
+                if job is None:
                     return
                 await self._hold(*divmod(job, self._config.samples))
         except Stopped:  # the conversation goes on in the next sitting
@@ -207,6 +235,8 @@ class _Sitting:
         except BaseException as error:
             self._halt(error)
             raise
+        finally:
+            self._workers -= 1
 
     async def _guard_folder(self) -> None:
         """Stop the run when its folder is gone: what arrives from then on would be paid for and lost."""
@@ -329,9 +359,3 @@ def _served_of(cast: Cast) -> list[ServedModel]:
     agents = [cast.agent] if cast.partner is None else [cast.agent, cast.partner]
     models = [*(agent.model for agent in agents), cast.extractor.model]
     return [model for model in models if isinstance(model, ServedModel)]
-
-
-def _places_of(models: Sequence[ServedModel]) -> int:
-    """How many requests all servers of these models take at once."""
-    servers = {endpoint.server for model in models for endpoint in model.endpoints}
-    return sum(server.limit.ceiling for server in servers)

@@ -272,7 +272,7 @@ class ServedModel:
         """
         if self._pool.endpoints:
             return
-        waiting = self._unreachable(self._pool.describe(), "no replica is ready")
+        waiting = self._unreachable(self._pool.describe(), self._pool.describe())
         self._connections.troubles.note(tries, waiting)
         try:
             tally.note_waited(await self._pool.wait_ready())

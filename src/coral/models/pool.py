@@ -22,8 +22,8 @@ DEFAULT_CONNECTIONS = 256
 READ_EVERY_S = 2.0
 
 WORSE_BY, WORSE_TIMES = 8, 2
-"""A conversation leaves its replica, and the cache of its prefix there, only where the load is more than twice
-that of the least loaded one, and 8."""
+"""A conversation leaves its replica, and the cache of its prefix there, only where the load is more than
+twice that of the least loaded one, and 8."""
 
 REMEMBERED = 4
 """Homes remembered, as a multiple of the conversations that can be held at once."""
@@ -64,7 +64,7 @@ class Pool:
         return 0.0
 
     def describe(self) -> str:
-        """Why nobody takes requests."""
+        """Why nobody takes requests, in few words."""
         return "no address is given"
 
 
@@ -169,14 +169,14 @@ class ReplicaPool(Pool):
         began = time.monotonic()
         while not self.endpoints:
             if time.monotonic() - self._empty_since > self._within_s:
-                raise NobodyReady(self.describe())
+                raise NobodyReady(f"{self.describe()} in {self._roster.folder}")
             await self._connections.pause(0.1)
         return time.monotonic() - began
 
     def describe(self) -> str:
-        """Why nobody takes requests."""
+        """See `Pool`."""
         states = ", ".join(f"{count} {state}" for state, count in sorted(self.present.states.items()))
-        return f"no replica is ready in {self._roster.folder} ({states or 'none is there'})"
+        return f"no replica is ready ({states or 'none is there'})"
 
     def route(self, conversation_id: str) -> Route:
         """See `Pool`."""
