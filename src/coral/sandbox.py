@@ -40,7 +40,6 @@ START_LIMIT_S = 120.0
 """Time for a worker to start, import a function's module and warm it up."""
 
 _ALARM_GRACE_S = 5.0
-_CACHED_RESULTS = 50_000
 _MAX_CACHED_BYTES = 4_096
 _PR_SET_PDEATHSIG = 1
 
@@ -148,9 +147,12 @@ class Workers:
     Args:
         max_workers: at most so many calls run at once; the others wait. None: one a core.
         memory_gib: address space of one worker.
+        cached_results: so many answers of the latest calls are remembered.
     """
 
-    def __init__(self, *, max_workers: int | None = None, memory_gib: float = 2.0) -> None:
+    def __init__(
+        self, *, max_workers: int | None = None, memory_gib: float = 2.0, cached_results: int = 50_000
+    ) -> None:
         self._max_workers = max_workers or os.cpu_count() or 1
         self._memory_bytes = int(memory_gib * 2**30)
         self._idle: list[_Worker] = []
@@ -158,7 +160,7 @@ class Workers:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_workers)
-        self._results = _Results()
+        self._results = _Results(cached_results)
         self._loadable: set[str] = set()
         weakref.finalize(self, _kill_all, self._alive, self._pid)
 
@@ -250,7 +252,8 @@ class Workers:
 class _Results:
     """The answers of the latest calls, and with how much time a call has timed out."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._known: OrderedDict[bytes, _Answer | float] = OrderedDict()
 
     def find(self, key: bytes, timeout_s: float) -> _Answer | None:
@@ -269,7 +272,7 @@ class _Results:
         if len(key) > _MAX_CACHED_BYTES:
             return
         self._known[key] = result
-        if len(self._known) > _CACHED_RESULTS:
+        if len(self._known) > self._most:
             self._known.popitem(last=False)
 
 

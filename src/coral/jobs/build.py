@@ -125,7 +125,7 @@ def _check_confidential(config: BuildConfig, runs: Sequence[SampledRun]) -> None
 
 
 def _renderer(folder: Path) -> Render:
-    from coral.serving.engine.checkpoint import load_template
+    from coral.serving.engine.tokens import load_template
 
     template = load_template(folder)
     if template is None:

@@ -8,6 +8,7 @@ import pytest
 
 from coral.errors import ConfigError
 from coral.serving.engine.checkpoint import open_checkpoint
+from coral.serving.engine.tokens import load_template
 from coral.serving.engine.weights import build_weights
 
 
@@ -125,11 +126,11 @@ def test_the_template_may_stand_in_the_tokenizer_config(copy):
     """Folders of older tools keep the template, or several named ones, in tokenizer_config.json."""
     target = copy()
     (target / "chat_template.jinja").unlink()
-    assert open_checkpoint(target).template is None
+    assert load_template(target) is None
     named = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes{{ eos_token }}"}]
     for source in ("yes{{ eos_token }}", named):
         names = {"chat_template": source, "eos_token": {"content": "<|end|>", "special": True}}
         (target / "tokenizer_config.json").write_text(json.dumps(names))
-        template = open_checkpoint(target).template
+        template = load_template(target)
         assert template is not None
         assert template.render([], {}) == "yes<|end|>"

@@ -71,14 +71,14 @@ async def test_a_bug_of_the_chat_template_fails_the_request_that_meets_it(buggy_
 async def test_an_error_while_preparing_a_request_is_its_own(folder, ask, monkeypatch, caplog):
     """Also what nobody foresaw fails one request, with the cause; its traceback is logged once."""
     caplog.set_level(logging.ERROR, logger="coral.serving.engine.worker")
-    whole = EmbeddedModel._tokenize
+    whole = EmbeddedModel._prepare
 
-    def tokenize(self, request, options):
+    def prepare(self, request, prompt, **options):
         if "poison" in request.messages[-1].content:
             raise BufferError("no such buffer")
-        return whole(self, request, options)
+        return whole(self, request, prompt, **options)
 
-    monkeypatch.setattr(EmbeddedModel, "_tokenize", tokenize)
+    monkeypatch.setattr(EmbeddedModel, "_prepare", prepare)
     failed = await failure_beside_others(folder, ask)
     assert "cannot prepare this request: BufferError: no such buffer" in str(failed)
     assert failed.status == 500

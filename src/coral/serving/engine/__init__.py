@@ -7,6 +7,7 @@ EmbeddedModel ──► Worker (one thread) ──► Scheduler ──► Llama 
                                            cache.py       blocks of 64 positions, prefixes seen before
                                            sampler.py     one seed a row
                                            text.py        tokens -> text, stop strings
-                   checkpoint.py, tensors.py, template.py read the folder
+                   prompt.py              messages -> tokens, in a process that can be killed
+                   checkpoint.py, tokens.py, tensors.py, template.py, files.py read the folder
 ```
 """

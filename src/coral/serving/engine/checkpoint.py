@@ -1,23 +1,27 @@
-"""What a Hugging Face model folder says about a Llama: shape, end marks, tokenizer and chat template."""
+"""What a Hugging Face model folder says about a Llama: its shape, its end marks, its vocabulary.
+
+A folder may come from anywhere: nothing in it is believed before it is checked.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from coral.errors import ConfigError
-from coral.serving.engine.template import ChatTemplate
+from coral.serving.engine.files import USE_VLLM, load_json, load_optional
 from coral.serving.engine.tensors import Tensors
+from coral.serving.engine.tokens import TokenizerConfig, load_tokenizer, token_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM")
-USE_VLLM = "serve it with vLLM (`vllm serve FOLDER`) and name its address with `--agent.base_url`"
-T = TypeVar("T")
+MAX_CONTEXT = 1 << 24
+"""Positions. More than any published Llama has; a table of rotations would not fit into memory."""
 
 
 class Rope(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,21 +70,6 @@ class _RawGenerationConfig(msgspec.Struct, frozen=True):
     eos_token_id: int | tuple[int, ...] | None = None
 
 
-class _AddedToken(msgspec.Struct, frozen=True):
-    content: str
-
-
-class _NamedTemplate(msgspec.Struct, frozen=True):
-    name: str
-    template: str
-
-
-class _RawTokenizerConfig(msgspec.Struct, frozen=True):
-    bos_token: str | _AddedToken | None = None
-    eos_token: str | _AddedToken | None = None
-    chat_template: str | tuple[_NamedTemplate, ...] | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class LlamaConfig:
     """The shape of a Llama.
@@ -114,7 +103,6 @@ class Checkpoint:
 
     Attributes:
         end_tokens: a reply ends with any of these.
-        template: None where the folder has none: the model was not made for chat.
     """
 
     folder: Path
@@ -122,11 +110,10 @@ class Checkpoint:
     tensors: Tensors
     tokenizer: Tokenizer
     end_tokens: frozenset[int]
-    template: ChatTemplate | None
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Read everything but the weights of `folder`, and refuse what this engine cannot compute.
+    """Read everything but weights and chat template of `folder`, and refuse what cannot be computed.
 
     Raises:
         ConfigError: the folder is incomplete or damaged, or the model is no plain Llama.
@@ -140,35 +127,27 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             f"{folder} holds an adapter, not a model",
             remedy="merge it into its base model (`merge_and_unload`, then `save_pretrained`)",
         )
-    raw = _decode(folder / "config.json", _RawConfig)
+    raw = load_json(folder / "config.json", _RawConfig)
     config = _check(folder, raw)
-    tokenizer = _load_tokenizer(folder)
-    names = _load_optional(folder / "tokenizer_config.json", _RawTokenizerConfig)
-    generation = _load_optional(folder / "generation_config.json", _RawGenerationConfig)
+    tokenizer = load_tokenizer(folder)
+    _check_vocabulary(folder, tokenizer, config)
+    names = load_optional(folder / "tokenizer_config.json", TokenizerConfig)
+    generation = load_optional(folder / "generation_config.json", _RawGenerationConfig)
     ends = {*_as_ids(raw.eos_token_id), *_as_ids(generation.eos_token_id)}
-    eos = tokenizer.token_to_id(_token_text(names.eos_token))
+    eos = tokenizer.token_to_id(token_text(names.eos_token))
     return Checkpoint(
         folder=folder,
         config=config,
         tensors=Tensors(folder),
         tokenizer=tokenizer,
         end_tokens=frozenset(ends if eos is None else {*ends, eos}),
-        template=_load_template(folder, names),
     )
 
 
-def load_template(folder: Path) -> ChatTemplate | None:
-    """The chat template of a model or tokenizer folder, None where it has none.
-
-    Raises:
-        ConfigError: its files are damaged.
-    """
-    return _load_template(folder, _load_optional(folder / "tokenizer_config.json", _RawTokenizerConfig))
-
-
 def _check(folder: Path, raw: _RawConfig) -> LlamaConfig:
-    rope = _rope(raw)
-    kv_heads = raw.num_key_value_heads or raw.num_attention_heads
+    kv_heads = raw.num_attention_heads if raw.num_key_value_heads is None else raw.num_key_value_heads
+    _check_numbers(folder, raw, kv_heads)
+    rope = _rope(folder, raw)
     problems = [
         (not set(raw.architectures or ()) <= set(ARCHITECTURES), f"its architecture is {raw.architectures}"),
         (raw.hidden_act != "silu", f"its activation is {raw.hidden_act}"),
@@ -190,7 +169,7 @@ def _check(folder: Path, raw: _RawConfig) -> LlamaConfig:
         num_layers=raw.num_hidden_layers,
         num_heads=raw.num_attention_heads,
         num_kv_heads=kv_heads,
-        head_dim=raw.head_dim or raw.hidden_size // raw.num_attention_heads,
+        head_dim=_head_dim(raw),
         rms_norm_eps=raw.rms_norm_eps,
         max_context=raw.max_position_embeddings,
         rope=rope,
@@ -198,61 +177,62 @@ def _check(folder: Path, raw: _RawConfig) -> LlamaConfig:
     )
 
 
-def _rope(raw: _RawConfig) -> Rope:
+def _check_numbers(folder: Path, raw: _RawConfig, kv_heads: int) -> None:
+    """Refuse sizes that no Llama has, before anything is computed or allocated with them."""
+    sizes = {name: getattr(raw, name) for name in _SIZES} | {"num_key_value_heads": kv_heads}
+    for name, size in sizes.items():
+        if size < 1:
+            raise _lying(folder, f"{name} is {size}")
+    if raw.max_position_embeddings > MAX_CONTEXT:
+        raise _lying(folder, f"max_position_embeddings is {raw.max_position_embeddings:,}")
+    if _head_dim(raw) < 2 or _head_dim(raw) % 2:
+        raise _lying(folder, f"the size of its heads is {_head_dim(raw)}, and not even")
+    if not 0 < raw.rms_norm_eps < 1:
+        raise _lying(folder, f"rms_norm_eps is {raw.rms_norm_eps}")
+
+
+_SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "max_position_embeddings",
+)  # fmt: skip
+
+
+def _head_dim(raw: _RawConfig) -> int:
+    return raw.hidden_size // raw.num_attention_heads if raw.head_dim is None else raw.head_dim
+
+
+def _rope(folder: Path, raw: _RawConfig) -> Rope:
     """Old folders keep base and scaling apart, new ones keep both in `rope_parameters`."""
     found = raw.rope_parameters or raw.rope_scaling or Rope()
-    theta = found.rope_theta or raw.rope_theta or 10000.0
-    original = found.original_max_position_embeddings or raw.max_position_embeddings
+    theta = next((theta for theta in (found.rope_theta, raw.rope_theta) if theta is not None), 10000.0)
+    original = found.original_max_position_embeddings
+    original = raw.max_position_embeddings if original is None else original
+    scales = (found.factor, found.low_freq_factor, found.high_freq_factor, original)
+    if not 1 <= theta <= _MAX_THETA:
+        raise _lying(folder, f"rope_theta is {theta}")
+    if min(scales) <= 0 or max(scales) > _MAX_THETA or found.low_freq_factor >= found.high_freq_factor:
+        raise _lying(folder, f"its rope scaling has the factors {scales}")
     return msgspec.structs.replace(found, rope_theta=theta, original_max_position_embeddings=original)
 
 
-def _load_tokenizer(folder: Path) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    if not path.is_file():
+_MAX_THETA = 1e12
+
+
+def _lying(folder: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{folder / 'config.json'} describes no model: {why}", remedy="save or download the model again"
+    )
+
+
+def _check_vocabulary(folder: Path, tokenizer: Tokenizer, config: LlamaConfig) -> None:
+    """Tokens that a trainer added and no request uses may lie beyond the embedding; the others may not."""
+    largest = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=0)
+    if largest >= config.vocab_size:
         raise ConfigError(
-            f"{folder} holds no tokenizer.json",
-            remedy="save the fast tokenizer beside the model (`save_pretrained`)",
+            f"{folder}: tokenizer.json has a token {largest}, the vocabulary only {config.vocab_size} tokens",
+            remedy="save model and tokenizer together: these are of two models",
         )
-    from tokenizers import Tokenizer
-
-    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _load_template(folder: Path, names: _RawTokenizerConfig) -> ChatTemplate | None:
-    """`chat_template.jinja` goes before the tokenizer's own; of several named ones, "default" counts."""
-    path = folder / "chat_template.jinja"
-    source = path.read_text(encoding="utf-8") if path.is_file() else names.chat_template
-    if isinstance(source, tuple):
-        source = next((named.template for named in source if named.name == "default"), None)
-    if source is None:
-        return None
-    bos, eos = _token_text(names.bos_token), _token_text(names.eos_token)
-    return ChatTemplate(source, bos_token=bos, eos_token=eos, where=str(folder))
-
-
-def _load_optional(path: Path, kind: type[T]) -> T:
-    return _decode(path, kind) if path.is_file() else kind()
-
-
-def _decode(path: Path, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path.parent} holds no {path.name}", remedy="name a whole model folder"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(
-            f"{path}: {error}", remedy=f"check the file; for another architecture, {USE_VLLM}"
-        ) from error
 
 
 def _as_ids(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else () if value is None else (value,)
-
-
-def _token_text(token: str | _AddedToken | None) -> str:
-    return token.content if isinstance(token, _AddedToken) else token or ""

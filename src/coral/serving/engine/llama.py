@@ -109,7 +109,7 @@ class Llama:
             tokens.extend(piece.tokens)
             positions.append(np.arange(piece.start, piece.start + len(piece.tokens)))
         np.take(self._weights.embedding, tokens, axis=0, out=self._x[:count])
-        self._rotation = self._weights.rotations[np.concatenate(positions)][:, None]
+        self._rotation = self._weights.rotations.at(np.concatenate(positions))[:, None]
 
     def _prepare(self, layer: Layer, count: int) -> tuple[Array, Array, Array]:
         padded = self.row_plan.pad(count)

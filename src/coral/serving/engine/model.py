@@ -23,6 +23,7 @@ from coral.types import FinishReason, Usage
 
 if TYPE_CHECKING:
     from coral.serving.engine.checkpoint import Checkpoint
+    from coral.serving.engine.prompt import PromptMaker
     from coral.serving.engine.scheduler import Job, Scheduler, Written
     from coral.serving.engine.weights import Weights
     from coral.serving.engine.worker import Worker
@@ -76,6 +77,7 @@ class EmbeddedModel:
         self._name = str(folder) if name is None else name
         self._limits = limits or EngineLimits()
         self._worker: Worker | None = None
+        self._prompts: PromptMaker | None = None
         self._checkpoint: Checkpoint | None = None
 
     @property
@@ -99,12 +101,18 @@ class EmbeddedModel:
         Raises:
             UserError: the folder is incomplete, or its model is none that this engine can run.
         """
+        from coral.serving.engine.prompt import PromptMaker
         from coral.serving.engine.worker import Worker
 
+        self._prompts = PromptMaker(self._folder)
         self._worker = Worker(self._load)
+        checked = asyncio.ensure_future(self._prompts.check())
         try:
             await self._worker.wait_ready()
+            await checked
         except BaseException:
+            checked.cancel()
+            await asyncio.gather(checked, return_exceptions=True)
             await self._close()
             raise
         return self
@@ -116,6 +124,9 @@ class EmbeddedModel:
 
     async def _close(self) -> None:
         worker, self._worker = self._worker, None
+        prompts, self._prompts = self._prompts, None
+        if prompts is not None:
+            await prompts.close()
         if worker is not None:
             await worker.close()
 
@@ -165,14 +176,17 @@ class EmbeddedModel:
         """What the engine says about `request` until all candidates are done; leaving early gives it up."""
         from coral.serving.engine.worker import Ticket
 
-        if self._worker is None:
+        worker, prompts = self._worker, self._prompts
+        if worker is None or prompts is None:
             raise Unreachable("the embedded model is not open: use it inside `async with`")
         _check(request)
-        worker = self._worker
+        extra = _read_extra(request.sampling)
+        options = extra.chat_template_kwargs or {}
+        prompt = await prompts.tokens(request.messages, options, context=self.context_tokens)
         inbox: asyncio.Queue[tuple[Job | None, list[Written], BaseException | None]] = asyncio.Queue()
         ticket = Ticket(
             loop=asyncio.get_running_loop(),
-            prepare=lambda: self._prepare(request, streamed=streamed),
+            prepare=lambda: self._prepare(request, prompt, top_k=extra.top_k or 0, streamed=streamed),
             deliver=lambda *news: inbox.put_nowait(news),
         )
         worker.post(ticket)
@@ -212,13 +226,12 @@ class EmbeddedModel:
             cache_bytes=limits.cache_mib * MIB,
         )
 
-    def _prepare(self, request: Request, *, streamed: bool) -> Job:
+    def _prepare(self, request: Request, prompt: list[int], *, top_k: int, streamed: bool) -> Job:
         from coral.serving.engine.sampler import Settings
         from coral.serving.engine.scheduler import Job
 
         sampling = request.sampling
-        extra = _read_extra(sampling)
-        prompt = self._tokenize(request, extra.chat_template_kwargs or {})
+        self._check_prompt(prompt)
         room = self._room(len(prompt))
         return Job(
             prompt=prompt,
@@ -227,7 +240,7 @@ class EmbeddedModel:
             settings=Settings(
                 temperature=1.0 if sampling.temperature is None else sampling.temperature,
                 top_p=1.0 if sampling.top_p is None else sampling.top_p,
-                top_k=max(extra.top_k or 0, 0),
+                top_k=max(top_k, 0),
                 logprobs=sampling.logprobs,
             ),
             seed=random.SystemRandom().getrandbits(64) if request.seed is None else request.seed,
@@ -235,16 +248,13 @@ class EmbeddedModel:
             streamed=streamed,
         )
 
-    def _tokenize(self, request: Request, options: dict[str, Any]) -> list[int]:
+    def _check_prompt(self, prompt: list[int]) -> None:
         assert self._checkpoint is not None
-        template, tokenizer = self._checkpoint.template, self._checkpoint.tokenizer
-        if template is None:
-            raise Rejected(f"{self._folder} has no chat template: it is no chat model", status=400)
-        text = template.render(request.messages, options)
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
-        if not ids:
-            raise Rejected("the messages make an empty prompt", status=400)
-        return ids
+        size = self._checkpoint.config.vocab_size
+        if (largest := max(prompt)) >= size:
+            text = self._checkpoint.tokenizer.id_to_token(largest)
+            message = f"the messages hold {text!r}, token {largest}, and the model has {size} tokens"
+            raise Rejected(message, status=400)
 
     def _room(self, num_prompt_tokens: int) -> int:
         room = self.context_tokens - num_prompt_tokens

@@ -61,8 +61,13 @@ def sample(logits: Array, draws: Sequence[Draw]) -> tuple[list[int], list[float 
     Returns:
         The tokens, and their log probabilities (natural, of the model's own distribution: before temperature
         and cuts) where asked for.
+
+    Raises:
+        ArithmeticError: logits that are infinite or no numbers: nothing can be drawn from them.
     """
     best = logits.argmax(axis=1)
+    if not np.isfinite(logits[np.arange(len(best)), best]).all():
+        raise ArithmeticError("the model's logits are not numbers")
     chosen = best.copy()
     drawn = [row for row, draw in enumerate(draws) if draw.settings.temperature > 0]
     if drawn:

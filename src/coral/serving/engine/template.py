@@ -50,6 +50,11 @@ class ChatTemplate:
             raise ConfigError(
                 message, remedy="mend chat_template.jinja, or save the tokenizer again"
             ) from error
+        except TEMPLATE_ERRORS as error:  # nested deeper than the compiler goes
+            raise ConfigError(
+                f"{where}: the chat template cannot be compiled: {error}",
+                remedy="mend chat_template.jinja, or save the tokenizer again",
+            ) from error
 
     def render(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
         """The prompt that asks for the next assistant message; `options` are the template's own variables.

@@ -16,10 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from coral.errors import ConfigError
+from coral.serving.engine.files import read_file
 
 Array = npt.NDArray[Any]
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+_MAX_HEADER_BYTES = 100_000_000
+"""The format allows no longer header."""
+
 _STORED_AS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -57,8 +61,10 @@ class Tensors(Mapping[str, Array]):
                 remedy="save the model unquantized, or serve it with vLLM",
             )
         width = np.dtype(stored_as).itemsize
-        if not 0 <= begin <= end <= len(data) or end - begin != width * math.prod(entry.shape):
+        if end - begin != width * math.prod(entry.shape):
             raise _damaged(path, f"the bytes of '{name}' do not match its shape")
+        if len(entry.shape) > 2:
+            raise _damaged(path, f"'{name}' has {len(entry.shape)} dimensions")
         stored = np.frombuffer(data[begin:end].tobytes(), dtype=stored_as).reshape(entry.shape)
         return _widen(stored, is_bfloat=entry.dtype == "BF16")
 
@@ -84,31 +90,53 @@ def _files(folder: Path) -> list[Path]:
             f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}",
             remedy="save the model with `save_pretrained` in the safetensors format",
         )
+    raw = read_file(index, limit=_MAX_HEADER_BYTES) or b""
     try:
-        names = msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()
-    except msgspec.DecodeError as error:
+        names = sorted(set(msgspec.json.decode(raw, type=_Index).weight_map.values()))
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _damaged(index, str(error)) from error
-    paths = [folder / name for name in sorted(set(names))]
-    for path in paths:
-        if not path.is_file():
-            raise _damaged(index, f"it names {path.name}, which is missing")
-    return paths
+    for name in names:
+        if Path(name).name != name or "\0" in name:
+            raise _damaged(index, f"it names {name!r}, which is not a file of this folder")
+        if not (folder / name).is_file():
+            raise _damaged(index, f"it names {name}, which is missing")
+    return [folder / name for name in names]
 
 
 def _read_header(path: Path) -> list[tuple[str, _Entry, Array]]:
-    if path.stat().st_size < 8:
-        raise _damaged(path, "it is shorter than its own header")
-    raw = np.memmap(path, dtype=np.uint8, mode="r")
+    try:
+        raw = np.memmap(path, dtype=np.uint8, mode="r")
+    except ValueError:  # an empty file cannot be mapped
+        raise _damaged(path, "it is shorter than its own header") from None
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}", remedy="save or download the model again"
+        ) from error
     size = int.from_bytes(raw[:8].tobytes(), "little")
-    if size > len(raw) - 8:
+    if size > len(raw) - 8 or len(raw) < 8:
         raise _damaged(path, "it is shorter than its own header")
+    if size > _MAX_HEADER_BYTES:
+        raise _damaged(path, f"its header has {size:,} bytes")
     try:
         header = msgspec.json.decode(raw[8 : 8 + size].tobytes(), type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in header.items()}
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _damaged(path, f"its header cannot be read: {error}") from error
+    _check_layout(path, entries, len(raw) - 8 - size)
     return [(name, entry, raw[8 + size :]) for name, entry in entries.items()]
+
+
+def _check_layout(path: Path, entries: Mapping[str, _Entry], num_bytes: int) -> None:
+    """The format's own rule: the tensors fill the file one behind the other."""
+    at = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+        begin, end = entry.data_offsets
+        if begin != at or not begin <= end <= num_bytes or min(entry.shape, default=0) < 0:
+            raise _damaged(path, f"the bytes of '{name}' do not match its shape, or its place in the file")
+        at = end
+    if at != num_bytes:
+        raise _damaged(path, f"{num_bytes - at:,} bytes belong to no tensor")
 
 
 def _damaged(path: Path, why: str) -> ConfigError:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from coral.errors import ConfigError
-from coral.serving.engine.checkpoint import USE_VLLM, Checkpoint, LlamaConfig
+from coral.serving.engine.checkpoint import Checkpoint, LlamaConfig
+from coral.serving.engine.files import USE_VLLM
 from coral.serving.engine.tensors import Tensors
 
 Array = npt.NDArray[np.float32]
@@ -37,12 +38,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Weights:
-    """All weights. `rotations` are cos + i sin by position and frequency; `head` has padded columns."""
+    """All weights; `head` has padded columns."""
 
     embedding: Array
     layers: tuple[Layer, ...]
     head: Array
-    rotations: npt.NDArray[np.complex64]
+    rotations: Rotations
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -70,7 +71,7 @@ def build_weights(checkpoint: Checkpoint) -> Weights:
     columns = -(-vocab // _COLUMN_STEP) * _COLUMN_STEP
     padded = np.zeros((width, columns), np.float32)
     padded[:, :vocab] = (head * norm).T
-    return Weights(embedding, layers, padded, rotations(config))
+    return Weights(embedding, layers, padded, Rotations(config))
 
 
 class _Reader:
@@ -91,6 +92,9 @@ class _Reader:
         if tensor.shape != shape:
             message = f"{self._where}: '{name}' has shape {tensor.shape}, config.json asks for {shape}"
             raise ConfigError(message, remedy="save or download the model again")
+        if not np.isfinite(np.vdot(tensor, tensor)):
+            message = f"{self._where}: '{name}' holds values that are no numbers, or far too large"
+            raise ConfigError(message, remedy="the training that saved it failed: take an earlier checkpoint")
         return tensor
 
     def finish(self) -> None:
@@ -133,18 +137,30 @@ def _transpose(matrix: npt.NDArray[Any]) -> Array:
     return np.ascontiguousarray(matrix.T, dtype=np.float32)
 
 
-def rotations(config: LlamaConfig) -> npt.NDArray[np.complex64]:
-    """The rotations cos + i sin of position times frequency, for all positions of the context.
+class Rotations:
+    """The rotations cos + i sin of position times frequency, as far as positions were asked for."""
 
-    The frequencies are computed in float32, as transformers does; for scaling "llama3" see `_stretch`.
-    """
+    def __init__(self, config: LlamaConfig) -> None:
+        self._frequencies = _frequencies(config)
+        self._table = np.empty((0, len(self._frequencies)), np.complex64)
+
+    def at(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.complex64]:
+        """By position and frequency."""
+        if (most := int(positions.max(initial=0))) >= len(self._table):
+            count = 1 << most.bit_length()
+            angles = np.arange(count, dtype=np.float32)[:, None] * self._frequencies
+            self._table = np.asarray(np.exp(1j * angles.astype(np.float64)), np.complex64)
+        return np.asarray(self._table[positions])
+
+
+def _frequencies(config: LlamaConfig) -> Array:
+    """Computed in float32, as transformers does; for scaling "llama3" see `_stretch`."""
     size = config.head_dim
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
     frequencies = (1.0 / np.float32(config.rope.rope_theta or 0.0) ** exponents).astype(np.float32)
     if config.rope.kind == "llama3":
-        frequencies = _stretch(frequencies, config)
-    angles = np.arange(config.max_context, dtype=np.float32)[:, None] * frequencies
-    return np.asarray(np.exp(1j * angles.astype(np.float64)), np.complex64)
+        return _stretch(frequencies, config)
+    return np.asarray(frequencies)
 
 
 def _stretch(frequencies: Array, config: LlamaConfig) -> Array:
