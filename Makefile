@@ -26,14 +26,14 @@ KERNELS := Haswell Nehalem $(shell grep -qsw avx512f /proc/cpuinfo && echo Skyla
 
 test-kernels: $(READY)  ## the embedded engine's tests with the arithmetic of other processors
 	for kernel in $(KERNELS); do \
-		echo "kernel: $$kernel"; OPENBLAS_CORETYPE=$$kernel $(BIN)/pytest -q -n auto tests/serving/engine || exit 1; \
+		echo "kernel: $$kernel"; OPENBLAS_CORETYPE=$$kernel $(BIN)/pytest -q -n auto tests/engine || exit 1; \
 	done
 
 # The floors of pyproject.toml, installed: first what needs no training libraries, with all tests but theirs, then
 # everything. uv tells the lowest versions, pip installs them. They have wheels for Python 3.10 and 3.11.
 LOWEST := .venv-lowest
 LOW := $(LOWEST)/bin
-TRAINING := tests/training tests/recipes tests/assets tests/serving/engine tests/jobs/improvement
+TRAINING := tests/training tests/recipes tests/assets tests/engine tests/improvement
 
 test-lowest:  ## the tests with the lowest version of every dependency, in a venv of its own
 	$(PYTHON) -m venv --clear $(LOWEST)

@@ -23,8 +23,8 @@ from pathlib import Path
 import msgspec
 
 from coral import prompts
-from coral.runs.folder import RunFolder
-from coral.runs.prompts import RunPrompts, save_prompts
+from coral.store.folder import RunFolder
+from coral.store.prompts import RunPrompts, save_prompts
 from coral.types import (
     SCHEMA,
     Answered,

@@ -107,7 +107,7 @@ def prompts(seed: int) -> list[list[int]]:
 
 async def measure_engine(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
-    from coral.serving.engine.model import EmbeddedModel
+    from coral.engine.model import EmbeddedModel
 
     async with EmbeddedModel(folder) as model:
         start_s = time.perf_counter() - started

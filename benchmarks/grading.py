@@ -19,7 +19,7 @@ from typing import Any
 
 import math_verify
 
-from coral import sandbox
+from coral import workers
 from coral.answers import math
 from coral.answers.math import algebra, rules, tree
 from coral.answers.math.text import bare_value
@@ -140,7 +140,7 @@ async def main() -> None:
     await print_probes()
     print_classes()
     await print_speed()
-    await sandbox.close()
+    await workers.close()
 
 
 if __name__ == "__main__":

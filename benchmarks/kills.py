@@ -84,12 +84,12 @@ async def scripted_server(log, latency_s):
 
 
 class Commands:
-    """Runs commands in children that may be killed (see tests/jobs/dying.py)."""
+    """Runs commands in children that may be killed (see tests/evaluation/dying.py)."""
 
     async def __aenter__(self):
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            TESTS / "jobs" / "dying.py",
+            TESTS / "evaluation" / "dying.py",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=2**26,

@@ -25,10 +25,10 @@ from typing import NamedTuple
 import msgspec
 
 import coral
-from coral.jobs.embedded import folder_of
+from coral.engine.model import EmbeddedModel
 from coral.models.config import ModelConfig
+from coral.models.embedded import folder_of
 from coral.models.protocol import Generation, Request
-from coral.serving.engine.model import EmbeddedModel
 
 IN_FLIGHT = 128
 """Conversations at a time, which is the command's default for the embedded engine."""

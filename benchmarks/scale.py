@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
 from coral.types import (
     SCHEMA,
     Answered,
@@ -40,7 +40,7 @@ WORDS = (
 )
 SCAN = """
 import sys
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
 endings = RunFolder(sys.argv[1]).endings()
 assert len(endings.well) == int(sys.argv[2]) and "p17#0" in endings.well
 """

@@ -17,7 +17,7 @@ import msgspec
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
 from coral.types import Answered, Conversation, Reply, Unsure
 
 RIGHT, WRONG, NEITHER, INK, MUTED, PAIRED = "#d9ead3", "#f6d5cf", "#e8e8e8", "#222222", "#777777", "#0b6e8f"

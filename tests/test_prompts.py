@@ -8,8 +8,8 @@ import pytest
 
 import coral
 from coral import prompts
+from coral.engine.template import ChatTemplate
 from coral.errors import ConfigError, CoralError
-from coral.serving.engine.template import ChatTemplate
 from coral.types import Message, Role
 
 REACH = "os.popen('touch PATH').read()"

@@ -11,13 +11,13 @@ from random import Random
 
 import speakers
 
+from coral.conversation.messages import messages_for
 from coral.tasks.sally_anne import SallyAnne, state
 from coral.tasks.stories.events import Entered, Moved, Put
 from coral.tasks.stories.generator import CONTAINERS, Difficulty
 from coral.tasks.stories.questions import Question, draw_question, draw_split_question
 from coral.tasks.stories.render import render_choices
 from coral.types import Message, Problem, Role, Seat
-from coral.view import messages_for
 
 ACCURACY = 0.70
 """How often a scripted speaker's own belief is right in a dialogue."""

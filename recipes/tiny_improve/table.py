@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from coral.jobs.improvement.arms import Sight
-from coral.jobs.improvement.gate import told
-from coral.jobs.improvement.results import HEADLINE, ModelResult, Results
+from coral.improvement.arms import Sight
+from coral.improvement.gate import told
+from coral.improvement.results import HEADLINE, ModelResult, Results
 from coral.metrics import Estimate
 
 SIGHTS: dict[Sight, str] = {

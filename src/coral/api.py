@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coral.errors import ConfigError
-from coral.jobs.build import BuildConfig
-from coral.jobs.build import build as _build
-from coral.jobs.compare import PairedRuns, compare_runs
-from coral.jobs.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
-from coral.jobs.estimate import Estimate
-from coral.jobs.estimate import estimate as _estimate
-from coral.jobs.evaluate import evaluate as _evaluate
-from coral.jobs.improve import improve as _improve
-from coral.jobs.improvement.config import ImproveConfig
-from coral.jobs.improvement.results import Results
-from coral.jobs.improvement.steps import Watch
-from coral.jobs.measure import save_summary
-from coral.jobs.measure import score as _score
-from coral.jobs.options import build_config, load_yaml_file
-from coral.jobs.progress import Progress
-from coral.jobs.sample import sample as _sample
-from coral.jobs.sitting import Run
-from coral.jobs.train import TrainResult
-from coral.jobs.train import train as _train
+from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
+from coral.evaluation.estimate import Estimate
+from coral.evaluation.estimate import estimate as _estimate
+from coral.evaluation.evaluate import evaluate as _evaluate
+from coral.evaluation.measure import save_summary
+from coral.evaluation.measure import score as _score
+from coral.evaluation.progress import Progress
+from coral.evaluation.sample import sample as _sample
+from coral.evaluation.session import Run
+from coral.improvement.config import ImproveConfig
+from coral.improvement.improve import improve as _improve
+from coral.improvement.results import Results
+from coral.improvement.steps import Watch
 from coral.metrics import Summary
+from coral.options import build_config, load_yaml_file
+from coral.rows.build import BuildConfig
+from coral.rows.build import build as _build
 from coral.rows.report import Report
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
+from coral.studies.compare import PairedRuns, compare_runs
 from coral.training.config import TrainConfig
+from coral.training.train import TrainResult
+from coral.training.train import train as _train
 
 Agent = str | Mapping[str, Any] | AgentConfig
 

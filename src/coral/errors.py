@@ -7,7 +7,7 @@ CoralError
 │   ├── DataError        a data set file is missing or a record in it is bad: names file, line and field
 │   ├── RunFolderError   a run folder is locked, damaged, full, or belongs to another config
 │   └── ConfigError      an option is unknown, contradictory or out of range
-├── SandboxError         a killable worker gave no result (see sandbox.py); a grade becomes unknown
+├── SandboxError         a killable worker gave no result (see workers.py); a grade becomes unknown
 └── ModelError           one request to a model failed for good, after all retries; becomes a `Failure` record
     ├── Unreachable      no answer: connection refused or dropped, time-out, stalled response, 5xx
     │   └── Outage       no connection for as long as a request may take: the run stops

@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from coral import prompts
+from coral.conversation.messages import messages_for
 from coral.tasks.protocol import Source
 from coral.tasks.sally_anne import SallyAnne
 from coral.types import Role, Seat
-from coral.view import messages_for
 
 FOLDER = Path(str(resources.files("coral") / "assets" / "tiny"))
 FILES = (

@@ -9,7 +9,7 @@ from rich.console import Console
 from coral.cli import live
 from coral.cli.live import Display, Rates, clock, describe, shown
 from coral.errors import Unreachable
-from coral.jobs.progress import Progress
+from coral.evaluation.progress import Progress
 from coral.models.retries import Setback
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from coral.cli.options import as_yaml, parse
 from coral.errors import ConfigError
-from coral.jobs.build import BuildConfig
-from coral.jobs.config import EvalConfig, SampleConfig, stored
-from coral.jobs.improvement.config import ImproveConfig
-from coral.jobs.options import load_yaml_file
+from coral.evaluation.config import EvalConfig, SampleConfig, stored
+from coral.improvement.config import ImproveConfig
+from coral.options import load_yaml_file
+from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import coral.runs.folder
+import coral.store.folder
 from coral.cli import main
 from coral.errors import DataError
-from coral.jobs import spool as spooling
-from coral.jobs.config import EvalConfig, agent_config, default_output
-from coral.jobs.estimate import estimate
-from coral.jobs.spool import spool
+from coral.evaluation.config import EvalConfig, agent_config, default_output
+from coral.evaluation.estimate import estimate
+from coral.store import disk_list as spooling
+from coral.store.disk_list import spool
 from coral.types import Problem
 
 LONG = "n" * 300
@@ -105,7 +105,7 @@ def test_what_was_measured_is_shown_where_nothing_can_be_written(
     def refuse(path, _):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(coral.runs.folder, "write_whole", refuse)
+    monkeypatch.setattr(coral.store.folder, "write_whole", refuse)
     assert main(["score", str(finished)]) == 2
     shown = capsys.readouterr()
     assert "Agreed, and right" in shown.out or "95" in shown.out

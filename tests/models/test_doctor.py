@@ -13,8 +13,8 @@ import pytest
 import coral
 from coral.cli.doctor import run
 from coral.errors import ConfigError, ContextOverflow
-from coral.jobs import context_probe
-from coral.jobs.doctor import Diagnosis, diagnose
+from coral.evaluation import context_probe
+from coral.evaluation.doctor import Diagnosis, diagnose
 from coral.models.config import ModelConfig
 from coral.models.protocol import Candidate, Generation
 from coral.types import FinishReason, Usage

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from coral.serving.engine.cache import BLOCK, Blocks
-from coral.serving.engine.checkpoint import open_checkpoint
-from coral.serving.engine.llama import Batch, Llama, Piece
-from coral.serving.engine.weights import build_weights
+from coral.engine.cache import BLOCK, Blocks
+from coral.engine.checkpoint import open_checkpoint
+from coral.engine.llama import Batch, Llama, Piece
+from coral.engine.weights import build_weights
 from coral.types import Message, Role
 
 pytestmark = [

@@ -8,8 +8,8 @@ import pytest
 
 from coral import prompts
 from coral.api import build_async
-from coral.runs.folder import RunFolder
-from coral.runs.prompts import RunPrompts, save_prompts
+from coral.store.folder import RunFolder
+from coral.store.prompts import RunPrompts, save_prompts
 from coral.types import (
     SCHEMA,
     Answered,

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from coral.jobs.serve import check_checkpoint
+from coral.serving.serve import check_checkpoint
 
 np = pytest.importorskip("numpy")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -89,7 +89,7 @@ def weights() -> dict[str, Any]:
 
 async def test_engine_serves_any_openai_client(serve: Any, checkpoint: Path) -> None:
     """n, seed, usage, logprobs and limits come from the real engine; streamed text is the same text."""
-    from coral.serving.engine.model import EmbeddedModel
+    from coral.engine.model import EmbeddedModel
 
     assert check_checkpoint(str(checkpoint)) == "tiny"
     asked: Any = {
@@ -143,8 +143,8 @@ async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
     serve: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After an error that a clean start does not mend, /health and requests are 503 with the cause."""
-    from coral.serving.engine.llama import Llama
-    from coral.serving.engine.model import EmbeddedModel
+    from coral.engine.llama import Llama
+    from coral.engine.model import EmbeddedModel
 
     def forward(*_: Any) -> Any:
         raise ValueError("shapes differ")

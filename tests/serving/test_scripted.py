@@ -10,13 +10,13 @@ import openai
 import pytest
 
 from coral import prompts
+from coral.conversation.messages import messages_for
 from coral.errors import ConfigError
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel, parse_persona, serve_scripted
 from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, SpeakRequest, understand
 from coral.types import Answered, FinishReason, Message, Problem, Role, Seat, Unsure
-from coral.view import messages_for
 
 SYSTEM = "You and a partner work on one problem together."
 STEADY = Persona(accuracy=1, stubbornness=1, unsure=0)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from coral import prompts
+from coral.conversation.messages import messages_for
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel
 from coral.tasks import registry
 from coral.tasks.protocol import Source
 from coral.types import Answered, Message, Problem, Role, Seat, Unsure
-from coral.view import messages_for
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = [

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from coral import sandbox
-from coral.dialogue.agent import Agent
-from coral.dialogue.converse import Setting, converse
-from coral.dialogue.extraction import Extractor
+from coral import workers
+from coral.conversation.agent import Agent
+from coral.conversation.converse import Setting, converse
+from coral.conversation.extraction import Extractor
 from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.tasks import boundary
@@ -103,13 +103,13 @@ def test_beliefs_pass(belief: Any) -> None:
 
 async def test_a_stop_passes() -> None:
     """What ends the process or the run is no failure of the task."""
-    cannot = Broken(sandbox.CannotStart("f", "no library"))
+    cannot = Broken(workers.CannotStart("f", "no library"))
     with pytest.raises(KeyboardInterrupt):
         boundary.read(Broken(KeyboardInterrupt()), "4", PROBLEM)
     with pytest.raises(SystemExit):
         await boundary.grade(Broken(SystemExit()), "4", PROBLEM)
     for call in (boundary.grade(cannot, "4", PROBLEM), boundary.same(cannot, "4", "5", PROBLEM)):
-        with pytest.raises(sandbox.CannotStart):
+        with pytest.raises(workers.CannotStart):
             await call
 
 

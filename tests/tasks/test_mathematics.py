@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coral import sandbox
-from coral.dialogue.converse import agreed
+from coral import workers
+from coral.conversation.converse import agreed
 from coral.metrics import AnswerClasses, trace_of
 from coral.tasks import mathematics, registry
 from coral.types import (
@@ -79,7 +79,7 @@ def keys() -> dict[tuple[str, str], str]:
 @pytest.fixture(autouse=True, scope="module")
 def _closed() -> Iterator[None]:
     yield
-    asyncio.run(sandbox.close())
+    asyncio.run(workers.close())
 
 
 def problem(question: str, target: str = "5") -> Problem:

@@ -17,7 +17,7 @@ pytest.importorskip("trl")
 WARM = """
 import json, os, sys
 import torch, transformers, trl
-import coral.jobs.train
+import coral.training.train
 from coral.cli import main
 
 trl.SFTConfig, trl.SFTTrainer, transformers.LlamaForCausalLM

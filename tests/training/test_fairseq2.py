@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from coral.errors import DataError
-from coral.jobs.train import write_fairseq2
 from coral.training.config import TrainConfig
 from coral.training.fairseq2 import launch_script, recipe_config
+from coral.training.train import write_fairseq2
 
 
 def config(**options):

@@ -8,7 +8,7 @@ import yaml
 from coral.cli import main
 from coral.cli.options import parse
 from coral.errors import ConfigError
-from coral.jobs.options import build_config
+from coral.options import build_config
 from coral.training.config import TrainConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from coral.errors import RunFolderError
-from coral.jobs import train
+from coral.training import train
 
 SafetensorError = pytest.importorskip("safetensors").SafetensorError
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from coral.errors import RunFolderError, UserError
-from coral.jobs.train import train
 from coral.models.protocol import Request, Sampling
 from coral.training.config import TrainConfig
 from coral.training.record import load_training
+from coral.training.train import train
 from coral.training.trainer import Watch
 
 pytest.importorskip("trl")
@@ -101,7 +101,7 @@ async def test_the_checkpoint_loads_in_transformers_and_in_the_embedded_engine(c
     """A trained model answers what it was trained to, in both."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from coral.serving.engine.model import EmbeddedModel
+    from coral.engine.model import EmbeddedModel
     from coral.types import Message, Role
 
     path = train(config("sft", max_steps=60, save_steps=60)).path

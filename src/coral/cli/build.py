@@ -10,7 +10,7 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line
-from coral.jobs.build import BuildConfig, build
+from coral.rows.build import BuildConfig, build
 from coral.rows.report import Lengths, Report
 
 ABOUT = "Make training rows of runs: single replies (sft), pairs (dpo) or labelled replies (kto)."

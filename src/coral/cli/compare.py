@@ -14,9 +14,9 @@ from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.errors import ConfigError
-from coral.jobs.compare import PairedRuns, compare_runs
 from coral.metrics import Comparison, MetricInfo, holm, metric
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
+from coral.studies.compare import PairedRuns, compare_runs
 
 ABOUT = (
     "Compare two stored runs on the problems that both have, paired by problem, without a model. A pair and "

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from coral.cli.report import print_summary
 from coral.cli.sitting import run_sitting
-from coral.jobs.config import EvalConfig
-from coral.jobs.evaluate import evaluate
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.evaluate import evaluate
 
 ABOUT = "Let agents converse over a task, and measure how well they reason together."
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coral.cli.options import parse, take_name
 from coral.errors import ConfigError
-from coral.jobs.export import export
+from coral.evaluation.export import export
 
 ABOUT = (
     "Write the conversations of a run to one jsonl file. Tasks whose authors ask that no problem is "

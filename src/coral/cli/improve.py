@@ -9,13 +9,13 @@ from coral.cli.live import Display
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import as_yaml, parse
 from coral.cli.terminal import Terminal, standard_error, standard_output
-from coral.jobs.improve import improve, rehearse
-from coral.jobs.improvement.config import ImproveConfig
-from coral.jobs.improvement.gate import told
-from coral.jobs.improvement.report import best_of, headline, points
-from coral.jobs.improvement.results import Results
-from coral.jobs.improvement.steps import Watch
-from coral.jobs.progress import Progress
+from coral.evaluation.progress import Progress
+from coral.improvement.config import ImproveConfig
+from coral.improvement.gate import told
+from coral.improvement.improve import improve, rehearse
+from coral.improvement.report import best_of, headline, points
+from coral.improvement.results import Results
+from coral.improvement.steps import Watch
 
 ABOUT = (
     "Improve a model by its own conversations: evaluate, sample, build rows, train, evaluate again, and take "

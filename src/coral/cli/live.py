@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from coral.cli.terminal import Terminal
-from coral.jobs.progress import Progress
+from coral.evaluation.progress import Progress
 
 REFRESH_S = 0.5
 LINE_EVERY_S = 10.0

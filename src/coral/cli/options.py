@@ -1,7 +1,7 @@
 """The command line: one spelling of options for words and YAML files, and errors that name a remedy.
 
 jsonargparse explains the options (`--help`). It does not read their values: it would read every text as YAML
-before its option's type is known (see `jobs.options`).
+before its option's type is known (see `coral.options`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from coral.config import dump_yaml
 from coral.errors import ConfigError
-from coral.jobs.options import (
+from coral.options import (
     Word,
     alternatives,
     build_config,

@@ -9,8 +9,8 @@ from rich.table import Table
 from coral.cli.candidates import adjusted, candidates_table, size_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import one_line, shell_word
-from coral.jobs.config import EvalConfig
-from coral.jobs.estimate import Estimate as Volumes
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.estimate import Estimate as Volumes
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
 
 SHOWN = (

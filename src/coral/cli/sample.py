@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from coral.cli.candidates import print_sampled
 from coral.cli.sitting import run_sitting
-from coral.jobs.config import SampleConfig
-from coral.jobs.sample import sample
+from coral.evaluation.config import SampleConfig
+from coral.evaluation.sample import sample
 
 ABOUT = (
     "Sample conversations for training: several candidates a turn, of which one goes on and the others are "

@@ -9,8 +9,8 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_summary
 from coral.errors import ConfigError
-from coral.jobs.measure import save_summary, score
-from coral.runs.folder import RunFolder
+from coral.evaluation.measure import save_summary, score
+from coral.store.folder import RunFolder
 
 ABOUT = "Measure a stored run again, without a model, and write its summary.json."
 

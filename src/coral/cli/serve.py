@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
         UserError: an option, the data or the checkpoint cannot be used.
     """
     name, flags = take_name(argv)
-    from coral.jobs.serve import CheckpointConfig, ScriptedConfig, serve_checkpoint, serve_scripted_agent
+    from coral.serving.serve import CheckpointConfig, ScriptedConfig, serve_checkpoint, serve_scripted_agent
 
     if name == "scripted":
         scripted = parse(ScriptedConfig, flags, command="coral serve scripted", about=ABOUT_SCRIPTED)

@@ -17,7 +17,7 @@ from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line, shell_word, visible
 from coral.errors import ConfigError
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
 from coral.types import Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure

@@ -12,10 +12,10 @@ from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
-from coral.jobs.config import EvalConfig
-from coral.jobs.estimate import estimate
-from coral.jobs.progress import Progress
-from coral.jobs.sitting import Run
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.estimate import estimate
+from coral.evaluation.progress import Progress
+from coral.evaluation.session import Run
 from coral.metrics import Summary
 from coral.tasks import boundary
 

@@ -17,8 +17,8 @@ from coral.training.config import TrainConfig
 from coral.training.libraries import process_rank
 
 if TYPE_CHECKING:
-    from coral.jobs.train import Prepared, TrainResult
     from coral.training.check import Check, ShownReply
+    from coral.training.train import Prepared, TrainResult
 
 ABOUT = "Train a model on the rows of `coral build`: sft, dpo or kto, with TRL."
 COLOURS = {"completion": "green", "chosen": "green", "rejected": "red"}
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _write_fairseq2(config: TrainConfig, console: Terminal) -> int:
-    from coral.jobs.train import write_fairseq2
+    from coral.training.train import write_fairseq2
 
     written, script = write_fairseq2(config)
     console.print(f"wrote {written} and {script}; nothing was run")
@@ -52,7 +52,7 @@ def _write_fairseq2(config: TrainConfig, console: Terminal) -> int:
 
 
 def _train(config: TrainConfig, console: Terminal) -> int:
-    from coral.jobs.train import train
+    from coral.training.train import train
     from coral.training.trainer import Watch
 
     stop = threading.Event()

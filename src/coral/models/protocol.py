@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -106,3 +107,34 @@ class Model(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of one candidate's text.
+
+    Attributes:
+        index: of the candidate.
+        finish_reason: set on the candidate's last piece alone.
+        usage: of the whole request, on its very last piece alone.
+    """
+
+    index: int
+    text: str
+    finish_reason: FinishReason | None = None
+    token_logprobs: tuple[float, ...] | None = None
+    usage: Usage | None = None
+
+
+@runtime_checkable
+class StreamingModel(Protocol):
+    """What a model offers beside `generate` if it can send text while it writes."""
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """The pieces of all candidates as they come; together they are what `generate` returns.
+
+        An async generator: closing it ends the work on the request.
+
+        Raises:
+            ModelError: before or between pieces.
+        """
+        ...

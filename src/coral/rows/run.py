@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from coral import prompts
+from coral.conversation.messages import messages_for
 from coral.errors import RunFolderError
-from coral.runs.folder import RunFolder
-from coral.runs.prompts import RunPrompts, load_prompts
+from coral.store.folder import RunFolder
+from coral.store.prompts import RunPrompts, load_prompts
 from coral.tasks import registry
 from coral.tasks.protocol import Task
 from coral.types import Conversation, Message, Seat, Speaker
-from coral.view import messages_for
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import msgspec
 from aiohttp import web
 
 from coral.errors import ModelError
-from coral.models.protocol import Model, Request
+from coral.models.protocol import Delta, Model, Request
 from coral.serving import faults
 from coral.serving.faults import FaultPlan
 from coral.serving.metrics import ServerMetrics
-from coral.serving.stream import ChunkWriter, Delta, event, split_tokens, stream_deltas
+from coral.serving.stream import ChunkWriter, event, split_tokens, stream_deltas
 from coral.serving.wire import ChatRequest, RequestRefused, parse_chat, refusal, render_chat, render_error
 
 CHAT_PATH = "/v1/chat/completions"

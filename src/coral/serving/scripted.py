@@ -20,13 +20,12 @@ from typing import final
 import msgspec
 
 from coral.errors import ConfigError
-from coral.models.protocol import Candidate, Generation, Request
+from coral.models.protocol import Candidate, Delta, Generation, Request
 from coral.serving import scripted_words as words
 from coral.serving.app import Served
 from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, ProblemIndex, SpeakRequest, understand
 from coral.serving.scripted_words import Move
-from coral.serving.stream import Delta
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, FinishReason, Problem, Usage

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from coral import sandbox
+from coral import workers
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, Problem, Unreadable, Unsure
 
@@ -34,7 +34,7 @@ async def same(task: Task, a: str, b: str, problem: Problem) -> bool:
     """`task.same`; equal spellings are the same unasked, and where it raises two answers differ."""
     try:
         return a == b or bool(await task.same(a, b, problem))
-    except sandbox.CannotStart:
+    except workers.CannotStart:
         raise
     except Exception as error:  # noqa: BLE001  foreign code
         _count("comparison", task, error, problem)
@@ -46,7 +46,7 @@ async def grade(task: Task, answer: str, problem: Problem) -> bool | None:
     try:
         verdict = await task.grade(answer, problem)
         return None if verdict is None else bool(verdict)
-    except sandbox.CannotStart:
+    except workers.CannotStart:
         raise
     except Exception as error:  # noqa: BLE001  foreign code
         _count("grader", task, error, problem)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from coral import sandbox
+from coral import workers
 from coral.answers import math
 from coral.types import Belief, Problem, Seat
 
@@ -36,7 +36,7 @@ async def _key(answer: str, question: str) -> str:
         return key
     try:
         return str(await _ask("canonical", answer, question))
-    except sandbox.SandboxError:
+    except workers.SandboxError:
         return f"'{answer}'"
 
 
@@ -46,12 +46,12 @@ async def compare(a: str, b: str) -> bool | None:
         return True
     try:
         return bool(await _ask("equivalent", a, b))
-    except sandbox.SandboxError:
+    except workers.SandboxError:
         return None
 
 
 async def _ask(function: str, *args: str) -> object:
-    return await sandbox.call(f"coral.answers.math:{function}", *args, timeout_s=TIMEOUT_S)
+    return await workers.call(f"coral.answers.math:{function}", *args, timeout_s=TIMEOUT_S)
 
 
 class MathematicalAnswers:

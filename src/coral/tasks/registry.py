@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any, cast
 
 from coral.errors import ConfigError, UserError
-from coral.runs.folder import RunFolder
+from coral.store.folder import RunFolder
 from coral.tasks import sources
 from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo

@@ -2,7 +2,7 @@ r"""Read, clean and compare mathematical answers.
 
 `read` finds the answer that a message submits, `parse` takes a bare one; both give a `Belief` whose value is
 LaTeX or text without delimiters. `same_text` compares two values in microseconds. `equivalent` also does
-algebra and may never return: call it as `sandbox.call("coral.answers.math:equivalent", a, b, timeout_s=...)`.
+algebra and may never return: call it as `workers.call("coral.answers.math:equivalent", a, b, timeout_s=...)`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ r"""When two mathematical answers are the same.
 `equivalent` compares two answers as one grades: a unit or a name may be missing. `canonical` gives the key of
 an answer to one question: answers of one key are the same, an equivalence by construction. `same_text` and
 `plain_key` are those parts of both that need no algebra and take microseconds. The others ask Math-Verify,
-which may never return: call them through `coral.sandbox`. The decisions stand in `docs/grading.md`.
+which may never return: call them through `coral.workers`. The decisions stand in `docs/grading.md`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def same_text(a: str, b: str) -> bool:
 
 
 def equivalent(a: str, b: str) -> bool:
-    """Whether two answers mean the same. May hang on malicious input: call it through `coral.sandbox`."""
+    """Whether two answers mean the same. May hang on malicious input: call it through `coral.workers`."""
     from coral.answers.math import algebra
 
     if same_text(a, b) or _same(a, b, algebra.key):

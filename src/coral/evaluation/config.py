@@ -1,0 +1,403 @@
+"""The options of `coral eval` and `coral sample`: the same on the command line, in YAML and in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from coral.conversation.extraction import Mode
+from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection
+from coral.errors import ConfigError
+from coral.evaluation import problem_list
+from coral.models import embedded
+from coral.models.config import ModelConfig
+from coral.models.providers import PROVIDERS
+from coral.options import Section, section, typed_options
+from coral.tasks import registry
+from coral.types import SCHEMA
+
+Protocol = Literal["coral", "cot"]
+OF_TASK = Section(
+    lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
+)
+"""A task's name and its own options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig(ModelConfig):
+    """A model that takes a seat."""
+
+    prompt: str | None = None
+    """Name of the system prompt: agent (that of a pair), cot (of one agent alone), same (one for both, to
+    compare them), or one of `prompt_library`; by default that of the protocol."""
+    system_in_user: bool = False
+    """Send the system prompt in the first user message, for chat templates without a system role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorConfig(ModelConfig):
+    """How beliefs are extracted."""
+
+    mode: Mode = "hybrid"
+    """rules; model (every turn is shown to the model); hybrid (the model where the rules cannot tell)."""
+    temperature: float | None = 0.0
+    """Sampling temperature; null leaves it to the server."""
+    max_tokens: int | None = 64
+    """Most tokens of one extraction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """All options of an evaluation."""
+
+    task: dict[str, Any] = field(default_factory=dict, metadata={"section": OF_TASK})
+    """The task's name (`task.name`, or the first argument of the command) and its own options, such as
+    `task.subset diamond`; `coral tasks NAME` lists them."""
+    data: str | None = None
+    """Data set: a file, a folder, or hf://datasets/OWNER/NAME. `coral tasks` says how to fetch it."""
+    split: str | None = None
+    """Split of the data; by default the task's first."""
+    data_password: str | None = None
+    """Password of an encrypted archive (GPQA). Never stored."""
+    limit: int | None = None
+    """Number of problems, drawn with `seed`; by default all. May grow in a later sitting."""
+    problems: str | None = None
+    """File with the ids of the problems to take, one a line; by default all."""
+    samples: int = 1
+    """Conversations about each problem. May grow in a later sitting."""
+    protocol: Protocol = "coral"
+    """coral: two agents talk until they agree. cot: one agent answers alone, in one turn."""
+    max_turns: int = 20
+    """Most turns of a conversation; the opening is not a turn."""
+    second_chance: bool = False
+    """cot: ask once more where a reply submits no answer (unreadable, cut or unsure), as a pair takes another
+    turn there. Its tokens are counted."""
+    opener: Literal["agent", "partner"] = "agent"
+    """Who states the problem; the other one speaks the first turn."""
+    agent: AgentConfig = field(
+        default_factory=AgentConfig, metadata=section(lambda: AgentConfig, short="model")
+    )
+    """The first agent."""
+    partner: dict[str, Any] = field(
+        default_factory=dict, metadata=section(lambda: AgentConfig, short="model")
+    )
+    """The second agent: the options of `agent`, and like the agent where not set."""
+    extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
+    """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
+    The default is hybrid, for embedded models rules."""
+    max_connections: int = 128
+    """Most requests in flight to each server. Starts lower and adapts to the server."""
+    seed: int = 0
+    """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
+    data_seed: int | None = None
+    """Seed of what problems there are (generated ones, `limit`, shuffled choices) where it is not `seed`: for
+    repeating a run on the same problems."""
+    split_seed: int = 0
+    """Seed of the splits of data sets that publish none. `seed` does not move it, so that no test problem of
+    one run is a training problem of another."""
+    salt: str = ""
+    """Mixed into the seeds of requests. Runs with one seed draw alike what they ask alike: given one prompt
+    and sampling, a pair's first turn is word for word a single agent's. Another salt draws anew."""
+    prompt_library: str | None = None
+    """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
+    prices: str | None = None
+    """Price table (YAML) that replaces the shipped one."""
+    output: str | None = None
+    """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
+    lock: Literal["file", "none"] = "file"
+    """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
+    then see to it that only one process works there."""
+    retry_failed: bool = False
+    """Run failed conversations of earlier sittings again."""
+    max_failed_rate: float = 0.05
+    """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
+    every request fails."""
+    dry_run: bool = False
+    """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
+
+    def __post_init__(self) -> None:
+        """Check what one field alone can tell.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        _check_types(self)
+        for name in ("limit", "samples", "max_turns", "max_connections"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
+        if not 0 <= self.max_failed_rate <= 1:
+            raise ConfigError(
+                f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"
+            )
+        if self.protocol == "cot" and (self.partner or self.opener != "agent"):
+            raise ConfigError(
+                "in chain of thought one agent answers alone",
+                remedy="leave out partner and opener, or use --protocol coral",
+            )
+        if self.second_chance and self.protocol != "cot":
+            raise ConfigError(
+                "a pair takes another turn anyway: second_chance is for one agent alone",
+                remedy="leave it out, or use --protocol cot",
+            )
+        if not self.task.get("name"):
+            raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
+
+    @property
+    def draw(self) -> Draw:
+        """How turns are drawn: one candidate each."""
+        return ONE_CANDIDATE
+
+    @property
+    def problem_seed(self) -> int:
+        """Seed of what problems there are."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
+    def task_name(self) -> str:
+        """The task to run."""
+        return str(self.task["name"])
+
+    @property
+    def task_options(self) -> dict[str, Any]:
+        """The task's own options."""
+        return {name: value for name, value in self.task.items() if name != "name"}
+
+    def partner_config(self) -> AgentConfig:
+        """The partner's options, filled up from the agent's.
+
+        Raises:
+            ConfigError: `partner` holds an unknown option or a value of the wrong type.
+        """
+        return _like(self.agent, self.partner, AgentConfig, "partner")
+
+    def extractor_config(self) -> ExtractorConfig:
+        """The extractor's options: the agent's server and model unless set, its own sampling.
+
+        Raises:
+            ConfigError: `extractor` holds an unknown option or a value of the wrong type.
+        """
+        own = {
+            "temperature",
+            "top_p",
+            "max_tokens",
+            "stop",
+            "system_prompt",
+            "mode",
+            "prompt",
+            "system_in_user",
+        }
+        shared = {
+            item.name: getattr(self.agent, item.name)
+            for item in dataclasses.fields(ModelConfig)
+            if item.name not in own
+        }
+        extractor = _like(ExtractorConfig(**shared), self.extractor, ExtractorConfig, "extractor")
+        if "mode" not in self.extractor and embedded.folder_of(extractor):
+            return dataclasses.replace(extractor, mode="rules")  # such small models extract nothing
+        return extractor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledAgentConfig(AgentConfig):
+    """A model that takes a seat in conversations for training."""
+
+    temperature: float | None = 0.8
+    """Sampling temperature; null leaves it to the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(EvalConfig):
+    """All options of sampling: those of an evaluation, and how turns are drawn."""
+
+    samples: int = 5
+    """Conversations (trees) about each problem. May grow in a later sitting."""
+    agent: SampledAgentConfig = field(
+        default_factory=SampledAgentConfig, metadata=section(lambda: SampledAgentConfig, short="model")
+    )
+    """The first agent. It is sampled at temperature 0.8 unless set."""
+    candidates: int = 5
+    """Replies drawn for each turn. One goes on, the others are kept; 1: independent conversations."""
+    select: Selection = "random"
+    """Which goes on: random; stratified (a coin: right or not); correct; wrong; diverse (a new belief)."""
+    rollouts: int = 0
+    """Conversations continued to their end from each candidate, to tell its value. 0: none."""
+
+    def __post_init__(self) -> None:
+        """Check what one field alone can tell, and that roll-outs have a partner.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        super().__post_init__()
+        for name, least in (("candidates", 1), ("rollouts", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of at least {least}"
+                )
+        if self.second_chance:
+            raise ConfigError(
+                "sampling draws several replies instead of asking a second time",
+                remedy="leave out second_chance; it is an option of `coral eval`",
+            )
+        if self.rollouts and self.protocol == "cot":
+            raise ConfigError(
+                "a reply of chain of thought ends it: nothing can be rolled out from it",
+                remedy="leave out rollouts, or sample with --protocol coral",
+            )
+
+    @property
+    def draw(self) -> Draw:
+        """How turns are drawn."""
+        return Draw(candidates=self.candidates, select=self.select, rollouts=self.rollouts)
+
+
+def _check_types(config: EvalConfig) -> None:
+    """The command line has parsed its values; Python may hand in anything."""
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        if not dataclasses.is_dataclass(hints[item.name]):
+            value = getattr(config, item.name)
+            try:
+                msgspec.convert(value, hints[item.name])
+            except msgspec.ValidationError as error:
+                raise ConfigError(
+                    f"{item.name} cannot be {value!r}: {error}", remedy="see `coral eval --help`"
+                ) from None
+
+
+C = TypeVar("C", bound=ModelConfig)
+
+
+def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConfig) -> AgentConfig:
+    """An agent of `kind` from the options that are set.
+
+    Raises:
+        ConfigError: an option is unknown or of the wrong type.
+    """
+    return _like(kind(), options, kind, "agent")
+
+
+_PLACE = ("base_url", "api_key_env", "extra_body", "context_tokens")
+"""What belongs to a server: not inherited by a model that is served elsewhere."""
+
+
+def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> C:
+    """`template` with `options` set."""
+    typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
+    model = str(options.get("model", template.model))
+    elsewhere = "base_url" in options or _other_provider(template.model, model) or _embeds(template, model)
+    fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
+    return dataclasses.replace(template, **{**fresh, **typed})
+
+
+def _embeds(template: ModelConfig, model: str) -> bool:
+    """Whether `model` is a checkpoint folder of this machine beside a served model that is not named so."""
+    names_folders = embedded.folder_of(ModelConfig(model=template.model)) is not None
+    return not names_folders and embedded.folder_of(ModelConfig(model=model)) is not None
+
+
+def _other_provider(model: str, other: str) -> bool:
+    """Whether `other` names a provider by its prefix, and not the one of `model`."""
+    provider = other.partition("/")[0]
+    return "/" in other and provider in PROVIDERS and provider != model.partition("/")[0]
+
+
+DECIDES_TEXT = (
+    "model",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "extra_body",
+    "system_prompt",
+    "prompt",
+    "system_in_user",
+    "mode",
+    "thinking_tokens",
+)
+"""Options of a model that decide what it says. Others, such as its address, may change between sittings."""
+
+
+def identity(
+    config: EvalConfig, *, task: Mapping[str, Any], split: str, data_fingerprint: str, prompts: str
+) -> dict[str, Any]:
+    """What decides the results of a run: must be the same in each of its sittings.
+
+    Args:
+        task: name and all options, defaults included.
+
+    `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
+    """
+    who = {"agent": _decisive(config.agent)}
+    if config.protocol == "coral":
+        who["partner"] = _decisive(config.partner_config())
+    return {
+        "schema": SCHEMA,
+        "task": dict(task),
+        "split": split,
+        "data_sha256": data_fingerprint,
+        "prompts": prompts,
+        "protocol": config.protocol,
+        **({"max_turns": config.max_turns, "opener": config.opener} if config.protocol == "coral" else {}),
+        **who,
+        "extractor": _decisive(config.extractor_config()),
+        **({"second_chance": True} if config.second_chance else {}),
+        "seed": config.seed,
+        **({"salt": config.salt} if config.salt else {}),
+        **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),
+        **({"split_seed": config.split_seed} if config.split_seed != config.problem_seed else {}),
+        **({"problems": problem_list.digest(config.problems)} if config.problems else {}),
+        **(_drawing(config.draw) if isinstance(config, SampleConfig) else {}),
+    }
+
+
+def _drawing(draw: Draw) -> dict[str, Any]:
+    """Of a single candidate, how it is chosen decides nothing."""
+    choosing = {"select": draw.select} if draw.candidates > 1 else {}
+    return {"candidates": draw.candidates, **choosing, "rollouts": draw.rollouts}
+
+
+def _decisive(config: ModelConfig) -> dict[str, Any]:
+    if isinstance(config, ExtractorConfig) and config.mode == "rules":
+        return {"mode": "rules"}
+    values = {name: getattr(config, name) for name in DECIDES_TEXT if hasattr(config, name)}
+    if config.thinking_tokens == ModelConfig.thinking_tokens:
+        del values["thinking_tokens"]  # runs of versions without this option go on
+    values["model"] = embedded.name_of(config)
+    if folder := embedded.folder_of(config):
+        values["checkpoint"] = embedded.fingerprint(folder)
+    return dict(
+        msgspec.to_builtins({name: value for name, value in values.items() if value not in (None, (), {})})
+    )
+
+
+_LONGEST_NAME = 60
+"""Characters of a model's name in that of a folder; the digest tells models apart."""
+
+
+def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
+    """A folder that the same options always name again."""
+    digest = hashlib.sha256(msgspec.json.encode(decided)).hexdigest()[:8]
+    model = (
+        re.sub(r"[^A-Za-z0-9.]+", "-", embedded.name_of(config.agent).rstrip("/").rsplit("/", 1)[-1]).strip(
+            "-"
+        )
+        or "model"
+    )[:_LONGEST_NAME]
+    job = "sample-" if isinstance(config, SampleConfig) else ""
+    return f"runs/{config.task_name}-{config.protocol}-{job}{model}-{digest}"
+
+
+def stored(config: EvalConfig) -> dict[str, Any]:
+    """All options as `config.yaml` keeps them: without secrets, and readable by `--config`."""
+    values: dict[str, Any] = msgspec.to_builtins(config)
+    del values["data_password"], values["dry_run"]
+    return values

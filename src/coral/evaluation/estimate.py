@@ -1,0 +1,192 @@
+"""What an evaluation or sampling would send and cost, before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isnan
+from typing import Literal, NamedTuple
+
+from coral.conversation.messages import messages_for
+from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.plan import Plan, open_plan
+from coral.metrics import load_prices
+from coral.metrics.cost import Tokens
+from coral.models import embedded
+from coral.models.client import SHORTEST_REPLY
+from coral.models.config import ModelConfig
+from coral.types import Message, Seat, Speaker
+
+CHARACTERS_PER_TOKEN = 4.0
+"""Of English text, for the tokenizers in use: good to about a quarter."""
+TYPICAL_TURNS = 4
+TYPICAL_TURN_TOKENS = 250
+TYPICAL_EXTRACTED_SHARE = 0.5
+"""Of turns that `hybrid` shows to the extractor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """Requests, tokens and money of a run, under one assumption.
+
+    Attributes:
+        usd: None where a model has no price.
+    """
+
+    assumption: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What `--dry_run` shows.
+
+    Attributes:
+        first: the messages of the first request, as an example.
+        speaker: who is asked first, and the model.
+    """
+
+    problems: int
+    conversations: int
+    volumes: tuple[Volume, ...]
+    first: tuple[Message, ...]
+    speaker: Speaker
+
+
+def estimate(config: EvalConfig) -> Estimate:
+    """Read the data and count; sends nothing and writes nothing.
+
+    Raises:
+        UserError: an option or the data cannot be used.
+    """
+    with open_plan(config) as plan:
+        problem = plan.problems[0]
+        opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)
+        first = _speakers(config, plan, 1)[0]
+        conversations = len(plan.problems) * config.samples
+        return Estimate(
+            problems=len(plan.problems),
+            conversations=conversations,
+            volumes=tuple(
+                _volume(config, plan, assumed, conversations, opening)
+                for assumed in _assumptions(config, plan)
+            ),
+            first=messages_for(
+                Seat.RESPONDER,
+                system=first.system,
+                opening=plan.task.opening(problem),
+                briefing=plan.task.briefing(problem, Seat.RESPONDER),
+                replies=(),
+                system_in_user=first.options.system_in_user,
+            ),
+            speaker=Speaker(name=first.name, model=embedded.name_of(first.options)),
+        )
+
+
+@dataclass(frozen=True)
+class _Seated:
+    """An agent as it sits down: what it may say, and what it is told first."""
+
+    name: Literal["agent", "partner"]
+    options: AgentConfig
+    system: str
+
+
+class _Assumed(NamedTuple):
+    """What is assumed of every conversation.
+
+    Attributes:
+        cap: tokens of a turn; None: all that may be written.
+        share: of turns, extracted by a model.
+        thinking: the models think as long as they may.
+    """
+
+    name: str
+    turns: int
+    cap: int | None
+    share: float
+    thinking: bool = False
+
+
+def _mean_tokens(texts: Iterable[str]) -> float:
+    sizes = [len(text) / CHARACTERS_PER_TOKEN for text in texts]
+    return sum(sizes) / len(sizes)
+
+
+def _assumptions(config: EvalConfig, plan: Plan) -> list[_Assumed]:
+    extractor = config.extractor_config()
+    share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[extractor.mode]
+    pair = config.protocol == "coral"
+    limit = config.max_turns if pair else 1 + config.second_chance
+    typical = min(TYPICAL_TURNS, limit) if pair else 1
+    speakers = _speakers(config, plan, limit)
+    longest = max(map(_most_tokens, speakers))
+    few = min(longest, TYPICAL_TURN_TOKENS)
+    most = _Assumed(f"at most: {_turns(limit)} of {longest} tokens", limit, None, float(share > 0))
+    assumed = [_Assumed(f"{_turns(typical)} of {few} tokens", typical, TYPICAL_TURN_TOKENS, share), most]
+    if any(map(_most_thinking, [*(speaker.options for speaker in speakers), *[extractor] * (share > 0)])):
+        longest = max(_most_tokens(speaker) + _most_thinking(speaker.options) for speaker in speakers)
+        name = f"at most, thinking: {_turns(limit)} of {longest} tokens"
+        assumed.append(most._replace(name=name, thinking=True))
+    return assumed
+
+
+def _turns(number: int) -> str:
+    return f"{number} turn{'s' if number > 1 else ''}"
+
+
+def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
+    """Who speaks each turn, the responder first."""
+    agent = _Seated("agent", config.agent, plan.agent_system)
+    if config.protocol == "cot":
+        return [agent] * turns
+    partner = _Seated("partner", config.partner_config(), plan.partner_system)
+    opener, responder = (agent, partner) if config.opener == "agent" else (partner, agent)
+    return [opener if number % 2 else responder for number in range(turns)]
+
+
+def _most_tokens(speaker: _Seated) -> int:
+    return speaker.options.max_tokens or 4 * TYPICAL_TURN_TOKENS
+
+
+def _most_thinking(model: ModelConfig) -> int:
+    """Tokens for thinking, on top of those of the reply. A model in this process is given none."""
+    limited = model.max_tokens is not None and model.max_tokens >= SHORTEST_REPLY
+    return model.thinking_tokens if limited and embedded.folder_of(model) is None else 0
+
+
+def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: int, opening: float) -> Volume:
+    """Each turn reads the opening and all earlier turns; an extraction reads the opening and one turn.
+
+    A roll-out from a candidate of turn i takes the turns behind it, so turn j is taken anew for each
+    candidate of the turns before it. The prompt of several candidates counts once, as servers count it.
+    What a model thinks is written, and read by nobody.
+    """
+    cap, share = assumed.cap, assumed.share
+    draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
+    extracted = (extractor.max_tokens or 0) / 4 + assumed.thinking * _most_thinking(extractor)
+    requests = extractions = prompt = written = usd = history = 0.0
+    for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
+        tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
+        again = draw.candidates * draw.rollouts * earlier
+        replies = draw.candidates + again
+        told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening
+        thought = assumed.thinking * _most_thinking(speaker.options)
+        spoken = Tokens((1 + again) * (told + history), 0, replies * (tokens + thought))
+        read = Tokens(replies * share * (opening + tokens), 0, replies * share * extracted)
+        requests += 1 + again
+        extractions += replies * share
+        prompt += spoken.prompt + read.prompt
+        written += spoken.completion + read.completion
+        usd += prices.cost(embedded.name_of(speaker.options), spoken) + prices.cost(extractor.model, read)
+        history += tokens
+    return Volume(
+        assumption=assumed.name,
+        requests=round(conversations * (requests + extractions)),
+        prompt_tokens=round(conversations * prompt),
+        completion_tokens=round(conversations * written),
+        usd=None if isnan(usd) else usd * conversations,
+    )

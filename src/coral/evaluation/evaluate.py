@@ -1,0 +1,14 @@
+"""The evaluation: conversations of one candidate a turn, and their metrics."""
+
+from __future__ import annotations
+
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.progress import Progress
+from coral.evaluation.session import Run, sit
+
+__all__ = ["Run", "evaluate"]
+
+
+async def evaluate(config: EvalConfig, progress: Progress | None = None) -> Run:
+    """Run an evaluation, or go on with it. See `sit`."""
+    return await sit(config, progress or Progress())

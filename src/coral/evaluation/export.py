@@ -1,0 +1,103 @@
+"""Writing a run to one file that may be passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from coral.errors import RunFolderError
+from coral.store.folder import RunFolder
+from coral.store.whole import whole_file
+from coral.tasks import registry
+from coral.types import Answered, Conversation, Failure, Reply, Rollout, Turn, Unreadable
+
+REDACTED = "[redacted]"
+
+
+def export(path: str, output: str, *, redact: bool | None) -> tuple[int, bool]:
+    """Write all conversations of the run at `path` to `output`, a line each.
+
+    Args:
+        redact: leave out everything that holds or may quote a problem; None: if the task is confidential.
+
+    Returns:
+        How many were written, and whether they were redacted.
+
+    Raises:
+        UserError: the run cannot be read, or `output` exists or cannot be written.
+    """
+    folder = RunFolder(path)
+    task = registry.load(str(folder.identity()["task"]["name"]))
+    redacted = task.info.confidential if redact is None else redact
+    try:
+        count = 0
+        with whole_file(Path(output), replace=False) as file:
+            for conversation in folder.conversations():
+                kept = redact_conversation(conversation) if redacted else conversation
+                file.write(msgspec.json.encode(kept) + b"\n")
+                count += 1
+    except FileExistsError:
+        raise RunFolderError(
+            f"{output} exists", remedy="choose another --output: nothing is overwritten"
+        ) from None
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {output}: {error.strerror}", remedy="free space, or choose another --output"
+        ) from None
+    return count, redacted
+
+
+def redact_conversation(conversation: Conversation) -> Conversation:
+    """The conversation without any text that holds or may quote the problem.
+
+    Ids, seats, letters of answers, verdicts, tokens and times remain: all that metrics need. An answer that
+    is more than a letter could be a quotation, so it is replaced, too.
+    """
+    problem = msgspec.structs.replace(
+        conversation.problem,
+        question=REDACTED,
+        choices=tuple(REDACTED for _ in conversation.problem.choices),
+        target=_short(conversation.problem.target),
+        source={},
+    )
+    return msgspec.structs.replace(
+        conversation,
+        problem=problem,
+        opening=REDACTED,
+        turns=tuple(_redact_turn(turn) for turn in conversation.turns),
+        failure=_redact_failure(conversation.failure),
+    )
+
+
+def _redact_failure(failure: Failure | None) -> Failure | None:
+    return failure and msgspec.structs.replace(failure, message=REDACTED)
+
+
+def _redact_turn(turn: Turn) -> Turn:
+    return msgspec.structs.replace(turn, replies=tuple(map(_redact_reply, turn.replies)))
+
+
+def _redact_reply(reply: Reply) -> Reply:
+    belief = reply.belief
+    if isinstance(belief, Answered):
+        belief = Answered(_short(belief.value))
+    elif isinstance(belief, Unreadable):
+        belief = Unreadable(REDACTED)
+    return msgspec.structs.replace(
+        reply,
+        text=REDACTED,
+        reasoning=reply.reasoning and REDACTED,
+        belief=belief,
+        extraction=msgspec.structs.replace(reply.extraction, text=reply.extraction.text and REDACTED),
+        rollouts=tuple(map(_redact_rollout, reply.rollouts)),
+    )
+
+
+def _redact_rollout(rollout: Rollout) -> Rollout:
+    answer = None if rollout.answer is None else _short(rollout.answer)
+    return msgspec.structs.replace(rollout, answer=answer, failure=_redact_failure(rollout.failure))
+
+
+def _short(answer: str) -> str:
+    return answer if len(answer) == 1 else REDACTED

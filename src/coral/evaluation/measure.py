@@ -1,0 +1,134 @@
+"""Measuring a stored run: no model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from coral import workers
+from coral.metrics import (
+    AnswerClasses,
+    CandidateCounter,
+    PriceTable,
+    Summary,
+    Tally,
+    load_prices,
+    summarize,
+    trace_of,
+)
+from coral.store.folder import RunFolder
+from coral.tasks import boundary
+from coral.tasks.protocol import Task
+from coral.tasks.registry import task_of
+from coral.types import Answered, Conversation, Problem, Reply, Rollout
+
+
+async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summary:
+    """Measure a stored run again.
+
+    Args:
+        folder: must not be in use by a running evaluation. What is found is to be written there by
+            `save_summary`.
+        prices: file of a price table that overlays the shipped one.
+        regrade: grade every stored answer anew instead of trusting the stored verdicts.
+
+    Raises:
+        UserError: the folder or the price table cannot be read.
+    """
+    async with workers.in_use():
+        return await measure_run(folder, task_of(folder), prices=load_prices(prices), regrade=regrade)
+
+
+def save_summary(folder: RunFolder, summary: Summary) -> None:
+    """Write a run's `summary.json`.
+
+    Raises:
+        RunFolderError: it cannot be written, as in a folder that may only be read.
+    """
+    folder.write("summary.json", summary)
+
+
+async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regrade: bool = False) -> Summary:
+    """The metrics of all finished conversations of a folder.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    identity = folder.identity()
+    candidates = CandidateCounter()
+    tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade)
+    return summarize(
+        tally,
+        prices=prices,
+        extractor=identity["extractor"].get("model"),
+        owed=owed(folder, tally),
+        candidates=candidates.counts() if "candidates" in identity else None,
+        adjustments=folder.adjustments(),
+    )
+
+
+def owed(folder: RunFolder, tally: Tally) -> int:
+    """How many conversations a run still lacks."""
+    return max(0, (folder.planned() or 0) - tally.num_conversations)
+
+
+class Collector(Protocol):
+    """Takes in conversations while they stream past."""
+
+    def add(self, conversation: Conversation) -> None: ...
+
+
+async def tally_run(
+    folder: RunFolder, task: Task, *, collectors: Sequence[Collector] = (), regrade: bool = False
+) -> Tally:
+    """What metrics and comparisons need of all finished conversations of a folder.
+
+    Args:
+        collectors: are shown every conversation, too.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    identity = folder.identity()
+    tally = Tally(
+        task=str(identity["task"]["name"]),
+        protocol=str(identity["protocol"]),
+        max_turns=identity.get("max_turns"),
+    )
+    classes = AnswerClasses()
+    for stored in folder.conversations():
+        conversation = await _regraded(stored, task) if regrade else stored
+        tally.add(conversation, await trace_of(conversation, _equality(task, conversation.problem), classes))
+        for collector in collectors:
+            collector.add(conversation)
+    return tally
+
+
+async def _regraded(conversation: Conversation, task: Task) -> Conversation:
+    turns = []
+    for turn in conversation.turns:
+        replies = [await _regraded_reply(reply, conversation, task) for reply in turn.replies]
+        turns.append(msgspec.structs.replace(turn, replies=tuple(replies)))
+    return msgspec.structs.replace(conversation, turns=tuple(turns))
+
+
+async def _regraded_reply(reply: Reply, conversation: Conversation, task: Task) -> Reply:
+    problem = conversation.problem
+    rollouts = [await _regraded_rollout(rollout, problem, task) for rollout in reply.rollouts]
+    correct = reply.correct
+    if isinstance(reply.belief, Answered):
+        correct = await boundary.grade(task, reply.belief.value, problem)
+    return msgspec.structs.replace(reply, correct=correct, rollouts=tuple(rollouts))
+
+
+async def _regraded_rollout(rollout: Rollout, problem: Problem, task: Task) -> Rollout:
+    if rollout.answer is None:
+        return rollout
+    return msgspec.structs.replace(rollout, correct=await boundary.grade(task, rollout.answer, problem))
+
+
+def _equality(task: Task, problem: Problem) -> Callable[[str, str], Awaitable[bool]]:
+    """The task's equivalence of answers to one problem."""
+    return lambda a, b: boundary.same(task, a, b, problem)

@@ -1,0 +1,159 @@
+"""What a run is going to do, known before the first request."""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from coral import prompts
+from coral.errors import DataError, UserError
+from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.problem_list import load_ids
+from coral.store.disk_list import Spool, spool
+from coral.store.prompts import RunPrompts
+from coral.tasks import registry, sources
+from coral.tasks.protocol import Source, Task
+from coral.types import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A task, its problems and the prompts of a run.
+
+    Attributes:
+        fingerprint: of the data as read.
+        agent_system: the rendered system prompt of the agent; likewise of the partner.
+        second_chance: the rendered request for an answer where a single reply submits none; empty for none.
+        second_look: the template of an extractor's second request; empty where its mode has none.
+    """
+
+    task: Task
+    source: Source
+    problems: Spool
+    fingerprint: str
+    agent_system: str
+    partner_system: str
+    extraction_template: str
+    second_chance: str
+    second_look: str
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """The task's name and all of its options, defaults included."""
+        options: dict[str, Any] = {}
+        if dataclasses.is_dataclass(self.task) and not isinstance(self.task, type):
+            options = dataclasses.asdict(self.task)
+        return {"name": self.task.info.name, **options}
+
+    @property
+    def prompts_fingerprint(self) -> str:
+        """Identifies all prompts of the run."""
+        return prompts.fingerprint(*self.run_prompts.texts)
+
+    @property
+    def run_prompts(self) -> RunPrompts:
+        """All prompts of the run, as the run folder keeps them."""
+        return RunPrompts(
+            agent=self.agent_system,
+            partner=self.partner_system,
+            extraction=self.extraction_template,
+            first_reply=prompts.builtin("first_reply"),
+            second_chance=self.second_chance,
+            second_look=self.second_look,
+        )
+
+    def same_problems(self, split: str) -> bool:
+        """Whether another split names exactly the problems of this run's (as `all` and the default may)."""
+        other = dataclasses.replace(self.source, split=split)
+        try:
+            pairs = zip_longest(self.task.problems(self.source), self.task.problems(other))
+            return all(a is not None and b is not None and a.id == b.id for a, b in pairs)
+        except UserError:
+            return False
+
+    def pending(self, finished: AbstractSet[str], samples: int) -> tuple[array[int], int]:
+        """Which conversations are to be held, as `problem index * samples + sample`, and how many there are
+        with the finished ones.
+
+        Samples of one problem stand together: they share a prompt, which servers keep.
+        """
+        pending = array("Q")
+        for index, problem in enumerate(self.problems):
+            for sample in range(samples):
+                if f"{problem.id}#{sample}" not in finished:
+                    pending.append(index * samples + sample)
+        return pending, len(self.problems) * samples
+
+
+@contextmanager
+def open_plan(config: EvalConfig) -> Iterator[Plan]:
+    """Read the task, its problems and the prompts.
+
+    Raises:
+        UserError: no such task, data, split or prompt, or a bad record.
+    """
+    task = registry.load(config.task_name, **config.task_options)
+    source = Source(
+        data=config.data,
+        split=config.split or "",
+        seed=config.problem_seed,
+        split_seed=config.split_seed,
+        password=config.data_password,
+    )
+    fingerprint = sources.fingerprint(source, task.info)
+    library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
+    problems = spool(_wanted(task, source, config), limit=config.limit, seed=config.problem_seed)
+    try:
+        yield Plan(
+            task=task,
+            source=source,
+            problems=problems,
+            fingerprint=fingerprint,
+            agent_system=_system_prompt(config.agent, config, task, library),
+            partner_system=_system_prompt(config.partner_config(), config, task, library),
+            extraction_template=prompts.builtin("extraction"),
+            second_chance=_second_chance(task) if config.second_chance else "",
+            second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
+        )
+    finally:
+        problems.close()
+
+
+def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]:
+    """The task's problems; with `problems`, those of them that its file lists."""
+    if config.problems is None:
+        yield from task.problems(source)
+        return
+    missing = set(load_ids(config.problems))
+    for problem in task.problems(source):
+        if problem.id in missing:
+            missing.discard(problem.id)
+            yield problem
+    if missing:
+        raise DataError(
+            f"{config.problems} lists {len(missing)} ids that the data do not hold, such as {min(missing)}",
+            remedy="give the data, split, seed and task options that the ids come from",
+        )
+
+
+def _second_chance(task: Task) -> str:
+    return prompts.render(prompts.builtin("second_chance"), instruction=task.instruction)
+
+
+def _system_prompt(agent: AgentConfig, config: EvalConfig, task: Task, library: dict[str, str]) -> str:
+    template = agent.system_prompt
+    if template is None:
+        default = "agent" if config.protocol == "coral" else "cot"
+        template = prompts.choose(agent.prompt or default, library)
+    return prompts.render(
+        template,
+        instruction=task.instruction,
+        task_specific_inst=task.instruction,
+        task_name=task.info.title,
+    )

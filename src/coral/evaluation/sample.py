@@ -1,0 +1,14 @@
+"""Sampling for training: the evaluation's run, with several candidates a turn and roll-outs from them."""
+
+from __future__ import annotations
+
+from coral.evaluation.config import SampleConfig
+from coral.evaluation.progress import Progress
+from coral.evaluation.session import Run, sit
+
+__all__ = ["Run", "sample"]
+
+
+async def sample(config: SampleConfig, progress: Progress | None = None) -> Run:
+    """Sample conversation trees, or go on with it. See `sit`."""
+    return await sit(config, progress or Progress())

@@ -1,0 +1,361 @@
+"""A sitting of a run: problems in, conversations on disk, metrics out. What `evaluate` and `sample` share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coral import workers
+from coral.conversation import calls
+from coral.conversation.converse import Setting, converse
+from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, RunFolderError, StoppedEarly
+from coral.evaluation.breaker import LATER, Breaker
+from coral.evaluation.config import EvalConfig, default_output, identity, stored
+from coral.evaluation.measure import measure_run
+from coral.evaluation.plan import Plan, open_plan
+from coral.evaluation.progress import Progress
+from coral.evaluation.setup import Cast, open_cast
+from coral.metrics import Summary, load_prices
+from coral.models.client import Connections, ServedModel, Stopped
+from coral.models.protocol import Generation, Model, Request
+from coral.store.folder import ADJUSTMENTS, RunFolder
+from coral.store.journal import Calls, Journal
+from coral.store.prompts import save_prompts
+from coral.types import Adjustment, Conversation, StopReason
+
+WIDTH_EVERY_S = 1.0
+"""Between two looks how many conversations the replicas take."""
+
+GUARD_S = 2.0
+"""Between two looks whether the run folder is still there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run on disk, and its summary.
+
+    Attributes:
+        path: the run folder.
+        summary: its metrics; None when the run was interrupted.
+        finished: conversations that are finished, failed ones included.
+        total: conversations the run is to have.
+    """
+
+    path: Path
+    summary: Summary | None
+    finished: int
+    total: int
+
+    def conversations(self) -> Iterator[Conversation]:
+        """Stream the conversations of the run."""
+        return RunFolder(self.path).conversations()
+
+
+async def sit(config: EvalConfig, progress: Progress) -> Run:
+    """Start the run that `config` describes, or go on with it, to its end unless it is stopped.
+
+    Setting `progress.stopping` interrupts it: requests in flight finish and are kept, no new ones are sent.
+
+    Raises:
+        UserError: an option, the data or the run folder cannot be used; the remedy says what to do.
+        FatalReject: the server refuses every request, for instance for a wrong key.
+    """
+    prices = load_prices(config.prices)
+    with open_plan(config) as plan:
+        decided = identity(
+            config,
+            task=plan.task_settings,
+            split=plan.source.split,
+            data_fingerprint=plan.fingerprint,
+            prompts=plan.prompts_fingerprint,
+        )
+        folder = RunFolder(config.output or default_output(config, decided))
+        decided = _split_as_before(folder, decided, plan)
+        async with AsyncExitStack() as stack:
+            # A missing key or a silent server is met before there is a folder.
+            cast = None if folder.has_begun else await open_cast(config, plan, stack)
+            await stack.enter_async_context(workers.in_use())
+            with folder.claim(decided, stored(config), lock=config.lock == "file"):
+                save_prompts(folder, plan.run_prompts)
+                await _hold_conversations(config, plan, cast, folder, progress)
+                folder.check()
+                done = progress.kept + progress.done
+                summary = None
+                if done == progress.total:
+                    summary = await measure_run(folder, plan.task, prices=prices)
+                    folder.write("summary.json", summary)
+    return Run(path=folder.path, summary=summary, finished=done, total=progress.total)
+
+
+def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What decides the run, its split spelled as in earlier sittings if that names the same problems."""
+    before = folder.identity().get("split") if folder.has_begun else decided["split"]
+    if not isinstance(before, str) or before == decided["split"] or not plan.same_problems(before):
+        return decided
+    return {**decided, "split": before}
+
+
+async def _hold_conversations(
+    config: EvalConfig, plan: Plan, cast: Cast | None, folder: RunFolder, progress: Progress
+) -> None:
+    """Hold every conversation that the folder lacks; `cast` is opened where it is needed and None."""
+    endings = folder.endings()
+    ended_well, had_failed = bool(endings.well), bool(endings.failed)
+    finished = endings.well if config.retry_failed else endings.well | endings.failed
+    pending, progress.total = plan.pending(finished, config.samples)
+    progress.kept = progress.total - len(pending)
+    folder.plan(max(progress.total, len(finished)))
+    journal = Journal(folder.journal_path, finished)
+    progress.replayed = journal.replayed
+    del endings, finished  # of a million conversations these are a hundred megabytes
+    try:
+        if pending:
+            async with AsyncExitStack() as stack:
+                cast = cast or await open_cast(config, plan, stack)
+                sitting = _Sitting(config, plan, cast, folder, journal, progress, ended_well=ended_well)
+                await sitting.work(pending)
+        if progress.kept + progress.done == progress.total:
+            has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
+            if not has_failed:
+                journal.remove()  # failed conversations go on from it if they are run again
+    finally:
+        journal.close()
+
+
+class _Sitting:
+    """One process's work on a run."""
+
+    def __init__(
+        self,
+        config: EvalConfig,
+        plan: Plan,
+        cast: Cast,
+        folder: RunFolder,
+        journal: Journal,
+        progress: Progress,
+        *,
+        ended_well: bool,
+    ) -> None:
+        self._config, self._plan, self._folder = config, plan, folder
+        self._journal, self._progress = journal, progress
+        self._cause: BaseException | None = None
+        self._served = _served_of(cast)
+        self._workers = 0
+        self._connections = self._served[0].connections if self._served else Connections()
+        progress.troubles = self._connections.troubles
+        self._breaker = Breaker(
+            reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
+            ended_well=ended_well,
+            lenient=config.max_failed_rate >= 1,
+            halt=self._halt,
+        )
+        self._doubtful: list[tuple[Conversation, list[Model]]] = []
+        adjustments = self._connections.adjustments
+        adjustments.restore(folder.adjustments(), settled=bool(ended_well or journal.replayed))
+        adjustments.listener = self._note_adjustment
+        by_name = {"agent": cast.agent, "partner": cast.partner}
+        self._opener = by_name[config.opener] if cast.partner else None
+        self._responder = cast.agent if self._opener is not cast.agent else (cast.partner or cast.agent)
+        self._setting = Setting(
+            task=plan.task,
+            extractor=cast.extractor,
+            max_turns=config.max_turns,
+            seed=config.seed,
+            salt=config.salt,
+            second_chance=plan.second_chance,
+            draw=config.draw,
+            on_belief=self._breaker.believed,
+        )
+
+    async def work(self, pending: array[int]) -> None:
+        """Hold the conversations of `pending`, as many at once as all servers together take requests.
+
+        Raises:
+            CoralError: the first error that concerns the whole run; requests in flight have finished.
+        """
+        queue = iter(pending)
+        loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
+        with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
+            guard = asyncio.ensure_future(self._guard_folder())
+            try:
+                await self._hold_all(queue, len(pending))
+            finally:
+                guard.cancel()
+        if self._cause is not None:
+            raise _told(self._cause, self._progress)
+        if not self._progress.stopping:
+            for conversation, _ in self._doubtful:
+                self._append(conversation)
+
+    def _note_adjustment(self, made: Adjustment) -> None:
+        """Keep what was changed for a model before it answers, and say so once."""
+        self._folder.write(ADJUSTMENTS, self._connections.adjustments.made)
+        self._progress.notes.append(f"{made.model}: {made.change}")
+
+    async def _hold_all(self, queue: Iterator[int], most: int) -> None:
+        """Keep as many workers as the servers take requests, more or fewer as replicas come and go."""
+        workers: set[asyncio.Task[None]] = set()
+        look_after_s = WIDTH_EVERY_S if any(model.target.replicas for model in self._served) else None
+        try:
+            while True:
+                missing = min(most, self._width()) - len(workers)
+                workers |= {asyncio.create_task(self._worker(queue)) for _ in range(missing)}
+                ended, workers = await asyncio.wait(workers, timeout=look_after_s)
+                await asyncio.gather(*ended, return_exceptions=True)
+                if not workers:
+                    return
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def _width(self) -> int:
+        """How many conversations are held at once: one per request that all servers take at once."""
+        if not self._served:
+            return self._config.max_connections
+        servers = {endpoint.server for model in self._served for endpoint in model.endpoints}
+        return max(1, sum(server.limit.ceiling for server in servers))
+
+    async def _worker(self, queue: Iterator[int]) -> None:
+        self._workers += 1
+        try:
+            while not self._progress.stopping and self._workers <= self._width():
+                job = next(queue, None)
+                if job is None:
+                    return
+                await self._hold(*divmod(job, self._config.samples))
+        except Stopped:  # the conversation goes on in the next sitting
+            return
+        except BaseException as error:
+            self._halt(error)
+            raise
+        finally:
+            self._workers -= 1
+
+    async def _guard_folder(self) -> None:
+        """Stop the run when its folder is gone: what arrives from then on would be paid for and lost."""
+        while True:
+            await asyncio.sleep(GUARD_S)
+            try:
+                self._folder.check()
+                self._journal.check()
+            except RunFolderError as error:
+                self._halt(error)
+                return
+
+    def _halt(self, cause: BaseException) -> None:
+        """Stop the run because of `cause`. The first one counts: others are mostly its consequences."""
+        self._cause = self._cause or cause
+        self._progress.stopping = True
+
+    async def _hold(self, index: int, sample: int) -> None:
+        """Hold one conversation and keep it.
+
+        Raises:
+            Stopped: the run stops before it is finished.
+            StoppedEarly: nobody answers.
+        """
+        problem = self._plan.problems[index]
+        journaled = self._journal.of(f"{problem.id}#{sample}")
+        refusers: list[Model] = []
+        self._progress.in_flight += 1
+        try:
+            conversation = await converse(
+                problem,
+                sample=sample,
+                opener=self._opener,
+                responder=self._responder,
+                setting=self._setting,
+                calls=self._watched(journaled, refusers),
+            )
+            if conversation.failure is not None:
+                journaled.reopen(str(len(conversation.turns) + 1))
+            self._breaker.ended(conversation)
+        finally:
+            self._progress.in_flight -= 1
+        self._keep(conversation, refusers)
+
+    def _keep(self, conversation: Conversation, refusers: list[Model]) -> None:
+        """Keep a conversation; one that met refusals only once it is clear that not everyone meets them."""
+        if conversation.failure is None and not refusers:
+            self._append(conversation)
+        else:
+            self._doubtful.append((conversation, refusers))
+        many = len(self._doubtful) > 2 * LATER
+        waiting, self._doubtful = self._doubtful, []
+        for doubtful, models in waiting:
+            if many or not self._breaker.suspects(models):
+                self._append(doubtful)
+            else:
+                self._doubtful.append((doubtful, models))
+
+    def _watched(self, journaled: Calls, refusers: list[Model]) -> calls.Calls:
+        """The journal's calls, counted, watched by the breaker, and refused once the run is stopping."""
+        progress, breaker = self._progress, self._breaker
+
+        async def call(step: str, model: Model, request: Request) -> Generation:
+            if progress.stopping:
+                raise Stopped
+            is_new = not journaled.holds(step)
+            try:
+                generation = await journaled(step, model, request)
+            except STOPS_THE_RUN as error:
+                self._halt(error)
+                raise
+            except ModelError as error:
+                if is_new:
+                    refusers.append(model)
+                    breaker.refused(model, error, lambda: journaled.retract(step))
+                raise
+            if is_new:
+                breaker.answered(model)
+            progress.requests += generation.attempts
+            progress.completion_tokens += generation.usage.completion_tokens or 0
+            return generation
+
+        return call
+
+    def _append(self, conversation: Conversation) -> None:
+        self._folder.append(conversation)
+        progress = self._progress
+        progress.done += 1
+        progress.failed += conversation.stop is StopReason.FAILED
+        progress.agreed += conversation.stop is StopReason.AGREED
+        progress.right += bool(conversation.turns and conversation.turns[-1].reply.correct)
+
+
+def _told(cause: BaseException, progress: Progress) -> BaseException:
+    """What the user hears of the cause that stopped a run."""
+    finished = progress.kept + progress.done
+    kept = f"{finished} of {progress.total} conversations are finished, the others are owed, none has failed"
+    if isinstance(cause, LongWait):
+        until = _time_of_day(cause.retry_after_s or 0.0)
+        return StoppedEarly(
+            f"the server wants no requests before {until}: {cause}",
+            remedy=f"run the same command again after {until}: {kept}",
+        )
+    if isinstance(cause, Outage):
+        return StoppedEarly(
+            str(cause), remedy=f"run the same command again when the server is there again: {kept}"
+        )
+    return cause
+
+
+def _time_of_day(seconds: float) -> str:
+    """The local time in so many seconds, with its date where that is not today's."""
+    then = time.localtime(time.time() + seconds)
+    is_today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
+
+
+def _served_of(cast: Cast) -> list[ServedModel]:
+    """The models of a run that are behind a server; the others are in this process."""
+    agents = [cast.agent] if cast.partner is None else [cast.agent, cast.partner]
+    models = [*(agent.model for agent in agents), cast.extractor.model]
+    return [model for model in models if isinstance(model, ServedModel)]

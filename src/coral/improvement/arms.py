@@ -1,0 +1,227 @@
+"""Which options each step gets: functions of the loop's options, and of what came before."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from coral.errors import ConfigError
+from coral.evaluation.config import EvalConfig, SampleConfig
+from coral.improvement.config import ImproveConfig
+from coral.improvement.servers import Checkpoint
+from coral.options import build_config, merged
+from coral.rows.build import BuildConfig
+from coral.training.config import TrainConfig
+
+Sight = Literal["pair", "alone", "second", "final"]
+"""How a model is evaluated: with its partner, alone, and with its partner on the second task and on problems
+that no gate sees.
+"""
+SEED_STEP = 1_000_003
+"""From one iteration's sampling seed to the next: far enough that repeats of the loop with seeds 0, 1, 2 ...
+share none.
+"""
+C = TypeVar("C", bound=EvalConfig)
+
+
+@dataclass(frozen=True)
+class Held(Generic[C]):
+    """A run of the loop: its options, and which of its checkpoints take part.
+
+    Attributes:
+        config: agent and partner name the checkpoints by their paths.
+        partner: None where it is like the agent, or none of the loop's.
+    """
+
+    config: C
+    agent: Checkpoint
+    partner: Checkpoint | None = None
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Those that must be served."""
+        return (self.agent,) if self.partner is None else (self.agent, self.partner)
+
+    def at(self, places: Mapping[Checkpoint, Mapping[str, Any]]) -> C:
+        """The options with the models where they are served."""
+        config = dataclasses.replace(
+            self.config, agent=dataclasses.replace(self.config.agent, **places[self.agent])
+        )
+        if self.partner is None:
+            return config
+        return dataclasses.replace(config, partner={**config.partner, **places[self.partner]})
+
+
+_TAKEN = {
+    "common": ("output", "dry_run", "partner", "protocol", "problems", "samples"),
+    "evaluate": ("output", "dry_run", "partner", "protocol"),
+    "second": ("output", "dry_run", "partner", "protocol"),
+    "final": ("output", "dry_run", "partner", "protocol"),
+    "sample": ("output", "dry_run", "partner", "protocol"),
+    "build": ("runs", "output", "format", "tokenizer"),
+    "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
+}
+"""What the loop decides itself."""
+
+
+def check_sections(config: ImproveConfig) -> None:
+    """Refuse options that the loop decides, a sampling that no pair can come of, and a loop about nothing.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    pairs = [arm for arm in (config.main_arm, *config.controls) if arm.endswith("-dpo")]
+    if pairs and config.sample.get("candidates") == 1:
+        raise ConfigError(
+            f"sample.candidates is 1, and {pairs[0]} learns from pairs of a turn's candidates",
+            remedy="give at least 2, such as the 5 that are the default",
+        )
+    sections = {name: getattr(config, name) for name in _TAKEN}
+    for kind in ("dpo", "sft", "kto"):
+        sections |= {f"{kind}.{name}": section for name, section in getattr(config, kind).items()}
+    for name, section in sections.items():
+        for option in _TAKEN.get(name.rpartition(".")[2], ()):
+            if option in section:
+                raise ConfigError(f"{name}.{option} is decided by the loop", remedy="leave it out")
+        if name in {"common", "evaluate", "second", "final", "sample"} and "model" in section.get(
+            "agent", {}
+        ):
+            raise ConfigError(
+                f"{name}.agent.model is decided by the loop",
+                remedy="name the model to start from with `model`",
+            )
+    if "task" not in {**config.common, **config.evaluate}:
+        raise ConfigError(
+            "no task given",
+            remedy="name it in a file under `common: {task: {name: ...}}`, and the file with --config",
+        )
+
+
+def sights(config: ImproveConfig) -> tuple[Sight, ...]:
+    """How each model is evaluated, for the gate and the report."""
+    return ("pair", "alone", "second") if config.second else ("pair", "alone")
+
+
+def evaluation(
+    config: ImproveConfig, sight: Sight, model: Checkpoint, start: Checkpoint, output: Path
+) -> Held[EvalConfig]:
+    """One evaluation of `model`."""
+    own = {"second": config.second, "final": config.final}.get(sight, {})
+    options = {"seed": config.seed, **merged(config.common, config.evaluate, own)}
+    options |= {"output": str(output), "retry_failed": True}
+    if sight != "alone":
+        options.pop("second_chance", None)  # a pair takes another turn anyway
+    return _held(config, EvalConfig, options, "cot" if sight == "alone" else "coral", model, start)
+
+
+def sampling(
+    config: ImproveConfig,
+    data: str,
+    iteration: int,
+    model: Checkpoint,
+    start: Checkpoint,
+    output: Path,
+    *,
+    problems: Path | None = None,
+    samples: int | None = None,
+) -> Held[SampleConfig]:
+    """The sampling of an iteration. Each has a seed of its own, and the same problems.
+
+    Args:
+        data: pair or alone.
+        problems: file of the iteration's problems; None for all.
+        samples: trees a problem; None for those of the options.
+    """
+    options = {"seed": config.seed, **merged(config.common, config.sample)}
+    options |= {"data_seed": options.get("data_seed", options["seed"]), "output": str(output)}
+    options |= {"seed": options["seed"] + SEED_STEP * (iteration - 1), "retry_failed": True}
+    if problems is not None:
+        options["problems"] = str(problems)
+    if samples is not None:
+        options["samples"] = samples
+    if data == "alone":
+        options["rollouts"] = 0
+    return _held(config, SampleConfig, options, "cot" if data == "alone" else "coral", model, start)
+
+
+def _held(
+    config: ImproveConfig,
+    kind: type[C],
+    options: dict[str, Any],
+    protocol: str,
+    model: Checkpoint,
+    start: Checkpoint,
+) -> Held[C]:
+    """Seat the models: the one in question, and with seat one its frozen partner."""
+    options = {**merged(options, {"agent": {"model": model.path}}), "protocol": protocol}
+    if protocol == "cot":
+        options.pop("opener", None)  # nobody opens for one who is alone
+    partner = None
+    if protocol == "coral" and config.seat == "one":
+        partner = None if "model" in config.partner else start
+        options["partner"] = {**({"model": start.path} if partner else {}), **config.partner}
+    where = "sample" if kind is SampleConfig else "evaluate"
+    return Held(build_config(kind, options, where), model, partner)
+
+
+def building(
+    config: ImproveConfig,
+    arm: str,
+    runs: Sequence[Path],
+    output: Path,
+    *,
+    evaluations: Sequence[Path],
+    max_rows: int | None,
+) -> BuildConfig:
+    """Options of the rows of an iteration.
+
+    Args:
+        evaluations: runs whose problems no row may come from, nor from `held_out` of the options.
+        max_rows: the budget; None without.
+    """
+    data, _, kind = arm.partition("-")
+    options = {
+        "seed": config.seed,
+        "data_password": merged(config.common, config.sample).get("data_password"),
+        **merged(config.build, getattr(config, kind).get("build", {})),
+        "kind": kind,
+        "runs": [str(run) for run in runs],
+        "output": str(output),
+    }
+    options["held_out"] = [*options.get("held_out", ()), *map(str, evaluations)]
+    if data == "pair" and config.seat == "one":
+        options["speaker"] = "agent"
+    if max_rows is not None:
+        options["max_rows"] = min(max_rows, options.get("max_rows") or max_rows)
+    return build_config(BuildConfig, options, "build")
+
+
+def training(
+    config: ImproveConfig,
+    arm: str,
+    iteration: int,
+    *,
+    start: Checkpoint,
+    current: Checkpoint,
+    rows: Path,
+    output: Path,
+) -> TrainConfig:
+    """Options of the training of an iteration.
+
+    Args:
+        current: the model that was sampled.
+    """
+    kind = arm.partition("-")[2]
+    options = {"seed": config.seed, **merged(config.train, getattr(config, kind).get("train", {}))}
+    if "learning_rate" in options:
+        options["learning_rate"] *= config.lr_multiplier ** (iteration - 1)
+    if kind != "sft" and config.reference == "fixed" and config.start_from == "last":
+        options["reference"] = start.path
+    trained = start if config.start_from == "first" else current
+    if kind != "sft" and config.reference == "updated" and config.start_from == "first":
+        options["reference"] = current.path
+    fixed = {"kind": kind, "model": trained.path, "rows": str(rows), "output": str(output)}
+    return build_config(TrainConfig, {**options, **fixed}, "train")

@@ -1,0 +1,211 @@
+"""The options of `coral improve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from coral.errors import ConfigError
+from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig
+from coral.options import section
+from coral.rows.build import BuildConfig
+from coral.training.config import TrainConfig
+
+ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto")
+"""What can be trained: on conversations of the pair or on answers of the model alone, and how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """Who runs the checkpoints."""
+
+    kind: Literal["embedded", "endpoint", "command"] = "embedded"
+    """embedded: this process. endpoint: a server that is running. command: a server that the loop starts
+    before each stage that needs one, and stops after it."""
+    command: tuple[str, ...] = ()
+    """What starts a server. {checkpoint}, {name} and {port} are filled in; {port} is free at the time."""
+    base_url: str = "http://127.0.0.1:{port}/v1"
+    """Its address."""
+    model: str = "{name}"
+    """Name under which the server knows a checkpoint."""
+    prepare: tuple[str, ...] = ()
+    """endpoint: a command that makes the server load {checkpoint} as {name}, run to its end before use."""
+    ready_within_s: float = 900.0
+    """Seconds until a started server must list its model."""
+    stop_within_s: float = 60.0
+    """Seconds that a server gets to stop before it is killed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot serve.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        if self.kind == "command" and not self.command:
+            raise ConfigError("serve.kind is command, and there is none", remedy="give serve.command")
+        if self.kind == "endpoint" and "{port}" in self.base_url:
+            raise ConfigError("serve.kind is endpoint, and there is no address", remedy="give serve.base_url")
+        for name in ("ready_within_s", "stop_within_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"serve.{name} is not above 0", remedy="give a number of seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """When a new checkpoint is taken over. Tests are paired by problem, against the model it came from."""
+
+    target: Literal["better", "not_worse", "higher"] = "better"
+    """On the target. better: the whole 95% interval of the difference is above 0. not_worse: it is above
+    -tolerance (non-inferiority). higher: the difference is, by however little: what chance alone may do."""
+    second: Literal["not_worse", "report"] = "not_worse"
+    """On the second task. not_worse: the whole interval is above -tolerance; report: it is only reported."""
+    tolerance: float = 0.05
+    """Loss that not_worse accepts, as a share: 0.05 is five points. Too few problems cannot show that a loss
+    is smaller: --dry_run says what so many problems can show."""
+    collapse: Literal["warn", "refuse"] = "warn"
+    """What a sign of collapse means: a line in the report, or that the checkpoint is not taken over."""
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that is no loss.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        if not 0 <= self.tolerance < 1:
+            raise ConfigError(
+                f"gate.tolerance is {self.tolerance}",
+                remedy="give a share from 0 to below 1: 0.05 is 5 points",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignsConfig:
+    """Signs of collapse. Each compares a checkpoint with the starting model; null switches it off."""
+
+    instant_agreement: float | None = 0.97
+    """More than this share of conversations end with the second turn, and more than at the start."""
+    copied_turns: float | None = 0.5
+    """More than this share of turns repeat the partner's words, and more than at the start."""
+    length_ratio: float | None = 0.5
+    """Turns are shorter than this share of their length at the start."""
+    disagreement_ratio: float | None = 0.1
+    """Conversations with differing answers are rarer than this share of what they were at the start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfKind:
+    """The sections that arms of one kind have for themselves."""
+
+    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
+    """Options of `coral build`."""
+    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
+    """Options of `coral train`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImproveConfig:
+    """All options of the loop."""
+
+    output: str = "runs/improve"
+    """Folder of everything. The same command again goes on where it was stopped."""
+    model: str = ""
+    """The model to start from: a checkpoint folder, or with serve.kind command a name on the hub. By default
+    the model that comes with the package."""
+    iterations: int = 1
+    """How often the loop goes round. May grow later."""
+    controls: tuple[str, ...] = ()
+    """Trained beside the main arm for comparison: alone-dpo, pair-sft, alone-sft ... Those alone get as many
+    candidates and at most as many rows as the pair's. May grow later."""
+    seed: int = 0
+    """Seed of every step that has no other: sampling, rows, training, problems of the iterations."""
+
+    common: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    """Options of `coral eval` and `coral sample` alike: task, data, agent, max_turns ..."""
+    evaluate: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    """Further options of `coral eval` for the target: split, limit ..."""
+    second: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    """Options that make the second task of `evaluate`'s, tested for regressions. Empty: none."""
+    final: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    """Options that make problems of `evaluate`'s which no gate sees: another split, or other `problems`. The
+    start and the best model of each arm are evaluated on them; the report begins with that. Empty: none."""
+    sample: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    """Further options of `coral sample`."""
+    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
+    """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft or pair-kto."""
+    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
+    """Options of `coral train`."""
+    dpo: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    """Options for arms that train dpo alone: {build: {...}, train: {...}}. Likewise sft and kto."""
+    sft: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    """The same for sft."""
+    kto: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    """The same for kto."""
+
+    split: Literal["all", "even", "random"] = "all"
+    """Training problems of an iteration: all, its own part of them, or a draw of `share`."""
+    share: float = 0.5
+    """Share of the problems that `split: random` draws for an iteration."""
+    stack: bool = False
+    """Train on the conversations of earlier iterations, too."""
+    reference: Literal["updated", "fixed"] = "updated"
+    """Reference of dpo and kto: the model that an iteration starts from, or always the first."""
+    start_from: Literal["last", "first"] = "last"
+    """What an iteration trains: the model that it sampled from, or again the first."""
+    lr_multiplier: float = 1.0
+    """Factor of the learning rate from one iteration to the next; needs train.learning_rate."""
+    seat: Literal["both", "one"] = "both"
+    """both: the model talks to itself. one: it talks to `partner`, and only its own turns are trained."""
+    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
+    """seat one: options of the frozen partner, as in `coral eval --partner.*`; by default the start."""
+
+    gate: GateConfig = field(default_factory=GateConfig)
+    """When a new checkpoint is taken over."""
+    signs: SignsConfig = field(default_factory=SignsConfig)
+    """Signs of collapse."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    """Who runs the checkpoints."""
+    launch: tuple[str, ...] = ()
+    """What starts a training instead of this Python: {config} is its file of options, such as
+    [accelerate, launch, --config_file, fsdp.yaml, -m, coral, train, --config, "{config}"]."""
+    dry_run: bool = False
+    """Check every option, and print every stage with its full options. Nothing is run or written."""
+
+    def __post_init__(self) -> None:
+        """Refuse what one field alone can tell, and what contradicts.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        if self.iterations < 1:
+            raise ConfigError(f"iterations is {self.iterations}", remedy="give at least 1")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share is {self.share}", remedy="give a share above 0 and at most 1")
+        if self.lr_multiplier <= 0:
+            raise ConfigError(f"lr_multiplier is {self.lr_multiplier}", remedy="give a factor above 0")
+        if self.lr_multiplier != 1 and self.iterations > 1 and not _says_learning_rate(self):
+            raise ConfigError("lr_multiplier needs a learning rate", remedy="give train.learning_rate")
+        if self.seat == "both" and self.partner:
+            raise ConfigError(
+                "partner is given, and seat is both: the model talks to itself", remedy="give seat one"
+            )
+        for name in (self.main_arm, *self.controls):
+            if name not in ARMS:
+                raise ConfigError(f"no arm '{name}'", remedy=f"controls are of {', '.join(ARMS)}")
+
+    @property
+    def main_arm(self) -> str:
+        """The arm that the loop is about."""
+        return f"pair-{self.build.get('kind') or self.train.get('kind') or 'dpo'}"
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """All arms. Those of the pair come first: they set the budget of those alone."""
+        names = dict.fromkeys((self.main_arm, *self.controls))
+        return tuple(sorted(names, key=lambda name: name.startswith("alone")))
+
+
+def _says_learning_rate(config: ImproveConfig) -> bool:
+    kinds = {arm.partition("-")[2] for arm in config.arms}
+    return all(
+        "learning_rate" in {**config.train, **getattr(config, kind).get("train", {})} for kind in kinds
+    )

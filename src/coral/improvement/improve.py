@@ -1,0 +1,96 @@
+"""`coral improve`: evaluate, sample, build, train and evaluate again, and report what it came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coral.errors import ConfigError, MissingExtra, RunFolderError
+from coral.improvement.arms import check_sections
+from coral.improvement.config import ImproveConfig
+from coral.improvement.done import write_record, write_text
+from coral.improvement.dry_run import Rehearsal, Say
+from coral.improvement.identity import identify, stored
+from coral.improvement.loop import START, Loop
+from coral.improvement.plots import save_plots
+from coral.improvement.report import render_report
+from coral.improvement.results import Book, Results
+from coral.improvement.servers import Checkpoint, Stopped, check_start
+from coral.improvement.steps import Steps, Watch
+from coral.models import embedded
+from coral.models.config import ModelConfig
+from coral.store.folder import RunFolder
+
+__all__ = ["ImproveConfig", "Results", "Watch", "improve", "rehearse"]
+
+
+async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results | None:
+    """Go through the loop, or go on with it, and write the report.
+
+    Returns:
+        What came of it; None where `watch` stopped it.
+
+    Raises:
+        UserError: an option, the data or a folder cannot be used, a server or a training failed.
+        FatalReject: a server refuses every request.
+    """
+    watch = watch or Watch()
+    start = _start(config)
+    out = _folder(config)
+    rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
+    await Loop(config, start, out, rehearsal).go_round()  # what is wrong is met before there is a folder
+    with RunFolder(out / "loop").claim(identify(config, start), stored(config), free_while_empty=False):
+        book = Book(config, out)
+        try:
+            trained = await Loop(config, start, out, Steps(config, out, book, watch)).go_round()
+        except Stopped:
+            return None
+        results = await book.results(trained)
+        write_report(results, out)
+    return results
+
+
+async def rehearse(config: ImproveConfig, say: Say) -> None:
+    """Check every option of every step, and say it. Nothing is run or written.
+
+    Raises:
+        UserError: an option or the data cannot be used.
+    """
+    out = _folder(config)
+    await Loop(config, _start(config), out, Rehearsal(config, out, say)).go_round()
+
+
+def write_report(results: Results, out: Path) -> None:
+    """Write report.json, report.md and the plots; without matplotlib, all but the plots."""
+    write_record(out / "report.json", results)
+    try:
+        names = [f"plots/{name}" for name in save_plots(results, out / "plots")]
+    except MissingExtra:
+        names = []
+    write_text(out / "report.md", render_report(results, names))
+
+
+def _folder(config: ImproveConfig) -> Path:
+    """The output folder, as the steps' own folders state it: in full.
+
+    Raises:
+        RunFolderError: a run lies there.
+    """
+    folder = Path(config.output).expanduser().resolve()
+    if (folder / "run.json").exists():
+        raise RunFolderError(f"{config.output} holds a run", remedy="give another --output")
+    return folder
+
+
+def _start(config: ImproveConfig) -> Checkpoint:
+    """The model to start from.
+
+    Raises:
+        ConfigError: the loop decides an option that is given, or the model cannot be run.
+    """
+    check_sections(config)
+    folder = embedded.folder_of(ModelConfig(model=config.model))
+    if folder is None and config.model.startswith((".", "/", "~")):
+        raise ConfigError(f"there is no folder '{config.model}'", remedy="give model a checkpoint folder")
+    path = config.model if folder is None else str(folder.resolve())
+    check_start(config.serve, path)
+    return Checkpoint(START, path)

@@ -1,0 +1,174 @@
+"""What `coral serve` does: put a model behind an OpenAI-compatible address until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coral.errors import ConfigError
+from coral.serving.app import ChatServer, Limits, Served, serve_one
+from coral.serving.faults import parse_faults
+from coral.serving.listen import raise_open_files_limit, serve_until_signal
+from coral.serving.scripted import Knowledge, Persona, serve_scripted
+from coral.tasks import registry
+from coral.tasks.protocol import Source
+
+OnReady = Callable[[str, Served], None]
+"""Called with the base URL and what is served, once connections are accepted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Where a server listens, and what it takes on."""
+
+    host: str = "127.0.0.1"
+    """Address to bind. The default is reachable from this machine alone; there is no authentication."""
+    port: int = 8765
+    """Port to bind; 0 takes a free one."""
+    drain_s: float = 30.0
+    """Seconds that requests in flight get to finish after SIGTERM or Ctrl-C."""
+    max_body_mb: float = 8.0
+    """Largest request body in megabytes; a larger one is refused with 413."""
+    max_n: int = 128
+    """Most candidates of one request."""
+    faults: str = ""
+    """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
+    fault_seed: int = 0
+    """Decides which requests meet a fault."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no server could use.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}", remedy="a port lies between 0 and 65535")
+        for name in ("drain_s", "max_body_mb", "max_n"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of 0 or more"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(ServerConfig):
+    """The name of a checkpoint, where its server listens, and what it takes on."""
+
+    name: str = ""
+    """Name that clients ask for; by default the folder's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptedConfig(ServerConfig):
+    """What a scripted agent knows, how it behaves, and its server."""
+
+    task: str = ""
+    """Task whose problems it knows; `coral tasks` lists them."""
+    data: str | None = None
+    """Data set: a file, a folder, or hf://datasets/OWNER/NAME."""
+    split: str = ""
+    """Split of the data; by default the task's first."""
+    data_password: str | None = None
+    """Password of an encrypted archive (GPQA)."""
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """The task's own options, such as --task_options.NAME VALUE."""
+    accuracy: float = 0.6
+    """Probability that its first own answer is right."""
+    stubbornness: float = 0.5
+    """Probability that it keeps to its answer at a turn where the partner's differs."""
+    unsure: float = 0.05
+    """Probability that it has no answer yet, or loses faith in its own in a dispute."""
+    patience: int = 6
+    """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
+    seed: int = 0
+    """Decides all of its choices, and those of the data: generated problems, shuffled choices."""
+    split_seed: int = 0
+    """Seed of the splits of data sets that publish none."""
+    latency_s: float = 0.0
+    """Seconds before each reply."""
+
+
+async def serve_scripted_agent(config: ScriptedConfig, *, on_ready: OnReady) -> bool:
+    """Serve scripted agents over the problems of a data set, until a signal ends it.
+
+    Returns:
+        Whether every request in flight was finished.
+
+    Raises:
+        UserError: an option or the data cannot be used.
+    """
+    if not config.task:
+        raise ConfigError("no task given", remedy="name one, such as --task hi_tom; `coral tasks` lists them")
+    persona = Persona(**{name: getattr(config, name) for name in Persona.__struct_fields__})
+    return await _serve(serve_scripted(load_knowledge(config), persona), config, on_ready)
+
+
+def load_knowledge(config: ScriptedConfig) -> Knowledge:
+    """Load the problems that scripted agents are to know.
+
+    Raises:
+        UserError: the task, its options or the data cannot be used.
+    """
+    task = registry.load(config.task, **config.task_options)
+    source = Source(
+        data=config.data,
+        split=config.split,
+        seed=config.seed,
+        split_seed=config.split_seed,
+        password=config.data_password,
+    )
+    return Knowledge(task, task.problems(source))
+
+
+async def serve_checkpoint(path: str, config: CheckpointConfig, *, on_ready: OnReady) -> bool:
+    """Serve a checkpoint folder with the embedded engine, until a signal ends it.
+
+    Returns:
+        Whether every request in flight was finished.
+
+    Raises:
+        UserError: the folder is no checkpoint that the engine can run.
+    """
+    folder = check_checkpoint(path)
+    from coral.engine.model import EmbeddedModel
+
+    async with EmbeddedModel(path, name=config.name or folder) as model:
+        return await _serve(serve_one(model), config, on_ready)
+
+
+CHECKPOINT_FILES = ("config.json", "tokenizer.json", "*.safetensors")
+
+
+def check_checkpoint(path: str) -> str:
+    """Make sure that `path` looks like a checkpoint folder before anything heavy is loaded.
+
+    Returns:
+        The folder's name, under which it is served.
+
+    Raises:
+        ConfigError: it does not; says what is expected.
+    """
+    folder = Path(path).expanduser()
+    remedy = f"give a checkpoint folder that holds {', '.join(CHECKPOINT_FILES)}, or 'scripted'"
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder '{path}'", remedy=remedy)
+    missing = [name for name in CHECKPOINT_FILES if not any(folder.glob(name))]
+    if missing:
+        raise ConfigError(f"'{path}' is no checkpoint: it has no {', '.join(missing)}", remedy=remedy)
+    return folder.resolve().name
+
+
+async def _serve(served: Served, config: ServerConfig, on_ready: OnReady) -> bool:
+    raise_open_files_limit()
+    limits = Limits(max_body_bytes=int(config.max_body_mb * 1_000_000), max_n=config.max_n)
+    plan = parse_faults(config.faults, seed=config.fault_seed)
+    return await serve_until_signal(
+        ChatServer(served, limits=limits, plan=plan),
+        host=config.host,
+        port=config.port,
+        drain_s=config.drain_s,
+        on_ready=lambda url: on_ready(url, served),
+    )

@@ -1,0 +1,303 @@
+"""The run folder: a run on disk, from the first line on.
+
+DIR/config.yaml           the resolved options; the same command goes on, other options are refused
+DIR/run.json              what was run: version, data fingerprint, prompts
+DIR/prompts.json          the prompts in full, system prompts rendered: training rows are made with them
+DIR/conversations/*.jsonl one line a finished conversation, appended when it ends; a big file has an index
+DIR/journal/*.jsonl       generations received for conversations that are not finished
+DIR/adjustments.json      what was changed for models that refuse what the options say, if anything was
+DIR/summary.json          the metrics, once all are finished
+DIR/lock                  held while a process works here
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from coral.config import dump_yaml
+from coral.errors import RunFolderError
+from coral.store.lines import Appender, decode, line_files, read_lines
+from coral.store.lock import take_lock
+from coral.store.stored import Endings, StoredConversations
+from coral.store.whole import write_whole
+from coral.types import Adjustment, Conversation
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    generation: msgspec.Raw | None = None
+
+
+_REPLIES = msgspec.json.Decoder(_Reply)
+_ENCODER = msgspec.json.Encoder()
+_ABSENT = object()
+ADJUSTMENTS = "adjustments.json"
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    conversations: int
+
+
+T = TypeVar("T")
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RunFolderError(
+            f"{path} is damaged: {error}",
+            remedy="restore the file from a copy; `coral eval` with another --output starts afresh",
+        ) from None
+    except OSError as error:
+        raise RunFolderError(f"cannot read {path}: {error.strerror}", remedy="mend its permissions") from None
+
+
+class RunFolder:
+    """A run on disk. Building one touches nothing; `claim` opens it for writing."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.journal_path = self.path / "journal"
+        self._stored = StoredConversations(self.path / "conversations")
+        self._appender = Appender(self.path / "conversations")
+        self._lock: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "run.json").is_file()
+
+    @contextmanager
+    def claim(
+        self,
+        identity: Mapping[str, Any],
+        config: Mapping[str, Any],
+        *,
+        lock: bool = True,
+        free_while_empty: bool = True,
+    ) -> Iterator[None]:
+        """Create the folder, or go on with it, and keep every other process out meanwhile.
+
+        Args:
+            identity: what decides the results; must be the same in every sitting.
+            config: all options of this sitting.
+            lock: False trusts the user that nobody else works there, for file systems without locks.
+            free_while_empty: the identity may change until a reply or a conversation is here. False for a
+                folder whose results stand elsewhere, as those of a loop or a training do.
+
+        Raises:
+            RunFolderError: it cannot be written, another process works in it, or it belongs to another run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write to {self.path}: {error.strerror}",
+                remedy="choose another folder with --output, or mend its permissions",
+            ) from None
+        try:
+            if lock:
+                self._keep_others_out(self._lock)
+            self._agree(_pretty(identity), free_while_empty=free_while_empty)
+            self._replace("config.yaml", dump_yaml(dict(config)))
+            yield
+        finally:
+            self._appender.close()
+            os.close(self._lock)
+            self._lock = None
+
+    def check(self) -> None:
+        """Make sure that the claimed folder is still there: what is written to a deleted one is lost.
+
+        Raises:
+            RunFolderError: it was deleted or moved, or the file of this sitting's conversations was.
+        """
+        try:
+            is_there = self._lock is not None and os.path.samestat(
+                (self.path / "lock").stat(), os.fstat(self._lock)
+            )
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise RunFolderError(
+                f"{self.path} was deleted or moved while the run worked in it",
+                remedy="put it back if it was moved, then run the same command again: what is in it is kept",
+            )
+        self._appender.check()
+
+    def append(self, conversation: Conversation) -> None:
+        """Keep a finished conversation.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
+        self._appender.append(_ENCODER.encode(conversation))
+
+    def endings(self) -> Endings:
+        """Which conversations have ended, well or failed.
+
+        Raises:
+            RunFolderError: a stored line is damaged.
+        """
+        return self._stored.endings()
+
+    def conversations(self) -> Iterator[Conversation]:
+        """Stream the stored conversations, each once; of a failed one that was run again, only the last.
+
+        Raises:
+            RunFolderError: there is no run here, or a stored line is damaged.
+        """
+        self._must_exist()
+        yield from self._stored
+
+    def conversation(self, identity: str) -> Conversation | None:
+        """A stored conversation by its id, None where there is none.
+
+        Raises:
+            RunFolderError: there is no run here, or a line is damaged that had to be read.
+        """
+        self._must_exist()
+        return self._stored.find(identity)
+
+    def identity(self) -> dict[str, Any]:
+        """What the run was made with.
+
+        Raises:
+            RunFolderError: there is no run here, or the file is damaged.
+        """
+        self._must_exist()
+        return _read(self.path / "run.json", dict[str, Any])
+
+    def adjustments(self) -> list[Adjustment]:
+        """What was changed for models that refuse what the options say, in all conversations of the run.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        path = self.path / ADJUSTMENTS
+        return _read(path, list[Adjustment]) if path.exists() else []
+
+    def planned(self) -> int | None:
+        """How many conversations the latest sitting is to have in the end; None where none began.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        path = self.path / "plan.json"
+        return _read(path, _Plan).conversations if path.exists() else None
+
+    def plan(self, conversations: int) -> None:
+        """Note how many conversations the run is to have, and drop the summary of what it was before.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        self.write("plan.json", _Plan(conversations))
+        try:
+            (self.path / "summary.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable("summary.json", error) from None
+
+    def write(self, name: str, value: object) -> None:
+        """Put a JSON file beside the conversations: complete or not at all.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
+        self._replace(name, _pretty(value))
+
+    def _must_exist(self) -> None:
+        if not self.has_begun:
+            self._must_know_its_run()
+            raise RunFolderError(
+                f"{self.path} is no run folder", remedy="name the folder that `coral eval` printed"
+            )
+
+    def _must_know_its_run(self) -> None:
+        if line_files(self.path / "conversations"):
+            raise RunFolderError(
+                f"{self.path} holds conversations, and no run.json that says which run they are of",
+                remedy="restore run.json from a copy, or choose another folder with --output",
+            )
+
+    def _keep_others_out(self, descriptor: int) -> None:
+        if not take_lock(descriptor, self.path):
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            who = "this process" if holder == str(os.getpid()) else f"another process (id {holder})"
+            raise RunFolderError(
+                f"{who} works in {self.path}",
+                remedy="wait for it, stop it, or choose another folder with --output",
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        for left in self.path.glob(".*.partial"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+
+    def _agree(self, text: str, *, free_while_empty: bool) -> None:
+        """Write the identity of a new run; that of an old one that holds something must say the same."""
+        path = self.path / "run.json"
+        if not path.exists():
+            self._must_know_its_run()
+            self._replace(path.name, text)
+            return
+        stored = _read(path, dict[str, Any])
+        wanted = msgspec.json.decode(text)
+        if stored == wanted:
+            return
+        if free_while_empty and self._holds_nothing():
+            self._replace(path.name, text)
+            return
+        shown = "\n".join(_changes(stored, wanted))
+        raise RunFolderError(
+            f"{self.path} belongs to a run with other options:\n{shown}",
+            remedy="give the same options to go on with it, or another --output for a new run",
+        )
+
+    def _holds_nothing(self) -> bool:
+        """Whether nothing that was paid for is here: then the folder may become that of another run.
+
+        Only runs of conversations have a plan. What trainings and loops hold lies elsewhere.
+        """
+        if not (self.path / "plan.json").is_file():
+            return False
+        replies = (decode(line, _REPLIES).generation for line in read_lines(self.journal_path))
+        is_empty = not any(read_lines(self.path / "conversations"))
+        return is_empty and all(reply is None for reply in replies)
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a file completely or not at all."""
+        try:
+            write_whole(self.path / name, text)
+        except OSError as error:
+            raise self._unwritable(name, error) from None
+
+    def _unwritable(self, name: str, error: OSError) -> RunFolderError:
+        return RunFolderError(
+            f"cannot write {self.path / name}: {error.strerror}",
+            remedy="free space or mend the folder, then run the same command again",
+        )
+
+
+def _changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
+    """A line for each option that differs, by its full name: what the folder has, and what is asked for."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in {**there, **wanted}:
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _changes(there.get(key, _ABSENT), wanted.get(key, _ABSENT), inner)
+    elif there != wanted:
+        yield f"  {name}: {_said(there)} there, {_said(wanted)} now"
+
+
+def _said(value: object) -> str:
+    return "not given" if value is _ABSENT else msgspec.json.encode(value).decode()
+
+
+def _pretty(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"

@@ -1,0 +1,164 @@
+"""Two stored runs on the same problems, paired: no model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from coral import workers
+from coral.errors import ConfigError
+from coral.evaluation.measure import owed, tally_run
+from coral.metrics import Comparison, Estimate, compare, metric
+from coral.metrics.catalog import BY_TURN
+from coral.metrics.estimate import estimate
+from coral.metrics.tally import Tally, View
+from coral.store.folder import RunFolder
+from coral.tasks.registry import task_of
+from coral.types import Conversation, Record
+
+HEADLINES = {"coral": "agreement_correctness_strict", "cot": "accuracy_strict"}
+"""Right of all conversations: the only scores of a pair and of one agent that share a denominator."""
+CHANGES = (
+    "first_accuracy",
+    "opener_first_accuracy",
+    "final_accuracy",
+    "conversation_gain",
+    "wrong_to_right",
+    "right_to_wrong",
+    "unsure_to_right",
+    "false_agreement",
+    "oracle_gap",
+)
+"""What talking changed: first answers of a pair's conversations against their ends."""
+STEPS = 3
+"""How many turns agreement is compared by, from the first at which any conversation agreed."""
+FURTHER = (
+    "agreement",
+    "persuasion",
+    "correct_persuasion",
+    "assertiveness",
+    "conformity",
+    "lost_right_answer_rate",
+    "gained_right_answer_rate",
+    "valid_answer_rate",
+    "turns",
+    "conversation_tokens",
+    "total_tokens",
+    "tokens_per_right_answer",
+)
+"""What is compared beside the headline, where both protocols have it."""
+
+
+class PairedRuns(Record, frozen=True):
+    """Run b against run a.
+
+    Attributes:
+        protocols: of a and b.
+        unfinished: conversations that each still owes: what is there leans to short ones.
+        comparisons: the headline first.
+        changes: of a pair that is compared with one agent alone: what talking changed in its own
+            conversations, on the shared problems.
+        unreadable: share of a single agent's answers that cannot be read, where it is compared with a pair.
+        same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
+    """
+
+    task: str
+    protocols: tuple[str, str]
+    unfinished: tuple[int, int]
+    comparisons: tuple[Comparison, ...]
+    changes: dict[str, Estimate] = msgspec.field(default_factory=dict)
+    unreadable: float = 0.0
+    same_draws: bool = False
+
+
+async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
+    """Compare two stored runs, paired by problem.
+
+    Raises:
+        UserError: a folder cannot be read, or the runs are not about the same problems.
+    """
+    _check_same_task(a, b)
+    before, after = _Questions(), _Questions()
+    async with workers.in_use():
+        first = await tally_run(a, task_of(a), collectors=[before])
+        second = await tally_run(b, task_of(b), collectors=[after])
+    _check_same_problems(before.asked, after.asked)
+    changes, unreadable = _of_a_pair_and_one(first, second)
+    return PairedRuns(
+        task=first.task,
+        protocols=(first.protocol, second.protocol),
+        unfinished=(owed(a, first), owed(b, second)),
+        comparisons=(_headline(first, second), *_further(first, second)),
+        changes=changes,
+        unreadable=unreadable,
+        same_draws=_draws(a) == _draws(b),
+    )
+
+
+def _draws(folder: RunFolder) -> tuple[object, object]:
+    identity = folder.identity()
+    return identity["seed"], identity.get("salt", "")
+
+
+def _headline(a: Tally, b: Tally) -> Comparison:
+    return compare(a, b, HEADLINES[a.protocol], counterpart=HEADLINES[b.protocol])
+
+
+def _further(a: Tally, b: Tally) -> list[Comparison]:
+    names = (*CHANGES, *_by_turn(a.view(), b.view()), *FURTHER)
+    return [compare(a, b, name) for name in names if {a.protocol, b.protocol} <= set(metric(name).protocols)]
+
+
+def _by_turn(*views: View) -> list[str]:
+    """Agreement, and right agreement, within the first turns at which conversations agreed."""
+    turns = sorted({turn for view in views for turn in view.agreed_turns()})
+    return [f"{kind}_within/{turn}" for turn in turns[:STEPS] for kind in BY_TURN]
+
+
+def _of_a_pair_and_one(a: Tally, b: Tally) -> tuple[dict[str, Estimate], float]:
+    """What talking changed in the pair, and how much of the single agent cannot be read."""
+    if a.protocol == b.protocol:
+        return {}, 0.0
+    pair, one = (a, b) if a.protocol == "coral" else (b, a)
+    shared = [name for name in pair.problems if name in one.problems]
+    talked = pair.view({pair.problems[name] for name in shared})
+    answered = one.view({one.problems[name] for name in shared})
+    changes = {name: estimate(metric(name), talked, []) for name in (*CHANGES, *_by_turn(talked))}
+    unreadable = estimate(metric("unreadable_rate"), answered, []).mean
+    return changes, unreadable or 0.0
+
+
+class _Questions:
+    """A hash of what was asked, by the problem's id: texts need not be kept."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, int] = {}
+
+    def add(self, conversation: Conversation) -> None:
+        self.asked[conversation.problem.id] = hash(conversation.problem.question)
+
+
+def _check_same_task(a: RunFolder, b: RunFolder) -> None:
+    tasks = [str(folder.identity()["task"]["name"]) for folder in (a, b)]
+    if tasks[0] != tasks[1]:
+        raise ConfigError(
+            f"the runs are of two tasks: {tasks[0]} and {tasks[1]}",
+            remedy="compare runs on the same problems",
+        )
+
+
+def _check_same_problems(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Refuse runs that share no problem, or call two problems by one id."""
+    shared = before.keys() & after.keys()
+    if not shared:
+        raise ConfigError(
+            "the runs share no problem",
+            remedy="evaluate both with the same --data, --split, --limit and --seed",
+        )
+    other = sorted(name for name in shared if before[name] != after[name])
+    if other:
+        raise ConfigError(
+            f"problem {other[0]} is not the same in both runs ({len(other)} of {len(shared)} differ)",
+            remedy="evaluate both with the same data and options of the task",
+        )
