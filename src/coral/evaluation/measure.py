@@ -14,6 +14,7 @@ from coral.metrics import (
     PriceTable,
     Summary,
     Tally,
+    Trace,
     load_prices,
     summarize,
     trace_of,
@@ -22,7 +23,7 @@ from coral.store.folder import RunFolder
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
-from coral.types import Answered, Conversation, Problem, Reply, Rollout
+from coral.types import Answered, Conversation, Problem, Reply, Rollout, StopReason
 
 
 async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summary:
@@ -100,10 +101,27 @@ async def tally_run(
     classes = AnswerClasses()
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
-        tally.add(conversation, await trace_of(conversation, _equality(task, conversation.problem), classes))
+        trace = await trace_of(conversation, _equality(task, conversation.problem), classes)
+        tally.add(conversation, _as_decided(trace, conversation))
         for collector in collectors:
             collector.add(conversation)
     return tally
+
+
+def _as_decided(trace: Trace, conversation: Conversation) -> Trace:
+    """The trace with the end that the conversation had: agreed or not, whatever a comparison says today.
+
+    One that ran out of time or failed while the agents talked may not now, or the other way round.
+    """
+    if conversation.opener is None or conversation.stop not in {StopReason.AGREED, StopReason.MAX_TURNS}:
+        return trace
+    *others, before, last = trace.turns
+    agreed = conversation.stop is StopReason.AGREED
+    if min(before.belief, last.belief) < 0 or (before.belief == last.belief) == agreed:
+        return trace
+    number = before.belief if agreed else 1 + max(turn.belief for turn in trace.turns)
+    last = msgspec.structs.replace(last, belief=number)
+    return msgspec.structs.replace(trace, turns=(*others, before, last))
 
 
 async def _regraded(conversation: Conversation, task: Task) -> Conversation:
