@@ -285,7 +285,7 @@ def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConf
     return _like(kind(), options, kind, "agent")
 
 
-_PLACE = ("base_url", "api_key_env", "extra_body", "context_tokens")
+_PLACE = ("base_url", "replicas", "api_key_env", "extra_body", "context_tokens")
 """What belongs to a server: not inherited by a model that is served elsewhere."""
 
 
@@ -293,7 +293,8 @@ def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> 
     """`template` with `options` set."""
     typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
     model = str(options.get("model", template.model))
-    elsewhere = "base_url" in options or _other_provider(template.model, model) or _embeds(template, model)
+    is_placed = "base_url" in options or "replicas" in options
+    elsewhere = is_placed or _other_provider(template.model, model) or _embeds(template, model)
     fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
     return dataclasses.replace(template, **{**fresh, **typed})
 

@@ -14,7 +14,7 @@ TINY = "tiny"
 
 def folder_of(config: ModelConfig) -> Path | None:
     """The checkpoint folder that `config` names; None where its model is served over HTTP."""
-    if config.base_url is not None:
+    if config.base_url is not None or config.replicas is not None:
         return None
     if config.model in {"", TINY}:
         return Path(str(resources.files("coral"))) / "assets" / TINY
@@ -27,7 +27,8 @@ def folder_of(config: ModelConfig) -> Path | None:
 
 def name_of(config: ModelConfig) -> str:
     """What records call the model: the one in the package by a name that no server's model has."""
-    return f"{TINY} (embedded)" if config.model in {"", TINY} and config.base_url is None else config.model
+    is_tiny = config.model in {"", TINY} and config.base_url is None and config.replicas is None
+    return f"{TINY} (embedded)" if is_tiny else config.model
 
 
 def fingerprint(folder: Path) -> str:

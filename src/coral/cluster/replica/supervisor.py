@@ -67,6 +67,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--drain_s", type=float, default=60, help="for requests in flight")
     add("--stop_within_s", type=float, default=20, help="from SIGTERM to SIGKILL of the server")
     add("--max_failed_starts", type=int, default=3, help="in a row")
+    add("--silent_after_s", type=float, default=30, help="after which clients take this replica for dead")
     add("--backoff_s", type=float, default=1, help="before the second start; doubles up to a minute")
     add("--requeue", action="store_true", help="at SIGUSR1, put the SLURM job back into the queue")
     options = parser.parse_args(arguments[:split])
@@ -145,6 +146,7 @@ class Replica:
             started=time.time(),
             requeued=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
             log=str(self._log),
+            silent_after_s=options.silent_after_s,
         )
 
     def run(self) -> int:

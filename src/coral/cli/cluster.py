@@ -1,0 +1,183 @@
+"""`coral cluster up|status|down|logs`: a pool of replicas on this machine or on SLURM."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coral.cli import EXIT_DONE
+from coral.cli.options import as_yaml, parse, take_name
+from coral.cli.terminal import Terminal
+from coral.cluster import pool
+from coral.cluster.config import PoolConfig
+from coral.errors import ConfigError
+
+ABOUT = {
+    "up": "Bring a pool to the wanted number of replicas: start or drain the difference.",
+    "status": "Show a line per replica; exit code 1 if fewer are ready than wanted.",
+    "down": "End a pool when its requests in flight have ended.",
+    "logs": "Show the end of a replica's log.",
+}
+EXIT_TOO_FEW = 1
+WATCH_EVERY_S = 2.0
+SAVED = "pool.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpConfig(PoolConfig):
+    """A pool, and what to do about it."""
+
+    dry_run: bool = False
+    """Print what would be run for a replica; start nothing."""
+    wait: bool = False
+    """Return when all replicas are ready; exit code 1 if that does not come about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusConfig(PoolConfig):
+    """A pool, and how to show it."""
+
+    watch: bool = False
+    """Show it again and again."""
+    json: bool = False
+    """Print the records as JSON, one per line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownConfig(PoolConfig):
+    """A pool, and how to end it."""
+
+    now: bool = False
+    """Do not wait for requests in flight."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsConfig(PoolConfig):
+    """A pool, and what of its logs to show."""
+
+    lines: int = 40
+    """Lines from the end of each log."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code.
+
+    Raises:
+        UserError: the file cannot be used, or the place cannot be asked.
+    """
+    action, rest = take_name(arguments)
+    if action not in ABOUT:
+        listed = "\n".join(f"  coral cluster {name:6} FILE   {about}" for name, about in ABOUT.items())
+        if action is None:
+            print(f"{__doc__.split(chr(10), maxsplit=1)[0]}\n\n{listed}")
+            return EXIT_DONE
+        raise ConfigError(f"no command `coral cluster {action}`", remedy=f"commands: {', '.join(ABOUT)}")
+    return {"up": _up, "status": _status, "down": _down, "logs": _logs}[action](rest)
+
+
+def _with_file(arguments: Sequence[str]) -> list[str]:
+    """The file of the pool, or the folder that holds a copy of it, as an option."""
+    name, flags = take_name(arguments)
+    if name is None:
+        return flags
+    path = Path(name)
+    return ["--config", str(path / SAVED if path.is_dir() else path), *flags]
+
+
+def _up(arguments: Sequence[str]) -> int:
+    config = parse(UpConfig, _with_file(arguments), command="coral cluster up FILE", about=ABOUT["up"])
+    console = Terminal(soft_wrap=True)
+    if config.dry_run:
+        print(pool.place_of(config).script(), end="")
+        return EXIT_DONE
+    console.print(pool.up(config))
+    _save(config)
+    is_ready = not config.wait or pool.wait_ready(config, console.print)
+    if not is_ready:
+        _print_status(config, pool.look(config), console)
+    console.print(f"use it: --agent.model {config.model or 'NAME'} --agent.replicas {config.path}")
+    return EXIT_DONE if is_ready else EXIT_TOO_FEW
+
+
+def _save(config: UpConfig) -> None:
+    """Keep the pool's options beside its records, so that its folder is enough to name it."""
+    import msgspec
+
+    from coral.store.whole import write_whole
+
+    values = msgspec.to_builtins(config)
+    del values["dry_run"], values["wait"]
+    write_whole(config.path / SAVED, as_yaml(values).encode())
+
+
+def _status(arguments: Sequence[str]) -> int:
+    config = parse(
+        StatusConfig, _with_file(arguments), command="coral cluster status FILE", about=ABOUT["status"]
+    )
+    console = Terminal(soft_wrap=True)
+    while True:
+        seen = pool.look(config)
+        if config.json:
+            _print_json(seen)
+        else:
+            _print_status(config, seen, console)
+        if not config.watch:
+            return EXIT_DONE if sum(one.is_ready for one in seen) >= config.replicas else EXIT_TOO_FEW
+        time.sleep(WATCH_EVERY_S)
+
+
+def _print_json(seen: Sequence[pool.Seen]) -> None:
+    import msgspec
+
+    for one in seen:
+        print(msgspec.json.encode({"state": one.state, "job": one.job, "record": one.record}).decode())
+
+
+def _print_status(config: PoolConfig, seen: Sequence[pool.Seen], console: Terminal) -> None:
+    """A line per replica: job, state, node, address, and why it is not ready."""
+    rows = [("job", "state", "node", "address", "")]
+    for one in seen:
+        record, job = one.record, one.job
+        why = record.why if record and record.why else (job.why if job and not record else "")
+        rows.append(
+            (
+                record.job if record else (job.id if job else ""),
+                one.state,
+                record.node if record else (job.node if job else ""),
+                (record.url if record else None) or "-",
+                why.splitlines()[0] if why else "",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows if seen else ():
+        columns = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
+        console.print("  ".join((*columns, row[4])).rstrip())
+    for one in seen:
+        if one.state == "failed" and one.record and one.record.why:
+            console.print(f"\n{one.record.job}: {one.record.why}\n")
+    console.print(pool.summary(config, list(seen)))
+
+
+def _down(arguments: Sequence[str]) -> int:
+    config = parse(DownConfig, _with_file(arguments), command="coral cluster down FILE", about=ABOUT["down"])
+    left = pool.down(config, now=config.now)
+    print(f"still there: {', '.join(job.id for job in left)}" if left else "down")
+    return EXIT_TOO_FEW if left else EXIT_DONE
+
+
+def _logs(arguments: Sequence[str]) -> int:
+    name, rest = take_name(arguments)
+    replica, flags = take_name(rest)
+    file = _with_file([name] if name else [])
+    config = parse(LogsConfig, [*file, *flags], command="coral cluster logs FILE", about=ABOUT["logs"])
+    console = Terminal(soft_wrap=True)
+    seen = pool.look(config)
+    names = [replica] if replica else [one.record.id for one in seen if one.record]
+    for one in names:
+        path = pool.log_of(config, one)
+        console.print(f"== {path}")
+        lines = path.read_text(errors="replace").splitlines()
+        console.print("\n".join(lines[-config.lines :]))
+    return EXIT_DONE

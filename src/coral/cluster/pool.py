@@ -1,0 +1,191 @@
+"""What the commands do: bring a pool to the wanted number of replicas, tell how it fares, end it.
+
+Nothing of Coral runs between two of them. SLURM, or this machine, keeps the jobs; each job keeps its server;
+the folder says who is there.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from coral.cluster.config import PoolConfig
+from coral.cluster.local import LocalPlace
+from coral.cluster.places import Job, Place
+from coral.cluster.records import Record, locked, make_folder, read_records, remove_record
+from coral.cluster.slurm import SlurmPlace
+from coral.errors import Notice, UserError
+
+LOOK_EVERY_S = 1.0
+
+MARGIN_S = 60.0
+"""For a scheduler to notice that jobs have ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A replica as a command sees it: its record and its job, of which either may be missing."""
+
+    record: Record | None
+    job: Job | None
+
+    @property
+    def state(self) -> str:
+        """The state of the replica; of one that never spoke, that of its job."""
+        if self.record is None:
+            return self.job.state.lower() if self.job else "gone"
+        if self.job is None and self.record.state != "failed":
+            return "lost"
+        return self.record.shown_state
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes requests."""
+        return self.state == "ready"
+
+
+def place_of(config: PoolConfig) -> Place:
+    """Where the replicas of a pool run."""
+    return SlurmPlace(config) if config.place == "slurm" else LocalPlace(config)
+
+
+def look(config: PoolConfig) -> list[Seen]:
+    """Every replica of a pool.
+
+    Raises:
+        UserError: there is no such pool, or its place cannot be asked.
+    """
+    if not config.path.is_dir():
+        raise UserError(
+            f"there is no pool in {config.path}", remedy="bring it up first: coral cluster up FILE"
+        )
+    jobs = {job.id: job for job in place_of(config).jobs()}
+    latest: dict[str, Record] = {}
+    for record in sorted(read_records(config.path), key=lambda record: record.requeued):
+        latest[record.job] = record  # of a requeued job, the run that is the latest
+    seen = [Seen(record=record, job=jobs.get(job)) for job, record in latest.items()]
+    return seen + [Seen(record=None, job=job) for id_, job in jobs.items() if id_ not in latest]
+
+
+def up(config: PoolConfig) -> str:
+    """Start or drain the difference between what lives and what is wanted; returns what was done, in words.
+
+    Raises:
+        UserError: the place cannot be asked, or another command is at work.
+    """
+    make_folder(config.path)
+    if config.place == "slurm" and not any(name.startswith("mem") for name in config.slurm):
+        warnings.warn(
+            "slurm.mem is not set: without a default of the site, a replica takes all memory of its node",
+            Notice,
+            stacklevel=2,
+        )
+    with locked(config.path):
+        place = place_of(config)
+        _forget_the_dead(config, place)
+        living = [seen for seen in look(config) if seen.job is not None]
+        staying = [seen for seen in living if seen.state != "draining"]
+        missing = config.replicas - len(staying)
+        if missing > 0:
+            return f"{len(staying)} of {config.replicas} there, {place.add(missing)} for {missing} more"
+        if missing == 0:
+            return f"{len(staying)} of {config.replicas} there"
+        leaving = sorted(staying, key=_worth)[:-missing]
+        jobs = [seen.job for seen in leaving if seen.job is not None]
+        place.drain(jobs)
+        return f"{len(staying)} there, {config.replicas} wanted: {', '.join(job.id for job in jobs)} drain"
+
+
+def _worth(seen: Seen) -> tuple[bool, bool, float]:
+    """Which replicas stay when there are too many: those that are ready, that run, that are older."""
+    is_running = seen.job is not None and seen.job.state == "RUNNING"
+    return (seen.is_ready, is_running, -(seen.record.started if seen.record else time.time()))
+
+
+def _forget_the_dead(config: PoolConfig, place: Place) -> None:
+    """Remove the records of replicas that have no job any more, and what they left behind."""
+    jobs = {job.id for job in place.jobs()}
+    records = read_records(config.path)
+    latest = {record.job: record.requeued for record in sorted(records, key=lambda one: one.requeued)}
+    here = socket.gethostname() if config.place == "local" else None
+    for record in records:
+        is_silent = record.shown_state in {"lost", "failed"} or record.node == here
+        is_over = record.job not in jobs or record.requeued < latest[record.job]
+        if is_silent and is_over:
+            place.sweep(record)
+            remove_record(config.path, record)
+
+
+def wait_ready(config: PoolConfig, tell: Callable[[str], object]) -> bool:
+    """Wait until as many replicas are ready as are wanted; whether they are.
+
+    Args:
+        tell: called with the number of ready ones when it changes.
+    """
+    deadline = time.monotonic() + config.replica.ready_within_s * config.replica.max_failed_starts
+    told = ""
+    while True:
+        seen = look(config)
+        line = summary(config, seen)
+        if line != told:
+            tell(line)
+            told = line
+        ready = sum(one.is_ready for one in seen)
+        living = sum(one.job is not None for one in seen)
+        if ready >= config.replicas or living < config.replicas or time.monotonic() > deadline:
+            return ready >= config.replicas
+        time.sleep(LOOK_EVERY_S)
+
+
+def summary(config: PoolConfig, seen: list[Seen]) -> str:
+    """How many are ready."""
+    return f"{sum(one.is_ready for one in seen)} of {config.replicas} ready"
+
+
+def down(config: PoolConfig, *, now: bool = False) -> list[Job]:
+    """End a pool, by default when its requests in flight have ended; returns the jobs that would not end.
+
+    Raises:
+        UserError: the place cannot be asked, or another command is at work.
+    """
+    look(config)
+    with locked(config.path):
+        place = place_of(config)
+        if not now:
+            place.drain(place.jobs())
+            _await_end(place, config.replica.drain_s + config.replica.stop_within_s + MARGIN_S)
+        place.end(place.jobs())
+        left = _await_end(place, MARGIN_S)
+        if not left:
+            for record in read_records(config.path):
+                place.sweep(record)
+                remove_record(config.path, record)
+        return left
+
+
+def _await_end(place: Place, within_s: float) -> list[Job]:
+    deadline = time.monotonic() + within_s
+    while (left := place.jobs()) and time.monotonic() < deadline:
+        time.sleep(min(LOOK_EVERY_S, 0.2))
+    return left
+
+
+def log_of(config: PoolConfig, replica: str) -> Path:
+    """The log of a replica's server, by its id, its job, or the beginning of either.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    folder = config.path / "logs"
+    names = sorted(path.name for path in folder.glob("*.log")) if folder.is_dir() else []
+    fitting = [name for name in names if name == f"{replica}.log"] or [
+        name for name in names if name.startswith(replica)
+    ]
+    if len(fitting) != 1:
+        what = "several replicas are" if fitting else "no replica is"
+        raise UserError(f"{what} called '{replica}'", remedy=f"name one of: {', '.join(fitting or names)}")
+    return folder / fitting[0]
