@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -111,12 +112,15 @@ def serve() -> Callable[..., Any]:
 
     @asynccontextmanager
     async def serving(
-        served: Model | Served, *, limits: Limits | None = None, faults: str = ""
+        served: Model | Served, *, limits: Limits | None = None, faults: str = "", **listen: Any
     ) -> AsyncIterator[Site]:
         offered = served if isinstance(served, Served) else serve_one(served)
         plan = parse_faults(faults) if faults else FaultPlan()
         server = ChatServer(offered, limits=limits, plan=plan)
-        async with listening(server, host="127.0.0.1", port=0) as url, aiohttp.ClientSession() as session:
+        async with (
+            listening(server, host="127.0.0.1", port=0, **listen) as url,
+            aiohttp.ClientSession() as session,
+        ):
             yield Site(server, url, session)
 
     return serving
@@ -131,6 +135,25 @@ class Site:
         self.root = url.removesuffix("/v1")
         self.session = session
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A bare connection, for what no client library sends."""
+        return await asyncio.open_connection("127.0.0.1", int(self.url.split(":")[2].removesuffix("/v1")))
+
+    async def raw(self, data: bytes) -> bytes:
+        """Send bytes; what comes back, the whole of a response's body included."""
+        reader, writer = await self.connect()
+        received = b""
+        try:
+            writer.write(data)
+            while not _is_whole(received):
+                piece = await asyncio.wait_for(reader.read(1 << 16), 20)
+                if not piece:
+                    break
+                received += piece
+            return received
+        finally:
+            writer.close()
+
     async def chat(self, **body: Any) -> tuple[int, Any]:
         """Send a chat completion; status and decoded body."""
         whole = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], **body}
@@ -141,3 +164,10 @@ class Site:
         """GET a path of the server's root."""
         async with self.session.get(self.root + path) as response:
             return response.status, await response.text()
+
+
+def _is_whole(received: bytes) -> bool:
+    """Whether the last response in it has all of its body."""
+    head, found, body = received[received.rfind(b"HTTP/1.") :].partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(found and length and len(body) >= int(length[1]))

@@ -18,6 +18,8 @@ from coral.serving.app import Limits
 from coral.serving.listen import raise_open_files_limit
 from coral.types import FinishReason, Usage
 
+JSON = {"Content-Type": "application/json"}
+
 
 @final
 @dataclass
@@ -212,7 +214,7 @@ async def test_malformed_body_is_400(serve: Any, raw: bytes, words: str) -> None
     """A body that is no request gets an OpenAI error body, never a 500."""
     async with (
         serve(Echo()) as site,
-        site.session.post(f"{site.url}/chat/completions", data=raw) as response,
+        site.session.post(f"{site.url}/chat/completions", data=raw, headers=JSON) as response,
     ):
         body = await response.json()
         assert response.status == 400

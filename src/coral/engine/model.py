@@ -237,7 +237,7 @@ class EmbeddedModel:
             n=request.n,
             max_tokens=room if sampling.max_tokens is None else min(sampling.max_tokens, room),
             settings=Settings(
-                temperature=1.0 if sampling.temperature is None else sampling.temperature,
+                temperature=_temperature(sampling.temperature),
                 top_p=1.0 if sampling.top_p is None else sampling.top_p,
                 top_k=max(top_k, 0),
                 logprobs=sampling.logprobs,
@@ -296,6 +296,16 @@ def _check(request: Request) -> None:
     for refused, why in wrong:
         if refused:
             raise Rejected(why, status=400)
+
+
+def _temperature(asked: float | None) -> float:
+    """Below what float32 can divide logits by, only the most likely token is left."""
+    if asked is None:
+        return 1.0
+    return asked if asked >= _COLDEST else 0.0
+
+
+_COLDEST = 1e-5
 
 
 def _read_extra(sampling: Sampling) -> _Extra:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -21,6 +22,8 @@ from aiohttp import web
 from coral.errors import ModelError
 from coral.models.protocol import Delta, Model, Request
 from coral.serving import faults
+from coral.serving.admission import BodyReader, HostCheck, check_json_type
+from coral.serving.connection import Connection
 from coral.serving.faults import FaultPlan
 from coral.serving.metrics import ServerMetrics
 from coral.serving.stream import ChunkWriter, event, split_tokens, stream_deltas
@@ -70,11 +73,17 @@ class Limits:
 
     Attributes:
         max_body_bytes: a larger request body is refused with 413.
+        max_total_bytes: bodies of all requests in work; one that does not fit is refused with 503.
         max_n: more candidates a request are refused with 400.
+        body_s: seconds for a whole body, and for a client to take a piece of a stream.
+        allowed_hosts: names that clients may use beside those that can only mean this machine.
     """
 
     max_body_bytes: int = 8 * 1024 * 1024
+    max_total_bytes: int = 512 * 1024 * 1024
     max_n: int = 128
+    body_s: float = 60.0
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class ChatServer:
@@ -93,11 +102,19 @@ class ChatServer:
         self._idle.set()
         self._num_requests = 0
         self._first_request_at: float | None = None
+        self._hosts = HostCheck(self._limits.allowed_hosts)
+        self._bodies = BodyReader(
+            max_bytes=self._limits.max_body_bytes,
+            max_total_bytes=self._limits.max_total_bytes,
+            within_s=self._limits.body_s,
+        )
         self.app = self._build_app()
 
     def _build_app(self) -> web.Application:
-        app = web.Application(client_max_size=self._limits.max_body_bytes, middlewares=[openai_errors])
-        app.router.add_post(CHAT_PATH, self._chat)
+        app = web.Application(
+            client_max_size=self._limits.max_body_bytes, middlewares=[openai_errors, self._admit]
+        )
+        app.router.add_post(CHAT_PATH, self._chat, expect_handler=_expect)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{name:.+}", self._model)
         app.router.add_get("/health", self._health)
@@ -119,6 +136,19 @@ class ChatServer:
 
     # Handlers ---------------------------------------------------------------------------------------
 
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Checks what every request must be, and stops the connection's clock while it is in work."""
+        self._hosts.check(request)
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.work()
+        try:
+            return await handler(request)
+        finally:
+            if isinstance(connection, Connection):
+                connection.rest()
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         if self._draining:
             return _error_response(503, "the server is shutting down", headers={"Retry-After": "1"})
@@ -130,15 +160,16 @@ class ChatServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._num_requests += 1
         fault = self._next_fault()
-        raw = await request.read()
-        if fault is not None and fault not in faults.BODY_FAULTS:
-            self.metrics.count_fault(fault)
-            return await _meet_fault(request, fault)
-        chat = parse_chat(raw)
-        model = self._find(chat)
-        if chat.stream:
-            return await self._stream(request, chat, model)
-        return await self._complete(chat, model, fault)
+        check_json_type(request)
+        async with self._bodies.read(request) as raw:
+            if fault is not None and fault not in faults.BODY_FAULTS:
+                self.metrics.count_fault(fault)
+                return await _meet_fault(request, fault)
+            chat = parse_chat(raw)
+            model = self._find(chat)
+            if chat.stream:
+                return await self._stream(request, chat, model)
+            return await self._complete(chat, model, fault)
 
     async def _complete(self, chat: ChatRequest, model: Model, fault: str | None) -> web.Response:
         try:
@@ -170,9 +201,19 @@ class ChatServer:
                 include_usage=chat.include_usage,
             )
             async for data in self._events(writer, model, chat.request, first, deltas):
-                await response.write(data)
+                await self._write(request, response, data)
         await response.write_eof()
         return response
+
+    async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+        """Write a piece of a stream; a client that does not take it is cut off."""
+        if request.transport is None:
+            return
+        timer = asyncio.get_running_loop().call_later(self._limits.body_s, request.transport.abort)
+        try:
+            await response.write(data)
+        finally:
+            timer.cancel()
 
     async def _events(
         self, writer: ChunkWriter, model: Model, request: Request, first: Delta, rest: AsyncIterator[Delta]
@@ -281,11 +322,24 @@ async def openai_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RequestRefused as refused:
-        return web.json_response(refused.body, status=refused.status)
-    except web.HTTPRequestEntityTooLarge as error:
-        return _error_response(413, error.text or "the request body is too large")
+        headers = {"Retry-After": "1"} if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return web.json_response(refused.body, status=refused.status, headers=headers)
     except web.HTTPException as error:
         return _error_response(error.status, f"{request.method} {request.path}: {error.reason}")
+    except Exception as error:
+        if request.protocol is None or request.transport is None:  # the client has left
+            raise
+        log.exception("a request failed unexpectedly")
+        return _error_response(500, f"the server failed: {type(error).__name__}: {error}")
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """Answers the header `Expect`, which comes before the body."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return _error_response(417, "the server knows no other expectation than '100-continue'")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # it is not a part of the response
+    return None
 
 
 async def _meet_fault(request: web.Request, fault: str) -> web.Response:

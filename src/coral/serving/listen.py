@@ -12,17 +12,30 @@ from aiohttp import web
 
 from coral.errors import ConfigError
 from coral.serving.app import ChatServer
+from coral.serving.connection import IDLE_S, Connection
 
 BACKLOG = 4096
 """Connections the kernel holds until they are accepted: a thousand clients may start at once."""
+
+_RESERVED_FILES = 64
+"""Files that a server needs beside its connections."""
 
 _CLOSE_S = 0.5
 """Seconds that a handler gets after the drain, to write out what is done."""
 
 
 @asynccontextmanager
-async def listening(server: ChatServer, *, host: str, port: int) -> AsyncIterator[str]:
+async def listening(
+    server: ChatServer, *, host: str, port: int, idle_s: float = IDLE_S, max_connections: int = 0
+) -> AsyncIterator[str]:
     """Listen while the context is open; port 0 takes a free one.
+
+    Args:
+        server: what to serve.
+        host: address to bind.
+        port: port to bind.
+        idle_s: seconds after which a connection without a request in work is closed.
+        max_connections: more are refused with 503; 0: as many as this process may open files.
 
     Yields:
         The base URL for clients, such as `http://127.0.0.1:8765/v1`.
@@ -30,19 +43,29 @@ async def listening(server: ChatServer, *, host: str, port: int) -> AsyncIterato
     Raises:
         ConfigError: the address cannot be bound.
     """
-    runner = web.AppRunner(server.app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_S)
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(server.app, handler_cancellation=True, shutdown_timeout=_CLOSE_S)
     await runner.setup()
+    manager = runner.server
+    assert manager is not None
+    most = max_connections or max(open_files_limit() - _RESERVED_FILES, 1)
+
+    def connect() -> Connection:
+        return Connection(manager, idle_s=idle_s, max_connections=most, loop=loop, access_log=None)
+
     try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                remedy="--port 0 takes a free port; --host must be an address of this machine",
-            ) from error
-        yield _base_url(host, runner.addresses[0][1])
+        listener = await loop.create_server(connect, host, port, backlog=BACKLOG)
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            remedy="--port 0 takes a free port; --host must be an address of this machine",
+        ) from error
+    try:
+        yield _base_url(host, listener.sockets[0].getsockname()[1])
     finally:
+        listener.close()
+        await manager.shutdown(_CLOSE_S)
         await runner.cleanup()
 
 
@@ -76,6 +99,16 @@ async def _drain_unless_signalled(server: ChatServer, drain_s: float, signals: a
     drain.cancel()
     second.cancel()
     return done
+
+
+def open_files_limit() -> int:
+    """How many files and connections this process may open."""
+    if sys.platform == "win32":
+        return 512
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_open_files_limit(wanted: int = 65536) -> None:

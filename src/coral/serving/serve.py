@@ -33,6 +33,8 @@ class ServerConfig:
     """Largest request body in megabytes; a larger one is refused with 413."""
     max_n: int = 128
     """Most candidates of one request."""
+    allowed_hosts: str = ""
+    """Names with dots under which clients reach this server, separated by commas; * for any name."""
     faults: str = ""
     """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
     fault_seed: int = 0
@@ -163,7 +165,10 @@ def check_checkpoint(path: str) -> str:
 
 async def _serve(served: Served, config: ServerConfig, on_ready: OnReady) -> bool:
     raise_open_files_limit()
-    limits = Limits(max_body_bytes=int(config.max_body_mb * 1_000_000), max_n=config.max_n)
+    hosts = tuple(name for name in (*config.allowed_hosts.replace(" ", "").split(","), config.host) if name)
+    limits = Limits(
+        max_body_bytes=int(config.max_body_mb * 1_000_000), max_n=config.max_n, allowed_hosts=hosts
+    )
     plan = parse_faults(config.faults, seed=config.fault_seed)
     return await serve_until_signal(
         ChatServer(served, limits=limits, plan=plan),

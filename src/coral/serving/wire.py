@@ -55,6 +55,10 @@ class RequestRefused(Exception):
         self.body = render_error(message, param=param, code=code, kind=kind or _error_kind(status))
 
 
+StopText = Annotated[str, Meta(max_length=1_000)]
+"""Every new token's text is searched for it."""
+
+
 class TextPart(msgspec.Struct, frozen=True):
     """One part of a message's content; only text is served."""
 
@@ -86,7 +90,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
-    stop: str | Annotated[list[str], Meta(max_length=16)] | None = None
+    stop: StopText | Annotated[list[StopText], Meta(max_length=16)] | None = None
     logprobs: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -114,15 +118,17 @@ def parse_chat(raw: bytes) -> ChatRequest:
     """
     try:
         body = _body_decoder.decode(raw)
-        fields = _fields_decoder.decode(raw)
+        extra = _extra(_fields_decoder.decode(raw))
     except msgspec.ValidationError as error:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error), param=_param(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body is nested too deeply") from None
     options = body.stream_options or StreamOptions()
     return ChatRequest(
         model=body.model,
-        request=_request(body, _extra(fields)),
+        request=_request(body, extra),
         stream=bool(body.stream),
         include_usage=options.include_usage,
     )
@@ -233,10 +239,15 @@ def render_usage(usage: Usage) -> dict[str, Any] | None:
     return body
 
 
+_MAX_MESSAGE = 1_000
+
+
 def render_error(
     message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> dict[str, Any]:
-    """An OpenAI error body."""
+    """An OpenAI error body. Of a message that repeats what a client sent, the beginning will do."""
+    if len(message) > _MAX_MESSAGE:
+        message = message[:_MAX_MESSAGE] + " ..."
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
