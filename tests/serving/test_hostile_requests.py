@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from coral.serving.admission import names_of
 from coral.serving.app import Limits
 
 from .test_app import Echo, until
@@ -210,6 +211,11 @@ async def test_the_names_of_this_machine_and_any_name_can_be_allowed(serve: Any,
     monkeypatch.setattr(socket, "gethostname", lambda: "Node7.cluster.example")
     for allowed, host, status in [
         ((), "node7.cluster.example", 200),
+        (names_of("127.0.0.1"), "node7.other.example", 403),
+        (names_of("0.0.0.0"), "node7.other.example", 200),
+        (names_of("node8.cluster.example"), "NODE8.cluster.example:1", 200),
+        (("*.cluster.example",), "node8.cluster.example", 200),
+        (("*.cluster.example",), "cluster.example.evil", 403),
         ((), "node8.cluster.example", 403),
         (("*",), "node8.cluster.example", 200),
     ]:

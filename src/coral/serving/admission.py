@@ -12,6 +12,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from aiohttp import web
@@ -24,11 +25,11 @@ class HostCheck:
     """Lets in requests to this machine by address, by a name without dots, or by a name that it is known by.
 
     Args:
-        allowed: more names that clients use; "*" lets in all.
+        allowed: more names that clients use, or patterns such as "*.cluster.example".
     """
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._allowed = {name.lower().rstrip(".") for name in allowed} | {_own_name()}
+        self._allowed = [name.lower().rstrip(".") for name in (*allowed, socket.gethostname())]
 
     def check(self, request: web.Request) -> None:
         """Refuse a request to another name.
@@ -37,7 +38,7 @@ class HostCheck:
             RequestRefused: 403; names the option that helps.
         """
         name = _host_name(request.headers.get("Host", ""))
-        if "*" in self._allowed or name in self._allowed or _cannot_be_foreign(name):
+        if _cannot_be_foreign(name) or any(fnmatchcase(name, pattern) for pattern in self._allowed):
             return
         message = (
             f"this server is not known as '{name}': it answers to addresses, to localhost, and to names "
@@ -46,8 +47,11 @@ class HostCheck:
         raise RequestRefused(HTTPStatus.FORBIDDEN, message, code="host_not_allowed")
 
 
-def _own_name() -> str:
-    return socket.gethostname().lower()
+def names_of(host: str) -> tuple[str, ...]:
+    """What clients call a server that is bound to `host`: on a network also this machine's full name."""
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return ()
+    return (host, socket.gethostname().partition(".")[0] + ".*")
 
 
 def _host_name(host: str) -> str:

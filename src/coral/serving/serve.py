@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coral.errors import ConfigError
+from coral.serving.admission import names_of
 from coral.serving.app import ChatServer, Limits, Served, serve_one
 from coral.serving.faults import parse_faults
 from coral.serving.listen import raise_open_files_limit, serve_until_signal
@@ -34,7 +35,7 @@ class ServerConfig:
     max_n: int = 128
     """Most candidates of one request."""
     allowed_hosts: str = ""
-    """Names with dots under which clients reach this server, separated by commas; * for any name."""
+    """Names with dots that clients use for this server, separated by commas; `*.example` and `*` match."""
     faults: str = ""
     """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
     fault_seed: int = 0
@@ -165,7 +166,8 @@ def check_checkpoint(path: str) -> str:
 
 async def _serve(served: Served, config: ServerConfig, on_ready: OnReady) -> bool:
     raise_open_files_limit()
-    hosts = tuple(name for name in (*config.allowed_hosts.replace(" ", "").split(","), config.host) if name)
+    named = tuple(name.strip() for name in config.allowed_hosts.split(",") if name.strip())
+    hosts = (*named, *names_of(config.host))
     limits = Limits(
         max_body_bytes=int(config.max_body_mb * 1_000_000), max_n=config.max_n, allowed_hosts=hosts
     )
