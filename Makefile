@@ -9,7 +9,7 @@ REAL := $(VENV)/.real
 MODEL := .cache/smollm2/.built
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real check format clean
+.PHONY: demo test test-kernels test-lowest test-real test-slurm check format clean
 
 demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
 	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
@@ -47,6 +47,9 @@ test-lowest:  ## the tests with the lowest version of every dependency, in a ven
 
 test-real: $(REAL) $(MODEL)  ## a real language model behind llama.cpp's server and in Coral's own engine
 	$(BIN)/pytest -q -m real tests/real
+
+test-slurm: $(READY)  ## pools of replicas on a real SLURM of two virtual nodes; skipped where it is not installed
+	$(BIN)/pytest -q -m slurm tests/slurm
 
 check: $(READY)  ## lint, format check, strict types
 	$(BIN)/ruff check .

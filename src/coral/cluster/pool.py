@@ -78,7 +78,9 @@ def up(config: PoolConfig) -> str:
         UserError: the place cannot be asked, or another command is at work.
     """
     make_folder(config.path)
-    if config.place == "slurm" and not any(name.startswith("mem") for name in config.slurm):
+    if config.place == "slurm" and not any(
+        name.startswith("mem") and value for name, value in config.slurm.items()
+    ):
         warnings.warn(
             "slurm.mem is not set: without a default of the site, a replica takes all memory of its node",
             Notice,

@@ -44,8 +44,9 @@ def own_address() -> str:
 
 def seconds_left() -> float | None:
     """Seconds until SLURM's time limit ends the job; None where there is none."""
-    job = os.environ.get("SLURM_JOB_ID")
-    told = _output("squeue", "-h", "-j", job, "-o", "%L").strip() if job else ""
+    # By the number of its element: the number of an array's first job stands for all of them.
+    is_job = "SLURM_JOB_ID" in os.environ
+    told = _output("squeue", "-h", "-j", own_job(), "-o", "%L").strip() if is_job else ""
     found = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", told)
     if not found:
         return None

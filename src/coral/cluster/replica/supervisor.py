@@ -222,7 +222,7 @@ class Replica:
                 self._pause(server, 0.02)
             if completion.failure is None:
                 self._failed_starts, self._taken_ports, self._was_ready = 0, 0, True
-                self._record.say("ready", url=server.url, model=model, ready=time.time(), why=None)
+                self._tell("ready", server.metrics(5), url=server.url, model=model, why=None)
                 return model
             last = f"a completion fails: {completion.failure}"
             self._record.say(why=last)

@@ -1,0 +1,115 @@
+"""A real SLURM cluster of two virtual nodes, and pools of replicas on it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+STUB = str(HERE.parent / "cluster" / "stub_server.py")
+FAST = {
+    "check_every_s": 0.2, "give_up_after_s": 8, "probe_every_s": 1, "drain_s": 10, "stop_within_s": 5,
+    "silent_after_s": 3, "ready_within_s": 30,
+}  # fmt: skip
+
+
+def _load(name):
+    specification = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    """The session's cluster. Where SLURM is not installed its tests are skipped."""
+    virtual = _load("virtual_slurm")
+    missing = virtual.missing_programs()
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"needs root and {', '.join(missing) or 'SLURM'}: apt-get install slurm-wlm munge")
+    with virtual.VirtualSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+    assert cluster.leftovers() == []
+
+
+def _eventually(look, *, within_s=90.0):
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture
+def eventually():
+    """The first true result of a function, called again and again."""
+    return _eventually
+
+
+class SlurmPool:
+    """A pool on the virtual cluster."""
+
+    def __init__(self, base, slurm):
+        self.folder, self.file, self.slurm = base / "pool", base / "pool.yaml", slurm
+        self.control = base / "control"
+
+    def write(self, **options):
+        server = [
+            sys.executable,
+            STUB,
+            "--host",
+            "{host}",
+            "--port",
+            "{port}",
+            "--control",
+            str(self.control),
+        ]
+        sbatch = {"gres": "gpu:1", "mem": "200M", "time": "10:00", **options.pop("slurm", {})}
+        values = {
+            "name": "test", "folder": str(self.folder), "place": "slurm", "replicas": 2, "server": server,
+            "slurm": sbatch, "replica": FAST, **options,
+        }  # fmt: skip
+        self.file.write_text(json.dumps(values))
+
+    def coral(self, command, *flags):
+        """Run `coral cluster ...` on the login node; returns exit code, standard output and error."""
+        done = subprocess.run(
+            [sys.executable, "-m", "coral", "cluster", command, str(self.file), *flags], env=self.slurm.env,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    def seen(self):
+        """What each replica is, by its job."""
+        lines = self.coral("status", "--json")[1].splitlines()
+        seen = (json.loads(line) for line in lines)
+        return {one["record"]["job"] if one["record"] else one["job"]["id"]: one for one in seen}
+
+    def ready(self, count=2, **record):
+        """Wait until so many are ready, with these values in their records; returns all."""
+
+        def look():
+            seen = self.seen()
+            found = [one["record"] for one in seen.values() if one["state"] == "ready"]
+            return sum(record.items() <= one.items() for one in found) >= count and seen
+
+        return _eventually(look)
+
+
+@pytest.fixture
+def pool(slurm, tmp_path):
+    """A pool of two replicas; its jobs end with the test."""
+    made = SlurmPool(tmp_path, slurm)
+    made.write()
+    yield made
+    if made.folder.exists():
+        assert made.coral("down", "--now")[0] == 0
+    _eventually(lambda: slurm.run("squeue", "-h", "-o", "%i") == "")

@@ -1,0 +1,149 @@
+"""Pools on a real SLURM: each row of the table of failures, with real jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+
+def test_replicas_are_jobs(pool, slurm):
+    """Each has a GPU, an address and an element of a job array; `up` again leaves them alone."""
+    code, output = pool.coral("up", "--wait")
+    assert (code, "2 of 2 ready" in output) == (0, True)
+    records = [seen["record"] for seen in pool.seen().values()]
+    assert len({record["url"] for record in records}) == 2
+    assert len({(record["node"], record["gpus"]) for record in records}) == 2
+    assert {record["gpus"] for record in records} <= {"0", "1"}
+    assert all(record["seconds_left"] > 0 for record in records)
+    assert pool.coral("up")[1].startswith("2 of 2 there")
+    assert pool.coral("down") == (0, "down\n")
+    assert list(pool.folder.glob("*.json")) == []
+
+
+def test_up_grows_and_shrinks(pool, eventually):
+    """More wait in the queue with SLURM's reason; those that wait are the first to go."""
+    pool.coral("up", "--wait")
+    assert pool.coral("up", "--replicas", "5")[0] == 0
+    seen = pool.ready(4)
+    (waiting,) = [one for one in seen.values() if one["state"] == "pending"]
+    assert waiting["job"]["why"]
+    assert "4 of 2 ready" in pool.coral("status")[1]
+    pool.coral("up", "--replicas", "4")
+    assert len(pool.seen()) == 4
+    code, output = pool.coral("up", "--replicas", "2")
+    assert (code, "drain" in output) == (0, True)
+    eventually(lambda: len(pool.seen()) == 2)
+
+
+def test_a_killed_server_is_started_again_in_its_job(pool, slurm):
+    """Kill -9, a crash, memory: the allocation is kept, since it is what is dear."""
+    pool.coral("up", "--wait")
+    record = next(iter(pool.seen().values()))["record"]
+    (server,) = psutil.Process(record["pid"]).children()
+    os.kill(server.pid, signal.SIGKILL)
+    seen = pool.ready(1, starts=2, pid=record["pid"])
+    assert record["job"] in seen
+
+
+def test_a_killed_supervisor_is_lost_and_topped_up(pool, slurm, eventually):
+    """SLURM ends the job with its server; `up` sends another."""
+    pool.coral("up", "--wait")
+    record = next(iter(pool.seen().values()))["record"]
+    os.kill(record["pid"], signal.SIGKILL)
+    eventually(lambda: pool.seen().get(record["job"], {}).get("state") == "lost")
+    assert pool.coral("status")[0] == 1
+    time.sleep(3)  # until its beat is missed
+    assert pool.coral("up", "--wait")[0] == 0
+    assert record["job"] not in pool.seen()
+
+
+def test_a_cancelled_job_is_topped_up(pool, slurm, eventually):
+    """A plain scancel reaches the supervisor and its server at once."""
+    pool.coral("up", "--wait")
+    job = next(iter(pool.seen()))
+    slurm.run("scancel", job)
+    eventually(lambda: job not in pool.seen())
+    assert pool.coral("up", "--wait")[0] == 0
+
+
+def test_a_server_that_cannot_start(pool, slurm, eventually):
+    """The job fails after three starts, and status has the reason and the end of the log."""
+    pool.control.write_text("crash")
+    code, output = pool.coral("up", "--replicas", "1", "--wait")
+    assert code == 1
+    assert "the server ended with exit code 2" in output
+    assert "CUDA out of memory" in output
+    eventually(lambda: slurm.run("squeue", "-h", "-o", "%i") == "")
+
+
+def test_the_time_limit_requeues(pool, slurm):
+    """USR1 before the limit drains the replica, which then queues itself again, under the same id."""
+    pool.write(replicas=1, slurm={"signal": "B:USR1@50", "time": "1:00"})
+    pool.coral("up", "--wait")
+    (job,) = pool.seen()
+    seen = pool.ready(1, requeued=1)
+    assert list(seen) == [job]
+
+
+def test_a_dead_node_moves_its_replica(pool, slurm, eventually):
+    """SLURM requeues the job; the new run has a record of its own, and the old one is not believed."""
+    pool.write(replicas=1)
+    pool.coral("up", "--wait")
+    ((job, seen),) = pool.seen().items()
+    node = seen["record"]["node"]
+    slurm.kill_node(node)
+    try:
+        after = pool.ready(1, requeued=1)
+        assert after[job]["record"]["url"] != seen["record"]["url"]
+        assert len(list(pool.folder.glob("*.json"))) == 2
+        time.sleep(3)
+        pool.coral("up", "--replicas", "1")
+        assert len(list(pool.folder.glob("*.json"))) == 1
+    finally:
+        slurm.start_node(node)
+
+
+def test_a_preempted_replica_comes_back(pool, slurm):
+    """A more urgent job takes its place; SLURM requeues it when the other has ended."""
+    pool.write(replicas=1, slurm={"exclusive": True, "nodes": 2, "ntasks": 2, "gres": "gpu:2"})
+    pool.coral("up", "--wait")
+    slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=120)
+    pool.ready(1, requeued=1)
+
+
+def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
+    """The commands say that SLURM does not answer; when it is back, its jobs are found."""
+    pool.coral("up", "--wait")
+    pid = int((slurm.folder / "pids" / "slurmctld").read_text())
+    os.kill(pid, signal.SIGKILL)
+    try:
+        code, output = pool.coral("status")
+        assert code == 2
+        assert "squeue" in output
+        assert "Traceback" not in output
+    finally:
+        slurm.start_controller()
+    pool.ready(2)
+
+
+def test_options_reach_sbatch(pool, slurm):
+    """By sbatch's own names; what sbatch refuses is told in its words."""
+    pool.write(slurm={"comment": "ours", "requeue": False})
+    assert "#SBATCH --comment=ours\n" in pool.coral("up", "--dry_run")[1]
+    assert "--requeue\n" not in pool.coral("up", "--dry_run")[1].split("exec")[0]
+    pool.write(slurm={"partition": "nowhere"})
+    code, output = pool.coral("up")
+    assert code == 2
+    assert "invalid partition specified" in output
+
+
+def test_memory_is_asked_for(pool, slurm):
+    """Without it the first replica of a node may take all memory: the user is warned."""
+    pool.write(slurm={"mem": None})
+    assert "slurm.mem is not set" in pool.coral("up", "--replicas", "0")[1]
