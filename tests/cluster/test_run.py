@@ -1,0 +1,102 @@
+"""A whole run over replicas that start late, die, hang and leave: nothing fails, and no text differs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+from coral.api import evaluate_async
+from coral.errors import StoppedEarly
+from coral.evaluation.progress import Progress
+from coral.models import pool as pools
+
+CHECKS = ("--check_every_s", "0.2", "--silent_after_s", "2")
+
+
+def scripted(*more):
+    """The command of a scripted server."""
+    task = ("--task", "sally_anne", "--latency_s", "0.03")
+    return [
+        sys.executable,
+        "-m",
+        "coral",
+        "serve",
+        "scripted",
+        *task,
+        *more,
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+    ]
+
+
+def texts(run):
+    return {one.id: [turn.reply.text for turn in one.turns] for one in run.conversations()}
+
+
+async def hold(folder, output, *, limit=100, progress=None, **agent):
+    options = {"model": "scripted", "replicas": str(folder), "backoff_s": 0.05, "max_backoff_s": 0.2, **agent}
+    return await evaluate_async(
+        "sally_anne", agent=options, limit=limit, max_connections=12, output=str(output), progress=progress
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch):
+    """The folder is read five times a second."""
+    monkeypatch.setattr(pools, "READ_EVERY_S", 0.2)
+
+
+async def test_replicas_come_and_go_and_no_text_differs(supervise, tmp_path):
+    """Begun before any replica, with one server killed, one stopped, one drained: as if nothing had been."""
+    folder = tmp_path
+    calm = supervise("calm", server=scripted(), flags=CHECKS)
+    running = asyncio.ensure_future(hold(folder, tmp_path / "out" / "disturbed"))
+    await asyncio.to_thread(calm.await_state, "ready")
+    others = [supervise(name, server=scripted(), flags=CHECKS) for name in ("killed", "stopped", "drained")]
+    for replica in others:
+        await asyncio.to_thread(replica.await_state, "ready")
+    killed, stopped, drained = others
+    os.kill(killed.server_pid(), signal.SIGKILL)
+    os.kill(stopped.server_pid(), signal.SIGSTOP)
+    drained.process.terminate()
+    disturbed = await asyncio.wait_for(running, 120)
+    assert disturbed.summary.stop_reasons.get("failed", 0) == 0
+    undisturbed = await hold(folder, tmp_path / "out" / "undisturbed")
+    assert texts(disturbed) == texts(undisturbed)
+
+
+async def test_conversations_in_flight_follow_the_replicas(supervise, tmp_path):
+    """`max_connections` is per replica: two hold twice as many as one, also when the second comes later."""
+    progress = Progress()
+    one = supervise("one", server=scripted("--latency_s", "0.3"), flags=CHECKS)
+    await asyncio.to_thread(one.await_state, "ready")
+    running = asyncio.ensure_future(hold(tmp_path, tmp_path / "out", limit=150, progress=progress))
+    most = [0, 0]
+    while progress.done < 12:
+        most[0] = max(most[0], progress.in_flight)
+        await asyncio.sleep(0.02)
+    two = supervise("two", server=scripted("--latency_s", "0.3"), flags=CHECKS)
+    await asyncio.to_thread(two.await_state, "ready")
+    while not running.done():
+        most[1] = max(most[1], progress.in_flight)
+        await asyncio.sleep(0.02)
+    await running
+    assert most == [12, 24]
+
+
+async def test_without_a_replica_the_run_is_owed(supervise, tmp_path):
+    """It ends after replicas_within_s, none of its conversations has failed, and the same call goes on."""
+    with pytest.raises(StoppedEarly, match="no replica is ready") as caught:
+        await hold(tmp_path, tmp_path / "out", limit=10, replicas_within_s=0.3)
+    assert caught.value.exit_code == 3
+    assert "0 of 10 conversations are finished" in caught.value.remedy
+    replica = supervise("late", server=scripted(), flags=CHECKS)
+    await asyncio.to_thread(replica.await_state, "ready")
+    run = await hold(tmp_path, tmp_path / "out", limit=10)
+    assert (run.finished, run.summary.stop_reasons.get("failed", 0)) == (10, 0)
