@@ -137,7 +137,8 @@ class PoolConfig:
 
     def supervise(self, *, host: str, requeue: bool = False) -> list[str]:
         """The command of one replica."""
-        options = {"model": self.model, "host": host, **asdict(self.replica)}
-        flags = [f"--{name}={value}" for name, value in options.items() if value != ""]
+        names = {"model": self.model, "host": host}
+        flags = [f"--{name}={value}" for name, value in names.items() if value]
+        flags += [f"--{name}={value:g}" for name, value in asdict(self.replica).items()]
         flags += ["--requeue"] * requeue
         return [self.python, "-u", SUPERVISOR, f"--folder={self.path}", *flags, "--", *self.server]
