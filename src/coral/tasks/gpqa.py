@@ -27,15 +27,18 @@ _WRONG = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
 
 @dataclass(frozen=True)
-class Gpqa(lettered.LetteredAnswers):
+class Gpqa(lettered.SplitContext):
     """GPQA.
 
     Attributes:
         subset: which file of the archive or folder: main 448, diamond 198, extended 546 problems; main where
             it is not given. A single csv file is read as it is.
+        split_context: each seat is told half of the context alone, or half of the choices where there is
+            too little context; neither half is the problem.
     """
 
     subset: Subset | None = None
+    split_context: bool = False
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="gpqa",
@@ -55,7 +58,7 @@ class Gpqa(lettered.LetteredAnswers):
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`. `source.seed` shuffles the choices."""
         split = sources.split_of(source, self.info)
-        problems = distinct((row, _problem(row, source.seed)) for row in self._rows(source))
+        problems = distinct((row, self.grouped(_problem(row, source.seed))) for row in self._rows(source))
         return sources.seeded(problems, split, source.split_seed, key=lambda problem: problem.id)
 
     def _rows(self, source: Source) -> Iterator[Row]:
@@ -89,9 +92,10 @@ class Gpqa(lettered.LetteredAnswers):
         return found
 
     def opening(self, problem: Problem) -> str:
+        question, choices = self.known(problem)
         return (
-            f"I'm trying to solve this problem:\n\n{problem.question}\n\n"
-            f"One of these choices is right:\n{lettered.listing(problem.choices)}"
+            f"I'm trying to solve this problem:\n\n{question}\n\n"
+            f"One of these choices is right:\n{lettered.listing(choices)}"
         )
 
 

@@ -21,11 +21,11 @@ from typing import ClassVar
 
 from coral.answers import choice, phrase
 from coral.errors import DataError
-from coral.tasks import files, hi_tom_tree, lettered, phrases, sources
+from coral.tasks import context, files, hi_tom_tree, lettered, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import content_id, distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
-from coral.types import Answered, Belief, Problem, Seat, Unreadable
+from coral.types import Answered, Belief, Problem, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,19 @@ _LIES = re.compile(r"\b(?:privately told|publicly claimed)\b")
 
 
 @dataclass(frozen=True)
-class HiTom:
+class HiTom(lettered.SplitContext):
     """Hi-ToM.
 
     Attributes:
         choices: show the 15 lettered choices. By default, as in the published Coral results, the answer has
             to be produced: the name of a container.
         note: state the rules of the stories, as the authors' own prompts do.
+        split_context: each seat is told half of the story's lines alone; neither half is the story.
     """
 
     choices: bool = False
     note: bool = True
+    split_context: bool = False
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="hi_tom",
@@ -71,7 +73,7 @@ class HiTom:
     )
 
     @property
-    def instruction(self) -> str:
+    def instruction(self) -> str:  # type: ignore[override]
         if self.choices:
             return lettered.INSTRUCTION
         return (
@@ -103,7 +105,7 @@ class HiTom:
         options = _options(row, gold)
         if self.choices and not options:
             raise row.error("the field 'choices' is missing", remedy="leave the option choices out")
-        return Problem(
+        problem = Problem(
             id=published_id(row.scalar("sample_id"), row)
             if row.has("sample_id")
             else content_id(story, question, gold),
@@ -114,19 +116,24 @@ class HiTom:
             group={"order": _order(row, question), "deception": _deception(row, story)},
             source={"story": story, "containers": list(options)},
         )
+        return self.grouped(problem)
 
     def opening(self, problem: Problem) -> str:
-        parts = [
-            "I'm trying to answer a question about this story:",
-            str(problem.source["story"]),
-            f"Question: {problem.question}",
-        ]
+        asked, choices = self.known(problem)
+        parts = ["I'm trying to answer a question about this story:", asked]
         if self.choices:
-            parts.append(f"One of these choices is right:\n{lettered.listing(problem.choices)}")
+            parts.append(f"One of these choices is right:\n{lettered.listing(choices)}")
         return "\n\n".join([*parts, NOTE] if self.note else parts)
 
-    def briefing(self, problem: Problem, seat: Seat) -> str:  # noqa: ARG002 - part of the protocol
-        return ""
+    def context(self, problem: Problem) -> tuple[list[str], str]:
+        """The pieces of the story, and the question."""
+        return context.pieces(str(problem.source["story"])), f"Question: {problem.question}"
+
+    def known(self, problem: Problem) -> tuple[str, tuple[str, ...]]:
+        """The story and the question as both seats know them, and the choices."""
+        if self.split_context:
+            return super().known(problem)
+        return f"{problem.source['story']}\n\nQuestion: {problem.question}", problem.choices
 
     def read(self, text: str, problem: Problem) -> Belief:
         if self.choices:

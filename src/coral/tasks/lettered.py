@@ -5,13 +5,21 @@ from __future__ import annotations
 from string import ascii_uppercase
 from typing import ClassVar
 
+import msgspec
+
 from coral.answers import choice
+from coral.tasks import context
 from coral.types import Belief, Problem, Seat
 
 INSTRUCTION = (
     "Submit an answer by ending your message with a line of this form: Answer: (X), "
     "where X is the letter of the choice you hold to be right."
 )
+
+
+def letter(index: int) -> str:
+    """The letter of the choice at `index`, counted from 0."""
+    return ascii_uppercase[index]
 
 
 def listing(choices: tuple[str, ...]) -> str:
@@ -49,3 +57,36 @@ class LetteredAnswers:
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
         return same(answer, problem.target, problem)
+
+
+class SplitContext(LetteredAnswers):
+    """The same for tasks that can hide half of a problem's context from each seat; see `coral.tasks.context`.
+
+    Attributes:
+        split_context: whether they do. A subclass makes an option of it, states `known` in its opening, and
+            passes its problems through `grouped`.
+    """
+
+    split_context: bool
+
+    def context(self, problem: Problem) -> tuple[list[str], str]:
+        """The pieces that can be dealt, and the question, which both seats know."""
+        *before, question = context.pieces(problem.question)
+        return before, question
+
+    def known(self, problem: Problem) -> tuple[str, tuple[str, ...]]:
+        """The question and the choices as both seats know them."""
+        if not self.split_context:
+            return problem.question, problem.choices
+        return context.common(problem, *self.context(problem))
+
+    def briefing(self, problem: Problem, seat: Seat) -> str:
+        """What this seat alone is told; nothing where both see the whole problem."""
+        return context.dealt(problem, self.context(problem)[0], seat) if self.split_context else ""
+
+    def grouped(self, problem: Problem) -> Problem:
+        """The problem; where something is dealt, what it is becomes a group of the statistics."""
+        if not self.split_context:
+            return problem
+        told = context.kind(self.context(problem)[0])
+        return msgspec.structs.replace(problem, group={**problem.group, "split": told})

@@ -26,8 +26,15 @@ _SEEDED = "seeded-"
 
 
 @dataclass(frozen=True)
-class MmluPro(lettered.LetteredAnswers):
-    """MMLU-Pro. `seeded-train`, `-validation` and `-test` are parts of its test split, to train on one."""
+class MmluPro(lettered.SplitContext):
+    """MMLU-Pro. `seeded-train`, `-validation` and `-test` are parts of its test split, to train on one.
+
+    Attributes:
+        split_context: each seat is told half of the context alone, or half of the choices where there is
+            too little context; neither half is the problem.
+    """
+
+    split_context: bool = False
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="mmlu_pro",
@@ -44,13 +51,14 @@ class MmluPro(lettered.LetteredAnswers):
         is_seeded = source.split.startswith(_SEEDED)
         part = source.split.removeprefix(_SEEDED) if is_seeded else "all"
         rows = sources.rows(source, self.info, published=_PUBLISHED, split="test" if is_seeded else None)
-        problems = distinct((row, _problem(row)) for row in rows)
+        problems = distinct((row, self.grouped(_problem(row))) for row in rows)
         return sources.seeded(problems, part, source.split_seed, key=lambda problem: problem.id)
 
     def opening(self, problem: Problem) -> str:
+        question, choices = self.known(problem)
         return (
-            f"I'm trying to solve this problem:\n\n{problem.question}\n\n"
-            f"I have to pick one of these choices:\n{lettered.listing(problem.choices)}"
+            f"I'm trying to solve this problem:\n\n{question}\n\n"
+            f"I have to pick one of these choices:\n{lettered.listing(choices)}"
         )
 
 

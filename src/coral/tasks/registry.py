@@ -27,6 +27,8 @@ BUILT_IN = {
     "explore_tom": "coral.tasks.explore_tom:ExploreTom",
     "hi_tom": "coral.tasks.hi_tom:HiTom",
     "sally_anne": "coral.tasks.sally_anne:SallyAnne",
+    "hidden_profile": "coral.tasks.hidden_profile:HiddenProfile",
+    "split_chain": "coral.tasks.split_chain:SplitChain",
 }
 """Name -> module and class. Imported when asked for, so that the command line starts fast."""
 

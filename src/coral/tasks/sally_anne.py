@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
-from coral.answers import choice
 from coral.errors import ConfigError
 from coral.tasks import lettered, sources
 from coral.tasks.protocol import Source, TaskInfo
@@ -36,7 +35,7 @@ from coral.tasks.stories.render import (
     render_question,
     render_story,
 )
-from coral.types import Belief, Problem, Seat
+from coral.types import Problem, Seat
 
 MAX_ORDER = 3
 MAX_REPEATS = 200
@@ -44,7 +43,7 @@ MAX_REPEATS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class SallyAnne:
+class SallyAnne(lettered.SplitContext):
     """Where is the thing, and who thinks that who thinks it is where?
 
     Attributes:
@@ -58,6 +57,7 @@ class SallyAnne:
         orders: orders of belief that are asked for, in turn; each 0 (reality) to 3 (what A thinks B thinks C
             thinks).
         split_information: each seat is told only what its own witness saw; neither part settles the question.
+        split_context: each seat is told half of the story's lines alone; a half may settle the question.
     """
 
     info: ClassVar[TaskInfo] = TaskInfo(
@@ -69,8 +69,6 @@ class SallyAnne:
         fetch="nothing to fetch: problems are generated",
         splits=("test", "validation", "train"),
     )
-    instruction: ClassVar[str] = lettered.INSTRUCTION
-
     size: int = 200
     people: int = 3
     min_events: int = 3
@@ -80,6 +78,7 @@ class SallyAnne:
     num_choices: int = 4
     orders: tuple[int, ...] = (0, 1, 2, 3)
     split_information: bool = False
+    split_context: bool = False
 
     def __post_init__(self) -> None:
         fewest = 3 if self.max_tells or self.split_information else 2
@@ -90,6 +89,7 @@ class SallyAnne:
             "max_tells": self.max_tells >= 0,
             "max_distractors": self.max_distractors >= 0,
             "num_choices": 2 <= self.num_choices <= len(CONTAINERS),
+            "split_context": not (self.split_context and self.split_information),
             "orders": bool(self.orders) and all(0 <= order <= MAX_ORDER for order in self.orders),
         }
         for option, holds in checks.items():
@@ -113,22 +113,16 @@ class SallyAnne:
             yield problem
 
     def opening(self, problem: Problem) -> str:
-        return f"{problem.question}\n{render_choices(problem.choices)}"
+        question, choices = self.known(problem)
+        return f"{question}\n{render_choices(choices)}"
 
     def briefing(self, problem: Problem, seat: Seat) -> str:
-        return str(problem.source.get(seat.value, ""))
+        return str(problem.source.get(seat.value, "")) or super().briefing(problem, seat)
 
-    def read(self, text: str, problem: Problem) -> Belief:
-        return choice.read(text, problem.choices)
-
-    def parse(self, answer: str, problem: Problem) -> Belief:
-        return choice.parse(answer, problem.choices)
-
-    async def same(self, a: str, b: str, problem: Problem) -> bool:
-        return lettered.same(a, b, problem)
-
-    async def grade(self, answer: str, problem: Problem) -> bool | None:
-        return lettered.same(answer, problem.target, problem)
+    def context(self, problem: Problem) -> tuple[list[str], str]:
+        """The lines of the story without the word above them, and the question."""
+        story, _, question = problem.question.rpartition("\n\n")
+        return story.splitlines()[1:], question
 
     @property
     def difficulty(self) -> Difficulty:
@@ -146,7 +140,7 @@ class SallyAnne:
         order = self.orders[index % len(self.orders)]
         draw = draw_split_question if self.split_information else draw_question
         for _ in range(MAX_REPEATS):
-            problem = state(draw(rng, split, order, self.difficulty), rng)
+            problem = self.grouped(state(draw(rng, split, order, self.difficulty), rng))
             if problem.id not in seen:
                 return problem
         raise ConfigError(
