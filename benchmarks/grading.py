@@ -21,8 +21,8 @@ import math_verify
 
 from coral import workers
 from coral.answers import math
-from coral.answers.math import algebra, rules, tree
-from coral.answers.math.text import bare_value
+from coral.answers.math import algebra, values
+from coral.answers.math.statements import bare_value
 from coral.tasks import mathematics
 from coral.types import Answered
 
@@ -120,14 +120,14 @@ async def print_speed() -> None:
 
 
 def _afresh(a: str, b: str) -> None:
-    for cache in (tree.parts, rules._items):  # noqa: SLF001
+    for cache in (values.parts, values._items):  # noqa: SLF001
         cache.cache_clear()
     math.same_text(a, b)
 
 
 def _algebra(pair: tuple[str, str]) -> float:
     """Seconds of processor time for a pair of which nothing is remembered."""
-    for cache in (tree.parts, rules._items, algebra.key, algebra._parsed):  # noqa: SLF001
+    for cache in (values.parts, values._items, algebra.key, algebra._parsed):  # noqa: SLF001
         cache.cache_clear()
     start = process_time()
     math.equivalent(*pair)

@@ -8,8 +8,7 @@ algebra and may never return: call it as `workers.call("coral.answers.math:equiv
 from __future__ import annotations
 
 from coral.answers.math.algebra import warm_up
-from coral.answers.math.parsing import parse
-from coral.answers.math.reading import last_boxed, read
-from coral.answers.math.rules import canonical, equivalent, plain_key, same_text
+from coral.answers.math.reading import last_boxed, parse, read
+from coral.answers.math.values import canonical, equivalent, plain_key, same_text
 
 __all__ = ["canonical", "equivalent", "last_boxed", "parse", "plain_key", "read", "same_text", "warm_up"]

@@ -150,21 +150,16 @@ def _key(meaning: Any) -> str:
 
 def _solutions(condition: Any) -> Any:
     """The set that a condition on one variable describes; sympy is slow on what needs no solving."""
-    from sympy import Abs, And, Intersection, Interval, Or, Union, oo
+    from sympy import And, Intersection, Interval, Or, Union, oo
 
     if isinstance(condition, And | Or):
         return (Intersection if isinstance(condition, And) else Union)(*map(_solutions, condition.args))
-    condition = condition.reversed if condition.rhs.has(Abs) or condition.rhs.is_Symbol else condition
+    condition = condition.reversed if condition.rhs.is_Symbol else condition
     bound, sign = condition.rhs, condition.rel_op
-    if isinstance(condition.lhs, Abs) and bound.is_nonnegative and sign[0] in "<>":  # |x| < 2: -2 < x < 2
-        inside, join = condition.lhs.args[0], Intersection if sign[0] == "<" else Union
-        return join(
-            _solutions(condition.func(inside, bound)), _solutions(condition.func(-bound, inside).reversed)
-        )
     if not condition.lhs.is_Symbol or bound.free_symbols or sign == "!=":
         return condition.as_set()
-    is_open = "=" not in sign
-    return Interval(bound, oo, is_open) if sign[0] == ">" else Interval(-oo, bound, right_open=is_open)
+    ends = (bound, oo) if sign[0] == ">" else (-oo, bound)
+    return Interval(*ends, left_open=sign == ">", right_open=sign == "<")
 
 
 def _relation_key(relation: Any) -> str:
@@ -183,8 +178,8 @@ def _values(expression: Any) -> list[Any]:
 
     expression = expression.subs({at: I for at in expression.free_symbols if at.name == "i"}).doit()
     for function in expression.atoms(AppliedUndef):  # f and g stand for two functions that nobody means
-        at = sum(place * of for place, of in enumerate(function.args, 1))
-        some = cos(at * Rational(zlib.crc32(str(function.func).encode()) % 997 + 1, 499))
+        arguments = sum(place * of for place, of in enumerate(function.args, 1))
+        some = cos(arguments * Rational(zlib.crc32(str(function.func).encode()) % 997 + 1, 499))
         expression = expression.subs(function, some)
     values = []
     for point in range(_POINTS if expression.free_symbols else 1):

@@ -6,8 +6,10 @@ A value is taken whole or not at all: of "1 hour and 30 minutes" nothing is cut 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
+from math import prod
 
-from coral.answers.math.text import PICTURES, bare_value, clean, settle
+from coral.answers.math.text import EQUALS, PICTURES, clean, settle, split
 from coral.answers.quantities import read_amount
 
 MAX_WORDS = 4
@@ -28,7 +30,7 @@ _GOES_ON = re.compile(r"\s*[=+*/\u00d7\u00b7]\s*\S")
 _REASON = re.compile(
     r"[,;.]?\s+(?:(?:because|since|as|which|so|given|when|where|but|not|rather|based|if)\b"
     r"|(?:for|by|from|after|with)\b(?!\s+\W{0,3}\d)).*$"
-    r"|\s*[\u2013\u2014(]\s*(?:since|because|as|from|by|which)\b.*$|[,;]?\s*[\u2013\u2014(]?\s*\bi\.e\..*$",
+    r"|\s*[\u2013\u2014(]\s*(?:since|because|as|from|by|which)\b.*$",
     re.DOTALL,
 )
 _ASIDE = re.compile(r"\([^()\d]*\)|\[[^\[\]\d]*\]")
@@ -107,6 +109,11 @@ def count_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
+def _without_reason(text: str) -> str:
+    """Without "because ...", and without "(i.e., ...)"."""
+    return _REASON.sub("", text.partition("i.e.")[0].rstrip(" ,;(\u2013\u2014") if "i.e." in text else text)
+
+
 def _formulas(text: str, at: int, stop: int, *, final: bool) -> str | None:
     """The formulas at `at`, listed ("$1$ and $2$"), if what follows adds no more than a unit; else None.
 
@@ -123,7 +130,7 @@ def _formulas(text: str, at: int, stop: int, *, final: bool) -> str | None:
             return None
         at = following.end()
     scale = _SCALE.match(text, at)
-    rest = _REASON.sub("", text[scale.end() if scale else at : _sentence_end(text, at, stop)])
+    rest = _without_reason(text[scale.end() if scale else at : _sentence_end(text, at, stop)])
     if _CHANGES.search(rest):
         return None
     return bare_value(", ".join(map(clean, formulas)) + (f" {scale.group(1)}" if scale else ""))
@@ -142,13 +149,13 @@ def _from_prose(value: str, *, final: bool) -> str | None:
     number = _NUMBER.match(value)
     if number:
         scale = _SCALE.match(value, number.end())
-        rest = _REASON.sub("", value[scale.end() if scale else number.end() :])
+        rest = _without_reason(value[scale.end() if scale else number.end() :])
         rest = _ASIDE.sub("", rest).strip(" \t.,;:!*\"'-\u2013\u2014")
         if not _CHANGES.search(rest):
             unit = f" {scale.group(1)}" if scale else ""
             unit += f" {rest}" if 0 < len(rest.split()) <= 3 else ""
             return clean(number.group(1) + unit)
-    value = _REASON.sub("", value)
+    value = _without_reason(value)
     links = re.split(r"(?<![<>!=:])=(?!=)", value) if "=" in value and "\\" not in value else [value]
     if len(links) > 1 and _PROSE.search(value):
         return _from_prose(links[-1].strip(), final=False) if re.search(r"\d", links[0]) else None
@@ -193,3 +200,43 @@ def _of_sentence(sentence: str) -> str | None:
 def _blanked(sentence: str) -> str:
     """The sentence with its formulas blanked out."""
     return SEGMENT.sub(lambda found: " " * len(found.group()), sentence)
+
+
+# The value of what stands in an answer's place -------------------------------------------------------------
+
+_LETTERS = re.compile(r"[A-Za-z,;<>]")
+_COMMANDS = re.compile(
+    r"\\(?:[dt]?frac|sqrt|cdot|times|left|right|pi|[!,;: ])(?![A-Za-z])|(?<=\d)\s*(?:[xCP]|choose)\s*(?=\d)"
+    r"|[CP]\(\d+,\s?\d+\)"
+)
+_LETTERED = re.compile(
+    r"(?:\\(?:text|math)(?:bf|rm)?\s*\{)?\s*(?:\(?[A-E]\)|[A-E]\.(?=\s))\s*\}?"
+    r"(?:\\[ ,;:!]|\\q?quad(?![a-z])|[\s~:])*(?=[-+]?(?:\.?\d|\\?\$\s?\d|\\[dt]?frac|\\sqrt))"
+)
+r"""The letter of a choice before what the choice says: `\textbf{(A)}\ 15`."""
+_ANGLED = re.compile(r"=?\s*<\s*([^<>,]*\d[^<>,]*)\s*>|=\s*([^=<>]+)")
+_SHOWN = re.compile(r"([-+]?[\d.,/]+)\s+[(\[][=\s]*([-+*/=x\u00d7\u00b7\u2212.,\d\s]+)[)\]]")
+_ARITHMETIC = str.maketrans({"\u00d7": "*", "\u00b7": "*", "x": "*", "\u2212": "-", ",": None, " ": None})
+
+
+def bare_value(text: str) -> str:
+    """An answer cleaned, and of a computation such as "12 + 3 = 15" or "15 (12 + 3)" the result."""
+    text = clean(text)
+    text = text[label.end() :] if (label := _LETTERED.match(text)) else text
+    text = angled[1] or angled[2] if (angled := _ANGLED.fullmatch(text)) else text
+    if shown := _SHOWN.fullmatch(text):
+        worth = {*map(_worth, [shown[1], *shown[2].split("=")])}
+        return shown[1] if len(worth) == 1 and None not in worth else text
+    links = split(text, EQUALS) if "=" in text else []
+    if len(links) > 1 and all(links) and not _LETTERS.search(_COMMANDS.sub("", text)):
+        return clean(links[-1])
+    return text
+
+
+def _worth(computation: str) -> Fraction | None:
+    """What sums and products of plain numbers come to; None for anything else."""
+    terms = computation.translate(_ARITHMETIC).replace("-", "+-").removeprefix("+").split("+")
+    try:
+        return sum((prod(map(Fraction, term.split("*")), start=Fraction(1)) for term in terms), Fraction(0))
+    except (ValueError, ZeroDivisionError):
+        return None
