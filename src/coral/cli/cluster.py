@@ -20,6 +20,17 @@ ABOUT = {
     "down": "End a pool when its requests in flight have ended.",
     "logs": "Show the end of a replica's log.",
 }
+HELP = """usage: coral cluster COMMAND FILE [--OPTION VALUE ...]
+
+Keep a pool of replicas of a server, on this machine or on SLURM.
+
+  up       start what is missing, or drain what is too much
+  status   show a line per replica
+  down     end the pool when its requests in flight have ended
+  logs     show the end of the replicas' logs
+
+FILE is the pool's YAML file, or its folder. `coral cluster COMMAND --help`
+tells the options of a command."""
 EXIT_TOO_FEW = 1
 WATCH_EVERY_S = 2.0
 SAVED = "pool.yaml"
@@ -69,9 +80,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     action, rest = take_name(arguments)
     if action not in ABOUT:
-        listed = "\n".join(f"  coral cluster {name:6} FILE   {about}" for name, about in ABOUT.items())
         if action is None:
-            print(f"{__doc__.split(chr(10), maxsplit=1)[0]}\n\n{listed}")
+            print(HELP)
             return EXIT_DONE
         raise ConfigError(f"no command `coral cluster {action}`", remedy=f"commands: {', '.join(ABOUT)}")
     return {"up": _up, "status": _status, "down": _down, "logs": _logs}[action](rest)

@@ -23,14 +23,12 @@ from coral.evaluation.progress import Progress
 from coral.evaluation.setup import Cast, open_cast
 from coral.metrics import Summary, load_prices
 from coral.models.client import Connections, ServedModel, Stopped
+from coral.models.crew import Crew
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
 from coral.types import Adjustment, Conversation, StopReason
-
-WIDTH_EVERY_S = 1.0
-"""Between two looks how many conversations the replicas take."""
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -145,9 +143,9 @@ class _Sitting:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
-        self._served = _served_of(cast)
-        self._workers = 0
-        self._connections = self._served[0].connections if self._served else Connections()
+        served = _served_of(cast)
+        self._crew = Crew(served, otherwise=config.max_connections)
+        self._connections = served[0].connections if served else Connections()
         progress.troubles = self._connections.troubles
         self._breaker = Breaker(
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
@@ -184,7 +182,7 @@ class _Sitting:
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
             guard = asyncio.ensure_future(self._guard_folder())
             try:
-                await self._hold_all(queue, len(pending))
+                await self._crew.work(lambda: self._worker(queue), most=len(pending))
             finally:
                 guard.cancel()
         if self._cause is not None:
@@ -198,34 +196,9 @@ class _Sitting:
         self._folder.write(ADJUSTMENTS, self._connections.adjustments.made)
         self._progress.notes.append(f"{made.model}: {made.change}")
 
-    async def _hold_all(self, queue: Iterator[int], most: int) -> None:
-        """Keep as many workers as the servers take requests, more or fewer as replicas come and go."""
-        workers: set[asyncio.Task[None]] = set()
-        look_after_s = WIDTH_EVERY_S if any(model.target.replicas for model in self._served) else None
-        try:
-            while True:
-                missing = min(most, self._width()) - len(workers)
-                workers |= {asyncio.create_task(self._worker(queue)) for _ in range(missing)}
-                ended, workers = await asyncio.wait(workers, timeout=look_after_s)
-                await asyncio.gather(*ended, return_exceptions=True)
-                if not workers:
-                    return
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-
-    def _width(self) -> int:
-        """How many conversations are held at once: one per request that all servers take at once."""
-        if not self._served:
-            return self._config.max_connections
-        servers = {endpoint.server for model in self._served for endpoint in model.endpoints}
-        return max(1, sum(server.limit.ceiling for server in servers))
-
     async def _worker(self, queue: Iterator[int]) -> None:
-        self._workers += 1
         try:
-            while not self._progress.stopping and self._workers <= self._width():
+            while not self._progress.stopping and self._crew.has_room:
                 job = next(queue, None)
                 if job is None:
                     return
@@ -235,8 +208,6 @@ class _Sitting:
         except BaseException as error:
             self._halt(error)
             raise
-        finally:
-            self._workers -= 1
 
     async def _guard_folder(self) -> None:
         """Stop the run when its folder is gone: what arrives from then on would be paid for and lost."""
