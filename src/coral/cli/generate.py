@@ -1,0 +1,98 @@
+"""`coral generate IN.jsonl --output OUT.jsonl`: a reply to each row of a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
+from coral.cli.live import clock
+from coral.cli.loop import on_interrupt, run_in_loop
+from coral.cli.options import parse, take_name
+from coral.cli.terminal import Terminal, standard_error
+from coral.generation.config import GenerateConfig
+from coral.generation.generate import Counts, generate, preview
+
+ABOUT = "Ask a model for a reply to each row of a file. The same command resumes, and asks failed rows again."
+EXIT_FAILED_ROWS = 1
+LINE_EVERY_S = 5.0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 1 where a row failed, 130 where it was interrupted.
+
+    Raises:
+        UserError: an option, a row or the output cannot be used, or nobody answers.
+    """
+    name, flags = take_name(arguments)
+    if name:
+        flags = [*flags, "--input", name]
+    config = parse(GenerateConfig, flags, command="coral generate IN.jsonl", about=ABOUT)
+    console = Terminal(soft_wrap=True)
+    if config.dry_run:
+        shown = preview(config)
+        console.print(f"{shown.rows} rows; the first one asks:")
+        for message in shown.first.messages:
+            console.print(f"{message.role.value}: {message.content}")
+        return EXIT_DONE
+    counts = run_in_loop(_in_view(config))
+    _report(config, counts, console)
+    if not counts.is_complete:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED_ROWS if counts.failed else EXIT_DONE
+
+
+async def _in_view(config: GenerateConfig) -> Counts:
+    console, counts = standard_error(), Counts()
+
+    def stop() -> None:
+        counts.stop()
+        console.print(f"stopping: {counts.in_flight} requests in flight end; Ctrl-C again stops at once")
+
+    on_interrupt(stop, is_stopping=lambda: counts.stopping)
+    telling = asyncio.create_task(_tell(counts, console))
+    try:
+        return await generate(config, counts)
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(counts: Counts, console: Terminal) -> None:
+    while True:
+        await asyncio.sleep(LINE_EVERY_S)
+        console.print(describe(counts), soft_wrap=True)
+
+
+def describe(counts: Counts) -> str:
+    """One line: how far, how fast, what fails and why, how long still."""
+    new = counts.answered + counts.failed
+    rate = new / max(counts.elapsed_s, 0.001)
+    parts = [
+        f"{counts.kept + new:,}/{counts.total:,} rows",
+        f"{counts.in_flight} active",
+        f"{rate:,.0f} rows/s",
+    ]
+    if counts.failed:
+        parts.append(f"{counts.failed:,} failed")
+    if counts.troubles.retrying and counts.troubles.latest is not None:
+        brief = " ".join(counts.troubles.latest.brief.split())[:60]
+        parts.append(f"{counts.troubles.retrying} retrying: {brief}")
+    if new and not counts.is_complete:
+        parts.append(f"{clock((counts.total - counts.kept - new) / rate)} left")
+    return " · ".join(parts)
+
+
+def _report(config: GenerateConfig, counts: Counts, console: Terminal) -> None:
+    kept = f", {counts.kept:,} of them by earlier runs" if counts.kept else ""
+    failed = f"; {counts.failed:,} failed" if counts.failed else ""
+    console.print(f"{counts.kept + counts.answered:,} of {counts.total:,} rows answered{kept}{failed}")
+    cost = f", {counts.usd:,.2f} USD" if counts.usd else ""
+    console.print(f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{cost}")
+    if counts.is_complete:
+        again = "; the same command asks failed rows again" if counts.failed else ""
+        console.print(f"{config.output}{again}")
+    else:
+        console.print(f"interrupted: what has arrived is kept in {Path(config.output).name}.parts")
+        console.print("run the same command again to resume")

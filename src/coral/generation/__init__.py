@@ -1,0 +1,1 @@
+"""Batch inference: one reply, or several, to each row of a file."""

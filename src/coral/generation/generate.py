@@ -1,0 +1,228 @@
+"""`coral generate`: a reply to each row of a file, resumed where it stopped, in the order of the rows."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
+from coral.generation.config import GenerateConfig
+from coral.generation.parts import ANSWERED, Parts
+from coral.generation.rows import Rows
+from coral.metrics import load_prices
+from coral.metrics.cost import Tokens
+from coral.models import embedded
+from coral.models.client import Connections, ServedModel, Stopped, build_model
+from coral.models.crew import Crew
+from coral.models.protocol import Generation, Model, Request
+from coral.models.retries import Troubles
+
+HOPELESS = 16
+"""So many failed rows, where none was ever answered, stop the work: the others would fare no better."""
+
+
+@dataclass
+class Counts:
+    """Counters of a batch. Written by the job alone; a display polls them.
+
+    Attributes:
+        kept: rows that earlier runs answered.
+        stopping: requests in flight are still answered, no others are sent.
+    """
+
+    total: int = 0
+    kept: int = 0
+    answered: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = None
+    stopping: bool = False
+    troubles: Troubles = field(default_factory=Troubles)
+    started: float = field(default_factory=time.monotonic)
+    _listener: Callable[[], object] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether something came of every row."""
+        return self.kept + self.answered + self.failed == self.total
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self.started
+
+    def stop(self) -> None:
+        """Let requests in flight end, and send no others."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener()
+
+    @contextmanager
+    def telling(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Call `listener` on `stop` while the body runs; at once if that was called already."""
+        self._listener = listener
+        try:
+            if self.stopping:
+                listener()
+            yield
+        finally:
+            self._listener = None
+
+    def count(self, generation: Generation) -> None:
+        """A row is answered."""
+        self.answered += 1
+        self.prompt_tokens += generation.usage.prompt_tokens or 0
+        self.cached_tokens += generation.usage.cached_tokens or 0
+        self.completion_tokens += generation.usage.completion_tokens or 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What `--dry_run` shows."""
+
+    rows: int
+    first: Request
+
+
+def preview(config: GenerateConfig) -> Preview:
+    """Check every row; sends nothing and writes nothing.
+
+    Raises:
+        DataError: a row cannot be used.
+    """
+    with Rows(Path(config.input), limit=config.limit) as rows:
+        return Preview(rows=len(rows), first=rows.request(0, config, config.agent.sampling()))
+
+
+async def generate(config: GenerateConfig, counts: Counts) -> Counts:
+    """Answer every row that has no reply yet; then OUTPUT is written, with an `error` where one failed.
+
+    Raises:
+        UserError: an option, a row or the output cannot be used, or nobody answers.
+        FatalReject: the server refuses every request.
+    """
+    with Rows(Path(config.input), limit=config.limit) as rows:
+        parts = Parts(Path(config.output), rows)
+        with parts.claimed(config.decisive):
+            counts.total = len(rows)
+            pending = [number for number, status in enumerate(parts.status) if status != ANSWERED]
+            counts.kept = counts.total - len(pending)
+            if pending:
+                async with AsyncExitStack() as stack:
+                    work = await _Work.open(config, rows, parts, counts, stack)
+                    await work.do(iter(pending), len(pending))
+            if counts.is_complete:
+                parts.assemble(config.agent.model)
+    usd = load_prices(config.prices).cost(config.agent.model, _tokens(counts))
+    counts.usd = None if usd != usd else usd  # noqa: PLR0124 - NaN is unknown
+    return counts
+
+
+def _tokens(counts: Counts) -> Tokens:
+    return Tokens(float(counts.prompt_tokens), float(counts.cached_tokens), float(counts.completion_tokens))
+
+
+class _Work:
+    """The requests of one run."""
+
+    def __init__(
+        self,
+        config: GenerateConfig,
+        rows: Rows,
+        parts: Parts,
+        counts: Counts,
+        model: Model,
+        connections: Connections,
+    ) -> None:
+        self._config, self._rows, self._parts, self._counts = config, rows, parts, counts
+        self._model, self._connections = model, connections
+        self._sampling = config.agent.sampling()
+        self._cause: BaseException | None = None
+        served = [model] if isinstance(model, ServedModel) else []
+        self._crew = Crew(served, otherwise=config.max_connections)
+
+    @staticmethod
+    async def open(
+        config: GenerateConfig, rows: Rows, parts: Parts, counts: Counts, stack: AsyncExitStack
+    ) -> _Work:
+        """Open the model; `stack` closes it.
+
+        Raises:
+            UserError: it cannot be opened.
+        """
+        connections = await stack.enter_async_context(Connections())
+        counts.troubles = connections.troubles
+        folder = embedded.folder_of(config.agent)
+        model: Model
+        if folder is None:
+            most = min(config.agent.max_connections or config.max_connections, config.max_connections)
+            model = build_model(dataclasses.replace(config.agent, max_connections=most), connections)
+        else:
+            from coral.engine.model import EmbeddedModel
+
+            model = EmbeddedModel(folder, name=embedded.name_of(config.agent))
+        return _Work(config, rows, parts, counts, await stack.enter_async_context(model), connections)
+
+    async def do(self, pending: Iterator[int], count: int) -> None:
+        """Answer the rows of `pending`.
+
+        Raises:
+            CoralError: what concerns all of them; requests in flight have ended.
+        """
+        loop = asyncio.get_running_loop()
+        with self._counts.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
+            await self._crew.work(lambda: self._answer(pending), most=count)
+        if isinstance(self._cause, FatalReject) or not isinstance(self._cause, ModelError | None):
+            raise self._cause
+        if self._cause is not None:
+            left = self._counts.total - self._counts.kept - self._counts.answered
+            mend = self._cause.remedy and f"{self._cause.remedy}; then "
+            raise StoppedEarly(
+                str(self._cause), remedy=f"{mend}run the same command again: {left} rows are owed"
+            )
+
+    async def _answer(self, pending: Iterator[int]) -> None:
+        """Answer one row after the other."""
+        counts = self._counts
+        while self._crew.has_room and not counts.stopping:
+            number = next(pending, None)
+            if number is None:
+                return
+            counts.in_flight += 1
+            try:
+                await self._answer_row(number)
+            except Stopped:
+                return
+            except BaseException as error:
+                self._halt(error)
+                raise
+            finally:
+                counts.in_flight -= 1
+
+    async def _answer_row(self, number: int) -> None:
+        request = self._rows.request(number, self._config, self._sampling)
+        try:
+            generation = await self._model.generate(request)
+        except STOPS_THE_RUN:
+            raise
+        except ModelError as error:
+            self._parts.keep_failure(number, error)
+            self._counts.failed += 1
+            if self._counts.failed >= HOPELESS and not self._counts.answered + self._counts.kept:
+                raise
+        else:
+            self._parts.keep(number, generation)
+            self._counts.count(generation)
+
+    def _halt(self, cause: BaseException) -> None:
+        """Stop because of `cause`: the first one counts, others are mostly its consequences."""
+        self._cause = self._cause or cause
+        self._counts.stop()
