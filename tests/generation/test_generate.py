@@ -114,7 +114,7 @@ BAD = {
         {"body": {"messages": [{"role": "user", "content": "a"}], "temperature": "hot"}},
         "Expected",
     ),
-    "no replies": ({"body": {"messages": [{"role": "user", "content": "a"}], "n": 0}}, "n is 0"),
+    "no replies": ({"body": {"messages": [{"role": "user", "content": "a"}], "n": 0}}, "$.n"),
 }
 
 

@@ -7,7 +7,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
@@ -21,8 +21,22 @@ CHAT = "/v1/chat/completions"
 _OURS = frozenset({"model", "messages", "n", "seed", "stream", "stream_options"})
 """Fields of a body that are read here, or that decide nothing: the model is the one of the options."""
 
-_SAMPLING = {"temperature": float | int | None, "top_p": float | int | None, "stop": str | list[str] | None}
+_SAMPLING = ("temperature", "top_p", "stop")
 _LENGTHS = ("max_completion_tokens", "max_tokens")
+
+_Count = Annotated[int, msgspec.Meta(ge=1)] | None
+
+
+class _Known(msgspec.Struct):
+    """The types of what a body may say; other fields are the server's."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    max_completion_tokens: _Count = None
+    max_tokens: _Count = None
+    n: _Count = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +168,7 @@ def _request_parts(row: Row, place: str) -> tuple[tuple[Message, ...], dict[str,
     try:
         messages = tuple(_message(one) for one in row.body.get("messages") or ())
         own = {name: value for name, value in row.body.items() if name not in _OURS}
-        for name, kind in _SAMPLING.items():
-            msgspec.convert(own.get(name), kind)
-        for name in (*_LENGTHS, "n", "seed"):
-            value = msgspec.convert(row.body.get(name), int | None)
-            if value is not None and value < 1 and name != "seed":
-                raise ValueError(f"{name} is {value}")
+        msgspec.convert(row.body, _Known)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise DataError(f"{place}: {error}", remedy="mend or remove that line; nothing was sent") from None
     if not messages:
