@@ -46,7 +46,7 @@ test-lowest:  ## the tests with the lowest version of every dependency, in a ven
 	done
 
 test-real: $(REAL) $(MODEL)  ## a real language model behind llama.cpp's server and in Coral's own engine
-	$(BIN)/pytest -q -m real tests/real
+	$(BIN)/pytest -q -n 2 --dist loadscope -m real tests/real
 
 test-slurm: $(READY)  ## pools of replicas on a real SLURM of two virtual nodes; skipped where it is not installed
 	$(BIN)/pytest -q -m slurm tests/slurm

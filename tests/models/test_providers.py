@@ -22,6 +22,16 @@ ADDRESSES = {
     "deepseek": "https://api.deepseek.com/v1/chat/completions",
     "groq": "https://api.groq.com/openai/v1/chat/completions",
     "azure": "https://res.openai.azure.com/openai/v1/chat/completions",
+    "xai": "https://api.x.ai/v1/chat/completions",
+    "fireworks": "https://api.fireworks.ai/inference/v1/chat/completions",
+    "cerebras": "https://api.cerebras.ai/v1/chat/completions",
+    "deepinfra": "https://api.deepinfra.com/v1/openai/chat/completions",
+    "sambanova": "https://api.sambanova.ai/v1/chat/completions",
+    "nvidia": "https://integrate.api.nvidia.com/v1/chat/completions",
+    "moonshot": "https://api.moonshot.ai/v1/chat/completions",
+    "perplexity": "https://api.perplexity.ai/chat/completions",
+    "huggingface": "https://router.huggingface.co/v1/chat/completions",
+    "llamacpp": "http://localhost:8080/v1/chat/completions",
     "vllm": "http://localhost:8000/v1/chat/completions",
     "sglang": "http://localhost:30000/v1/chat/completions",
     "ollama": "http://localhost:11434/v1/chat/completions",
@@ -36,6 +46,36 @@ def test_every_provider_resolves(name):
     assert target.chat_urls == (ADDRESSES[name],)
     assert target.wire_name == "org/model-1"
     assert target.name == f"{name}/org/model-1"
+
+
+ALIASES = [
+    ("google", "gemini", "Inspect"),
+    ("grok", "xai", "Inspect"),
+    ("llama-cpp", "llamacpp", "by its project's name"),
+    ("llama.cpp", "llamacpp", "by its project's name"),
+    ("fireworks_ai", "fireworks", "LiteLLM"),
+    ("together_ai", "together", "LiteLLM"),
+    ("hosted_vllm", "vllm", "LiteLLM"),
+    ("lm_studio", "lmstudio", "LiteLLM"),
+    ("nvidia_nim", "nvidia", "LiteLLM"),
+]
+
+
+@pytest.mark.parametrize(("alias", "name", "of"), ALIASES)
+def test_prefixes_of_other_tools_mean_the_same(alias, name, of):
+    """A model's name from LiteLLM or Inspect leads where it leads there."""
+    target, meant = (resolve(ModelConfig(model=f"{prefix}/org/m"), KEYS) for prefix in (alias, name))
+    assert (target.chat_urls, target.wire_name, target.headers) == (
+        meant.chat_urls,
+        meant.wire_name,
+        meant.headers,
+    )
+
+
+def test_no_prefix_means_two_providers():
+    """Names and other names are all different."""
+    prefixes = [prefix for row in PROVIDERS.values() for prefix in (row.name, *row.aliases)]
+    assert len(prefixes) == len(set(prefixes))
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -111,6 +151,11 @@ NAMES = [
     ("openai/gpt-oss-20b", "http://gpu:8000/v1", "openai/gpt-oss-20b", "", "weights published by openai"),
     ("mistralai/m", "http://gpu:8000/v1", "mistralai/m", "", "a publisher that is no provider"),
     ("vllm/org/m", "http://gpu:8000/v1", "org/m", "vllm", "a local server at another address"),
+    ("llamacpp/m", "http://gpu:8080", "m", "llamacpp", "llama.cpp's server at another address"),
+    ("lm_studio/m", "http://gpu:1234", "m", "lmstudio", "a local server by its other name"),
+    ("google/gemma", "http://gpu:8000/v1", "google/gemma", "", "weights published by google"),
+    ("nvidia/nemotron", "http://gpu:8000/v1", "nvidia/nemotron", "", "weights published by nvidia"),
+    ("grok/grok-4", "https://api.x.ai/v1", "grok-4", "xai", "a provider's other name at its address"),
     ("m", "http://gpu:8000/v1", "m", "", "a bare name"),
     ("gpt-4o", "https://api.openai.com/v1", "gpt-4o", "openai", "a provider known by its address"),
     ("openai/gpt-4o", "https://api.openai.com/v1", "gpt-4o", "openai", "both"),

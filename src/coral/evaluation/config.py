@@ -18,7 +18,7 @@ from coral.errors import ConfigError
 from coral.evaluation import problem_list
 from coral.models import embedded
 from coral.models.config import ModelConfig
-from coral.models.providers import PROVIDERS
+from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
 from coral.tasks import registry
 from coral.types import SCHEMA
@@ -307,8 +307,8 @@ def _embeds(template: ModelConfig, model: str) -> bool:
 
 def _other_provider(model: str, other: str) -> bool:
     """Whether `other` names a provider by its prefix, and not the one of `model`."""
-    provider = other.partition("/")[0]
-    return "/" in other and provider in PROVIDERS and provider != model.partition("/")[0]
+    provider = provider_named(other.partition("/")[0]) if "/" in other else None
+    return provider is not None and provider is not provider_named(model.partition("/")[0])
 
 
 DECIDES_TEXT = (

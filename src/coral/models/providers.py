@@ -25,6 +25,7 @@ class Provider:
         seed_field: what the seed is called in the request; None where the server has none or refuses it.
         max_tokens_field: what the limit of tokens is called.
         local: a server that users run themselves: its prefix is also valid together with a `base_url`.
+        aliases: what LiteLLM and Inspect call the prefix, where that is another word.
     """
 
     name: str
@@ -38,11 +39,13 @@ class Provider:
     seed_field: str | None = "seed"
     max_tokens_field: str = "max_tokens"
     local: bool = False
+    aliases: tuple[str, ...] = ()
 
 
-def _local(name: str, title: str, port: int, key_variable: str, *, takes_n: bool) -> Provider:
+def _local(name: str, title: str, port: int, key_variable: str, *aliases: str, takes_n: bool) -> Provider:
     return Provider(
         name=name,
+        aliases=aliases,
         title=title,
         address=f"http://localhost:{port}/v1",
         key_variable=key_variable,
@@ -71,6 +74,7 @@ PROVIDERS: Mapping[str, Provider] = {
             key_variable="GEMINI_API_KEY",
             # 400 `Unknown name "seed"`; several models allow one candidate only.
             seed_field=None,
+            aliases=("google",),
         ),
         Provider(
             name="anthropic",
@@ -92,6 +96,7 @@ PROVIDERS: Mapping[str, Provider] = {
             address="https://api.together.xyz/v1",
             key_variable="TOGETHER_API_KEY",
             takes_n=True,
+            aliases=("together_ai",),
         ),
         Provider(
             name="mistral",
@@ -126,15 +131,92 @@ PROVIDERS: Mapping[str, Provider] = {
             takes_n=True,
             max_tokens_field="max_completion_tokens",
         ),
-        _local("vllm", "vLLM", 8000, "VLLM_API_KEY", takes_n=True),
+        # Whether the models of these take `n` differs from model to model: it is found out by asking.
+        Provider(
+            name="xai",
+            title="xAI",
+            address="https://api.x.ai/v1",
+            key_variable="XAI_API_KEY",
+            takes_n=None,
+            aliases=("grok",),
+        ),
+        Provider(
+            name="fireworks",
+            title="Fireworks AI",
+            address="https://api.fireworks.ai/inference/v1",
+            key_variable="FIREWORKS_API_KEY",
+            takes_n=None,
+            aliases=("fireworks_ai",),
+        ),
+        Provider(
+            name="cerebras",
+            title="Cerebras",
+            address="https://api.cerebras.ai/v1",
+            key_variable="CEREBRAS_API_KEY",
+            takes_n=None,
+            max_tokens_field="max_completion_tokens",
+        ),
+        Provider(
+            name="deepinfra",
+            title="DeepInfra",
+            address="https://api.deepinfra.com/v1/openai",
+            key_variable="DEEPINFRA_API_KEY",
+            takes_n=None,
+        ),
+        Provider(
+            name="sambanova",
+            title="SambaNova",
+            address="https://api.sambanova.ai/v1",
+            key_variable="SAMBANOVA_API_KEY",
+            takes_n=None,
+        ),
+        Provider(
+            name="nvidia",
+            title="NVIDIA NIM",
+            address="https://integrate.api.nvidia.com/v1",
+            key_variable="NVIDIA_API_KEY",
+            takes_n=None,
+            aliases=("nvidia_nim",),
+        ),
+        Provider(
+            name="moonshot",
+            title="Moonshot AI",
+            address="https://api.moonshot.ai/v1",
+            key_variable="MOONSHOT_API_KEY",
+            takes_n=None,
+        ),
+        Provider(
+            name="perplexity",
+            title="Perplexity",
+            address="https://api.perplexity.ai",
+            key_variable="PERPLEXITY_API_KEY",
+            takes_n=None,
+        ),
+        Provider(
+            name="huggingface",
+            title="Hugging Face Inference Providers",
+            address="https://router.huggingface.co/v1",
+            key_variable="HF_TOKEN",
+            takes_n=None,
+        ),
+        _local("vllm", "vLLM", 8000, "VLLM_API_KEY", "hosted_vllm", takes_n=True),
         _local("sglang", "SGLang", 30000, "SGLANG_API_KEY", takes_n=True),
         _local("ollama", "Ollama", 11434, "OLLAMA_API_KEY", takes_n=False),
-        _local("lmstudio", "LM Studio", 1234, "LMSTUDIO_API_KEY", takes_n=False),
+        _local("lmstudio", "LM Studio", 1234, "LMSTUDIO_API_KEY", "lm_studio", takes_n=False),
+        # With `n` its usage is that of candidate 0, and `n` above its slots is refused.
+        _local("llamacpp", "llama.cpp", 8080, "LLAMA_API_KEY", "llama-cpp", "llama.cpp", takes_n=False),
     )
 }
 
+_BY_PREFIX = {prefix: row for row in PROVIDERS.values() for prefix in (row.name, *row.aliases)}
+
 UNKNOWN_SERVER = Provider(name="", title="any OpenAI-compatible server", key_required=False, takes_n=None)
 """What is assumed of a server that is known by its address alone."""
+
+
+def provider_named(prefix: str) -> Provider | None:
+    """The provider that a prefix means, by its own name or another; None: there is none."""
+    return _BY_PREFIX.get(prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +294,7 @@ def resolve(
 
 def _provider_of(config: ModelConfig) -> tuple[Provider, str]:
     prefix, slash, rest = config.model.partition("/")
-    known = PROVIDERS.get(prefix) if slash and rest else None
+    known = provider_named(prefix) if slash and rest else None
     if config.replicas is not None:
         return (known, rest) if known is not None and known.local else (UNKNOWN_SERVER, config.model)
     if not config.base_urls:
