@@ -34,6 +34,16 @@ def says(text, finish_reason="stop"):
     return web.json_response({"choices": [choice], "usage": usage})
 
 
+def says_always(*what):
+    """A server that says the same to every request."""
+    return lambda *_: says(*what)
+
+
+def cut_extractions(_, body):
+    """A server that is cut whenever it extracts."""
+    return says("The answer", "length") if is_extraction(body) else says("I like stories.")
+
+
 def stored(path):
     return [c.stop.value for c in load_run(path).conversations()]
 
@@ -207,24 +217,50 @@ async def test_few_failures_of_a_small_run_are_stored(serve, data, tmp_path):
     assert run.summary.stop_reasons == {"failed": 3}
 
 
-@pytest.mark.parametrize(("limit", "says_so"), [(30, "no answer could be read"), (4, "")])
-async def test_a_run_that_is_all_unreadable_exits_with_3(serve, data, tmp_path, limit, says_so):
-    """A script sees it, whether the run is long enough to be stopped or not."""
-    async with serve(react=lambda *_: says("I like stories.")) as (url, _):
-        arguments = {
-            "agent.model": "scripted", "agent.base_url": url, "data": data, "output": tmp_path / "run",
-            "limit": limit, "protocol": "cot", "extractor.mode": "rules", "samples": 2,
-        }  # fmt: skip
+UNREAD = {
+    "a long run": (
+        30,
+        "rules",
+        says_always("I like stories."),
+        "first 40 replies; 40 times: no final answer stated",
+    ),
+    "a short run": (
+        4,
+        "rules",
+        says_always("I like stories."),
+        "any of 8 replies; 8 times: no final answer stated",
+    ),
+    "one reply": (
+        1,
+        "rules",
+        says_always("I like stories."),
+        "any of 2 replies; 2 times: no final answer stated",
+    ),
+    "cut replies": (4, "rules", says_always("I like", "length"), "--agent.max_tokens"),
+    "an extractor that is cut": (4, "model", cut_extractions, "--extractor.max_tokens"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+async def test_a_run_that_is_all_unreadable_exits_with_3_and_says_why(serve, data, tmp_path, name):
+    """Whether the run is long enough to be stopped or not; once more where it is finished already."""
+    limit, extractor, react, says_so = UNREAD[name]
+    arguments = {"data": data, "output": tmp_path / "run", "limit": limit, "protocol": "cot", "samples": 2}
+    async with serve(react=react) as (url, _):
+        arguments |= {"agent.model": "scripted", "agent.base_url": url, "extractor.mode": extractor}
         flags = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-        process = await create_subprocess_exec(
-            sys.executable, "-m", "coral", "eval", "hi_tom", *flags,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        output, _ = await process.communicate()
-    assert process.returncode == 3, output.decode()
-    assert says_so in output.decode()
-    assert "Traceback" not in output.decode()
-    if limit == 4:
+        for _sitting in range(1 if limit == 30 else 2):
+            process = await create_subprocess_exec(
+                sys.executable, "-m", "coral", "eval", "hi_tom", *flags,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            _, errors = await process.communicate()
+            told = " ".join(errors.decode().split())
+            assert process.returncode == 3, told
+            assert "no answer could be read from" in told
+            assert says_so in told
+            assert "Traceback" not in told
+    if limit < 30:
         summary = json.loads((tmp_path / "run" / "summary.json").read_text())
         assert summary["metrics"]["unreadable_rate"]["mean"] == 1.0
 

@@ -208,6 +208,30 @@ def test_a_dry_run_counts_what_a_model_may_think(data, mode, agent, thinking, re
     assert (thought[0].prompt_tokens, thought[0].requests) == (most.prompt_tokens, most.requests)
 
 
+BOUNDS = [
+    ({"mode": "rules", "max_tokens": 100}, 0, 100, "no request"),
+    ({"mode": "model", "max_tokens": 100}, 1, 100, "one request per reply"),
+    ({"mode": "hybrid", "max_tokens": 100}, 2, 100, "one, and a second look at an answer that is not there"),
+    ({"mode": "hybrid", "max_tokens": 7}, 2, 7, "a short budget"),
+    ({"mode": "model", "max_tokens": None}, 1, 1000, "no limit: said, and guessed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("extractor", "requests", "tokens", "reason"), BOUNDS, ids=[row[3] for row in BOUNDS]
+)
+def test_at_most_is_a_bound(data, extractor, requests, tokens, reason):
+    """Each reply and each extraction that can be asked for is as long as its limit allows."""
+    agent = agent_config({"model": "m", "base_url": "http://a", "max_tokens": 300, "thinking_tokens": 0})
+    found = estimate(config(data=data, limit=4, agent=agent, extractor={"thinking_tokens": 0, **extractor}))
+    typical, most = found.volumes
+    assert most.requests == 4 * 20 * (1 + requests), reason
+    assert most.completion_tokens == 4 * 20 * (300 + requests * tokens)
+    assert most.prompt_tokens > typical.prompt_tokens
+    limited = extractor["max_tokens"] is not None
+    assert most.assumption == ("at most" if limited else "max_tokens null, say") + ": 20 turns of 300 tokens"
+
+
 def test_the_model_in_the_package_is_given_no_tokens_for_thinking(data):
     """It runs in this process, where nothing is sent."""
     assert len(estimate(config(data=data, limit=4, extractor={"mode": "model"})).volumes) == 2

@@ -102,6 +102,7 @@ async def test_too_many_failed_conversations_exit_with_3(serve, data, tmp_path):
     async with serve(faults="filter:1") as (url, _):
         code, output = await finish(command(url, data, tmp_path / "run", limit=3))
     assert code == 3, output
+    assert "3 of 3 conversations failed, more than --max_failed_rate 0.05 allows" in output
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["stop_reasons"] == {"failed": 3}
     assert summary["metrics"]["agreement_correctness"]["mean"] is None

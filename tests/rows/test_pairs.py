@@ -71,6 +71,28 @@ async def test_a_text_is_not_preferred_to_itself(workshop, talk, say):
     assert pairs_of(built) == [("so be it", "no")]
 
 
+COUNTED = [
+    ([("4", "same"), ("5", "same"), ("5", "no")], (1, 2), "one of two"),
+    ([("4", "same"), ("5", "same"), ("5", "same"), ("5", "no")], (1, 3), "two of three"),
+    ([("4", "a"), ("5", "a"), ("4", "b"), ("5", "b")], (2, 4), "each beside the other"),
+    ([("4", "yes"), ("5", "no")], None, "nothing is skipped, and nothing said of it"),
+    ([("4", "same"), ("4", "same"), ("5", "no")], None, "equal texts on one side are no pair"),
+]
+
+
+@pytest.mark.parametrize(("said", "counted", "reason"), COUNTED, ids=[row[2] for row in COUNTED])
+async def test_pairs_of_one_text_are_counted(workshop, talk, say, said, counted, reason):
+    """The report says how many pairs were skipped because both sides are the same words."""
+    built = await workshop.build(talk("2+2", [say(*each) for each in said]), kind="dpo", max_per_turn=0)
+    assert built.kept.get(("pairs", "different_texts")) == counted, reason
+
+
+async def test_where_all_pairs_are_of_one_text_that_is_said(workshop, talk, say):
+    """The right candidate stands beside one that is not: the cause is another."""
+    with pytest.raises(DataError, match="'different_texts' kept none of 2 pairs"):
+        await workshop.build(talk("2+2", [say("4", "x"), say("5", "x"), say("5", "x")]), kind="dpo")
+
+
 async def test_pairs_share_the_prefix_that_was_spoken(workshop, talk):
     """Siblings of a later turn answer the candidates that went on, not the others."""
     built = await workshop.build(talk("2+2", (["5", "6"], 1), ["4", "7"]), kind="dpo")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -12,12 +13,14 @@ from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
+from coral.evaluation.breaker import nothing_read
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import estimate
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run
 from coral.metrics import Summary
 from coral.tasks import boundary
+from coral.types import Unreadable
 
 EXIT_TOO_MANY_FAILED = 3
 
@@ -62,13 +65,26 @@ def run_sitting(
     if run.summary is None:
         return EXIT_INTERRUPTED
     show(run.summary, run.path, asked=run.total)
-    return _exit_code(run.summary, config)
+    objections = list(_objections(run, run.summary, config))
+    for objection in objections:
+        standard_error().print(objection, soft_wrap=True)
+    return EXIT_TOO_MANY_FAILED if objections else EXIT_DONE
 
 
-def _exit_code(summary: Summary, config: EvalConfig) -> int:
-    too_many = summary.stop_reasons.get("failed", 0) > config.max_failed_rate * summary.conversations
-    nothing_read = summary.metrics["unreadable_rate"].mean == 1.0
-    return EXIT_TOO_MANY_FAILED if too_many or nothing_read else EXIT_DONE
+def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]:
+    """Why a finished run is none that one should rely on."""
+    failed, of = summary.stop_reasons.get("failed", 0), summary.conversations
+    if failed > config.max_failed_rate * of:
+        allowed = f"--max_failed_rate {config.max_failed_rate:g}"
+        yield (
+            f"{failed} of {of} conversations failed, more than {allowed} allows\n"
+            f"  -> coral show {run.path} --only failed, then --retry_failed true"
+        )
+    if summary.metrics["unreadable_rate"].mean == 1.0:
+        turns = (turn for conversation in run.conversations() for turn in conversation.turns)
+        beliefs = [turn.reply.belief for turn in turns]
+        why, remedy = nothing_read(Counter(one.reason for one in beliefs if isinstance(one, Unreadable)))
+        yield f"no answer could be read from any of {len(beliefs)} replies; {why}\n  -> {remedy}"
 
 
 async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> Run:

@@ -155,11 +155,8 @@ class Breaker:
             return
         self._unreadable[belief.reason] += 1
         if self._unreadable.total() >= UNREADABLE:
-            reason, times = self._unreadable.most_common(1)[0]
-            self._trip(
-                f"no answer could be read from the first {UNREADABLE} replies; {times} times: {reason}",
-                _remedy_of(reason) or "use --extractor.mode model, or a prompt that asks for the answer",
-            )
+            why, remedy = nothing_read(self._unreadable)
+            self._trip(f"no answer could be read from the first {UNREADABLE} replies; {why}", remedy)
 
     def suspects(self, models: Iterable[Model]) -> bool:
         """Whether it may still turn out that these models fail every request, or all conversations fail."""
@@ -170,6 +167,13 @@ class Breaker:
         error = StoppedEarly(cause, remedy=f"{remedy or 'mend that'}, then {then}")
         self._halt(error)
         raise error
+
+
+def nothing_read(reasons: Counter[str]) -> tuple[str, str]:
+    """Why most of some unreadable beliefs were not read, and what helps."""
+    reason, times = reasons.most_common(1)[0]
+    often = f"{times} time{'s' * (times > 1)}: {reason}"
+    return often, _remedy_of(reason) or "use --extractor.mode model, or a prompt that asks for the answer"
 
 
 def _remedy_of(words: str) -> str:

@@ -21,8 +21,14 @@ CHARACTERS_PER_TOKEN = 4.0
 """Of English text, for the tokenizers in use: good to about a quarter."""
 TYPICAL_TURNS = 4
 TYPICAL_TURN_TOKENS = 250
+UNLIMITED_TOKENS = 1_000
+"""Of a reply whose length nothing limits: a guess."""
 TYPICAL_EXTRACTED_SHARE = 0.5
 """Of turns that `hybrid` shows to the extractor."""
+TYPICAL_EXTRACTION_SHARE = 0.25
+"""Of its `max_tokens` that an extractor writes: a line, sometimes with some thought."""
+MOST_EXTRACTIONS = {"rules": 0, "hybrid": 2, "model": 1}
+"""Requests to an extractor per reply: `hybrid` asks again where an answer does not stand in the reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +105,8 @@ class _Assumed(NamedTuple):
     """What is assumed of every conversation.
 
     Attributes:
-        cap: tokens of a turn; None: all that may be written.
-        share: of turns, extracted by a model.
+        cap: tokens of a turn; None: all that may be written, by speakers and extractor.
+        share: requests to an extractor per turn.
         thinking: the models think as long as they may.
     """
 
@@ -125,11 +131,15 @@ def _assumptions(config: EvalConfig, plan: Plan) -> list[_Assumed]:
     speakers = _speakers(config, plan, limit)
     longest = max(map(_most_tokens, speakers))
     few = min(longest, TYPICAL_TURN_TOKENS)
-    most = _Assumed(f"at most: {_turns(limit)} of {longest} tokens", limit, None, float(share > 0))
+    models = [speaker.options for speaker in speakers] + [extractor] * (share > 0)
+    at_most = "max_tokens null, say" if any(model.max_tokens is None for model in models) else "at most"
+    most = _Assumed(
+        f"{at_most}: {_turns(limit)} of {longest} tokens", limit, None, MOST_EXTRACTIONS[extractor.mode]
+    )
     assumed = [_Assumed(f"{_turns(typical)} of {few} tokens", typical, TYPICAL_TURN_TOKENS, share), most]
-    if any(map(_most_thinking, [*(speaker.options for speaker in speakers), *[extractor] * (share > 0)])):
+    if any(map(_most_thinking, models)):
         longest = max(_most_tokens(speaker) + _most_thinking(speaker.options) for speaker in speakers)
-        name = f"at most, thinking: {_turns(limit)} of {longest} tokens"
+        name = f"{at_most}, thinking: {_turns(limit)} of {longest} tokens"
         assumed.append(most._replace(name=name, thinking=True))
     return assumed
 
@@ -149,7 +159,7 @@ def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
 
 
 def _most_tokens(speaker: _Seated) -> int:
-    return speaker.options.max_tokens or 4 * TYPICAL_TURN_TOKENS
+    return speaker.options.max_tokens or UNLIMITED_TOKENS
 
 
 def _most_thinking(model: ModelConfig) -> int:
@@ -167,7 +177,9 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     """
     cap, share = assumed.cap, assumed.share
     draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
-    extracted = (extractor.max_tokens or 0) / 4 + assumed.thinking * _most_thinking(extractor)
+    extracted = (extractor.max_tokens or UNLIMITED_TOKENS) * (TYPICAL_EXTRACTION_SHARE if cap else 1)
+    extracted += assumed.thinking * _most_thinking(extractor)
+    asked = len(plan.extraction_template) / CHARACTERS_PER_TOKEN + opening
     requests = extractions = prompt = written = usd = history = 0.0
     for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
@@ -176,7 +188,7 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening
         thought = assumed.thinking * _most_thinking(speaker.options)
         spoken = Tokens((1 + again) * (told + history), 0, replies * (tokens + thought))
-        read = Tokens(replies * share * (opening + tokens), 0, replies * share * extracted)
+        read = Tokens(replies * share * (asked + tokens), 0, replies * share * extracted)
         requests += 1 + again
         extractions += replies * share
         prompt += spoken.prompt + read.prompt

@@ -58,6 +58,8 @@ class Drafter:
         self._candidates = Sieve("candidates", _candidate_filters(options))
         self._fruitful = [0, 0]
         self._drafted = [0, 0]
+        self._pairs_of_one_text = 0
+        self._pairs_of_two = 0
 
     def draft(self, run: SampledRun, conversation: Conversation, judged: Judged) -> Iterator[Draft]:
         """The drafts of a conversation, at most so many a turn as the options allow."""
@@ -77,10 +79,13 @@ class Drafter:
         kept, drafted = self._drafted
         name = "with_a_pair" if self._options.kind == "dpo" else "with_a_row"
         limited = FilterCount(level="rows", name="max_per_turn", kept=kept, of=drafted)
+        pairs = self._pairs_of_two, self._pairs_of_two + self._pairs_of_one_text
+        differing = FilterCount(level="pairs", name="different_texts", kept=pairs[0], of=pairs[1])
         return (
             *self._conversations.counts(),
             *self._turns.counts(),
             *self._candidates.counts(),
+            *((differing,) if self._pairs_of_one_text else ()),
             FilterCount(level="turns", name=name, kept=fruitful, of=turns),
             *(() if self._limit is None else (limited,)),
         )
@@ -136,11 +141,15 @@ class Drafter:
             first = digests[better.number]
             for worse in rejected:
                 margin = (better.score or 0.0) - (worse.score or 0.0)
-                if margin > least and (second := digests[worse.number]) != first:
-                    key = _key(prefix, first, second)
-                    drafts.append(
-                        Draft(index, better.number, worse.number, margin, None, key, better.persuaded)
-                    )
+                if margin <= least:
+                    continue
+                second = digests[worse.number]
+                if second == first:
+                    self._pairs_of_one_text += 1
+                    continue
+                key = _key(prefix, first, second)
+                drafts.append(Draft(index, better.number, worse.number, margin, None, key, better.persuaded))
+        self._pairs_of_two += len(drafts)
         return drafts
 
     def _distinct(self, drafts: list[Draft], origin: str) -> list[Draft]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from typing import BinaryIO
 
 import msgspec
@@ -49,15 +49,15 @@ def spool(problems: Iterable[Problem], *, limit: int | None, seed: int) -> Spool
     Raises:
         DataError: there are none.
     """
-    everything = _write(problems)
-    if len(everything) == 0:
-        raise DataError("the data hold no problem for this split", remedy="check --data and --split")
-    if limit is None or limit >= len(everything):
-        return everything
-    ranked = sorted(range(len(everything)), key=lambda index: _rank(seed, everything[index].id))
-    sample = _write(everything[index] for index in sorted(ranked[:limit]))
-    everything.close()
-    return sample
+    with ExitStack() as opened:
+        everything = opened.enter_context(closing(_write(problems)))
+        if len(everything) == 0:
+            raise DataError("the data hold no problem for this split", remedy="check --data and --split")
+        if limit is None or limit >= len(everything):
+            opened.pop_all()
+            return everything
+        ranked = sorted(range(len(everything)), key=lambda index: _rank(seed, everything[index].id))
+        return _write(everything[index] for index in sorted(ranked[:limit]))
 
 
 def _write(problems: Iterable[Problem]) -> Spool:
