@@ -26,6 +26,8 @@ from coral import prompts
 from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts, save_prompts
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Conversation,
@@ -33,7 +35,6 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -76,7 +77,7 @@ def conversation(number: int, rng: random.Random) -> Conversation:
     )
     turns = tuple(
         Turn(
-            seat=Seat.OPENER if i % 2 else Seat.RESPONDER,
+            seat=OPENER if i % 2 else RESPONDER,
             replies=tuple(reply(rng) for _ in range(CANDIDATES)),
             chosen=rng.randrange(CANDIDATES),
         )
@@ -86,8 +87,7 @@ def conversation(number: int, rng: random.Random) -> Conversation:
         schema=SCHEMA,
         id=f"problem-{problem}#{sample}",
         problem=Problem(id=f"problem-{problem}", task="gsm8k", question="q" * 300, target="A"),
-        responder=AGENT,
-        opener=AGENT,
+        speakers={RESPONDER: AGENT, OPENER: AGENT},
         opening=f"I'm trying to solve this problem:\n\n{problem} " + "q" * 300,
         turns=turns,
         stop=StopReason.AGREED if rng.random() < 0.8 else StopReason.MAX_TURNS,
@@ -100,10 +100,12 @@ def conversation(number: int, rng: random.Random) -> Conversation:
 def make_run(path: Path, count: int) -> None:
     """A finished run of `count` conversations."""
     told = RunPrompts(
-        agent="You solve problems together with a partner. " * 10,
-        partner="You solve problems together with a partner. " * 10,
+        systems={
+            "agent": "You solve problems together with a partner. " * 10,
+            "partner": "You solve problems together with a partner. " * 10,
+        },
         extraction=prompts.builtin("extraction"),
-        first_reply=prompts.builtin("first_reply"),
+        protocol={"first_reply": prompts.builtin("first_reply")},
     )
     identity = {
         "schema": SCHEMA,
@@ -113,7 +115,7 @@ def make_run(path: Path, count: int) -> None:
         "agent": {"model": "made-up"},
         "partner": {"model": "made-up"},
         "seed": 0,
-        "prompts": prompts.fingerprint(told.agent, told.partner, told.extraction, told.first_reply),
+        "prompts": prompts.fingerprint(*told.texts),
     }
     rng = random.Random(0)
     folder = RunFolder(path)

@@ -15,8 +15,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import Tally, Trace, measure, summarize, trace_of
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Conversation,
@@ -24,19 +27,20 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
     Usage,
 )
 
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+
 
 def conversation_of(*, partner: bool) -> Conversation:
     """Two who disagree for three turns: the case with the most to count."""
     turns = tuple(
         Turn(
-            seat=Seat.OPENER if i % 2 else Seat.RESPONDER,
+            seat=OPENER if i % 2 else RESPONDER,
             replies=(
                 Reply(
                     text="I think the answer is as follows.",
@@ -55,8 +59,7 @@ def conversation_of(*, partner: bool) -> Conversation:
         schema=SCHEMA,
         id="p#0",
         problem=Problem(id="p", task="t", question="q", target="right", group={"order": "1"}),
-        responder=agent,
-        opener=Speaker(name="partner", model="b") if partner else agent,
+        speakers={RESPONDER: agent, OPENER: Speaker(name="partner", model="b") if partner else agent},
         opening="q",
         turns=turns,
         stop=StopReason.AGREED,
@@ -95,19 +98,19 @@ def microseconds(action: Callable[[], object], *, calls: int = 1000, rounds: int
 def report_times(*, partner: bool) -> None:
     conversation = conversation_of(partner=partner)
     trace = asyncio.run(trace_of(conversation, same))
-    tally = Tally(task="t", protocol="coral", max_turns=20)
+    tally = Tally(task="t", rules=PAIR)
     print(f"{'agent and partner' if partner else 'agent with itself'}, 4 turns, microseconds a conversation:")
     print(f"  trace_of          {microseconds(lambda: trace_now(conversation)):6.1f}")
     print(f"  Tally.add         {microseconds(lambda: tally.add(conversation, trace)):6.1f}")
     both = microseconds(lambda: tally.add(conversation, trace_now(conversation)))
     print(f"  both, as in a run {both:6.1f}")
-    print(f"  measure (alone)   {microseconds(lambda: measure(conversation, trace)):6.1f}")
+    print(f"  measure (alone)   {microseconds(lambda: measure(conversation, trace, PAIR)):6.1f}")
 
 
 def report_run(conversations: int) -> None:
     one = conversation_of(partner=True)
     trace = trace_now(one)
-    tally = Tally(task="t", protocol="coral", max_turns=20)
+    tally = Tally(task="t", rules=PAIR)
     tracemalloc.start()
     for i in range(conversations):
         problem = msgspec.structs.replace(one.problem, id=f"problem-{i}", group={"order": str(i % 5)})

@@ -21,6 +21,8 @@ import msgspec
 
 from coral.store.folder import RunFolder
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Conversation,
@@ -28,7 +30,6 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -58,7 +59,7 @@ def conversation(number: int, path: str) -> Conversation:
     )
     turns = tuple(
         Turn(
-            seat=Seat.OPENER if index % 2 else Seat.RESPONDER,
+            seat=OPENER if index % 2 else RESPONDER,
             replies=(
                 Reply(
                     text=f"{WORDS}\n\nAnswer: ({letter})",
@@ -78,8 +79,7 @@ def conversation(number: int, path: str) -> Conversation:
         schema=SCHEMA,
         id=f"p{number}#0",
         problem=problem,
-        responder=agent,
-        opener=Speaker(name="partner", model="m"),
+        speakers={RESPONDER: agent, OPENER: Speaker(name="partner", model="m")},
         opening=problem.question,
         turns=turns,
         stop=StopReason.AGREED,

@@ -70,7 +70,7 @@ def draw(conversation: Conversation, pairs: list[Pair]) -> Figure:
     axes.axis("off")
     for column, turn in enumerate(turns):
         left = column * COLUMN
-        axes.text(left, 0.55, f"turn {column + 1}: the {turn.seat.value}", color=INK, weight="bold")
+        axes.text(left, 0.55, f"turn {column + 1}: the {turn.seat}", color=INK, weight="bold")
         for number, reply in enumerate(turn.replies):
             draw_candidate(axes, left, number, reply, goes_on=number == turn.chosen)
         mine = [pair for pair in pairs if pair.turn == column + 1]

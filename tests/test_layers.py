@@ -9,8 +9,8 @@ import coral
 
 PACKAGE = Path(coral.__file__).parent
 ORDER = (
-    ("errors", "types", "end_marks", "config"),
-    ("answers", "prompts", "store", "workers", "jail"),
+    ("errors", "types", "end_marks", "config", "version"),
+    ("answers", "prompts", "store", "workers", "jail", "plugins"),
     ("engine",),
     ("models",),
     ("tasks", "metrics"),

@@ -11,13 +11,13 @@ from random import Random
 
 import speakers
 
-from coral.conversation.messages import messages_for
+from coral.conversation.protocols.pair import messages_for
 from coral.tasks.sally_anne import SallyAnne, state
 from coral.tasks.stories.events import Entered, Moved, Put
 from coral.tasks.stories.generator import CONTAINERS, Difficulty
 from coral.tasks.stories.questions import Question, draw_question, draw_split_question
 from coral.tasks.stories.render import render_choices
-from coral.types import Message, Problem, Role, Seat
+from coral.types import OPENER, PAIR_SEATS, RESPONDER, Message, Problem, Role, Seat
 
 ACCURACY = 0.70
 """How often a scripted speaker's own belief is right in a dialogue."""
@@ -80,9 +80,9 @@ def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
     question = draw(rng, "train", rng.choice(lesson.orders), lesson.difficulty)
     problem = state(question, rng)
     if kind == "alone":
-        return [_view(problem, [_alone(rng, question)], Seat.RESPONDER)]
+        return [_view(problem, [_alone(rng, question)], RESPONDER)]
     lines = _talk_split(rng, question, problem) if kind == "split" else _talk(rng, question)
-    return [_view(problem, lines, seat) for seat in Seat]
+    return [_view(problem, lines, seat) for seat in PAIR_SEATS]
 
 
 def _recite(rng: Random) -> Example:
@@ -96,11 +96,11 @@ def _recite(rng: Random) -> Example:
 
 def _view(problem: Problem, lines: list[Line], seat: Seat) -> Example:
     """The dialogue as this seat sees it, up to its own last line."""
-    own = [i for i in range(len(lines)) if (i % 2 == 0) == (seat is Seat.RESPONDER)]
+    own = [i for i in range(len(lines)) if (i % 2 == 0) == (seat == RESPONDER)]
     last = own[-1] if own else len(lines) - 1
     before = [line.text for line in lines[:last]]
     opening, briefing = TASK.opening(problem), TASK.briefing(problem, seat)
-    if seat is Seat.OPENER and not before:
+    if seat == OPENER and not before:
         return Example(messages=(), learned=())
     messages = messages_for(seat, system="", opening=opening, briefing=briefing, replies=before)
     messages = (*messages, Message(Role.ASSISTANT, lines[last].text))
@@ -179,8 +179,8 @@ def _agreed(lines: list[Line]) -> bool:
 
 def _talk_split(rng: Random, question: Question, problem: Problem) -> list[Line]:
     """Two witnesses compare the days they know of; now and then one does not listen."""
-    known = {seat: _knowledge(question, problem.source[seat.value]) for seat in Seat}
-    (place, day), (other_place, other_day) = known[Seat.RESPONDER], known[Seat.OPENER]
+    known = {seat: _knowledge(question, problem.source[seat]) for seat in PAIR_SEATS}
+    (place, day), (other_place, other_day) = known[RESPONDER], known[OPENER]
     lines = [_report(rng, question, place, day)]
     careless = rng.random()
     if careless < 0.08:

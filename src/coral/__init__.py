@@ -49,6 +49,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: `import coral` alone costs nothing."""
+    if name == "__version__":
+        from coral.version import version
+
+        return version()
     if name in __all__:
         import coral.api
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the stored records. A change of any field below raises it."""
 
 
@@ -28,7 +28,7 @@ class Role(str, Enum):
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One chat message in the wire's shape. Made by `view.py` and the extraction prompt alone."""
+    """One chat message in the wire's shape. Made by protocols and the extraction prompt alone."""
 
     role: Role
     content: str
@@ -119,30 +119,26 @@ class Extraction(Record, frozen=True):
     attempts: int = 0
 
 
-class Seat(str, Enum):
-    """The opener states the problem; the responder speaks the first turn."""
-
-    OPENER = "opener"
-    RESPONDER = "responder"
-
-    @property
-    def other(self) -> Seat:
-        return Seat.RESPONDER if self is Seat.OPENER else Seat.OPENER
+Seat = str
+"""The name of a seat; which there are, a protocol says."""
+OPENER = "opener"
+"""In a pair: states the problem."""
+RESPONDER = "responder"
+"""In a pair: speaks the first turn. One agent alone has this seat, too."""
+PAIR_SEATS = (OPENER, RESPONDER)
 
 
 class StopReason(str, Enum):
     """Why a conversation ended."""
 
     AGREED = "agreed"
-    """Both seats' latest beliefs are equal answers."""
+    """All seats' latest beliefs are equal answers."""
     MAX_TURNS = "max_turns"
-    """The limit of turns was reached without agreement. In chain of thought: its turn was taken."""
+    """The limit of turns was reached without agreement. One agent alone has taken its turns."""
     CONTEXT_FULL = "context_full"
     """The conversation no longer fits into a speaker's context."""
     FAILED = "failed"
     """A request failed for good; see `failure`."""
-    CANCELLED = "cancelled"
-    """Stopped from outside."""
 
 
 class Failure(Record, frozen=True):
@@ -181,12 +177,13 @@ class Spent(Record, frozen=True):
     """What the calls of one role cost together.
 
     Attributes:
+        role: the name of a speaker, or `extractor`.
         calls: replies or extractions received.
         requests: sent for them, retries included.
         usage: their tokens; a field is None where a server left one of them uncounted.
     """
 
-    role: Literal["agent", "partner", "extractor"]
+    role: str
     calls: int
     requests: int
     usage: Usage
@@ -278,10 +275,24 @@ class Turn(Record, frozen=True):
 
 
 class Speaker(Record, frozen=True):
-    """Who holds a seat: the configured `agent` or `partner`, and its model."""
+    """Who holds a seat: a configured agent (`agent`, `partner`, `agent_3`), and its model."""
 
-    name: Literal["agent", "partner"]
+    name: str
     model: str
+
+
+class Parent(Record, frozen=True):
+    """What a conversation was forked from.
+
+    Attributes:
+        conversation: id of the one that it shares its first turns with.
+        turns: how many it shares.
+        change: what was changed from there on, in words.
+    """
+
+    conversation: str
+    turns: int
+    change: str = ""
 
 
 class Conversation(Record, frozen=True):
@@ -289,17 +300,17 @@ class Conversation(Record, frozen=True):
 
     Attributes:
         id: `<problem id>#<sample>`.
-        opener: None in chain of thought, where one agent speaks one turn.
-        opening: the opener's statement of the problem: a template, not a turn.
+        speakers: who holds each seat, in the order of the protocol's seats.
+        opening: the statement of the problem: a template, not a turn.
         started_at: seconds since the epoch.
-        seconds: wall time spent on it, in the sitting that finished it.
+        seconds: wall time spent on it, in the session that finished it.
+        parent: what it was forked from.
     """
 
     schema: int
     id: str
     problem: Problem
-    responder: Speaker
-    opener: Speaker | None
+    speakers: dict[Seat, Speaker]
     opening: str
     turns: tuple[Turn, ...]
     stop: StopReason
@@ -307,3 +318,4 @@ class Conversation(Record, frozen=True):
     started_at: float
     seconds: float
     failure: Failure | None = None
+    parent: Parent | None = None

@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from coral import prompts
-from coral.conversation.messages import messages_for
+from coral.conversation.protocols.pair import messages_for
 from coral.tasks.protocol import Source
 from coral.tasks.sally_anne import SallyAnne
-from coral.types import Role, Seat
+from coral.types import OPENER, RESPONDER, Role
 
 FOLDER = Path(str(resources.files("coral") / "assets" / "tiny"))
 FILES = (
@@ -64,7 +64,7 @@ def test_every_word_of_the_problems_and_their_frame_is_one_token(tokenizer, spli
     """A word that falls apart would be a word that the model has never seen."""
     task = SallyAnne(size=60, split_information=split_information)
     for problem in task.problems(Source(data=None, split="test")):
-        for seat in Seat:
+        for seat in (OPENER, RESPONDER):
             stated = {"opening": task.opening(problem), "briefing": task.briefing(problem, seat)}
             text = messages_for(seat, system="", replies=REPLIES, **stated)[0].content
             pieces = re.findall(r" \([A-H]\)| ?[A-Za-z]+| ?[0-9]+| ?[^\w\s]|\n", text)
@@ -93,7 +93,7 @@ def chat():
     task = SallyAnne(size=1)
     problem = next(task.problems(Source(data=None, split="test")))
     return messages_for(
-        Seat.RESPONDER, system="Be brief.", opening=task.opening(problem), briefing="", replies=REPLIES
+        RESPONDER, system="Be brief.", opening=task.opening(problem), briefing="", replies=REPLIES
     )
 
 

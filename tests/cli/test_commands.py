@@ -50,7 +50,7 @@ def test_help_tells_defaults_that_say_something(coral_command):
     output = " ".join(coral_command("eval", "--help")[1].split())
     assert "sitting. (type: int, default: 1)" in output
     assert "by default all. May grow in a later sitting. (type: int) --problems" in output
-    assert "in one turn. (default: coral)" in output
+    assert "all agree. (default: coral)" in " ".join(output.split())
     assert "Run failed conversations of earlier sittings again. (default: false)" in output
     assert "Split of the data; by default the task's first. --data_password" in output
 
@@ -169,7 +169,7 @@ def test_show_lists_and_reads_conversations(coral_command, finished):
     code, whole, _ = coral_command("show", finished, longest.id)
     assert code == 0
     for number, turn in enumerate(longest.turns, 1):
-        assert f"{number} {turn.seat.value} · scripted" in whole
+        assert f"{number} {turn.seat} · scripted" in whole
         if isinstance(turn.reply.belief, Answered):
             assert turn.reply.belief.value in whole
     assert f"gold: {longest.problem.target}" in whole

@@ -126,7 +126,7 @@ MISTAKES = [
     (["--agent.temperature", "hot"], "--agent.temperature cannot be 'hot'", "a number"),
     (["--agent.modle", "x"], "no option --agent.modle", "did you mean --agent.model?"),
     (["--agnt.model", "x"], "no option --agnt.model", "did you mean --agent.model?"),
-    (["--protocol", "coarl"], "--protocol cannot be 'coarl'", "did you mean coral?"),
+    (["--protocol", "coarl"], "there is no protocol 'coarl'", "did you mean coral?"),
     (["--dry_run", "perhaps"], "--dry_run cannot be 'perhaps'", "true or false"),
     (["--partner", "none.yaml"], "none.yaml", "YAML file"),
     (["-m", "x"], "'-m' is not an option", "coral it"),

@@ -113,7 +113,7 @@ def test_a_redacted_export_holds_no_text_of_siblings_and_rollouts(coral_command,
         (["--candidates", "0"], "candidates is 0"),
         (["--select", "best"], "--select"),
         (["--canditates", "3"], "no option --canditates"),
-        (["--rollouts", "2", "--protocol", "cot"], "chain of thought"),
+        (["--rollouts", "2", "--protocol", "cot"], "one agent alone"),
     ],
 )
 def test_mistakes_name_cause_and_remedy(coral_command, flags, cause):

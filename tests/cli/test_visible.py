@@ -22,7 +22,7 @@ from coral.cli.doctor import print_diagnosis
 from coral.cli.terminal import Terminal
 from coral.cli.visible import one_line, shell_word, visible
 from coral.evaluation.doctor import Diagnosis, Finding
-from coral.types import Conversation
+from coral.types import OPENER, RESPONDER, Conversation
 
 SHOWN = [
     ("\x1b[2J", r"\x1b[2J", "clears the screen"),
@@ -134,7 +134,7 @@ def hostile(finished, tmp_path):
 def _hostile(conversation, label):
     replace = msgspec.structs.replace
     problem = replace(conversation.problem, group={"kind [/]\x1b": label}, target=HOSTILE)
-    speaker = replace(conversation.responder, model=f"m{HOSTILE}")
+    speaker = replace(conversation.speakers[RESPONDER], model=f"m{HOSTILE}")
     turns = tuple(
         replace(
             turn, replies=tuple(replace(reply, text=HOSTILE, reasoning=HOSTILE) for reply in turn.replies)
@@ -142,7 +142,11 @@ def _hostile(conversation, label):
         for turn in conversation.turns
     )
     return replace(
-        conversation, problem=problem, responder=speaker, opener=speaker, opening=HOSTILE, turns=turns
+        conversation,
+        problem=problem,
+        speakers={RESPONDER: speaker, OPENER: speaker},
+        opening=HOSTILE,
+        turns=turns,
     )
 
 

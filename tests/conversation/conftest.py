@@ -4,13 +4,19 @@ import re
 
 import pytest
 
+from coral import prompts
 from coral.conversation.agent import Agent
-from coral.conversation.converse import Setting
+from coral.conversation.calls import direct
+from coral.conversation.converse import ConversationConfig, converse
 from coral.conversation.extraction import Extractor
+from coral.conversation.protocols.pair import Pair
+from coral.conversation.protocols.single import Single
 from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.tasks.protocol import TaskInfo
-from coral.types import Answered, Problem, Unreadable, Unsure
+from coral.types import OPENER, RESPONDER, Answered, Problem, Unreadable, Unsure
+
+FIRST_REPLY = prompts.builtin("first_reply")
 
 PROBLEM = Problem(id="sum-1", task="sums", question="What is 2+2?", target="4")
 
@@ -56,15 +62,38 @@ def agent(name, script):
     return Agent(name=name, model=ScriptedModel(script, name=f"{name}-model"), sampling=Sampling(), system="")
 
 
-def setting(mode="rules", model=None, max_turns=6, seed=0, **options):
+def configured(protocol, mode="rules", model=None, seed=0, **options):
     extractor = Extractor(
         mode=mode, task=Sums(), model=model, sampling=Sampling(),
         template="{{ question }} {{ reply }} {{ instruction }}",
     )  # fmt: skip
-    return Setting(task=Sums(), extractor=extractor, max_turns=max_turns, seed=seed, **options)
+    return ConversationConfig(task=Sums(), protocol=protocol, extractor=extractor, seed=seed, **options)
+
+
+async def hold(protocol, agents, *, calls=direct, **options):
+    """A conversation by any protocol."""
+    config = configured(protocol, **options)
+    return await converse(PROBLEM, sample=0, agents=agents, config=config, calls=calls)
+
+
+async def talk(responder, opener=None, *, max_turns=6, second_chance="", calls=direct, **options):
+    """A conversation of two agents, or of one that answers alone."""
+    if opener is None:
+        protocol, agents = Single(agent="partner", second_chance=second_chance), {RESPONDER: responder}
+    else:
+        protocol = Pair(max_turns=max_turns, first_reply=FIRST_REPLY)
+        agents = {RESPONDER: responder, OPENER: opener}
+    return await hold(protocol, agents, calls=calls, **options)
 
 
 @pytest.fixture
 def sums():
     """The pieces of a conversation about sums."""
-    return {"problem": PROBLEM, "speaking": speaking, "agent": agent, "setting": setting, "task": Sums()}
+    return {
+        "problem": PROBLEM,
+        "speaking": speaking,
+        "agent": agent,
+        "talk": talk,
+        "hold": hold,
+        "task": Sums(),
+    }

@@ -5,12 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from coral.conversation.converse import converse
+from coral.conversation.calls import direct
 from coral.conversation.selection import Draw
 from coral.errors import BadResponse, FatalReject, RateLimited, Unreachable
 from coral.models.protocol import Candidate, Generation
 from coral.models.scripted import ScriptedModel
-from coral.types import Answered, FinishReason, Seat, StopReason, Unreadable, Usage
+from coral.types import OPENER, RESPONDER, Answered, FinishReason, StopReason, Unreadable, Usage
 
 SUM = Usage(prompt_tokens=10, completion_tokens=50)
 
@@ -32,19 +32,10 @@ def several(*texts, cut=(), attempts=1, own=False):
     )
 
 
-def drawn(setting, **draw):
-    return type(setting)(
-        task=setting.task, extractor=setting.extractor, max_turns=setting.max_turns, seed=setting.seed,
-        draw=Draw(**draw),
-    )  # fmt: skip
-
-
-async def talk(sums, responder, opener=None, *, mode="rules", model=None, max_turns=6, calls=None, **draw):
-    setting = drawn(sums["setting"](mode, model, max_turns=max_turns), **{"candidates": 3, **draw})
-    return await converse(
-        sums["problem"], sample=0, setting=setting, responder=sums["agent"]("partner", responder),
-        opener=None if opener is None else sums["agent"]("agent", opener),
-        **({"calls": calls} if calls else {}),
+async def talk(sums, responder, opener=None, *, mode="rules", model=None, max_turns=6, calls=direct, **draw):
+    return await sums["talk"](
+        sums["agent"]("partner", responder), None if opener is None else sums["agent"]("agent", opener),
+        mode=mode, model=model, max_turns=max_turns, calls=calls, draw=Draw(**{"candidates": 3, **draw}),
     )  # fmt: skip
 
 
@@ -330,7 +321,7 @@ async def test_rollouts_of_one_candidate_differ_in_their_seeds(sums):
 
 async def test_rollouts_do_not_change_the_conversation(sums):
     """With and without them the same path is taken."""
-    said = {Seat.RESPONDER: ["Answer: 5", "Answer: 4", "hm"], Seat.OPENER: ["Answer: 3", "Answer: 4", "hm"]}
+    said = {RESPONDER: ["Answer: 5", "Answer: 4", "hm"], OPENER: ["Answer: 3", "Answer: 4", "hm"]}
 
     def speaks(seat):
         return lambda request: several(*said[seat][: request.n])
@@ -338,7 +329,7 @@ async def test_rollouts_do_not_change_the_conversation(sums):
     paths = []
     for rollouts in (0, 2):
         conversation = await talk(
-            sums, speaks(Seat.RESPONDER), speaks(Seat.OPENER), rollouts=rollouts, select="diverse"
+            sums, speaks(RESPONDER), speaks(OPENER), rollouts=rollouts, select="diverse"
         )
         paths.append([turn.chosen for turn in conversation.turns])
     assert paths[0] == paths[1]

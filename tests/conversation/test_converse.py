@@ -2,21 +2,16 @@
 
 import pytest
 
-from coral.conversation.converse import converse
 from coral.errors import BadResponse, ContentFiltered, ContextOverflow, FatalReject, RateLimited, Unreachable
 from coral.models.protocol import Candidate, Generation
 from coral.models.scripted import ScriptedModel
-from coral.types import Answered, FinishReason, Seat, StopReason, Unreadable, Unsure, Usage
+from coral.types import OPENER, RESPONDER, Answered, FinishReason, StopReason, Unreadable, Unsure, Usage
 
 
 async def talk(sums, responder, opener=None, **options):
-    max_turns = options.pop("max_turns", 6)
-    return await converse(
-        sums["problem"],
-        sample=0,
-        opener=None if opener is None else sums["agent"]("agent", opener),
-        responder=sums["agent"]("partner", responder),
-        setting=options.pop("setting", None) or sums["setting"](max_turns=max_turns),
+    return await sums["talk"](
+        sums["agent"]("partner", responder),
+        None if opener is None else sums["agent"]("agent", opener),
         **options,
     )
 
@@ -25,9 +20,11 @@ async def test_the_responder_speaks_first_and_seats_alternate(sums):
     """The opening is a template; turn 1 is the responder's (paper, section 2.1)."""
     says = sums["speaking"]
     conversation = await talk(sums, says("Answer: 3", "Answer: 4"), says("Answer: 4"))
-    assert [turn.seat for turn in conversation.turns] == [Seat.RESPONDER, Seat.OPENER, Seat.RESPONDER]
+    assert [turn.seat for turn in conversation.turns] == [RESPONDER, OPENER, RESPONDER]
     assert conversation.opening == "I am trying to solve this: What is 2+2?"
-    assert (conversation.opener.name, conversation.responder.name) == ("agent", "partner")
+    assert {seat: who.name for seat, who in conversation.speakers.items()} == {
+        RESPONDER: "partner", OPENER: "agent",
+    }  # fmt: skip
     assert conversation.id == "sum-1#0"
 
 
@@ -71,11 +68,8 @@ async def test_each_turn_carries_belief_and_grade(sums):
 async def test_chain_of_thought_is_one_turn_of_one_agent(sums):
     """The same loop without an opener: one turn, whatever it says."""
     conversation = await talk(sums, sums["speaking"]("Answer: 4", "never said"))
-    assert (len(conversation.turns), conversation.stop, conversation.opener) == (
-        1,
-        StopReason.MAX_TURNS,
-        None,
-    )
+    assert (len(conversation.turns), conversation.stop) == (1, StopReason.MAX_TURNS)
+    assert list(conversation.speakers) == [RESPONDER]
 
 
 ASK = "State your answer now."
@@ -97,11 +91,9 @@ ASK = "State your answer now."
 async def test_a_second_chance_is_one_more_turn_where_no_answer_was_submitted(sums, says, beliefs, why):
     """What a pair has by its nature one agent may have by option: the same agent, one more turn."""
     agent = sums["agent"]("agent", sums["speaking"](*says))
-    conversation = await converse(
-        sums["problem"], sample=0, opener=None, responder=agent, setting=sums["setting"](second_chance=ASK)
-    )
+    conversation = await sums["talk"](agent, second_chance=ASK)
     assert [turn.reply.belief for turn in conversation.turns] == beliefs, why
-    assert {turn.seat for turn in conversation.turns} == {Seat.RESPONDER}
+    assert {turn.seat for turn in conversation.turns} == {RESPONDER}
     assert (conversation.stop, conversation.failure) == (StopReason.MAX_TURNS, None)
     if len(beliefs) == 2:
         asked = [(message.role.value, message.content) for message in agent.model.requests[1].messages]
@@ -116,17 +108,15 @@ async def test_a_full_context_at_the_second_chance_leaves_the_first_reply(sums):
             raise ContextOverflow("too long")
         return "hm"
 
-    conversation = await talk(sums, script, setting=sums["setting"](second_chance=ASK))
+    conversation = await talk(sums, script, second_chance=ASK)
     assert (len(conversation.turns), conversation.stop) == (1, StopReason.CONTEXT_FULL)
 
 
 async def test_a_pair_has_no_second_chance(sums):
     """It takes another turn by its nature, and reads its partner there."""
     says = sums["speaking"]
-    conversation = await talk(
-        sums, says("hm", "Answer: 4"), says("Answer: 4"), setting=sums["setting"](second_chance=ASK)
-    )
-    assert [turn.seat for turn in conversation.turns] == [Seat.RESPONDER, Seat.OPENER, Seat.RESPONDER]
+    conversation = await talk(sums, says("hm", "Answer: 4"), says("Answer: 4"))
+    assert [turn.seat for turn in conversation.turns] == [RESPONDER, OPENER, RESPONDER]
 
 
 async def test_a_cut_reply_submits_no_answer(sums):
@@ -134,7 +124,7 @@ async def test_a_cut_reply_submits_no_answer(sums):
     cut = Candidate(text="Answer: 4 is what I would", finish_reason=FinishReason.LENGTH)
     script = lambda request: Generation(candidates=(cut,), usage=Usage(), latency_s=0)  # noqa: E731
     model = sums["agent"]("agent", sums["speaking"]()).model
-    conversation = await talk(sums, script, setting=sums["setting"]("model", model))
+    conversation = await talk(sums, script, mode="model", model=model)
     reply = conversation.turns[0].reply
     assert isinstance(reply.belief, Unreadable)
     assert reply.correct is None
@@ -201,10 +191,7 @@ async def test_request_seeds_depend_on_what_is_asked_not_on_when(sums):
             sums["agent"]("agent", says("Answer: 2")),
             sums["agent"]("partner", says("Answer: 1", "Answer: 2")),
         ]
-        await converse(
-            sums["problem"], sample=0, opener=agents[0], responder=agents[1],
-            setting=sums["setting"](seed=run_seed),
-        )  # fmt: skip
+        await sums["talk"](agents[1], agents[0], seed=run_seed)
         return [request.seed for agent in agents for request in agent.model.requests]
 
     first = await seeds(1)
@@ -220,9 +207,7 @@ async def test_a_pair_and_one_agent_share_their_first_draw_unless_salted(sums, s
     requests = []
     for opener, salt in zip((None, sums["agent"]("agent", says("Answer: 4"))), salts, strict=True):
         responder = sums["agent"]("partner", says("Answer: 4"))
-        await converse(
-            sums["problem"], sample=0, opener=opener, responder=responder, setting=sums["setting"](salt=salt)
-        )
+        await sums["talk"](responder, opener, salt=salt)
         requests.append(responder.model.requests[0])
     assert requests[0].messages == requests[1].messages
     assert (requests[0].seed == requests[1].seed) is shared
@@ -235,13 +220,8 @@ async def test_an_invented_partner_reaches_nobody(sums):
     """What a model writes past its end mark reaches no partner, no extractor and no disk."""
     extractor = ScriptedModel(sums["speaking"](f"Answer: 3{INVENTED}", "Answer: 4"))
     partner = sums["agent"]("agent", sums["speaking"](f"hm{INVENTED}"))
-    conversation = await converse(
-        sums["problem"],
-        sample=0,
-        opener=partner,
-        responder=sums["agent"]("partner", sums["speaking"](f"three{INVENTED}")),
-        setting=sums["setting"](mode="model", model=extractor, max_turns=2),
-    )
+    responder = sums["agent"]("partner", sums["speaking"](f"three{INVENTED}"))
+    conversation = await sums["talk"](responder, partner, mode="model", model=extractor, max_turns=2)
     heard = [message for request in partner.model.requests for message in request.messages]
     asked = [message for request in extractor.requests for message in request.messages]
     assert not any("Sure?" in message.content or "<|" in message.content for message in heard + asked)

@@ -12,7 +12,7 @@ from coral.api import evaluate_async, load_run
 from coral.errors import ConfigError, DataError, FatalReject, RunFolderError
 from coral.evaluation.measure import score
 from coral.evaluation.progress import Progress
-from coral.types import StopReason
+from coral.types import OPENER, RESPONDER, StopReason
 
 
 def options(url, data, path, **more):
@@ -149,8 +149,8 @@ async def test_two_different_agents_and_who_opens(serve, data, tmp_path):
             **options(url, data, tmp_path / "run"),
         )  # fmt: skip
     first = next(run.conversations())
-    assert (first.opener.name, first.opener.model) == ("partner", "scripted:accuracy=0.9")
-    assert (first.responder.name, first.responder.model) == ("agent", "scripted")
+    assert (first.speakers[OPENER].name, first.speakers[OPENER].model) == ("partner", "scripted:accuracy=0.9")
+    assert (first.speakers[RESPONDER].name, first.speakers[RESPONDER].model) == ("agent", "scripted")
     assert "partner/persuasion" in run.summary.metrics
 
 

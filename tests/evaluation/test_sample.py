@@ -214,7 +214,7 @@ async def test_evaluation_and_sampling_do_not_share_a_folder(serve, data, tmp_pa
     [
         ({"candidates": 0}, "candidates is 0"),
         ({"rollouts": -1}, "rollouts is -1"),
-        ({"rollouts": 1, "protocol": "cot"}, "chain of thought"),
+        ({"rollouts": 1, "protocol": "cot"}, "one agent alone"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )

@@ -12,6 +12,8 @@ from coral.improvement.steps import Steps, Watch
 from coral.metrics import Comparison, detectable_with
 from coral.store.folder import RunFolder
 from coral.types import (
+    OPENER,
+    RESPONDER,
     Answered,
     Conversation,
     Extraction,
@@ -19,7 +21,6 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -151,7 +152,7 @@ def test_a_sign_is_what_passes_its_threshold_and_has_changed(changes, named):
 def conversation(*turns, stop=StopReason.AGREED):
     said = tuple(
         Turn(
-            seat=(Seat.RESPONDER, Seat.OPENER)[index % 2],
+            seat=(RESPONDER, OPENER)[index % 2],
             replies=(
                 Reply(
                     text=text,
@@ -212,10 +213,9 @@ def alone(problem, answer):
         schema=1,
         id=f"{problem}#0",
         problem=Problem(id=problem, task="gsm8k", question=f"What is {problem}?", target="4"),
-        responder=Speaker(name="agent", model="m"),
-        opener=None,
+        speakers={RESPONDER: Speaker(name="agent", model="m")},
         opening=problem,
-        turns=() if failed else (Turn(seat=Seat.RESPONDER, replies=(reply,)),),
+        turns=() if failed else (Turn(seat=RESPONDER, replies=(reply,)),),
         stop=StopReason.FAILED if failed else StopReason.MAX_TURNS,
         seed=0,
         started_at=0.0,

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from coral.conversation.protocols import ConversationProtocol, Settings, build
 from coral.metrics import Tally, Trace, trace_of
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Belief,
@@ -17,7 +20,6 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -56,6 +58,7 @@ def conversation_of(
     group: dict[str, str] | None = None,
     failure: Failure | None = None,
     model: str = "openai/gpt-4o-mini",
+    seats: dict[str, Speaker] | None = None,
 ) -> Conversation:
     """A conversation whose turns (responder first) hold the beliefs of `beliefs`, one a character or item."""
     words = list(beliefs)
@@ -66,9 +69,12 @@ def conversation_of(
     }
     other = names["partner"] if partner else names["agent"]
     pair = (names["agent"], other) if opener == "agent" else (other, names["agent"])
+    if seats is None:
+        seats = {RESPONDER: pair[1], OPENER: pair[0]} if protocol == "coral" else {RESPONDER: names["agent"]}
+    rotation = list(seats)
     turns = tuple(
         Turn(
-            seat=Seat.RESPONDER if i % 2 == 0 else Seat.OPENER,
+            seat=rotation[i % len(rotation)],
             replies=(
                 Reply(
                     text=f"I say {word}",
@@ -86,8 +92,7 @@ def conversation_of(
         schema=SCHEMA,
         id=f"{problem}#{sample}",
         problem=Problem(id=problem, task="t", question="q", target="R", group=group or {}),
-        responder=pair[1] if protocol == "coral" else names["agent"],
-        opener=pair[0] if protocol == "coral" else None,
+        speakers=seats,
         opening="I'm trying to solve q",
         turns=turns,
         stop=stop,
@@ -95,6 +100,14 @@ def conversation_of(
         started_at=0.0,
         seconds=1.0,
         failure=failure,
+    )
+
+
+def rules_of(protocol: str, max_turns: int = 20) -> ConversationProtocol:
+    """A protocol, its agents called as the conversations of the fixture call them."""
+    alone = protocol == "cot"
+    return build(
+        protocol, Settings(agents=("agent",) if alone else ("agent", "partner"), max_turns=max_turns)
     )
 
 
@@ -125,7 +138,7 @@ def tally() -> Callable[..., object]:
     from coral.metrics import AnswerClasses
 
     async def make(conversations: Sequence[Conversation], protocol: str = "coral") -> Tally:
-        classes, sums = AnswerClasses(), Tally(task="t", protocol=protocol, max_turns=20)
+        classes, sums = AnswerClasses(), Tally(task="t", rules=rules_of(protocol))
         for one in conversations:
             sums.add(one, await trace_of(one, equal, classes))
         return sums

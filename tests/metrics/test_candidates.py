@@ -3,9 +3,13 @@
 import msgspec
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import CandidateCounter, measure, summarize
 from coral.metrics.cost import calls_of, tokens_of
 from coral.types import Extraction, Failure, FinishReason, Rollout, Spent, StopReason, Usage
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+
 
 SUM = Usage(prompt_tokens=100, completion_tokens=60)
 SPENT = (
@@ -36,7 +40,7 @@ async def test_trap_7_the_sum_over_candidates_counts_once(tree, trace):
     one = tree()
     tokens = tokens_of(calls_of(one))
     assert (tokens.prompt, tokens.completion) == (100 + 100, 60 + 10)
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     assert values["total_tokens"] == 270
     assert values["conversation_tokens"] is None, "tokens of the chosen candidate alone are not known"
 
@@ -50,7 +54,7 @@ async def test_usage_by_role_counts_replies_and_requests_apart(tree, tally):
 async def test_a_request_that_no_server_counted_is_unknown(tree, trace, tally):
     """Unknown is not zero: neither for the conversation nor in the count of uncounted replies."""
     one = tree(usage=Usage())
-    assert measure(one, await trace(one))["total_tokens"] is None
+    assert measure(one, await trace(one), PAIR)["total_tokens"] is None
     assert summarize(await tally([one])).usage["agent"].num_uncounted == 4
 
 
@@ -62,7 +66,7 @@ async def test_rollouts_belong_to_the_cost(tree, tally, trace):
         Rollout(stop=StopReason.FAILED, turns=0, failure=failure),
     ]
     one = tree(rollouts=ends)
-    assert measure(one, await trace(one))["total_tokens"] == 270 + 220 + 54
+    assert measure(one, await trace(one), PAIR)["total_tokens"] == 270 + 220 + 54
     summary = summarize(await tally([one]))
     assert summary.usage["extractor"].completion_tokens == 4
     assert summary.usage["agent"].requests == 3 + 3
@@ -80,7 +84,7 @@ async def test_metrics_are_those_of_the_chosen_path(tree, conversation, trace):
     """Siblings change what a conversation cost, not how it came out or who persuaded whom."""
     plain = conversation("RR")
     chosen, alone = tree(), await trace(plain)
-    sampled, single = measure(chosen, await trace(chosen)), measure(plain, alone)
+    sampled, single = measure(chosen, await trace(chosen), PAIR), measure(plain, alone, PAIR)
     ends = ("prompt", "completion", "t_len")
     cost = {name for name in single if "token" in name or name.endswith(ends)}
     assert {name: value for name, value in sampled.items() if name not in cost} == {

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import METRICS, Tally, measure, metrics_of, summarize
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -62,13 +66,13 @@ async def test_a_run_has_the_metrics_its_list_says(conversation, tally):
     """`metrics_of` and the summary agree, in the order of tables."""
     sums = await tally([conversation("XRR", partner=True)])
     assert [info.name for info in metrics_of(sums)] == list(summarize(sums).metrics)
-    assert not any(name.startswith("agent/") for name in summarize(Tally(task="t", protocol="coral")).metrics)
+    assert not any(name.startswith("agent/") for name in summarize(Tally(task="t", rules=PAIR)).metrics)
 
 
 async def test_the_worked_example_of_the_documents(conversation, trace):
     """docs/metrics.md shows one conversation; its table holds what `measure` says."""
     one = conversation("XR?RR", tokens=[60, 80, 40, 50, 20])
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     example = (DOCS / "metrics.md").read_text(encoding="utf-8").split("## A worked example")[1]
     rows = re.findall(r"^\| `([^`]+)` \| (\S+) \|$", example, re.MULTILINE)
     assert len(rows) == 27

@@ -6,8 +6,12 @@ import random
 
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import measure, summarize
 from coral.types import StopReason
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+
 
 ACCURACY, MAX_TURNS = 0.6, 8
 
@@ -99,7 +103,7 @@ async def test_first_answers_and_last_ones(
     conversation, trace, words, first, opener, last, gain, to_right, to_wrong, found, why
 ):
     """An answer is what a turn submits; without one in the first turn no change is claimed."""
-    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one))
+    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one), PAIR)
     assert tuple(
         values[name]
         for name in (
@@ -115,7 +119,7 @@ async def test_a_grade_of_equal_words_counts(conversation, trace):
     seen = await trace(one)
     turns = [*seen.turns]
     turns[2] = type(turns[2])(turns[2].seat, turns[2].belief, turns[2].spelling, None)
-    values = measure(one, type(seen)(tuple(turns), shared=False))
+    values = measure(one, type(seen)(tuple(turns), shared=False), PAIR)
     assert (values["conversation_gain"], values["agreement_correctness"]) == (0.0, 1.0)
 
 
@@ -140,7 +144,7 @@ async def test_gains_less_losses_are_the_gain(conversation, tally):
 )
 async def test_wrong_agreements_and_unused_right_answers(conversation, trace, words, false, gap, why):
     """Of all conversations: those that agree on a wrong answer, and those in which a right one was lost."""
-    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one))
+    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one), PAIR)
     assert (values["false_agreement"], values["oracle_gap"]) == (false, gap), why
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import METRICS, PriceTable, Trace, TraceTurn, load_prices, measure
-from coral.types import Extraction, FinishReason, Seat, StopReason, Usage
+from coral.types import OPENER, RESPONDER, Extraction, FinishReason, StopReason, Usage
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+ALONE = build("single", Settings(agents=("agent",)))
 
 
 @pytest.mark.parametrize(
@@ -21,7 +25,9 @@ from coral.types import Extraction, FinishReason, Seat, StopReason, Usage
 )
 async def test_chain_of_thought(conversation, trace, word, accuracy, strict, valid, why):
     """Accuracy scores what can be scored; the strict and the published score count the rest as wrong."""
-    values = measure(one := conversation(word, protocol="cot", stop=StopReason.MAX_TURNS), await trace(one))
+    values = measure(
+        one := conversation(word, protocol="cot", stop=StopReason.MAX_TURNS), await trace(one), ALONE
+    )
     assert (values["accuracy"], values["accuracy_strict"], values["valid_answer_rate"]) == (
         accuracy,
         strict,
@@ -43,7 +49,7 @@ async def test_chain_of_thought(conversation, trace, word, accuracy, strict, val
 )
 async def test_outcomes_of_pairs(conversation, trace, words, agreed, right, any_right, first, why):
     """No agreement is 0; agreement without a grade is unscored."""
-    values = measure(one := conversation(words), await trace(one))
+    values = measure(one := conversation(words), await trace(one), PAIR)
     names = ("agreement", "agreement_correctness", "any_turn_right", "turns_to_first_success")
     assert tuple(values[name] for name in names) == (agreed, right, any_right, first), why
 
@@ -51,14 +57,14 @@ async def test_outcomes_of_pairs(conversation, trace, words, agreed, right, any_
 @pytest.mark.parametrize(("first", "second"), [(True, None), (None, True), (True, True)])
 def test_an_agreed_answer_has_the_grade_of_either_side(conversation, first, second):
     """Where the grader could not tell about one wording, the other's grade is the answer's."""
-    turns = (TraceTurn(Seat.RESPONDER, 0, 0, first), TraceTurn(Seat.OPENER, 0, 1, second))
-    assert measure(conversation("RR"), Trace(turns, shared=False))["agreement_correctness"] == 1.0
+    turns = (TraceTurn(RESPONDER, 0, 0, first), TraceTurn(OPENER, 0, 1, second))
+    assert measure(conversation("RR"), Trace(turns, shared=False), PAIR)["agreement_correctness"] == 1.0
 
 
 async def test_who_persuades_whom(conversation, trace):
     """X R R of agent (responder) and partner: the partner's turn 2 persuades, the agent mends its answer."""
     one = conversation("XRR", partner=True, opener="partner")
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     assert values["partner/persuasion"] == 1.0
     assert values["partner/persuasion_quality"] == 1.0
     assert values["agent/persuasion"] == 0.0
@@ -69,19 +75,19 @@ async def test_who_persuades_whom(conversation, trace):
 
 async def test_speakers_are_told_apart_by_name_not_by_seat(conversation, trace):
     """The same beliefs with the agent as opener: now the agent persuades."""
-    values = measure(one := conversation("XRR", partner=True, opener="agent"), await trace(one))
+    values = measure(one := conversation("XRR", partner=True, opener="agent"), await trace(one), PAIR)
     assert (values["agent/persuasion"], values["partner/persuasion"]) == (1.0, 0.0)
 
 
 async def test_an_agent_with_itself_has_no_speakers(conversation, trace):
     """With one speaker in both seats there is nobody to tell apart."""
-    values = measure(one := conversation("XRR"), await trace(one))
+    values = measure(one := conversation("XRR"), await trace(one), PAIR)
     assert values["agent/persuasion"] is None
 
 
 async def test_an_ungraded_persuasion_is_persuasion_of_unknown_quality(conversation, trace):
     """X U U: the partner was persuaded; whether for the better is not known."""
-    values = measure(one := conversation("XUU"), await trace(one))
+    values = measure(one := conversation("XUU"), await trace(one), PAIR)
     assert values["persuasion"] == pytest.approx(1 / 3)
     assert (values["persuasion_quality"], values["correct_persuasion"]) == (None, None)
     assert values["unsure_persuasion"] == 0.0
@@ -98,7 +104,7 @@ async def test_turns_cut_off_run_on_and_read_by_a_model(conversation, trace):
         for turn, reply in zip(one.turns, (cut, asked), strict=True)
     )
     one = msgspec.structs.replace(one, turns=turns)
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     rates = ("truncated_rate", "overrun_rate", "model_extraction_rate")
     assert [values[rate] for rate in rates] == [0.5, 0.5, 0.5]
     assert values["total_tokens"] is None, "the extractor's tokens are not known"
@@ -118,39 +124,36 @@ async def test_turns_with_broken_characters(conversation, trace, text, character
     one = conversation("RR")
     garbled = msgspec.structs.replace(one.turns[0].reply, text=text)
     first = msgspec.structs.replace(one.turns[0], replies=(garbled,))
-    values = measure(one := msgspec.structs.replace(one, turns=(first, one.turns[1])), await trace(one))
+    values = measure(one := msgspec.structs.replace(one, turns=(first, one.turns[1])), await trace(one), PAIR)
     assert (garbled.garbled, values["garbled_rate"]) == (characters, share)
 
 
-@pytest.mark.parametrize(("stop", "failed"), [(StopReason.FAILED, 1.0), (StopReason.CANCELLED, None)])
-async def test_an_unfinished_conversation_has_no_metrics(conversation, trace, stop, failed):
-    """Of a failed one only that it failed is known; a cancelled one did not fail."""
-    values = measure(one := conversation("RR", stop=stop), await trace(one))
-    assert {name: value for name, value in values.items() if value is not None} == (
-        {"failure_rate": failed} if failed else {}
-    )
+async def test_a_failed_conversation_has_no_metrics(conversation, trace):
+    """Only that it failed is known."""
+    values = measure(one := conversation("RR", stop=StopReason.FAILED), await trace(one), PAIR)
+    assert {name: value for name, value in values.items() if value is not None} == {"failure_rate": 1.0}
 
 
 async def test_a_full_context_ends_without_agreement(conversation, trace):
     """It is an outcome, not a failure."""
-    values = measure(one := conversation("X", stop=StopReason.CONTEXT_FULL), await trace(one))
+    values = measure(one := conversation("X", stop=StopReason.CONTEXT_FULL), await trace(one), PAIR)
     assert (values["agreement_correctness"], values["failure_rate"]) == (0.0, 0.0)
 
 
 async def test_cost(conversation, trace):
     """gpt-4o-mini, 2 turns: 200 prompt tokens at 0.15 and 20 completion tokens at 0.60 USD a million."""
     one = conversation("RR")
-    values = measure(one, await trace(one), prices=load_prices())
+    values = measure(one, await trace(one), PAIR, prices=load_prices())
     assert values["cost"] == pytest.approx((200 * 0.15 + 20 * 0.60) / 1e6)
     assert values["cost_per_right_answer"] == values["cost"]
-    assert measure(one, await trace(one))["cost"] is None
+    assert measure(one, await trace(one), PAIR)["cost"] is None
 
 
 async def test_an_unknown_price_is_no_price(conversation, trace):
     """A model that is not in the table has cost None, never 0."""
     one = conversation("RR", model="local/llama")
-    assert measure(one, await trace(one), prices=load_prices())["cost"] is None
-    assert measure(one, await trace(one), prices=PriceTable({}))["cost"] is None
+    assert measure(one, await trace(one), PAIR, prices=load_prices())["cost"] is None
+    assert measure(one, await trace(one), PAIR, prices=PriceTable({}))["cost"] is None
 
 
 async def test_an_extractor_of_unknown_price_makes_the_cost_unknown(conversation, trace):
@@ -159,8 +162,8 @@ async def test_an_extractor_of_unknown_price_makes_the_cost_unknown(conversation
     asked = Extraction(by="model", text="R", attempts=1, usage=Usage(prompt_tokens=50, completion_tokens=5))
     reply = msgspec.structs.replace(one.turns[0].reply, extraction=asked)
     one = msgspec.structs.replace(one, turns=(msgspec.structs.replace(one.turns[0], replies=(reply,)),))
-    assert measure(one, await trace(one), prices=load_prices())["cost"] is None
-    cost = measure(one, await trace(one), prices=load_prices(), extractor="openai/gpt-4o-mini")["cost"]
+    assert measure(one, await trace(one), PAIR, prices=load_prices())["cost"] is None
+    cost = measure(one, await trace(one), PAIR, prices=load_prices(), extractor="openai/gpt-4o-mini")["cost"]
     assert cost == pytest.approx((150 * 0.15 + 15 * 0.60) / 1e6)
 
 
@@ -174,14 +177,14 @@ async def test_nothing_but_beliefs_and_grades_matters(conversation, trace):
             for turn in one.turns
         ),
     )
-    assert measure(one, await trace(one)) == measure(other, await trace(other))
+    assert measure(one, await trace(one), PAIR) == measure(other, await trace(other), PAIR)
 
 
 def test_a_metric_of_every_protocol_is_measured(conversation):
     """`measure` has a value or None for each metric of the protocol, and none of the other's."""
-    for protocol in ("coral", "cot"):
+    for protocol, rules in (("coral", PAIR), ("cot", ALONE)):
         one = conversation("", protocol=protocol, stop=StopReason.CONTEXT_FULL)
-        values = measure(one, Trace((), shared=False))
-        assert {info.name for info in METRICS if protocol in info.protocols} <= set(values)
-        headlines = [info.name for info in METRICS if info.headline and protocol in info.protocols]
+        values = measure(one, Trace((), shared=False), rules)
+        assert {info.name for info in METRICS if info.applies(rules)} <= set(values)
+        headlines = [info.name for info in METRICS if info.headline and info.applies(rules)]
         assert headlines == {"coral": ["agreement_correctness", "agreement"], "cot": ["accuracy"]}[protocol]

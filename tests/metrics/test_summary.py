@@ -9,6 +9,7 @@ import tracemalloc
 import msgspec
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.errors import ConfigError
 from coral.metrics import (
     METRICS,
@@ -22,6 +23,10 @@ from coral.metrics import (
     trace_of,
 )
 from coral.types import StopReason, Usage
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
+ALONE = build("single", Settings(agents=("agent",)))
+
 
 EXACTLY = {"mean", "stderr", "low", "high", "n", "num_failed", "num_unscored", "num_problems"}
 
@@ -52,14 +57,14 @@ async def test_the_stored_form(conversation, tally):
     }
     assert all(set(one) == EXACTLY for one in raw["metrics"].values())
     assert raw["usage"]["agent"]["completion_tokens"] == 6 * 2 * 10
-    assert (raw["schema"], raw["requests"], raw["conversations"]) == (1, 12, 6)
+    assert (raw["schema"], raw["requests"], raw["conversations"]) == (2, 12, 6)
     assert msgspec.json.decode(msgspec.json.encode(summary), type=Summary) == summary
 
 
 async def test_means_are_means_of_what_measure_says(conversation, trace, tally):
     """A metric that is a mean over conversations is the mean of `measure` over them."""
     runs = [conversation(w, problem=w) for w in ("XRR", "RXRXX", "R?RR", "RR", "X!X", "X")]
-    single = [measure(one, await trace(one), prices=load_prices(), max_turns=20) for one in runs]
+    single = [measure(one, await trace(one), PAIR, prices=load_prices()) for one in runs]
     metrics = summarize(await tally(runs)).metrics
     for info in METRICS:
         if info.kind in {"mean", "mean_rate", "strict"} and info.name in metrics:
@@ -87,22 +92,21 @@ async def test_samples_of_a_problem_are_one_cluster(conversation, tally):
     assert (one.n, ten.n) == (2, 20)
 
 
-async def test_failed_unscored_and_cancelled_are_told_apart(conversation, tally):
-    """Scored R and X; U has no grade; one failed, one was cancelled."""
+async def test_failed_and_unscored_are_told_apart(conversation, tally):
+    """Scored R and X; U has no grade; one failed."""
     runs = [
         conversation("RR", problem="a"),
         conversation("XX", problem="b"),
         conversation("UU", problem="c"),
         conversation("R", problem="d", stop=StopReason.FAILED),
-        conversation("R", problem="e", stop=StopReason.CANCELLED),
     ]
     summary = summarize(await tally(runs))
     one = summary.metrics["agreement_correctness"]
-    assert (one.mean, one.n, one.num_unscored, one.num_failed) == (0.5, 2, 1, 2)
+    assert (one.mean, one.n, one.num_unscored, one.num_failed) == (0.5, 2, 1, 1)
     strict = summary.metrics["agreement_correctness_strict"]
-    assert (strict.mean, strict.n, strict.num_failed) == (1 / 4, 4, 1)
+    assert (strict.mean, strict.n, strict.num_failed) == (1 / 4, 4, 0)
     assert (summary.metrics["failure_rate"].mean, summary.metrics["failure_rate"].n) == (1 / 4, 4)
-    assert summary.stop_reasons == {"agreed": 3, "cancelled": 1, "failed": 1}
+    assert summary.stop_reasons == {"agreed": 3, "failed": 1}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ async def test_bounds_hold_the_truth(conversation, tally, unreadable):
 
 async def test_one_sample_a_problem_votes_as_the_strict_score_counts(conversation, same):
     """The rule for several samples is that for one."""
-    sums = Tally(task="t", protocol="cot")
+    sums = Tally(task="t", rules=ALONE)
     classes = AnswerClasses()
     for problem, words in {"a": "R", "b": "X", "c": "!", "d": "U", "e": "?", "f": "RR"}.items():
         for sample, word in enumerate(words):  # one problem has two, so that there is a vote
@@ -227,7 +231,7 @@ async def test_one_sample_a_problem_votes_as_the_strict_score_counts(conversatio
 
 async def test_a_vote_needs_answers_that_were_compared(conversation, same):
     """Class numbers of separate traces mean nothing to each other: the vote is unscored, not guessed."""
-    sums = Tally(task="t", protocol="cot")
+    sums = Tally(task="t", rules=ALONE)
     for i, word in enumerate("RRX"):
         one = conversation(word, sample=i, protocol="cot")
         sums.add(one, await trace_of(one, same))
@@ -307,23 +311,18 @@ async def test_runs_are_not_mixed(conversation, tally, second, why):
         await tally([conversation("RR"), conversation(**second)])
 
 
-def test_no_such_protocol():
-    """A typing error in a protocol's name is said at the door."""
-    with pytest.raises(ConfigError, match="debate"):
-        Tally(task="t", protocol="debate")
-
-
 async def test_memory_is_below_a_kilobyte_a_conversation(conversation, trace):
     """A tally keeps numbers, no conversations."""
     one = conversation("XRXR", partner=True)
     seen = await trace(one)
-    sums = Tally(task="t", protocol="coral")
+    sums = Tally(task="t", rules=PAIR)
     sums.add(one, seen)
     gc.collect()
     tracemalloc.start()
     for i in range(1000):
         problem = msgspec.structs.replace(one.problem, id=f"problem-{i}")
         sums.add(msgspec.structs.replace(one, problem=problem), seen)
+    gc.collect()  # lists of free tuples count as used
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used / 1000 < 800

@@ -5,23 +5,26 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from coral.conversation.protocols import Settings, build
 from coral.metrics import METRICS, load_prices, measure, summarize
 from coral.types import Failure, StopReason, Unreadable, Unsure
+
+PAIR = build("pair", Settings(agents=("agent", "partner")))
 
 
 async def test_trap_1_agreement_uses_the_tasks_equivalence_and_the_latest_turns(conversation, trace):
     """1/2 agrees with 0.5; a belief that its holder has left since does not agree with anything."""
     spelled = conversation(["R", "R2"])
-    values = measure(spelled, await trace(spelled))
+    values = measure(spelled, await trace(spelled), PAIR)
     assert (values["agreement"], values["agreement_correctness"]) == (1.0, 1.0)
     assert (values["reference/agreement"], values["reference/agreement_correctness"]) == (0.0, 0.0)
     left = conversation(["R", "X", "?", "R"], stop=StopReason.MAX_TURNS)
-    assert measure(left, await trace(left))["agreement"] == 0.0
+    assert measure(left, await trace(left), PAIR)["agreement"] == 0.0
 
 
 async def test_trap_2_an_instant_i_agree_persuades_nobody(conversation, trace):
     """The opening is no belief: who holds none cannot be talked out of it."""
-    values = measure(one := conversation("RR"), await trace(one))
+    values = measure(one := conversation("RR"), await trace(one), PAIR)
     assert values["persuasion"] == 0.0
     assert values["persuasion_quality"] is None
     assert values["reference/persuade_rate"] == 0.5
@@ -37,7 +40,7 @@ async def test_trap_2_an_instant_i_agree_persuades_nobody(conversation, trace):
 )
 async def test_trap_3_a_failed_extraction_is_no_answer(conversation, trace, words, why):
     """Only an answer can be equal or right."""
-    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one))
+    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one), PAIR)
     assert (values["agreement"], values["agreement_correctness"]) == (0.0, 0.0), why
 
 
@@ -54,7 +57,7 @@ async def test_trap_4_what_is_no_answer_is_never_right(conversation, trace, beli
         for turn in one.turns
     )
     one = msgspec.structs.replace(one, turns=turns)
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     assert (values["any_turn_right"], values["agreement_correctness"], values["answered"]) == (0.0, 0.0, 0.0)
     assert values["reference/final_success_rate"] == 0.0
 
@@ -79,7 +82,7 @@ async def test_trap_5_an_answer_that_cannot_be_read_is_unscored_and_shown(conver
 )
 async def test_trap_6_assertion_needs_a_previous_belief(conversation, trace, words, expected, published, why):
     """Assertion keeps a belief that was stated in an earlier turn; a number never stands for a belief."""
-    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one))
+    values = measure(one := conversation(words, stop=StopReason.MAX_TURNS), await trace(one), PAIR)
     assert values["assertiveness"] == pytest.approx(expected), why
     assert values["reference/assert_rate"] == pytest.approx(published), why
 
@@ -89,7 +92,7 @@ async def test_trap_7_tokens_of_a_candidate_are_its_own_or_unknown(conversation,
     twice.
     """
     one = conversation("RR", tokens=[10, None])
-    values = measure(one, await trace(one))
+    values = measure(one, await trace(one), PAIR)
     assert (values["conversation_tokens"], values["total_tokens"]) == (None, None)
     metrics = summarize(await tally([one])).metrics
     assert (metrics["conversation_tokens"].n, metrics["conversation_tokens"].num_unscored) == (0, 1)
@@ -97,7 +100,7 @@ async def test_trap_7_tokens_of_a_candidate_are_its_own_or_unknown(conversation,
         one.turns[0], replies=(one.turns[0].reply, conversation("X", tokens=[30]).turns[0].reply)
     )
     several = msgspec.structs.replace(one, turns=(both,))
-    values = measure(several, await trace(several))
+    values = measure(several, await trace(several), PAIR)
     assert (values["conversation_tokens"], values["total_tokens"]) == (10.0, 2 * 100 + 10 + 30)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from coral.metrics import UNREADABLE, UNSURE, Trace, TraceTurn
-from coral.types import Seat
+from coral.types import OPENER, RESPONDER
 
 
 def trace_of_words(words: str | Sequence[str]) -> Trace:
@@ -21,7 +21,7 @@ def trace_of_words(words: str | Sequence[str]) -> Trace:
         special = {"?": UNSURE, "!": UNREADABLE}.get(word)
         turns.append(
             TraceTurn(
-                Seat.RESPONDER if i % 2 == 0 else Seat.OPENER,
+                RESPONDER if i % 2 == 0 else OPENER,
                 classes.setdefault(word[0], len(classes)) if special is None else special,
                 UNSURE if word == "?" else spellings.setdefault(word, len(spellings)),
                 {"?": False, "!": None}.get(word, word.startswith("R")),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pytest
 
-from coral.metrics.outcome import outcome_of_pair
+from coral.conversation.protocols.pair import Pair
 from coral.metrics.reference import reference_values
 from coral.metrics.social import social_facts, total
 from coral.types import StopReason
@@ -272,7 +272,7 @@ def test_published_values(trace, words, published, ours):
 @pytest.mark.parametrize(("words", "published", "ours"), TABLE)
 def test_our_values(trace, words, published, ours):
     """Our definitions on the same beliefs; facts that a row does not name are 0."""
-    outcome = outcome_of_pair(trace(words))
+    outcome = Pair().outcome(trace(words))
     assert (outcome.agreed, outcome.right) == (ours.get("agreed", False), ours.get("right", False))
     facts = total(social_facts(trace(words)))._asdict()
     assert facts == {name: ours.get(name, 0.0) for name in facts}

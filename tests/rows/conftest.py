@@ -11,6 +11,8 @@ from coral.api import build_async
 from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts, save_prompts
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Conversation,
@@ -19,7 +21,6 @@ from coral.types import (
     Problem,
     Reply,
     Rollout,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -31,10 +32,9 @@ from coral.types import (
 AGENT = Speaker(name="agent", model="a")
 PARTNER = Speaker(name="partner", model="b")
 TOLD = RunPrompts(
-    agent="You are the agent.",
-    partner="You are the partner.",
+    systems={"agent": "You are the agent.", "partner": "You are the partner."},
     extraction=prompts.builtin("extraction"),
-    first_reply=prompts.builtin("first_reply"),
+    protocol={"first_reply": prompts.builtin("first_reply")},
 )
 
 
@@ -60,15 +60,14 @@ def conversation(problem, *turns, sample=0, stop=None, alone=False, target="4", 
         candidates, chosen = turn if isinstance(turn, tuple) else (turn, 0)
         listed = [candidates] if isinstance(candidates, str | Reply) else candidates
         replies = tuple(one if isinstance(one, Reply) else reply(one, target=target) for one in listed)
-        made.append(Turn(seat=Seat.OPENER if index % 2 else Seat.RESPONDER, replies=replies, chosen=chosen))
+        made.append(Turn(seat=OPENER if index % 2 else RESPONDER, replies=replies, chosen=chosen))
     beliefs = [turn.reply.belief for turn in made[-2:]]
     agreed = len(beliefs) == 2 and beliefs[0] == beliefs[1] and isinstance(beliefs[0], Answered)
     return Conversation(
         schema=SCHEMA,
         id=f"{problem}#{sample}",
         problem=Problem(id=problem, task="gsm8k", question=f"What is {problem}?", target=target),
-        responder=AGENT if alone else PARTNER,
-        opener=None if alone else opener,
+        speakers={RESPONDER: AGENT} if alone else {RESPONDER: PARTNER, OPENER: opener},
         opening=f"I'm trying to solve: What is {problem}?",
         turns=tuple(made),
         stop=stop or (StopReason.AGREED if agreed else StopReason.MAX_TURNS),
@@ -88,7 +87,7 @@ class Workshop:
     def run(self, conversations: Sequence[Conversation], name="run", *, finished=True, told=TOLD, **identity):
         """A run folder that holds these conversations; `identity` overrides what `run.json` says."""
         folder = RunFolder(self.folder / name)
-        fingerprint = prompts.fingerprint(told.agent, told.partner, told.extraction, told.first_reply)
+        fingerprint = prompts.fingerprint(*told.texts)
         decided = {
             "schema": SCHEMA,
             "task": {"name": "gsm8k"},

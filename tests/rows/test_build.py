@@ -16,7 +16,7 @@ from aiohttp import web
 
 from coral import tasks
 from coral.api import build_async, evaluate_async, load_run, sample_async
-from coral.conversation.messages import messages_for
+from coral.conversation.protocols.pair import messages_for
 from coral.errors import ConfigError, DataError, RunFolderError
 from coral.rows.assemble import SharedProblems
 from coral.rows.run import open_run
@@ -26,7 +26,7 @@ from coral.serving.listen import listening
 from coral.serving.scripted import Knowledge, Persona, serve_scripted
 from coral.store.push import PushFailed, push
 from coral.tasks.protocol import Source
-from coral.types import Message, StopReason
+from coral.types import OPENER, RESPONDER, Message, StopReason
 
 
 async def sampled(serve, data, path, *, task="hi_tom", persona=(), **options):
@@ -127,7 +127,10 @@ async def test_briefings_stand_in_the_prompts_of_their_seat(tmp_path):
     for conversation in opened.conversations():
         for index, turn in enumerate(conversation.turns):
             turns += 1
-            own, others = (task.briefing(conversation.problem, seat) for seat in (turn.seat, turn.seat.other))
+            own, others = (
+                task.briefing(conversation.problem, seat)
+                for seat in (turn.seat, RESPONDER if turn.seat == OPENER else OPENER)
+            )
             text = "\n".join(message.content for message in opened.prompt(conversation, index))
             assert own in text
             assert others not in text
@@ -272,8 +275,8 @@ async def test_a_second_build_of_the_same_folder_is_refused(serve, data, tmp_pat
         (lambda run: (run / "summary.json").unlink(), "is not finished", "--unfinished"),
         (lambda run: (run / "prompts.json").unlink(), "keeps no prompts", "again"),
         (lambda run: (run / "prompts.json").write_text("{"), "damaged", "copy"),
-        (lambda run: _reword(run, "agent"), "does not hold the prompts", "again"),
-        (lambda run: _reword(run, "first_reply", agree=True), "words the opener's first prompt", "version"),
+        (lambda run: _reword(run, "systems", "agent"), "does not hold the prompts", "again"),
+        (lambda run: _reword(run, "protocol", "first_reply"), "does not hold the prompts", "again"),
     ],
 )
 async def test_a_run_whose_prompts_cannot_be_made_again_is_refused(
@@ -287,18 +290,29 @@ async def test_a_run_whose_prompts_cannot_be_made_again_is_refused(
     assert remedy in caught.value.remedy
 
 
-def _reword(run: Path, name: str, *, agree: bool = False) -> None:
+def _reword(run: Path, kind: str, name: str, *, agree: bool = False) -> None:
     """Change a prompt; `agree`: the run's record says that it was made so."""
     from coral import prompts
 
     told = json.loads((run / "prompts.json").read_text())
-    told[name] += " Please."
+    told[kind][name] += " Please."
     (run / "prompts.json").write_text(json.dumps(told))
     if agree:
         identity = json.loads((run / "run.json").read_text())
-        order = ("agent", "partner", "extraction", "first_reply", "second_chance", "second_look")
-        identity["prompts"] = prompts.fingerprint(*(told[key] for key in order if told.get(key)))
+        again = [told["second_look"]] if told.get("second_look") else []
+        texts = (*told["systems"].values(), told["extraction"], *told["protocol"].values(), *again)
+        identity["prompts"] = prompts.fingerprint(*texts)
         (run / "run.json").write_text(json.dumps(identity))
+
+
+async def test_rows_hold_the_words_of_the_run_not_of_this_version(serve, data, tmp_path):
+    """What the protocol says may be worded anew; an older run's rows keep what its models read."""
+    run, _ = await sampled(serve, data, tmp_path / "run", limit=4)
+    _reword(run, "protocol", "first_reply", agree=True)
+    built = await build_async(run, output=tmp_path / "rows", seat="opener")
+    rows = [json.loads(line) for line in (tmp_path / "rows" / "train.jsonl").read_text().splitlines()]
+    assert built.rows == len(rows) > 0
+    assert all("Please." in row["prompt"][1]["content"] for row in rows)
 
 
 async def test_unfinished_runs_on_request(serve, data, tmp_path):

@@ -10,13 +10,13 @@ import openai
 import pytest
 
 from coral import prompts
-from coral.conversation.messages import messages_for
+from coral.conversation.protocols.pair import messages_for
 from coral.errors import ConfigError
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel, parse_persona, serve_scripted
 from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, SpeakRequest, understand
-from coral.types import Answered, FinishReason, Message, Problem, Role, Seat, Unsure
+from coral.types import OPENER, RESPONDER, Answered, FinishReason, Message, Problem, Role, Unsure
 
 SYSTEM = "You and a partner work on one problem together."
 STEADY = Persona(accuracy=1, stubbornness=1, unsure=0)
@@ -25,7 +25,7 @@ ERRING = Persona(accuracy=0, stubbornness=1, unsure=0)
 
 def request(knowledge: Knowledge, problem: Problem, *replies: str, seed: int = 0, **options: Any) -> Request:
     """The turn that follows `replies`, as Coral's own view renders it."""
-    seat = Seat.OPENER if len(replies) % 2 else Seat.RESPONDER
+    seat = OPENER if len(replies) % 2 else RESPONDER
     opening, briefing = knowledge.task.opening(problem), knowledge.task.briefing(problem, seat)
     messages = messages_for(seat, system=SYSTEM, opening=opening, briefing=briefing, replies=replies)
     n = options.pop("n", 1)

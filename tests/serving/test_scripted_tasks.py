@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from coral import prompts
-from coral.conversation.messages import messages_for
+from coral.conversation.protocols.pair import messages_for
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel
 from coral.tasks import registry
 from coral.tasks.protocol import Source
-from coral.types import Answered, Message, Problem, Role, Seat, Unsure
+from coral.types import OPENER, RESPONDER, Answered, Message, Problem, Role, Unsure
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLES = [
@@ -36,7 +36,7 @@ async def converse(knowledge: Knowledge, model: ScriptedModel, problem: Problem)
     system = prompts.render(prompts.builtin("agent"), instruction=task.instruction)
     answers: list[str | None] = []
     for turn in range(8):
-        seat = Seat.OPENER if turn % 2 else Seat.RESPONDER
+        seat = OPENER if turn % 2 else RESPONDER
         messages = messages_for(
             seat, system=system, opening=task.opening(problem), briefing="", replies=replies
         )

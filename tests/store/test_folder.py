@@ -13,7 +13,7 @@ import pytest
 from coral.errors import Notice, RunFolderError
 from coral.store.folder import RunFolder
 from coral.store.lines import read_file, read_lines
-from coral.types import SCHEMA, Conversation, Problem, Speaker, StopReason
+from coral.types import RESPONDER, SCHEMA, Conversation, Problem, Speaker, StopReason
 
 IDENTITY = {"task": {"name": "t"}, "seed": 0}
 
@@ -21,7 +21,7 @@ IDENTITY = {"task": {"name": "t"}, "seed": 0}
 def conversation(identity, stop=StopReason.AGREED):
     return Conversation(
         schema=SCHEMA, id=identity, problem=Problem(id=identity, task="t", question="q", target="a"),
-        responder=Speaker(name="agent", model="m"), opener=None, opening="o", turns=(), stop=stop,
+        speakers={RESPONDER: Speaker(name="agent", model="m")}, opening="o", turns=(), stop=stop,
         seed=0, started_at=0.0, seconds=0.0,
     )  # fmt: skip
 

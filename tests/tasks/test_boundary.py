@@ -9,13 +9,14 @@ import pytest
 
 from coral import workers
 from coral.conversation.agent import Agent
-from coral.conversation.converse import Setting, converse
+from coral.conversation.converse import ConversationConfig, converse
 from coral.conversation.extraction import Extractor
+from coral.conversation.protocols.pair import Pair
 from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.tasks import boundary
 from coral.tasks.protocol import TaskInfo
-from coral.types import Answered, Problem, StopReason, Unreadable, Unsure
+from coral.types import OPENER, RESPONDER, Answered, Problem, StopReason, Unreadable, Unsure
 
 PROBLEM = Problem(id="sum-1", task="sums", question="What is 2+2?", target="4")
 
@@ -143,9 +144,8 @@ async def test_no_reply_ends_a_conversation_by_an_error(sound: tuple[str, ...], 
         return Agent(name=name, model=model, sampling=Sampling(), system="")
 
     extractor = Extractor(mode="rules", task=task, model=None, sampling=Sampling(), template="")
-    setting = Setting(task=task, extractor=extractor, max_turns=4, seed=0)
-    held = await converse(
-        PROBLEM, sample=0, opener=agent("agent"), responder=agent("partner"), setting=setting
-    )
+    config = ConversationConfig(task=task, protocol=Pair(max_turns=4), extractor=extractor, seed=0)
+    agents = {OPENER: agent("agent"), RESPONDER: agent("partner")}
+    held = await converse(PROBLEM, sample=0, agents=agents, config=config)
     assert held.stop is stop
     assert {turn.reply.correct for turn in held.turns} == {None}

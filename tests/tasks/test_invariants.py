@@ -11,7 +11,7 @@ import pytest
 
 from coral.tasks import registry
 from coral.tasks.protocol import Task
-from coral.types import Answered, Problem, Seat
+from coral.types import OPENER, RESPONDER, Answered, Problem
 
 SAMPLES = [
     ("mmlu_pro", "mmlu_pro/test.sample.jsonl", {}),
@@ -119,7 +119,7 @@ def test_the_opening_states_the_problem(case: Case) -> None:
         opening = task.opening(problem)
         wanted = [problem.question, *problem.choices, problem.source.get("story", "")]
         assert all(part in opening for part in wanted)
-        assert all(task.briefing(problem, seat) == "" for seat in Seat)
+        assert all(task.briefing(problem, seat) == "" for seat in (OPENER, RESPONDER))
 
 
 def test_problems_go_to_disk_and_back(case: Case) -> None:

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coral import workers
-from coral.conversation.converse import agreed
+from coral.conversation.protocols.base import unanimous
 from coral.metrics import AnswerClasses, trace_of
 from coral.tasks import mathematics, registry
 from coral.types import (
+    OPENER,
+    RESPONDER,
     SCHEMA,
     Answered,
     Conversation,
@@ -22,7 +24,6 @@ from coral.types import (
     FinishReason,
     Problem,
     Reply,
-    Seat,
     Speaker,
     StopReason,
     Turn,
@@ -161,7 +162,7 @@ async def test_a_grade_is_more_lenient(answer: str, target: str, question: str, 
 
 def conversation(answers: tuple[str, ...], sample: int, question: str) -> Conversation:
     speaker = Speaker(name="agent", model="m")
-    seats = itertools.cycle([Seat.RESPONDER, Seat.OPENER])
+    seats = itertools.cycle([RESPONDER, OPENER])
     turns = tuple(
         Turn(
             seat=seat,
@@ -178,7 +179,8 @@ def conversation(answers: tuple[str, ...], sample: int, question: str) -> Conver
         for seat, answer in zip(seats, answers, strict=False)
     )
     return Conversation(
-        schema=SCHEMA, id=f"p#{sample}", problem=problem(question), responder=speaker, opener=speaker,
+        schema=SCHEMA, id=f"p#{sample}", problem=problem(question),
+        speakers={RESPONDER: speaker, OPENER: speaker},
         opening="", turns=turns, stop=StopReason.MAX_TURNS, seed=0, started_at=0.0, seconds=0.0,
     )  # fmt: skip
 
@@ -195,10 +197,6 @@ def test_loop_and_metrics_agree_in_any_order(keys, pairs, rng, question) -> None
     async def same(a: str, b: str) -> bool:
         return a == b or keys[a, question] == keys[b, question]
 
-    class Task:
-        async def same(self, a: str, b: str, of: Problem) -> bool:
-            return await same(a, b)
-
     async def partition(order: list[int]) -> dict[int, int]:
         classes = AnswerClasses()
         last = {}
@@ -206,7 +204,7 @@ def test_loop_and_metrics_agree_in_any_order(keys, pairs, rng, question) -> None
             held = conversation(pairs[sample], sample, question)
             trace = await trace_of(held, same, classes)
             one, two = (turn.belief for turn in trace.turns)
-            assert (one == two) is await agreed(held.turns, Task(), held.problem)
+            assert (one == two) is await unanimous(held.turns, (RESPONDER, OPENER), same)
             last[sample] = two
         return last
 

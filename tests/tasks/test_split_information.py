@@ -17,7 +17,7 @@ from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.tasks import context, generated, hidden_profile, registry, split_chain
 from coral.tasks.protocol import Source
-from coral.types import Seat, StopReason
+from coral.types import OPENER, PAIR_SEATS, StopReason
 
 SIZE = 60
 LISTED = re.compile(r"^- (\w+): ([\w, ]+)\.$", re.MULTILINE)
@@ -128,9 +128,9 @@ def test_a_list_looks_alike_in_hidden_and_manifest_profiles():
         rng = Random(1)
         drawn = [hidden_profile.draw(rng, 3, hidden) for _ in range(4000)]
         lengths = [
-            tuple(sorted(len(merits) for merits in merits_in(problem.source[seat.value]).values()))
+            tuple(sorted(len(merits) for merits in merits_in(problem.source[seat]).values()))
             for problem in drawn
-            for seat in Seat
+            for seat in PAIR_SEATS
         ]
         counts[hidden] = Counter(lengths)
     assert counts[0.0].keys() == counts[1.0].keys()
@@ -159,8 +159,8 @@ async def test_one_who_tells_is_enough_for_a_partner_who_joins():
 def test_each_half_of_a_chain_fits_every_answer():
     """A half names every choice once or none at all, so it favours none."""
     for problem in registry.load("split_chain", size=SIZE).problems(Source(data=None, split="")):
-        for seat in Seat:
-            named = [choice for choice in problem.choices if choice in problem.source[seat.value]]
+        for seat in PAIR_SEATS:
+            named = [choice for choice in problem.choices if choice in problem.source[seat]]
             assert named in ([], list(problem.choices))
 
 
@@ -192,7 +192,7 @@ async def test_letters_are_balanced_and_the_gold_is_right(name):
     assert min(letters.values()) > 0.7 * 300 / len(letters)
     for problem in problems[:20]:
         assert await task.grade(problem.target, problem) is True
-        parts = [task.briefing(problem, seat) for seat in Seat]
+        parts = [task.briefing(problem, seat) for seat in PAIR_SEATS]
         assert parts[0] != parts[1]
         assert all(part not in task.opening(problem) for part in parts)
         assert all(f"{choice} (" in task.opening(problem) for choice in problem.choices)
@@ -255,7 +255,7 @@ def test_half_of_the_context_is_hidden_from_each_seat_and_nothing_is_lost(data, 
     for complete, problem in zip(whole.problems(source), split.problems(source), strict=True):
         assert (problem.id, problem.target) == (complete.id, complete.target)
         assert problem.group == {**complete.group, "split": problem.group["split"]}
-        parts = [set(split.briefing(problem, seat).splitlines()[1:]) for seat in Seat]
+        parts = [set(split.briefing(problem, seat).splitlines()[1:]) for seat in PAIR_SEATS]
         assert not parts[0] & parts[1]
         assert all(part not in split.opening(problem) for part in parts[0] | parts[1])
         if problem.group["split"] == "context":  # the question stays with both, so the sizes differ by one
@@ -263,7 +263,7 @@ def test_half_of_the_context_is_hidden_from_each_seat_and_nothing_is_lost(data, 
         told = words_of(" ".join([split.opening(problem), *parts[0], *parts[1]]))
         header = words_of("Story:")  # of sally_anne, which stands above the lines
         assert not words_of(whole.opening(complete)) - told - header
-        assert whole.briefing(complete, Seat.OPENER) == ""
+        assert whole.briefing(complete, OPENER) == ""
 
 
 def test_where_only_a_question_is_there_the_choices_are_dealt(write):
@@ -275,7 +275,7 @@ def test_where_only_a_question_is_there_the_choices_are_dealt(write):
     assert task.opening(problem).endswith(
         "(A) (told to one of you)\n(B) (told to one of you)\n(C) (told to one of you)"
     )
-    told = [task.briefing(problem, seat).splitlines()[1:] for seat in Seat]
+    told = [task.briefing(problem, seat).splitlines()[1:] for seat in PAIR_SEATS]
     assert sorted(told[0] + told[1]) == ["(A) 3", "(B) 4", "(C) 5"]
     assert all(told)
 

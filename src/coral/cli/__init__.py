@@ -96,9 +96,9 @@ def _help() -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from coral.version import version
 
-    return f"coral {version('collaborative-reasoner')}"
+    return f"coral {version()}"
 
 
 def _note(others: Callable[..., None]) -> Callable[..., None]:

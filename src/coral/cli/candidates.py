@@ -76,12 +76,13 @@ def _outcomes(summary: Summary) -> Iterator[Row]:
     yield "conversations", f"{summary.conversations:,}", ""
     if failed:
         yield _part("failed", failed, summary.conversations)
-    if summary.protocol == "coral":
+    together = "agreement" in summary.metrics
+    if together:
         agreed = summary.stop_reasons.get("agreed", 0)
         yield _part("agreed", agreed, summary.conversations)
-    name = "agreement_correctness" if summary.protocol == "coral" else "accuracy"
+    name = "agreement_correctness" if together else "accuracy"
     right = summary.metrics[name]
-    label = "  agreed, and right" if summary.protocol == "coral" else "  right"
+    label = "  agreed, and right" if together else "  right"
     number = "" if right.mean is None else f"{right.mean * right.n:,.0f}"
     yield label, number, "-" if right.mean is None else f"{right.mean:.1%}".replace("%", " %")
 

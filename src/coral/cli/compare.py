@@ -75,10 +75,9 @@ def _table(runs: PairedRuns) -> Table:
 
 
 def _changes_table(runs: PairedRuns) -> Table:
-    """Inside the pair's own run: its first answers against what came of them."""
-    letter = "ab"[runs.protocols.index("coral")]
+    """Inside the run that talked: its first answers against what came of them."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(f"what talking changed in {letter}", overflow="fold")
+    table.add_column(f"what talking changed in {runs.changed}", overflow="fold")
     for name in ("value", "95 % interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, estimate in runs.changes.items():

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from coral.cli.terminal import Terminal
+from coral.conversation import protocols
 from coral.evaluation.progress import Progress
 
 REFRESH_S = 0.5
@@ -139,7 +140,7 @@ def describe(progress: Progress, rates: Rates, protocol: str) -> str:
         parts.append(f"{progress.in_flight} active")
     parts += [f"{rates.requests:.0f} req/s", f"{_short(rates.tokens)} tok/s"]
     good = progress.done - progress.failed
-    if good and protocol == "coral":
+    if good and protocols.kind(protocol).max_agents != 1:
         parts.append(f"agree {progress.agreed / good:.0%}")
     elif good:
         parts.append(f"right {progress.right / good:.0%}")

@@ -115,9 +115,13 @@ def _wanted(info: MetricInfo, estimate: Estimate, summary: Summary) -> bool:
         return estimate.mean != metrics[info.name.rpartition("_")[0]].mean
     if info.name == "unsure_to_right":
         return bool(metrics["unsure_rate"].mean)
-    if info.name == "first_accuracy" and summary.protocol == "cot":  # differs only by a second chance
+    if info.name == "first_accuracy" and _answers_once(summary):  # differs only by a second chance
         return (metrics["turns"].mean or 1) > 1
     return info.headline or estimate.mean is not None
+
+
+def _answers_once(summary: Summary) -> bool:
+    return "conversation_gain" not in summary.metrics
 
 
 STEPS = 6
@@ -195,7 +199,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         f"{role} {usage.requests} ({usage.prompt_tokens:,} in, {usage.completion_tokens:,} out)"
         for role, usage in summary.usage.items()
     )
-    alone = summary.protocol == "cot" and not summary.failures  # one turn is all there is
+    alone = _answers_once(summary) and not summary.failures  # one turn is all there is
     lines = [*([] if alone else [f"ended: {stops}"]), f"requests: {used or 'none was answered'}"]
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())

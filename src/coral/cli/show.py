@@ -20,10 +20,11 @@ from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
-from coral.types import Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure
+from coral.types import OPENER, Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure
 
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."
-COLOURS = {Seat.OPENER: "cyan", Seat.RESPONDER: "magenta"}
+COLOURS = ("magenta", "cyan", "green", "yellow", "blue")
+"""Of the seats, in the order in which they speak; a pair's opener is cyan."""
 Only = Literal["all", "agreed", "disagreed", "failed", "right", "wrong", "changed"]
 
 
@@ -145,17 +146,18 @@ def _whole(conversation: Conversation, config: ShowConfig, task: Task) -> Paddin
 
 
 def _blocks(conversation: Conversation, config: ShowConfig, task: Task) -> Iterator[Panel | Padding | Text]:
-    opener = f"opener · {conversation.opener.model}" if conversation.opener else "problem"
+    opener = conversation.speakers.get(OPENER)
+    stated = f"opener · {opener.model}" if opener else "problem"
     yield Panel(
         Text(visible(conversation.opening)),
-        title=Text(one_line(opener)),
+        title=Text(one_line(stated)),
         title_align="left",
-        border_style=COLOURS[Seat.OPENER],
+        border_style=_colour(conversation, OPENER),
     )
-    for seat in Seat:
+    for seat in reversed(conversation.speakers):
         if told := task.briefing(conversation.problem, seat):
-            title = f"told to the {seat.value} alone"
-            yield Panel(Text(visible(told)), title=title, title_align="left", border_style=COLOURS[seat])
+            colour, title = _colour(conversation, seat), f"told to the {seat} alone"
+            yield Panel(Text(visible(told)), title=title, title_align="left", border_style=colour)
     for number, turn in enumerate(conversation.turns, 1):
         yield _panel(number, turn, conversation, config)
         if config.siblings:
@@ -168,16 +170,21 @@ def _blocks(conversation: Conversation, config: ShowConfig, task: Task) -> Itera
 
 
 def _panel(number: int, turn: Turn, conversation: Conversation, config: ShowConfig) -> Panel:
-    speaker = conversation.responder if turn.seat is Seat.RESPONDER else conversation.opener
-    name = f"{number} {turn.seat.value} · {speaker.model if speaker else ''}"
+    name = f"{number} {turn.seat} · {conversation.speakers[turn.seat].model}"
     return Panel(
         _body(turn.reply, config),
         title=Text(one_line(name)),
         title_align="left",
         subtitle=_verdict(turn.reply),
         subtitle_align="right",
-        border_style=COLOURS[turn.seat],
+        border_style=_colour(conversation, turn.seat),
     )
+
+
+def _colour(conversation: Conversation, seat: Seat) -> str:
+    """Of a seat; the statement of a problem without an opener is cyan, too."""
+    seats = list(conversation.speakers)
+    return COLOURS[seats.index(seat) % len(COLOURS) if seat in seats else 1]
 
 
 def _sibling_panels(turn: Turn, config: ShowConfig) -> Iterator[Padding]:
@@ -240,12 +247,12 @@ def _matches(conversation: Conversation, only: Only) -> bool:
         case "wrong":
             return last is False
         case "changed":
-            return any(_gave_up(conversation, seat) for seat in Seat)
+            return any(_gave_up(conversation, seat) for seat in conversation.speakers)
         case _:
             return True
 
 
 def _gave_up(conversation: Conversation, seat: Seat) -> bool:
-    beliefs: list[Belief] = [turn.reply.belief for turn in conversation.turns if turn.seat is seat]
+    beliefs: list[Belief] = [turn.reply.belief for turn in conversation.turns if turn.seat == seat]
     answers = {belief.value for belief in beliefs if isinstance(belief, Answered)}
     return len(answers) > 1

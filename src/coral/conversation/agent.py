@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from coral.models.protocol import Model, Sampling
 from coral.types import Speaker
@@ -14,12 +13,12 @@ class Agent:
     """Who speaks.
 
     Attributes:
-        name: which of the two configured agents this is.
+        name: of the configured agent.
         system: the rendered system prompt; empty for none.
         system_in_user: the model's chat template knows no system role.
     """
 
-    name: Literal["agent", "partner"]
+    name: str
     model: Model
     sampling: Sampling
     system: str

@@ -36,7 +36,7 @@ def request_seed(entropy: str, conversation_id: str, step: str) -> int:
 
     The protocol is not in it: with one seed, the first turn of a pair and a single answer share theirs, so
     given one prompt and sampling they are the same text, and comparing the two runs is comparing what
-    happened after it. A salt in `entropy` (`Setting.entropy`) tells two runs apart.
+    happened after it. A salt in `entropy` (`ConversationConfig.entropy`) tells two runs apart.
     """
     digest = hashlib.blake2b(f"{entropy}:{conversation_id}:{step}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -1,47 +1,93 @@
-"""The conversation loop. There is one: several candidates a turn are sampling, one agent chain of thought."""
+"""The conversation loop. There is one: a protocol says who speaks, what they see and when it is over.
+
+One agent alone, a pair and a panel are protocols; several candidates per turn are sampling.
+"""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
 from coral.conversation.agent import Agent
-from coral.conversation.calls import Calls, direct
-from coral.conversation.selection import ONE_CANDIDATE, Draw, obstacle
-from coral.conversation.table import CallFailed, Setting, Table
+from coral.conversation.calls import Calls, direct, request_seed
+from coral.conversation.extraction import Extractor, unanswered
+from coral.conversation.messages import Told
+from coral.conversation.protocols.base import ConversationProtocol
+from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
+from coral.errors import STOPS_THE_RUN, ContextOverflow, ModelError, NoCandidate
 from coral.metrics.cost import spent_on
+from coral.metrics.trace import trace_of_turns
+from coral.models.end_marks import own_turn
+from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
-from coral.types import SCHEMA, Answered, Conversation, Failure, Problem, Rollout, Seat, StopReason, Turn
+from coral.types import (
+    SCHEMA,
+    Answered,
+    Belief,
+    Conversation,
+    Extraction,
+    Failure,
+    Problem,
+    Reply,
+    Rollout,
+    Seat,
+    StopReason,
+    Turn,
+    Unsure,
+)
 
-__all__ = ["Setting", "agreed", "converse"]
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationConfig:
+    """What the conversations of a run have in common.
+
+    Attributes:
+        seed: of the run.
+        salt: tells the random numbers of runs with one seed apart.
+        on_belief: told every belief as it is found; may raise what ends the run.
+    """
+
+    task: Task
+    protocol: ConversationProtocol
+    extractor: Extractor
+    seed: int
+    draw: Draw = ONE_CANDIDATE
+    salt: str = ""
+    on_belief: Callable[[Belief], None] | None = None
+
+    @property
+    def entropy(self) -> str:
+        """What all random numbers of a run follow from."""
+        return f"{self.seed}:{self.salt}" if self.salt else f"{self.seed}"
 
 
 async def converse(
     problem: Problem,
     *,
     sample: int,
-    opener: Agent | None,
-    responder: Agent,
-    setting: Setting,
+    agents: Mapping[Seat, Agent],
+    config: ConversationConfig,
     calls: Calls = direct,
 ) -> Conversation:
-    """Let two agents talk about `problem` until they agree, or one agent answer it alone.
+    """Hold a conversation about `problem`, as the protocol of `config` has it.
 
-    The opener's statement of the problem is a template. Then the seats alternate, the responder first.
-    After each turn its belief is extracted and graded. It ends when both seats' latest beliefs are equal
-    answers, at `max_turns`, when a speaker's context is full, or with a request that failed for good.
+    After each turn its belief is extracted and graded. It ends where the protocol says so, when a speaker's
+    context is full, or with a request that failed for good.
 
-    Where `setting.draw` asks for several candidates a turn, one of them goes on and the others are kept as
+    Where `config.draw` asks for several candidates per turn, one of them goes on and the others are kept as
     its siblings; where it asks for roll-outs, conversations are continued from each.
 
     Args:
         sample: counts the conversations about one problem, from 0; part of the id.
-        opener: None for chain of thought: one agent, one turn (two where `setting.second_chance` asks again).
+        agents: who holds each seat of the protocol.
         calls: makes the requests; a run passes one that remembers.
 
     Returns:
@@ -52,23 +98,27 @@ async def converse(
     """
     identity = f"{problem.id}#{sample}"
     started_at, clock = time.time(), time.perf_counter()
-    opening = setting.task.opening(problem)
-    briefings = {seat: setting.task.briefing(problem, seat) for seat in Seat}
-    seats = (
-        {Seat.RESPONDER: responder} if opener is None else {Seat.RESPONDER: responder, Seat.OPENER: opener}
-    )
-    table = Table(identity, problem, opening, briefings, seats, setting, calls)
-    talk = await _talk(table, (), setting.draw)
+    opening = config.task.opening(problem)
+    told = {
+        seat: Told(
+            system=agent.system,
+            opening=opening,
+            briefing=config.task.briefing(problem, seat),
+            system_in_user=agent.system_in_user,
+        )
+        for seat, agent in agents.items()
+    }
+    context = TurnContext(identity, problem, agents, told, config, calls)
+    talk = await _talk(context, (), config.draw)
     return Conversation(
         schema=SCHEMA,
         id=identity,
         problem=problem,
-        responder=responder.speaker,
-        opener=opener.speaker if opener else None,
+        speakers={seat: agents[seat].speaker for seat in config.protocol.speakers},
         opening=opening,
         turns=talk.turns,
         stop=talk.stop,
-        seed=setting.seed,
+        seed=config.seed,
         started_at=started_at,
         seconds=time.perf_counter() - clock,
         failure=talk.failure,
@@ -83,61 +133,33 @@ class _Talk(NamedTuple):
     failure: Failure | None = None
 
 
-async def _talk(table: Table, before: tuple[Turn, ...], draw: Draw, branch: str = "") -> _Talk:
+async def _talk(context: TurnContext, before: tuple[Turn, ...], draw: Draw, branch: str = "") -> _Talk:
     """Go on behind `before` to the end of the conversation."""
     turns = before
-    while (stop := await _ending(table, turns)) is None:
+    while (stop := await context.ending(turns)) is None:
         try:
-            turn = await table.take_turn(turns, draw, branch)
+            turn = await context.take_turn(turns, draw, branch)
         except CallFailed as failed:
             return _Talk(turns, *failed.ending(turns))
         if draw.rollouts:
-            turn = await _rolled_out(table, turns, turn, draw.rollouts)
+            turn = await _rolled_out(context, turns, turn, draw.rollouts)
         turns = (*turns, turn)
     return _Talk(turns, stop)
-
-
-async def _ending(table: Table, turns: Sequence[Turn]) -> StopReason | None:
-    """Why a conversation ends behind `turns`, None if it goes on."""
-    if table.alone:
-        return StopReason.MAX_TURNS if len(turns) >= _turns_alone(table, turns) else None
-    if await agreed(turns, table.setting.task, table.problem):
-        return StopReason.AGREED
-    return StopReason.MAX_TURNS if len(turns) >= table.setting.max_turns else None
-
-
-def _turns_alone(table: Table, turns: Sequence[Turn]) -> int:
-    """One turn; two where there is a second chance, and the first submits no answer."""
-    unanswered = bool(turns) and not isinstance(turns[0].reply.belief, Answered)
-    return 2 if table.setting.second_chance and unanswered else 1
-
-
-async def agreed(turns: Sequence[Turn], task: Task, problem: Problem) -> bool:
-    """Whether both seats' latest beliefs are answers that mean the same (paper, section 2.1).
-
-    An unsure or unreadable belief agrees with nothing, and an older answer does not stand in for it.
-    """
-    if len(turns) < 2:
-        return False
-    mine, theirs = turns[-1].reply.belief, turns[-2].reply.belief
-    if not (isinstance(mine, Answered) and isinstance(theirs, Answered)):
-        return False
-    return await boundary.same(task, mine.value, theirs.value, problem)
 
 
 # Roll-outs --------------------------------------------------------------------------------------------------
 
 
-async def _rolled_out(table: Table, before: tuple[Turn, ...], turn: Turn, rollouts: int) -> Turn:
+async def _rolled_out(context: TurnContext, before: tuple[Turn, ...], turn: Turn, rollouts: int) -> Turn:
     """The turn, each candidate with the outcomes of conversations continued from it, all at once."""
     starts = []
     for index, reply in enumerate(turn.replies):
         if obstacle(reply) is None:
             start = (*before, msgspec.structs.replace(turn, chosen=index))
-            over = await _ending(table, start) is not None
+            over = await context.ending(start) is not None
             starts += [(index, start, number) for number in range(1 if over else rollouts)]
     outcomes = await all_of(
-        _roll_out(table, start, f"{len(start)}/c{index}/r{number}/") for index, start, number in starts
+        _roll_out(context, start, f"{len(start)}/c{index}/r{number}/") for index, start, number in starts
     )
     of_candidate: dict[int, list[Rollout]] = {}
     for (index, _, _), outcome in zip(starts, outcomes, strict=True):
@@ -149,22 +171,224 @@ async def _rolled_out(table: Table, before: tuple[Turn, ...], turn: Turn, rollou
     return msgspec.structs.replace(turn, replies=replies)
 
 
-async def _roll_out(table: Table, start: tuple[Turn, ...], branch: str) -> Rollout:
-    turns, stop, failure = await _talk(table, start, ONE_CANDIDATE, branch)
-    answer, correct = _outcome(turns, stop)
+async def _roll_out(context: TurnContext, start: tuple[Turn, ...], branch: str) -> Rollout:
+    turns, stop, failure = await _talk(context, start, ONE_CANDIDATE, branch)
     own = turns[len(start) :]
-    names = {seat: agent.name for seat, agent in table.seats.items()}
-    return Rollout(
-        stop=stop, turns=len(own), answer=answer, correct=correct, spent=spent_on(own, names), failure=failure
-    )
-
-
-def _outcome(turns: Sequence[Turn], stop: StopReason) -> tuple[str | None, bool | None]:
-    """The answer that both agreed on, and whether they agreed and it is right."""
+    names = {seat: agent.name for seat, agent in context.agents.items()}
+    spent = spent_on(own, names)
     if stop is StopReason.FAILED:
-        return None, None
-    belief = turns[-1].reply.belief
-    if stop is not StopReason.AGREED or not isinstance(belief, Answered):
-        return None, False
-    last, other = turns[-1].reply.correct, turns[-2].reply.correct
-    return belief.value, other if last is None else last
+        return Rollout(stop=stop, turns=len(own), spent=spent, failure=failure)
+    outcome = context.config.protocol.outcome(trace := await trace_of_turns(turns, context.same))
+    answer = None
+    if outcome.answer is not None:
+        numbers = [turn.belief for turn in trace.turns]
+        belief = turns[len(numbers) - 1 - numbers[::-1].index(outcome.answer)].reply.belief
+        answer = belief.value if isinstance(belief, Answered) else None
+    return Rollout(stop=stop, turns=len(own), answer=answer, correct=outcome.right, spent=spent)
+
+
+# One turn ---------------------------------------------------------------------------------------------------
+
+
+class CallFailed(Exception):
+    """A request failed for good; `where` says what was being done."""
+
+    def __init__(self, where: str, error: ModelError) -> None:
+        super().__init__(where)
+        self.where, self.error = where, error
+
+    def ending(self, turns: Sequence[Turn]) -> tuple[StopReason, Failure | None]:
+        """A full context ends a conversation that has begun; everything else fails it."""
+        if isinstance(self.error, ContextOverflow) and turns:
+            return StopReason.CONTEXT_FULL, None
+        return StopReason.FAILED, Failure(
+            where=self.where,
+            type=type(self.error).__name__,
+            message=str(self.error),
+            status=self.error.status,
+            attempts=self.error.attempts,
+        )
+
+
+@contextmanager
+def _blaming(where: str) -> Iterator[None]:
+    """Note what was being done when a request failed for good."""
+    try:
+        yield
+    except STOPS_THE_RUN:
+        raise
+    except ModelError as error:
+        raise CallFailed(where, error) from error
+
+
+class _Verdict(NamedTuple):
+    belief: Belief
+    correct: bool | None
+    extraction: Extraction
+
+
+@dataclass(frozen=True)
+class TurnContext:
+    """One conversation's fixed circumstances."""
+
+    identity: str
+    problem: Problem
+    agents: Mapping[Seat, Agent]
+    told: Mapping[Seat, Told]
+    config: ConversationConfig
+    calls: Calls
+
+    async def same(self, a: str, b: str) -> bool:
+        """Whether two answers to the problem mean the same."""
+        return await boundary.same(self.config.task, a, b, self.problem)
+
+    async def ending(self, turns: Sequence[Turn]) -> StopReason | None:
+        """Why the conversation ends behind `turns`, None if it goes on."""
+        stop = await self.config.protocol.ending(turns, self.same)
+        if stop is None and self.config.protocol.next_seat(turns) is None:
+            return StopReason.MAX_TURNS
+        return stop
+
+    async def take_turn(self, turns: Sequence[Turn], draw: Draw, branch: str = "") -> Turn:
+        """Ask whose turn it is; extract and grade the belief of each candidate; decide which goes on.
+
+        Args:
+            turns: those so far.
+            branch: opens the names of the steps; not empty in roll-outs.
+
+        Raises:
+            CallFailed: a request failed for good, or none of several candidates can go on.
+            ModelError: every other request would meet the same (`STOPS_THE_RUN`).
+        """
+        protocol = self.config.protocol
+        seat = protocol.next_seat(turns)
+        assert seat is not None, "the conversation has ended"
+        agent = self.agents[seat]
+        step = f"{branch}{len(turns) + 1}"
+        request = Request(
+            messages=protocol.messages(seat, self.told[seat], turns),
+            sampling=agent.sampling,
+            n=draw.candidates,
+            seed=request_seed(self.config.entropy, self.identity, step),
+            conversation_id=self.identity,
+        )
+        with _blaming(f"turn {step} ({seat})"):
+            generation = _own_turns(await self.calls(step, agent.model, request))
+            if draw.candidates > 1:
+                replies = await self._judge_siblings(generation, step)
+                chosen = await self._choose(replies, draw.select, step, turns, generation.attempts)
+                usage, attempts = generation.usage, generation.attempts
+                return Turn(seat=seat, replies=replies, chosen=chosen, usage=usage, attempts=attempts)
+        return _turn_of_one(seat, await self._judge_only(generation, step), generation)
+
+    async def _judge_only(self, generation: Generation, step: str) -> Reply:
+        candidate = generation.candidates[0]
+        belief, correct, extraction = await self._judge(candidate, step)
+        return Reply(
+            text=candidate.text,
+            reasoning=candidate.reasoning,
+            belief=belief,
+            correct=correct,
+            finish_reason=candidate.finish_reason,
+            extraction=extraction,
+            usage=candidate.usage or generation.usage,
+            latency_s=round(generation.latency_s, 6),
+            attempts=generation.attempts,
+            overrun=candidate.overrun,
+        )
+
+    async def _judge(self, candidate: Candidate, step: str) -> _Verdict:
+        with _blaming(f"extraction of turn {step}"):
+            belief, extraction = await self.config.extractor.extract(
+                candidate,
+                self.problem,
+                calls=self.calls,
+                conversation_id=self.identity,
+                step=f"{step}/extraction",
+                seed=self.config.entropy,
+            )
+        if self.config.on_belief is not None:
+            self.config.on_belief(belief)
+        return _Verdict(belief, await self._grade(belief), extraction)
+
+    async def _grade(self, belief: Belief) -> bool | None:
+        match belief:
+            case Answered(value):
+                return await boundary.grade(self.config.task, value, self.problem)
+            case Unsure():
+                return False
+            case _:
+                return None
+
+    async def _judge_siblings(self, generation: Generation, step: str) -> tuple[Reply, ...]:
+        """Judge all candidates at once; what several say in the same words is judged once."""
+        candidates = generation.candidates
+        words = [(candidate.text, candidate.finish_reason) for candidate in candidates]
+        firsts = {said: words.index(said) for said in words}
+        judging = (self._judge_one_of_several(candidates[i], f"{step}/c{i}") for i in firsts.values())
+        verdicts = dict(zip(firsts, await all_of(judging), strict=True))
+        return tuple(
+            _sibling(candidate, verdicts[said], generation.latency_s, repeated=firsts[said] != index)
+            for index, (candidate, said) in enumerate(zip(candidates, words, strict=True))
+        )
+
+    async def _judge_one_of_several(self, candidate: Candidate, step: str) -> _Verdict:
+        """A candidate whose belief could not be asked for is lost; its siblings are not."""
+        try:
+            return await self._judge(candidate, step)
+        except CallFailed as failed:
+            belief, extraction = unanswered(failed.error)
+            return _Verdict(belief, None, extraction)
+
+    async def _choose(
+        self, replies: tuple[Reply, ...], how: Selection, step: str, turns: Sequence[Turn], attempts: int
+    ) -> int:
+        rng = random.Random(f"{self.config.entropy}:{self.identity}:{step}")  # noqa: S311 - repeatable
+        kinds, held = await self._kinds(replies, turns) if how == "diverse" else ((), frozenset[int]())
+        chosen = select(how, replies, rng, kinds=kinds, held=held)
+        if chosen is None:
+            reasons = sorted({str(obstacle(reply)) for reply in replies})
+            asked = sum(reply.extraction.attempts for reply in replies)
+            message = f"none of {len(replies)} candidates can go on: {'; '.join(reasons)}"
+            raise NoCandidate(message, attempts=attempts + asked)
+        return chosen
+
+    async def _kinds(
+        self, replies: Sequence[Reply], turns: Sequence[Turn]
+    ) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Numbers of the candidates' beliefs, and of those that the turns so far held."""
+        beliefs = [turn.reply.belief for turn in turns] + [reply.belief for reply in replies]
+        kinds = await belief_kinds(beliefs, self.same)
+        return tuple(kinds[len(turns) :]), frozenset(kinds[: len(turns)])
+
+
+def _own_turns(generation: Generation) -> Generation:
+    return msgspec.structs.replace(generation, candidates=tuple(map(own_turn, generation.candidates)))
+
+
+def _turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
+    """The turn of a single candidate. Where it was drawn again (cut while the model thought, or blank), all
+    draws were paid for, and the reply's own usage is that of the last one.
+    """
+    if reply.usage == generation.usage:
+        return Turn(seat=seat, replies=(reply,))
+    reply = msgspec.structs.replace(reply, attempts=0)
+    return Turn(seat=seat, replies=(reply,), usage=generation.usage, attempts=generation.attempts)
+
+
+def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repeated: bool) -> Reply:
+    extraction = verdict.extraction
+    if repeated and extraction.by == "model":
+        extraction = Extraction(by="model", text=extraction.text)
+    return Reply(
+        text=candidate.text,
+        reasoning=candidate.reasoning,
+        belief=verdict.belief,
+        correct=verdict.correct,
+        finish_reason=candidate.finish_reason,
+        extraction=extraction,
+        usage=candidate.usage,
+        latency_s=round(latency_s, 6),
+        attempts=0,
+        overrun=candidate.overrun,
+    )

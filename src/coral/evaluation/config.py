@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from coral.conversation import protocols
 from coral.conversation.extraction import Mode
+from coral.conversation.protocols import PAIR
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection
 from coral.errors import ConfigError
 from coral.evaluation import problem_list
@@ -22,8 +24,8 @@ from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
 from coral.tasks import registry
 from coral.types import SCHEMA
+from coral.version import version
 
-Protocol = Literal["coral", "cot"]
 OF_TASK = Section(
     lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
 )
@@ -36,7 +38,7 @@ class AgentConfig(ModelConfig):
 
     prompt: str | None = None
     """Name of the system prompt: agent (that of a pair), cot (of one agent alone), same (one for both, to
-    compare them), or one of `prompt_library`; by default that of the protocol."""
+    compare them), panel, or one of `prompt_library`; by default that of the protocol."""
     system_in_user: bool = False
     """Send the system prompt in the first user message, for chat templates without a system role."""
 
@@ -72,10 +74,14 @@ class EvalConfig:
     """File with the ids of the problems to take, one a line; by default all."""
     samples: int = 1
     """Conversations about each problem. May grow in a later sitting."""
-    protocol: Protocol = "coral"
-    """coral: two agents talk until they agree. cot: one agent answers alone, in one turn."""
+    protocol: str = PAIR
+    """coral (or pair): two agents talk until they agree. cot (or single): one agent answers alone, in one
+    turn. self_refine: one agent answers, then reviews its own answer. panel: three or more agents talk until
+    all agree."""
     max_turns: int = 20
     """Most turns of a conversation; the opening is not a turn."""
+    majority: bool = False
+    """panel: at the limit of turns, the answer of more than half of the agents is the outcome."""
     second_chance: bool = False
     """cot: ask once more where a reply submits no answer (unreadable, cut or unsure), as a pair takes another
     turn there. Its tokens are counted."""
@@ -89,6 +95,9 @@ class EvalConfig:
         default_factory=dict, metadata=section(lambda: AgentConfig, short="model")
     )
     """The second agent: the options of `agent`, and like the agent where not set."""
+    agents: tuple[dict[str, Any], ...] = ()
+    """All agents, as a list of the options of each, like `agent` where not set: `[{model: a}, {model: b}]`.
+    By default a panel is three of `agent`."""
     extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
@@ -137,16 +146,8 @@ class EvalConfig:
             raise ConfigError(
                 f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"
             )
-        if self.protocol == "cot" and (self.partner or self.opener != "agent"):
-            raise ConfigError(
-                "in chain of thought one agent answers alone",
-                remedy="leave out partner and opener, or use --protocol coral",
-            )
-        if self.second_chance and self.protocol != "cot":
-            raise ConfigError(
-                "a pair takes another turn anyway: second_chance is for one agent alone",
-                remedy="leave it out, or use --protocol cot",
-            )
+        object.__setattr__(self, "protocol", protocols.ALIASES.get(self.protocol, self.protocol))
+        _check_protocol(self)
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
 
@@ -171,12 +172,46 @@ class EvalConfig:
         return {name: value for name, value in self.task.items() if name != "name"}
 
     def partner_config(self) -> AgentConfig:
-        """The partner's options, filled up from the agent's.
+        """The options of a pair's second agent, filled up from the agent's.
 
         Raises:
             ConfigError: `partner` holds an unknown option or a value of the wrong type.
         """
         return _like(self.agent, self.partner, AgentConfig, "partner")
+
+    def participants(self) -> dict[str, AgentConfig]:
+        """The agents that take part, by name, `agent` or `agent_1` first: each filled up from `agent`.
+
+        Raises:
+            ConfigError: one of them holds an unknown option or a value of the wrong type.
+        """
+        kind = protocols.kind(self.protocol)
+        if kind.max_agents == 1:
+            return {"agent": self.agent}
+        if kind.max_agents == 2 and not self.agents:
+            return {"agent": self.agent, "partner": self.partner_config()}
+        several = self.agents or ({},) * kind.min_agents
+        number = len(several)
+        names = ("agent", "partner") if kind.max_agents == 2 else [f"agent_{i + 1}" for i in range(number)]
+        return {
+            name: _like(self.agent, options, AgentConfig, f"agents[{index}]")
+            for index, (name, options) in enumerate(zip(names, several, strict=True))
+        }
+
+    def settings(self, instruction: str = "") -> protocols.Settings:
+        """What the protocol is built from.
+
+        Args:
+            instruction: the task's, how to state an answer.
+        """
+        return protocols.Settings(
+            agents=tuple(self.participants()),
+            max_turns=self.max_turns,
+            opener=self.opener,
+            second_chance=self.second_chance,
+            majority=self.majority,
+            instruction=instruction,
+        )
 
     def extractor_config(self) -> ExtractorConfig:
         """The extractor's options: the agent's server and model unless set, its own sampling.
@@ -247,9 +282,9 @@ class SampleConfig(EvalConfig):
                 "sampling draws several replies instead of asking a second time",
                 remedy="leave out second_chance; it is an option of `coral eval`",
             )
-        if self.rollouts and self.protocol == "cot":
+        if self.rollouts and protocols.kind(self.protocol).answers_once:
             raise ConfigError(
-                "a reply of chain of thought ends it: nothing can be rolled out from it",
+                "a reply of one agent alone ends it: nothing can be rolled out from it",
                 remedy="leave out rollouts, or sample with --protocol coral",
             )
 
@@ -257,6 +292,34 @@ class SampleConfig(EvalConfig):
     def draw(self) -> Draw:
         """How turns are drawn."""
         return Draw(candidates=self.candidates, select=self.select, rollouts=self.rollouts)
+
+
+_OF_PROTOCOLS = ("agents", "partner", "opener", "max_turns", "second_chance", "majority")
+"""Options that concern some protocols only."""
+
+
+def _check_protocol(config: EvalConfig) -> None:
+    """Refuse what is set and concerns other protocols. `max_turns` may be set for all arms of a loop."""
+    kind = protocols.kind(config.protocol)
+    defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}
+    for name in _OF_PROTOCOLS:
+        item = defaults[name]
+        default = item.default if item.default is not dataclasses.MISSING else {}
+        if name != "max_turns" and name not in kind.takes and getattr(config, name) != default:
+            takers = [other for other in protocols.names() if name in protocols.kind(other).takes]
+            raise ConfigError(
+                f"the protocol {config.protocol} has no {name}",
+                remedy=f"leave it out; it is an option of --protocol {' or '.join(takers)}",
+            )
+    if config.agents and config.partner:
+        raise ConfigError("agents and partner name the same", remedy="give one of them")
+    number = len(config.agents)
+    if number and not kind.min_agents <= number <= (kind.max_agents or number):
+        wanted = f"{kind.min_agents}" + ("" if kind.max_agents else " or more")
+        raise ConfigError(
+            f"the protocol {config.protocol} seats {wanted} agents, and agents lists {number}",
+            remedy=f"list {wanted}, or choose another protocol",
+        )
 
 
 def _check_types(config: EvalConfig) -> None:
@@ -337,17 +400,18 @@ def identity(
 
     `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
     """
-    who = {"agent": _decisive(config.agent)}
-    if config.protocol == "coral":
-        who["partner"] = _decisive(config.partner_config())
+    who = {name: _decisive(agent) for name, agent in config.participants().items()}
+    takes = protocols.kind(config.protocol).takes
     return {
         "schema": SCHEMA,
+        "version": version(),
         "task": dict(task),
         "split": split,
         "data_sha256": data_fingerprint,
         "prompts": prompts,
         "protocol": config.protocol,
-        **({"max_turns": config.max_turns, "opener": config.opener} if config.protocol == "coral" else {}),
+        **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
+        **({"majority": True} if config.majority else {}),
         **who,
         "extractor": _decisive(config.extractor_config()),
         **({"second_chance": True} if config.second_chance else {}),
@@ -386,7 +450,8 @@ _LONGEST_NAME = 60
 
 def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
     """A folder that the same options always name again."""
-    digest = hashlib.sha256(msgspec.json.encode(decided)).hexdigest()[:8]
+    lasting = {name: value for name, value in decided.items() if name != "version"}
+    digest = hashlib.sha256(msgspec.json.encode(lasting)).hexdigest()[:8]
     model = (
         re.sub(r"[^A-Za-z0-9.]+", "-", embedded.name_of(config.agent).rstrip("/").rsplit("/", 1)[-1]).strip(
             "-"

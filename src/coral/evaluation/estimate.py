@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from coral.conversation.messages import messages_for
+from coral.conversation.messages import Told
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.plan import Plan, open_plan
 from coral.metrics import load_prices
@@ -15,7 +15,7 @@ from coral.metrics.cost import Tokens
 from coral.models import embedded
 from coral.models.client import SHORTEST_REPLY
 from coral.models.config import ModelConfig
-from coral.types import Message, Seat, Speaker
+from coral.types import Message, Speaker
 
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text, for the tokenizers in use: good to about a quarter."""
@@ -72,6 +72,13 @@ def estimate(config: EvalConfig) -> Estimate:
         problem = plan.problems[0]
         opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)
         first = _speakers(config, plan, 1)[0]
+        seat = next(iter(plan.protocol.speakers))
+        told = Told(
+            system=first.system,
+            opening=plan.task.opening(problem),
+            briefing=plan.task.briefing(problem, seat),
+            system_in_user=first.options.system_in_user,
+        )
         conversations = len(plan.problems) * config.samples
         return Estimate(
             problems=len(plan.problems),
@@ -80,14 +87,7 @@ def estimate(config: EvalConfig) -> Estimate:
                 _volume(config, plan, assumed, conversations, opening)
                 for assumed in _assumptions(config, plan)
             ),
-            first=messages_for(
-                Seat.RESPONDER,
-                system=first.system,
-                opening=plan.task.opening(problem),
-                briefing=plan.task.briefing(problem, Seat.RESPONDER),
-                replies=(),
-                system_in_user=first.options.system_in_user,
-            ),
+            first=plan.protocol.messages(seat, told, ()),
             speaker=Speaker(name=first.name, model=embedded.name_of(first.options)),
         )
 
@@ -96,7 +96,7 @@ def estimate(config: EvalConfig) -> Estimate:
 class _Seated:
     """An agent as it sits down: what it may say, and what it is told first."""
 
-    name: Literal["agent", "partner"]
+    name: str
     options: AgentConfig
     system: str
 
@@ -125,9 +125,8 @@ def _mean_tokens(texts: Iterable[str]) -> float:
 def _assumptions(config: EvalConfig, plan: Plan) -> list[_Assumed]:
     extractor = config.extractor_config()
     share = {"rules": 0.0, "hybrid": TYPICAL_EXTRACTED_SHARE, "model": 1.0}[extractor.mode]
-    pair = config.protocol == "coral"
-    limit = config.max_turns if pair else 1 + config.second_chance
-    typical = min(TYPICAL_TURNS, limit) if pair else 1
+    limit = plan.protocol.max_turns
+    typical = 1 if plan.protocol.answers_once else min(TYPICAL_TURNS, limit)
     speakers = _speakers(config, plan, limit)
     longest = max(map(_most_tokens, speakers))
     few = min(longest, TYPICAL_TURN_TOKENS)
@@ -149,13 +148,11 @@ def _turns(number: int) -> str:
 
 
 def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
-    """Who speaks each turn, the responder first."""
-    agent = _Seated("agent", config.agent, plan.agent_system)
-    if config.protocol == "cot":
-        return [agent] * turns
-    partner = _Seated("partner", config.partner_config(), plan.partner_system)
-    opener, responder = (agent, partner) if config.opener == "agent" else (partner, agent)
-    return [opener if number % 2 else responder for number in range(turns)]
+    """Who speaks each turn: all in turn, as a rule."""
+    agents = config.participants()
+    names = list(plan.protocol.speakers.values())
+    seated = [_Seated(name, agents[name], plan.systems[name]) for name in names]
+    return [seated[number % len(seated)] for number in range(turns)]
 
 
 def _most_tokens(speaker: _Seated) -> int:
@@ -179,7 +176,7 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
     extracted = (extractor.max_tokens or UNLIMITED_TOKENS) * (TYPICAL_EXTRACTION_SHARE if cap else 1)
     extracted += assumed.thinking * _most_thinking(extractor)
-    asked = len(plan.extraction_template) / CHARACTERS_PER_TOKEN + opening
+    asked = len(plan.extraction) / CHARACTERS_PER_TOKEN + opening
     requests = extractions = prompt = written = usd = history = 0.0
     for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)

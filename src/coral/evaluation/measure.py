@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from coral import workers
+from coral.conversation import protocols
 from coral.metrics import (
     AnswerClasses,
     CandidateCounter,
@@ -93,11 +94,7 @@ async def tally_run(
         UserError: the folder cannot be read.
     """
     identity = folder.identity()
-    tally = Tally(
-        task=str(identity["task"]["name"]),
-        protocol=str(identity["protocol"]),
-        max_turns=identity.get("max_turns"),
-    )
+    tally = Tally(task=str(identity["task"]["name"]), rules=protocols.stored(identity))
     classes = AnswerClasses()
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
@@ -113,15 +110,22 @@ def _as_decided(trace: Trace, conversation: Conversation) -> Trace:
 
     One that ran out of time or failed while the agents talked may not now, or the other way round.
     """
-    if conversation.opener is None or conversation.stop not in {StopReason.AGREED, StopReason.MAX_TURNS}:
+    if len(conversation.speakers) == 1 or conversation.stop not in {StopReason.AGREED, StopReason.MAX_TURNS}:
         return trace
-    *others, before, last = trace.turns
+    latest = {turn.seat: index for index, turn in enumerate(trace.turns)}
+    beliefs = {trace.turns[index].belief for index in latest.values()}
     agreed = conversation.stop is StopReason.AGREED
-    if min(before.belief, last.belief) < 0 or (before.belief == last.belief) == agreed:
+    if len(latest) < len(conversation.speakers) or min(beliefs) < 0 or (len(beliefs) == 1) == agreed:
         return trace
-    number = before.belief if agreed else 1 + max(turn.belief for turn in trace.turns)
-    last = msgspec.structs.replace(last, belief=number)
-    return msgspec.structs.replace(trace, turns=(*others, before, last))
+    if agreed:
+        decided = dict.fromkeys(latest.values(), trace.turns[min(latest.values())].belief)
+    else:
+        decided = {len(trace.turns) - 1: 1 + max(turn.belief for turn in trace.turns)}
+    turns = [
+        msgspec.structs.replace(turn, belief=decided.get(index, turn.belief))
+        for index, turn in enumerate(trace.turns)
+    ]
+    return msgspec.structs.replace(trace, turns=tuple(turns))
 
 
 async def _regraded(conversation: Conversation, task: Task) -> Conversation:

@@ -12,6 +12,8 @@ from itertools import zip_longest
 from typing import Any
 
 from coral import prompts
+from coral.conversation import protocols
+from coral.conversation.protocols import ConversationProtocol
 from coral.errors import DataError, UserError
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.problem_list import load_ids
@@ -24,12 +26,12 @@ from coral.types import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A task, its problems and the prompts of a run.
+    """A task, its problems, and how they are talked about.
 
     Attributes:
         fingerprint: of the data as read.
-        agent_system: the rendered system prompt of the agent; likewise of the partner.
-        second_chance: the rendered request for an answer where a single reply submits none; empty for none.
+        systems: the rendered system prompt of each agent.
+        extraction: the template that asks a model for a belief.
         second_look: the template of an extractor's second request; empty where its mode has none.
     """
 
@@ -37,10 +39,9 @@ class Plan:
     source: Source
     problems: Spool
     fingerprint: str
-    agent_system: str
-    partner_system: str
-    extraction_template: str
-    second_chance: str
+    protocol: ConversationProtocol
+    systems: dict[str, str]
+    extraction: str
     second_look: str
 
     @property
@@ -60,11 +61,9 @@ class Plan:
     def run_prompts(self) -> RunPrompts:
         """All prompts of the run, as the run folder keeps them."""
         return RunPrompts(
-            agent=self.agent_system,
-            partner=self.partner_system,
-            extraction=self.extraction_template,
-            first_reply=prompts.builtin("first_reply"),
-            second_chance=self.second_chance,
+            systems=self.systems,
+            extraction=self.extraction,
+            protocol=dict(self.protocol.prompts),
             second_look=self.second_look,
         )
 
@@ -115,10 +114,12 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
             source=source,
             problems=problems,
             fingerprint=fingerprint,
-            agent_system=_system_prompt(config.agent, config, task, library),
-            partner_system=_system_prompt(config.partner_config(), config, task, library),
-            extraction_template=prompts.builtin("extraction"),
-            second_chance=_second_chance(task) if config.second_chance else "",
+            protocol=protocols.build(config.protocol, config.settings(task.instruction)),
+            systems={
+                name: _system_prompt(agent, config, task, library)
+                for name, agent in config.participants().items()
+            },
+            extraction=prompts.builtin("extraction"),
             second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
         )
     finally:
@@ -142,14 +143,10 @@ def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]
         )
 
 
-def _second_chance(task: Task) -> str:
-    return prompts.render(prompts.builtin("second_chance"), instruction=task.instruction)
-
-
 def _system_prompt(agent: AgentConfig, config: EvalConfig, task: Task, library: dict[str, str]) -> str:
     template = agent.system_prompt
     if template is None:
-        default = "agent" if config.protocol == "coral" else "cot"
+        default = protocols.kind(config.protocol).system_prompt
         template = prompts.choose(agent.prompt or default, library)
     return prompts.render(
         template,

@@ -13,14 +13,14 @@ from typing import Any
 
 from coral import workers
 from coral.conversation import calls
-from coral.conversation.converse import Setting, converse
+from coral.conversation.converse import ConversationConfig, converse
 from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, RunFolderError, StoppedEarly
 from coral.evaluation.breaker import LATER, Breaker
 from coral.evaluation.config import EvalConfig, default_output, identity, stored
 from coral.evaluation.measure import measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
-from coral.evaluation.setup import Cast, open_cast
+from coral.evaluation.setup import Participants, open_participants
 from coral.metrics import Summary, load_prices
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
@@ -77,11 +77,11 @@ async def sit(config: EvalConfig, progress: Progress) -> Run:
         decided = _split_as_before(folder, decided, plan)
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
-            cast = None if folder.has_begun else await open_cast(config, plan, stack)
+            participants = None if folder.has_begun else await open_participants(config, plan, stack)
             await stack.enter_async_context(workers.in_use())
             with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
-                await _hold_conversations(config, plan, cast, folder, progress)
+                await _hold_conversations(config, plan, participants, folder, progress)
                 folder.check()
                 done = progress.kept + progress.done
                 summary = None
@@ -100,9 +100,9 @@ def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> 
 
 
 async def _hold_conversations(
-    config: EvalConfig, plan: Plan, cast: Cast | None, folder: RunFolder, progress: Progress
+    config: EvalConfig, plan: Plan, participants: Participants | None, folder: RunFolder, progress: Progress
 ) -> None:
-    """Hold every conversation that the folder lacks; `cast` is opened where it is needed and None."""
+    """Hold every conversation that the folder lacks; `participants` is opened where it is needed and None."""
     endings = folder.endings()
     ended_well, had_failed = bool(endings.well), bool(endings.failed)
     finished = endings.well if config.retry_failed else endings.well | endings.failed
@@ -115,9 +115,11 @@ async def _hold_conversations(
     try:
         if pending:
             async with AsyncExitStack() as stack:
-                cast = cast or await open_cast(config, plan, stack)
-                sitting = _Sitting(config, plan, cast, folder, journal, progress, ended_well=ended_well)
-                await sitting.work(pending)
+                participants = participants or await open_participants(config, plan, stack)
+                session = _Session(
+                    config, plan, participants, folder, journal, progress, ended_well=ended_well
+                )
+                await session.work(pending)
         if progress.kept + progress.done == progress.total:
             has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
             if not has_failed:
@@ -126,14 +128,14 @@ async def _hold_conversations(
         journal.close()
 
 
-class _Sitting:
+class _Session:
     """One process's work on a run."""
 
     def __init__(
         self,
         config: EvalConfig,
         plan: Plan,
-        cast: Cast,
+        participants: Participants,
         folder: RunFolder,
         journal: Journal,
         progress: Progress,
@@ -143,7 +145,7 @@ class _Sitting:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
-        served = _served_of(cast)
+        served = _served_of(participants)
         self._crew = Crew(served, otherwise=config.max_connections)
         self._connections = served[0].connections if served else Connections()
         progress.troubles = self._connections.troubles
@@ -157,16 +159,13 @@ class _Sitting:
         adjustments = self._connections.adjustments
         adjustments.restore(folder.adjustments(), settled=bool(ended_well or journal.replayed))
         adjustments.listener = self._note_adjustment
-        by_name = {"agent": cast.agent, "partner": cast.partner}
-        self._opener = by_name[config.opener] if cast.partner else None
-        self._responder = cast.agent if self._opener is not cast.agent else (cast.partner or cast.agent)
-        self._setting = Setting(
+        self._agents = participants.agents
+        self._conversation = ConversationConfig(
             task=plan.task,
-            extractor=cast.extractor,
-            max_turns=config.max_turns,
+            protocol=plan.protocol,
+            extractor=participants.extractor,
             seed=config.seed,
             salt=config.salt,
-            second_chance=plan.second_chance,
             draw=config.draw,
             on_belief=self._breaker.believed,
         )
@@ -240,9 +239,8 @@ class _Sitting:
             conversation = await converse(
                 problem,
                 sample=sample,
-                opener=self._opener,
-                responder=self._responder,
-                setting=self._setting,
+                agents=self._agents,
+                config=self._conversation,
                 calls=self._watched(journaled, refusers),
             )
             if conversation.failure is not None:
@@ -325,8 +323,7 @@ def _time_of_day(seconds: float) -> str:
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
 
 
-def _served_of(cast: Cast) -> list[ServedModel]:
+def _served_of(participants: Participants) -> list[ServedModel]:
     """The models of a run that are behind a server; the others are in this process."""
-    agents = [cast.agent] if cast.partner is None else [cast.agent, cast.partner]
-    models = [*(agent.model for agent in agents), cast.extractor.model]
+    models = [*(agent.model for agent in participants.agents.values()), participants.extractor.model]
     return [model for model in models if isinstance(model, ServedModel)]

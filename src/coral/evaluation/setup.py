@@ -6,12 +6,11 @@ import dataclasses
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from coral.conversation.agent import Agent
 from coral.conversation.extraction import Extractor
 from coral.errors import ConfigError, Unreachable
-from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import Plan
 from coral.models import embedded
 from coral.models.client import ServedModel, build_model
@@ -19,18 +18,22 @@ from coral.models.config import ModelConfig
 from coral.models.connections import Connections
 from coral.models.listing import list_models
 from coral.models.protocol import Model
+from coral.types import Seat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cast:
-    """Who takes part in the conversations of a run."""
+class Participants:
+    """Who takes part in the conversations of a run.
 
-    agent: Agent
-    partner: Agent | None
+    Attributes:
+        agents: who holds each seat of the protocol.
+    """
+
+    agents: dict[Seat, Agent]
     extractor: Extractor
 
 
-async def open_cast(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Cast:
+async def open_participants(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Participants:
     """Open the models of a run; `stack` closes them. Roles with the same server share its connections, roles
     with the same checkpoint folder share one engine.
 
@@ -39,27 +42,25 @@ async def open_cast(config: EvalConfig, plan: Plan, stack: AsyncExitStack) -> Ca
     """
     models = _Models(await stack.enter_async_context(Connections()), stack, config.max_connections)
 
-    async def seated(options: AgentConfig, name: Literal["agent", "partner"], system: str) -> Agent:
-        return Agent(
+    agents = {
+        name: Agent(
             name=name,
-            model=await models.open(options, f"--{name}"),
+            model=await models.open(options, f"--{name}" if name in {"agent", "partner"} else "--agents"),
             sampling=options.sampling(),
-            system=system,
+            system=plan.systems[name],
             system_in_user=options.system_in_user,
         )
-
+        for name, options in config.participants().items()
+    }
     extraction = config.extractor_config()
-    return Cast(
-        agent=await seated(config.agent, "agent", plan.agent_system),
-        partner=await seated(config.partner_config(), "partner", plan.partner_system)
-        if config.protocol == "coral"
-        else None,
+    return Participants(
+        agents={seat: agents[name] for seat, name in plan.protocol.speakers.items()},
         extractor=Extractor(
             mode=extraction.mode,
             task=plan.task,
             model=None if extraction.mode == "rules" else await models.open(extraction, "--extractor"),
             sampling=extraction.sampling(),
-            template=plan.extraction_template,
+            template=plan.extraction,
         ),
     )
 

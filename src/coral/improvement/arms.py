@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from coral.conversation.protocols import PAIR, SINGLE
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.improvement.config import ImproveConfig
@@ -114,7 +115,7 @@ def evaluation(
     options |= {"output": str(output), "retry_failed": True}
     if sight != "alone":
         options.pop("second_chance", None)  # a pair takes another turn anyway
-    return _held(config, EvalConfig, options, "cot" if sight == "alone" else "coral", model, start)
+    return _held(config, EvalConfig, options, SINGLE if sight == "alone" else PAIR, model, start)
 
 
 def sampling(
@@ -144,7 +145,7 @@ def sampling(
         options["samples"] = samples
     if data == "alone":
         options["rollouts"] = 0
-    return _held(config, SampleConfig, options, "cot" if data == "alone" else "coral", model, start)
+    return _held(config, SampleConfig, options, SINGLE if data == "alone" else PAIR, model, start)
 
 
 def _held(
@@ -157,10 +158,10 @@ def _held(
 ) -> Held[C]:
     """Seat the models: the one in question, and with seat one its frozen partner."""
     options = {**merged(options, {"agent": {"model": model.path}}), "protocol": protocol}
-    if protocol == "cot":
+    if protocol == SINGLE:
         options.pop("opener", None)  # nobody opens for one who is alone
     partner = None
-    if protocol == "coral" and config.seat == "one":
+    if protocol == PAIR and config.seat == "one":
         partner = None if "model" in config.partner else start
         options["partner"] = {**({"model": start.path} if partner else {}), **config.partner}
     where = "sample" if kind is SampleConfig else "evaluate"

@@ -24,7 +24,7 @@ class Manner(Record, frozen=True, omit_defaults=False):
         copied_turns: share of turns after the first that repeat the words of the turn before.
         words_per_turn: mean number of words of a turn.
         disagreement: share of conversations in which two neighbouring turns answer differently.
-        conversations: finished ones, without failed and cancelled ones.
+        conversations: finished ones, without failed ones.
     """
 
     instant_agreement: float | None
@@ -38,7 +38,7 @@ def manner_of(conversations: Iterable[Conversation]) -> Manner:
     """Look at conversations of the pair. Answers are compared as they are written, in canonical form."""
     instant = copied = following = words = turns = disagreed = count = 0
     for conversation in conversations:
-        if conversation.stop in {StopReason.FAILED, StopReason.CANCELLED}:
+        if conversation.stop is StopReason.FAILED:
             continue
         count += 1
         texts = [_WORDS.findall(turn.reply.text.lower()) for turn in conversation.turns]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from coral.metrics.counts import UNFINISHED
 from coral.types import Answered, Conversation, FinishReason, Record, Reply, StopReason, Turn, Unsure
 
 
@@ -48,7 +47,7 @@ class CandidateCounter:
 
     def add(self, conversation: Conversation) -> None:
         """Count the candidates of one conversation, unless it failed."""
-        if conversation.stop in UNFINISHED:
+        if conversation.stop is StopReason.FAILED:
             return
         for turn in conversation.turns:
             self._sums["turns"] += 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import permutations
 
 from coral.errors import ConfigError
 from coral.metrics.entries import BELIEFS, EFFORT, OUTCOME, SOCIAL
-from coral.metrics.info import MetricInfo
+from coral.metrics.info import MetricInfo, share
+from coral.metrics.outcome import Rules
 from coral.metrics.published import REFERENCE
 
-SPEAKERS = ("agent", "partner")
 OF_A_SPEAKER = (
     "valid_answer_rate",
     "persuasion",
@@ -22,7 +24,7 @@ OF_A_SPEAKER = (
     "gained_right_answer_rate",
     "tokens_per_turn",
 )
-"""Metrics that are split by speaker where agent and partner differ."""
+"""Metrics that are split by speaker where there are several."""
 
 
 def _of_speaker(speaker: str, info: MetricInfo) -> MetricInfo:
@@ -38,24 +40,48 @@ def _of_speaker(speaker: str, info: MetricInfo) -> MetricInfo:
         interval="proportion" if pooled and info.unit == "share" else info.interval,
         numerator=f"{speaker}/{info.numerator}",
         denominator=f"{speaker}/{info.denominator}",
-        protocols=("coral",),
+        seats="several",
+        revised=False,
         help=f"{info.help.rstrip('.')}; turns of the {speaker} only.",
     )
 
 
+def _persuades(speaker: str, listener: str) -> MetricInfo:
+    """Who persuades whom, of three or more."""
+    pair = f"{speaker}>{listener}"
+    return share(
+        f"{pair}/persuasion_success_rate",
+        f"{speaker} persuades {listener}",
+        f"{pair}/adopted",
+        f"{pair}/met",
+        f"Of the turns of {listener} that meet another answer of {speaker}'s, the share that adopts it.",
+    )
+
+
 _CORE = (*OUTCOME, *BELIEFS, *SOCIAL, *EFFORT)
-METRICS: tuple[MetricInfo, ...] = (
-    *_CORE,
-    *(_of_speaker(speaker, info) for speaker in SPEAKERS for info in _CORE if info.name in OF_A_SPEAKER),
-    *REFERENCE,
-)
-"""All metrics, in the order of tables."""
+
+
+def _of_speakers(names: Sequence[str]) -> tuple[MetricInfo, ...]:
+    return tuple(_of_speaker(name, info) for name in names for info in _CORE if info.name in OF_A_SPEAKER)
+
+
+METRICS: tuple[MetricInfo, ...] = (*_CORE, *_of_speakers(("agent", "partner")), *REFERENCE)
+"""All metrics of one agent and of two, in the order of tables."""
 
 BY_NAME = {info.name: info for info in METRICS}
 
 
+def metrics_by(rules: Rules) -> list[MetricInfo]:
+    """All metrics that are defined for conversations by these rules, in the order of tables."""
+    names = list(dict.fromkeys(rules.speakers.values()))
+    by_speaker = _of_speakers(names) if len(names) == len(rules.speakers) else ()
+    by_pair = [_persuades(a, b) for a, b in permutations(names, 2)] if len(names) > 2 else []
+    return [info for info in (*_CORE, *by_speaker, *by_pair, *REFERENCE) if info.applies(rules)]
+
+
 def metric(name: str) -> MetricInfo:
-    """Look a metric up; `agreement_within/3` is agreement within the first three turns.
+    """Look a metric up; `agreement_within/3` is agreement within the first three turns, `agent_2/persuasion`
+    that of a speaker, `agent_1>agent_2/persuasion_success_rate` that of one speaker over another.
 
     Raises:
         ConfigError: there is none of that name.
@@ -65,6 +91,12 @@ def metric(name: str) -> MetricInfo:
     kind, _, turns = name.partition("_within/")
     if kind in BY_TURN and turns.isdecimal():
         return within(int(turns))[BY_TURN.index(kind)]
+    who, _, what = name.partition("/")
+    speaker, _, listener = who.partition(">")
+    if listener and what == "persuasion_success_rate":
+        return _persuades(speaker, listener)
+    if who and what in OF_A_SPEAKER:
+        return _of_speaker(who, BY_NAME[what])
     near = get_close_matches(name, BY_NAME, n=3)
     raise ConfigError(
         f"no metric '{name}'",

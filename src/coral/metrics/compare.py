@@ -74,7 +74,7 @@ def compare(
     only_a, only_b = len(mine) - len(shared), len(theirs) - len(shared)
     shared = [problem for problem in shared if mine[problem] != NOTHING or theirs[problem] != NOTHING]
     first, second = _ratio(mine, shared), _ratio(theirs, shared)
-    found = paired_difference(first, second, info.interval, (a.turn_limit, b.turn_limit))
+    found = paired_difference(first, second, info.interval, (a.rules.max_turns, b.rules.max_turns))
     signs = [_sign(mine[problem], theirs[problem]) for problem in shared]
     return Comparison(
         metric=name,
@@ -95,7 +95,7 @@ def compare(
 
 def _by_id(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | None) -> dict[str, Part]:
     view = tally.view()
-    if tally.protocol not in info.protocols:
+    if not info.applies(tally.rules):
         raise ConfigError(
             f"a {tally.protocol} run has no metric '{info.name}'",
             remedy="compare runs of one protocol, or by a metric that both have (docs/metrics.md)",

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from coral.errors import ConfigError
-from coral.types import Conversation, Record, Seat, Speaker, Spent, Turn, Usage
+from coral.types import Conversation, Record, Seat, Spent, Turn, Usage
 
 MILLION = 1e6
-Role = Literal["agent", "partner", "extractor"]
+Role = str
+"""The name of a speaker, or EXTRACTOR."""
 EXTRACTOR: Role = "extractor"
-ROLES: tuple[Role, ...] = ("agent", "partner", EXTRACTOR)
 NAN = float("nan")
 
 
@@ -128,7 +128,7 @@ class Call(NamedTuple):
 
 def calls_of(conversation: Conversation) -> list[Call]:
     """Every reply, unchosen candidates and roll-outs included, and every extraction by a model."""
-    names = {seat: speaker_of(conversation, seat).name for seat in Seat}
+    names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
     return _calls_of(conversation.turns, names)
 
 
@@ -169,13 +169,6 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
                     Call(spent.role, spent.usage, spent.requests, spent.calls) for spent in rollout.spent
                 ]
     return calls
-
-
-def speaker_of(conversation: Conversation, seat: Seat) -> Speaker:
-    """Who holds a seat."""
-    if seat is Seat.OPENER and conversation.opener is not None:
-        return conversation.opener
-    return conversation.responder
 
 
 def tokens_of(calls: Iterable[Call]) -> Tokens:

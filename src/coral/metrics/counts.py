@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import add, attrgetter
+from functools import cache
+from itertools import permutations
+from operator import attrgetter
 
-from coral.metrics.cost import ROLES, Call, Tokens, calls_of, tokens_of
-from coral.metrics.outcome import (
-    any_turn_right,
-    change_of,
-    first_right_turn,
-    outcome_of_one,
-    outcome_of_pair,
-)
+from coral.metrics.cost import EXTRACTOR, Call, Tokens, calls_of, tokens_of
+from coral.metrics.outcome import NO_CHANGE, Outcome, Rules, any_turn_right, change_of, first_right_turn
 from coral.metrics.reference import reference_values, success_value
-from coral.metrics.social import NAN, SocialFacts, social_facts, total
+from coral.metrics.social import NAN, SocialFacts, persuasions, social_facts, total
 from coral.metrics.trace import UNREADABLE, UNSURE, Trace
 from coral.metrics.votes import NO_VOTE
-from coral.types import Conversation, FinishReason, Reply, Seat, StopReason
+from coral.types import OPENER, Conversation, FinishReason, Reply, Seat
 
-UNFINISHED = frozenset({StopReason.FAILED, StopReason.CANCELLED})
-"""Conversations that are counted, and averaged into nothing."""
 SPEAKER_FACTS = (
     "persuasive",
     "persuasion_gain",
@@ -34,33 +28,35 @@ SPEAKER_FACTS = (
     "wrong_challenged",
     "wrong_mended",
 )
-"""What is kept of each speaker where agent and partner differ."""
+"""What is kept of each speaker."""
 
 
 def counts_of(
-    conversation: Conversation,
-    trace: Trace,
-    *,
-    calls: list[Call] | None = None,
-    max_turns: int | None = None,
+    conversation: Conversation, trace: Trace, rules: Rules, *, calls: list[Call] | None = None
 ) -> dict[str, float]:
     """Columns by name; NaN where a number is not known.
 
     Args:
+        rules: of the conversation's protocol.
         calls: of the conversation, where they are at hand.
-        max_turns: the run's limit of turns, for the published `n_turns_to_success`.
     """
     written = [_completion_tokens(turn.reply) for turn in conversation.turns]
+    outcome = rules.outcome(trace)
     columns = _beliefs(conversation, trace)
-    columns |= _spent(calls_of(conversation) if calls is None else calls)
+    columns |= _spent(calls_of(conversation) if calls is None else calls, rules)
     columns["reply_tokens"] = sum(written)
     columns["seconds"] = conversation.seconds
-    if conversation.opener is None:
-        return columns | _outcome_of_one(trace)
-    columns |= _outcome_of_pair(trace)
-    columns |= reference_values(trace, conversation.stop, written, max_turns)
-    columns |= _by_seat(conversation, trace, written)
-    return columns
+    columns["right"] = _number(outcome.right)
+    columns["vote"] = _vote(outcome.answer, trace)
+    columns |= _change(trace)
+    if len(rules.speakers) == 1:
+        return columns | success_value(trace)
+    columns |= _of_several(outcome, trace)
+    if len(rules.speakers) == 2:
+        columns |= reference_values(trace, conversation.stop, written, rules.max_turns)
+    else:
+        columns |= success_value(trace)
+    return columns | _by_seat(conversation, trace, written)
 
 
 def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
@@ -85,19 +81,26 @@ def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
     }
 
 
-def _spent(calls: list[Call]) -> dict[str, float]:
+def roles_of(rules: Rules) -> tuple[str, ...]:
+    """Who makes calls: every speaker once, and the extractor."""
+    return (*dict.fromkeys(rules.speakers.values()), EXTRACTOR)
+
+
+def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:
     """Tokens of every role, and of all together."""
     columns: dict[str, float] = {}
     whole = 0.0
-    for role, names in _TOKEN_COLUMNS.items():
+    for role in roles_of(rules):
         tokens = tokens_of([call for call in calls if call.role == role])
-        columns.update(zip(names, tokens, strict=True))
+        columns.update(zip(_token_columns(role), tokens, strict=True))
         whole += tokens.prompt + tokens.completion
     columns["total_tokens"] = whole
     return columns
 
 
-_TOKEN_COLUMNS = {role: [f"{role}/{part}" for part in Tokens._fields] for role in ROLES}
+@cache
+def _token_columns(role: str) -> list[str]:
+    return [f"{role}/{part}" for part in Tokens._fields]
 
 
 def _completion_tokens(reply: Reply) -> float:
@@ -105,38 +108,23 @@ def _completion_tokens(reply: Reply) -> float:
     return NAN if usage is None or usage.completion_tokens is None else float(usage.completion_tokens)
 
 
-def _outcome_of_one(trace: Trace) -> dict[str, float]:
-    outcome = outcome_of_one(trace)
-    return {
-        "right": _number(outcome.right),
-        "vote": _vote(outcome.answer, trace),
-        "first_right": _number(change_of(Seat.RESPONDER, trace).first),
-        **success_value(trace),
-    }
-
-
-def _outcome_of_pair(trace: Trace) -> dict[str, float]:
-    outcome = outcome_of_pair(trace)
+def _of_several(outcome: Outcome, trace: Trace) -> dict[str, float]:
     any_right = any_turn_right(trace)
     first = first_right_turn(trace) if any_right is not None else NAN
     right, any_right_number = _number(outcome.right), _number(any_right)
     return {
         "agreed": float(outcome.agreed),
-        "right": right,
-        "vote": _vote(outcome.answer, trace),
         "any_right": any_right_number,
         "first_success": float(first or 0.0),
         "agreed_turn": float(len(trace.turns) if outcome.agreed else 0),
         "false_agreed": float(outcome.agreed) - right,
         "unused_right": any_right_number - right,
-        "opener_first_right": _number(change_of(Seat.OPENER, trace).first),
-        **_change(trace),
     }
 
 
 def _change(trace: Trace) -> dict[str, float]:
-    """The responder's first answer against its last. The opener's first has heard the responder's."""
-    first, last, gain, found = change_of(Seat.RESPONDER, trace)
+    """The first answer of whoever spoke first against its last. Everybody else's first has heard that one."""
+    first, last, gain, found = change_of(trace.turns[0].seat, trace) if trace.turns else NO_CHANGE
     return {
         "first_right": _number(first),
         "last_right": _number(last),
@@ -155,35 +143,51 @@ def _vote(answer: int | None, trace: Trace) -> float:
 
 
 def _by_seat(conversation: Conversation, trace: Trace, written: Sequence[float]) -> dict[str, float]:
-    """Social facts in all, by seat and by speaker: the responder has turns 1, 3, ..., the opener 2, 4, ..."""
-    assert conversation.opener is not None
-    facts = social_facts(trace)
-    by_responder, by_opener = total(facts[0::2]), total(facts[1::2])
-    columns = dict(zip(SocialFacts._fields, map(add, by_responder, by_opener), strict=True))
-    for seat, tokens in (("responder", written[0::2]), ("opener", written[1::2])):
-        columns[f"{seat}_turns"] = float(len(tokens))
-        columns[f"{seat}_tokens"] = float(sum(tokens))
-    names = conversation.responder.name, conversation.opener.name
-    if names[0] != names[1]:
-        columns |= _of_speaker(names[0], by_responder, trace, written, 0)
-        columns |= _of_speaker(names[1], by_opener, trace, written, 1)
+    """Social facts in all, by seat and by speaker."""
+    by_seat: dict[Seat, list[SocialFacts]] = {seat: [] for seat in conversation.speakers}
+    tokens: dict[Seat, list[float]] = {seat: [] for seat in conversation.speakers}
+    for turn, facts, number in zip(trace.turns, social_facts(trace), written, strict=True):
+        by_seat[turn.seat].append(facts)
+        tokens[turn.seat].append(number)
+    totals = {seat: total(facts) for seat, facts in by_seat.items()}
+    columns: dict[str, float] = total(totals.values())._asdict()
+    for seat, numbers in tokens.items():
+        columns[f"{seat}_turns"] = float(len(numbers))
+        columns[f"{seat}_tokens"] = float(sum(numbers))
+    if OPENER in conversation.speakers:
+        columns["opener_first_right"] = _number(change_of(OPENER, trace).first)
+    names = [speaker.name for speaker in conversation.speakers.values()]
+    if len(set(names)) == len(names):
+        for seat, speaker in conversation.speakers.items():
+            columns |= _of_speaker(speaker.name, totals[seat], trace, seat, sum(tokens[seat]))
+        if len(names) > 2:
+            columns |= _who_persuades_whom(conversation, trace)
     return columns
 
 
-def _of_speaker(
-    name: str, facts: SocialFacts, trace: Trace, written: Sequence[float], first: int
-) -> dict[str, float]:
-    beliefs = [turn.belief for turn in trace.turns[first::2]]
+def _of_speaker(name: str, facts: SocialFacts, trace: Trace, seat: Seat, written: float) -> dict[str, float]:
+    beliefs = [turn.belief for turn in trace.turns if turn.seat == seat]
     answered = sum(belief >= 0 for belief in beliefs)
-    values = (len(beliefs), answered, sum(written[first::2]), *_speaker_facts(facts))
-    return dict(zip(_SPEAKER_COLUMNS[name], map(float, values), strict=True))
+    values = (len(beliefs), answered, written, *_speaker_facts(facts))
+    return dict(zip(_speaker_columns(name), map(float, values), strict=True))
 
 
 _speaker_facts = attrgetter(*SPEAKER_FACTS)
-_SPEAKER_COLUMNS = {
-    name: [f"{name}/{part}" for part in ("turns", "answered", "reply_tokens", *SPEAKER_FACTS)]
-    for name in ("agent", "partner")
-}
+
+
+@cache
+def _speaker_columns(name: str) -> list[str]:
+    return [f"{name}/{part}" for part in ("turns", "answered", "reply_tokens", *SPEAKER_FACTS)]
+
+
+def _who_persuades_whom(conversation: Conversation, trace: Trace) -> dict[str, float]:
+    found = persuasions(trace)
+    columns: dict[str, float] = {}
+    for a, b in permutations(conversation.speakers, 2):
+        met, adopted = found.get((a, b), (0, 0))
+        pair = f"{conversation.speakers[a].name}>{conversation.speakers[b].name}"
+        columns |= {f"{pair}/met": float(met), f"{pair}/adopted": float(adopted)}
+    return columns
 
 
 def _number(value: int | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coral.metrics.info import BOTH, amount, rate, share, yes_no
+from coral.metrics.info import amount, rate, share, yes_no
 
 OUTCOME = (
     yes_no(
@@ -26,7 +26,7 @@ OUTCOME = (
         "right",
         "Share of the readable single answers that are right; unsure is wrong, unreadable is unscored. "
         "To compare with a pair take accuracy_strict.",
-        protocols=("cot",),
+        seats="one",
         headline=True,
         better="higher",
     ),
@@ -34,9 +34,8 @@ OUTCOME = (
         "first_accuracy",
         "First answer right",
         "first_right",
-        "Share of conversations whose first turn, the responder's, is right. One that is unsure or cannot be "
-        "read is not.",
-        protocols=BOTH,
+        "Share of conversations whose first turn is right. One that is unsure or cannot be read is not.",
+        seats="any",
         better="higher",
     ),
     yes_no(
@@ -45,43 +44,57 @@ OUTCOME = (
         "opener_first_right",
         "Share of conversations in which the opener's first turn is right; it has heard the responder's.",
         better="higher",
+        seats="two",
     ),
     yes_no(
         "final_accuracy",
         "Last answer right",
         "last_right",
-        "Share of conversations in which the last answer of the responder is right, agreed on or not.",
+        "Share of conversations in which the last answer of whoever spoke first is right, agreed on or not.",
         better="higher",
+        seats="any",
+        revised=True,
     ),
     yes_no(
         "conversation_gain",
         "Conversation gain, points",
         "gain",
-        "What talking changed: the responder's last answer minus its first, over the conversations whose "
-        "first turn submits an answer.",
+        "What talking changed: the last answer of whoever spoke first minus its first one, over the "
+        "conversations whose first turn submits an answer.",
         interval="difference",
         better="higher",
+        seats="any",
+        revised=True,
     ),
     yes_no(
         "wrong_to_right",
         "... wrong, then right",
         "gained",
-        "Share of these conversations in which the responder's first answer is wrong, and its last right.",
+        "Share of these conversations in which the first answer is wrong, and the same speaker's last one "
+        "right.",
         better="higher",
+        seats="any",
+        revised=True,
     ),
     yes_no(
         "right_to_wrong",
         "... right, then wrong",
         "lost",
-        "Share of these conversations in which the responder's first answer is right, and its last wrong.",
+        "Share of these conversations in which the first answer is right, and the same speaker's last one "
+        "wrong.",
         better="lower",
+        seats="any",
+        revised=True,
     ),
     yes_no(
         "unsure_to_right",
         "Unsure at first, then right",
         "found",
-        "Share of all conversations in which the responder is unsure at first, and its last answer is right.",
+        "Share of all conversations in which the first turn is unsure, and the same speaker's last answer is "
+        "right.",
         better="higher",
+        seats="any",
+        revised=True,
     ),
     yes_no(
         "false_agreement",
@@ -111,7 +124,7 @@ OUTCOME = (
         "right",
         "Right single answers among all conversations: failed and unscored ones count as wrong.",
         kind="strict",
-        protocols=("cot",),
+        seats="one",
         better="higher",
     ),
     yes_no(
@@ -121,7 +134,7 @@ OUTCOME = (
         "Share of problems whose most frequent answer in the samples is right. Tied ones share the credit; "
         "samples that cannot be read do not vote.",
         kind="vote",
-        protocols=BOTH,
+        seats="any",
         better="higher",
     ),
     yes_no(
@@ -130,7 +143,7 @@ OUTCOME = (
         "right",
         "Majority vote if every sample that cannot be read voted for a wrong answer.",
         kind="vote_low",
-        protocols=BOTH,
+        seats="any",
         better="higher",
     ),
     yes_no(
@@ -139,7 +152,7 @@ OUTCOME = (
         "right",
         "Majority vote if every sample that cannot be read voted for the right answer.",
         kind="vote_high",
-        protocols=BOTH,
+        seats="any",
         better="higher",
     ),
     yes_no(
@@ -148,7 +161,7 @@ OUTCOME = (
         "right",
         "Share of problems of which at least one sample is right; one that cannot be read is not.",
         kind="pass_any",
-        protocols=BOTH,
+        seats="any",
         better="higher",
     ),
     yes_no(
@@ -157,7 +170,7 @@ OUTCOME = (
         "right",
         "Share of problems of which a sample is right if every sample that cannot be read is.",
         kind="pass_any_high",
-        protocols=BOTH,
+        seats="any",
         better="higher",
     ),
     share(
@@ -193,17 +206,15 @@ BELIEFS = (
         "Turns with an answer",
         "answered",
         "Share of turns that submit an answer.",
-        protocols=BOTH,
+        seats="any",
     ),
-    rate(
-        "unsure_rate", "Unsure turns", "unsure", "Share of turns that submit no answer yet.", protocols=BOTH
-    ),
+    rate("unsure_rate", "Unsure turns", "unsure", "Share of turns that submit no answer yet.", seats="any"),
     rate(
         "unreadable_rate",
         "Unreadable turns",
         "unreadable",
         "Share of turns whose answer could not be determined: the extractor error rate.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     rate(
@@ -211,7 +222,7 @@ BELIEFS = (
         "Turns cut off",
         "truncated",
         "Share of turns cut by the token limit.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     rate(
@@ -219,7 +230,7 @@ BELIEFS = (
         "Turns past their end",
         "overrun",
         "Share of turns whose model wrote past its end mark; what stood behind the mark was left out.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     rate(
@@ -227,7 +238,7 @@ BELIEFS = (
         "Turns with broken characters",
         "garbled",
         "Share of turns with characters that could not be read; each stands in the reply as U+FFFD.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     rate(
@@ -235,7 +246,7 @@ BELIEFS = (
         "Turns read by a model",
         "model_extracted",
         "Share of turns whose answer the rules could not find, so that a model was asked.",
-        protocols=BOTH,
+        seats="any",
     ),
 )
 
@@ -338,7 +349,7 @@ SOCIAL = (
 
 EFFORT = (
     amount(
-        "turns", "Turns", "turns", "turns", "Turns of a conversation; the opening is not one.", protocols=BOTH
+        "turns", "Turns", "turns", "turns", "Turns of a conversation; the opening is not one.", seats="any"
     ),
     rate(
         "tokens_per_turn",
@@ -347,7 +358,7 @@ EFFORT = (
         "Completion tokens a turn.",
         unit="tokens",
         interval="amount",
-        protocols=BOTH,
+        seats="any",
     ),
     share(
         "opener/tokens_per_turn",
@@ -357,6 +368,7 @@ EFFORT = (
         "Completion tokens a turn of the opener.",
         unit="tokens",
         interval="amount",
+        seats="two",
     ),
     share(
         "responder/tokens_per_turn",
@@ -366,6 +378,7 @@ EFFORT = (
         "Completion tokens a turn of the responder.",
         unit="tokens",
         interval="amount",
+        seats="two",
     ),
     amount(
         "conversation_tokens",
@@ -373,7 +386,7 @@ EFFORT = (
         "tokens",
         "reply_tokens",
         "Completion tokens of the turns of a conversation, without unchosen candidates and extraction.",
-        protocols=BOTH,
+        seats="any",
     ),
     amount(
         "total_tokens",
@@ -381,7 +394,7 @@ EFFORT = (
         "tokens",
         "total_tokens",
         "Prompt and completion tokens of a conversation: unchosen candidates, roll-outs and extraction too.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     share(
@@ -392,7 +405,7 @@ EFFORT = (
         "All tokens, read and written, over the number of right outcomes.",
         unit="tokens",
         interval="amount",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     amount(
@@ -401,7 +414,7 @@ EFFORT = (
         "seconds",
         "seconds",
         "Wall time of a conversation.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     amount(
@@ -410,7 +423,7 @@ EFFORT = (
         "USD",
         "cost",
         "Price of a conversation by the price table.",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     share(
@@ -421,7 +434,7 @@ EFFORT = (
         "Price of all scored conversations, over the number of right outcomes.",
         unit="USD",
         interval="amount",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
     yes_no(
@@ -430,7 +443,7 @@ EFFORT = (
         "failed",
         "Share of conversations in which a request failed for good.",
         kind="failures",
-        protocols=BOTH,
+        seats="any",
         better="lower",
     ),
 )

@@ -24,7 +24,7 @@ class Estimate(Record, frozen=True, omit_defaults=False):
         high: upper end of it.
         n: what `mean` is a mean over: scored conversations; for ratios the sum of the denominator (such as
             persuasive turns); for votes problems.
-        num_failed: conversations that failed or were cancelled and are not in it.
+        num_failed: conversations that failed and are not in it.
         num_unscored: conversations (for votes: problems) that lack a number which the metric needs.
         num_problems: problems behind `n`: the clusters of the standard error.
     """
@@ -76,7 +76,7 @@ def estimate(info: MetricInfo, view: View, costs: Sequence[float]) -> Estimate:
     """
     sums = sums_of(info, view, costs)
     ratio = sums.ratio()
-    interval = interval_of(ratio, info.interval, view.tally.turn_limit)
+    interval = interval_of(ratio, info.interval, view.tally.rules.max_turns)
     return Estimate(
         mean=ratio.value,
         stderr=ratio.stderr,
@@ -124,7 +124,7 @@ def _sums(view: View, numerators: Sequence[float], denominators: Sequence[float]
     return Sums(
         {problem: sums[0] for problem, sums in by_problem.items()},
         {problem: sums[1] for problem, sums in by_problem.items()},
-        len(view.failed) + len(view.cancelled),
+        len(view.failed),
         num_unscored,
     )
 
@@ -141,9 +141,7 @@ def _failures(view: View) -> Sums:
     _add_ones(numerators, view.failed)
     _add_ones(denominators, view.problem_of)
     _add_ones(denominators, view.failed)
-    return Sums(
-        numerators, {problem: denominators[problem] for problem in numerators}, len(view.cancelled), 0
-    )
+    return Sums(numerators, {problem: denominators[problem] for problem in numerators}, 0, 0)
 
 
 def _strict(info: MetricInfo, view: View) -> Sums:
@@ -154,9 +152,7 @@ def _strict(info: MetricInfo, view: View) -> Sums:
     _add_ones(numerators, view.failed, 0.0)
     _add_ones(denominators, view.problem_of)
     _add_ones(denominators, view.failed)
-    return Sums(
-        numerators, {problem: denominators[problem] for problem in numerators}, len(view.cancelled), 0
-    )
+    return Sums(numerators, {problem: denominators[problem] for problem in numerators}, 0, 0)
 
 
 OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
@@ -179,6 +175,6 @@ def _over_samples(info: MetricInfo, view: View) -> Sums:
     return Sums(
         scored,
         dict.fromkeys(scored, 1.0),
-        len(view.failed) + len(view.cancelled),
+        len(view.failed),
         len(scores) - len(scored),
     )

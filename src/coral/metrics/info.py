@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from coral.metrics.outcome import Rules
 from coral.metrics.statistics import IntervalKind
 
-Protocol = Literal["coral", "cot"]
+Seats = Literal["any", "one", "two", "several"]
 Kind = Literal[
     "mean", "mean_rate", "ratio", "strict", "failures",
     "vote", "vote_low", "vote_high", "pass_any", "pass_any_high",
@@ -27,7 +28,8 @@ class MetricInfo:
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
             for a mean of changes between -1 and 1 (`difference`); random weights for what has bounds and may
             hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`).
-        protocols: where the metric is defined.
+        seats: how many seats a protocol must have for the metric to be defined.
+        revised: it must also ask a seat for its answer again.
         better: which direction is better, None where neither is.
         help: one sentence.
     """
@@ -40,12 +42,16 @@ class MetricInfo:
     numerator: str
     help: str
     denominator: str = ""
-    protocols: tuple[Protocol, ...] = ("coral",)
+    seats: Seats = "several"
+    revised: bool = False
     headline: bool = False
     better: Literal["higher", "lower"] | None = None
 
-
-BOTH: tuple[Protocol, ...] = ("coral", "cot")
+    def applies(self, rules: Rules) -> bool:
+        """Whether the metric is defined for conversations by these rules."""
+        number = len(rules.speakers)
+        fits = {"any": True, "one": number == 1, "two": number == 2, "several": number > 1}[self.seats]
+        return fits and not (self.revised and rules.answers_once)
 
 
 def share(name: str, title: str, part: str, whole: str, text: str, **more: object) -> MetricInfo:
@@ -64,7 +70,7 @@ def share(name: str, title: str, part: str, whole: str, text: str, **more: objec
 
 
 def rate(name: str, title: str, part: str, text: str, **more: object) -> MetricInfo:
-    """A mean over conversations of a number a turn."""
+    """A mean over conversations of a number per turn."""
     return share(name, title, part, "turns", text, **{"kind": "mean_rate", "interval": "rate", **more})
 
 
@@ -74,6 +80,6 @@ def yes_no(name: str, title: str, column: str, text: str, **more: object) -> Met
 
 
 def amount(name: str, title: str, unit: Unit, column: str, text: str, **more: object) -> MetricInfo:
-    """A mean quantity a conversation."""
+    """A mean quantity per conversation."""
     interval = "turns" if unit == "turns" else "amount"
     return yes_no(name, title, column, text, **{"unit": unit, "interval": interval, **more})

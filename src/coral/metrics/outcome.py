@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -11,13 +13,13 @@ from coral.types import Seat
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The end of a conversation, derived from its trace.
+    """The end of a conversation, derived from its trace by its protocol.
 
     Attributes:
-        agreed: both seats' latest beliefs are equal answers. Of chain of thought: its last turn answers.
-        right: whether the agreed answer (chain of thought: the last turn) is right; None where that is not
-            known. No agreement, or an unsure last turn, is not right.
-        answer: class number of the agreed (last) answer; None where there is none.
+        agreed: the agents came to an answer together, by the protocol's rule; one agent alone submits one.
+        right: whether that answer is right; None where that is not known. No agreement, or an unsure last
+            turn of one agent alone, is not right.
+        answer: class number of the answer; None where there is none.
     """
 
     agreed: bool
@@ -25,18 +27,58 @@ class Outcome(msgspec.Struct, frozen=True):
     answer: int | None
 
 
-def outcome_of_pair(trace: Trace) -> Outcome:
-    """Outcome of a conversation between two seats. No belief is carried forward: latest turns count."""
-    if len(trace.turns) < 2:
-        return Outcome(agreed=False, right=False, answer=None)
-    before, last = trace.turns[-2:]
-    if last.belief < 0 or last.belief != before.belief:
-        return Outcome(agreed=False, right=False, answer=None)
+NO_AGREEMENT = Outcome(agreed=False, right=False, answer=None)
+
+
+class Rules(Protocol):
+    """What metrics need to know of a protocol; see `coral.conversation.protocols`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def speakers(self) -> Mapping[Seat, str]:
+        """The agent in each seat."""
+        ...
+
+    @property
+    def max_turns(self) -> int:
+        """The most turns that a conversation can have."""
+        ...
+
+    @property
+    def answers_once(self) -> bool:
+        """Nobody is asked for an answer again."""
+        ...
+
+    def outcome(self, trace: Trace) -> Outcome:
+        """What came out of a conversation."""
+        ...
+
+
+def shared_answer(trace: Trace, seats: Sequence[Seat]) -> Outcome:
+    """The answer that all seats hold. No belief is carried forward: latest turns count."""
+    latest = {turn.seat: turn for turn in trace.turns}
+    beliefs = {turn.belief for turn in latest.values()}
+    if len(latest) < len(seats) or len(beliefs) > 1 or min(beliefs) < 0:
+        return NO_AGREEMENT
+    last = trace.turns[-1]
     return Outcome(agreed=True, right=is_right(last, trace), answer=last.belief)
 
 
-def outcome_of_one(trace: Trace) -> Outcome:
-    """Outcome of chain of thought: its last turn. Unsure is wrong; unreadable is not scored."""
+def majority_answer(trace: Trace, seats: Sequence[Seat]) -> Outcome:
+    """The answer that more than half of the seats hold in their latest turns."""
+    latest = {turn.seat: turn for turn in trace.turns}
+    held = Counter(turn.belief for turn in latest.values() if turn.belief >= 0)
+    answer, votes = held.most_common(1)[0] if held else (UNSURE, 0)
+    if 2 * votes <= len(seats):
+        return NO_AGREEMENT
+    holder = next(turn for turn in latest.values() if turn.belief == answer)
+    return Outcome(agreed=True, right=is_right(holder, trace), answer=answer)
+
+
+def last_answer(trace: Trace) -> Outcome:
+    """The last turn of one agent alone. Unsure is wrong; unreadable is not scored."""
     if not trace.turns or trace.turns[-1].belief == UNREADABLE:
         return Outcome(agreed=False, right=None, answer=None)
     last = trace.turns[-1]
@@ -62,6 +104,9 @@ class Change(NamedTuple):
     found: bool | None
 
 
+NO_CHANGE = Change(None, None, None, None)
+
+
 def change_of(seat: Seat, trace: Trace) -> Change:
     """First against last answer of a seat.
 
@@ -70,9 +115,9 @@ def change_of(seat: Seat, trace: Trace) -> Change:
     answer stands for the end. So who never changes the answer gains exactly 0, however many turns are unsure
     or cannot be read.
     """
-    own = [turn for turn in trace.turns if turn.seat is seat]
+    own = [turn for turn in trace.turns if turn.seat == seat]
     if not own:
-        return Change(None, None, None, None)
+        return NO_CHANGE
     answers = [turn for turn in own if turn.belief >= 0]
     last = is_right(answers[-1], trace) if answers else False
     if own[0].belief < 0:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from coral.metrics.info import BOTH, MetricInfo, amount, yes_no
+from coral.metrics.info import MetricInfo, amount, yes_no
 
 
 def published(name: str, text: str, kind: str = "rate", **more: object) -> MetricInfo:
+    more = {"seats": "two", **more}
     if kind == "yes_no":
         return yes_no(f"reference/{name}", name, f"reference/{name}", text, **more)
     if kind == "rate":
-        return yes_no(f"reference/{name}", name, f"reference/{name}", text, interval="rate")
+        return yes_no(f"reference/{name}", name, f"reference/{name}", text, **{"interval": "rate", **more})
     return amount(f"reference/{name}", name, kind, f"reference/{name}", text, **more)  # type: ignore[arg-type]
 
 
@@ -20,7 +21,7 @@ REFERENCE = (
         "final_success_rate",
         "Published share of conversations with any right turn: the score of chain of thought.",
         "yes_no",
-        protocols=BOTH,
+        seats="any",
     ),
     published(
         "n_turns_to_success", "Published turns to success; never counts as the limit of turns.", "turns"

@@ -1,17 +1,18 @@
 """Who persuades, insists and yields: facts about single turns, and their sums over a conversation.
 
-Turns alternate, so at turn i the speaker's previous turn is i-2, and the partner's belief before and after it
-are those of turns i-1 and i+1. The opening is no turn and no belief. Unsure is a belief that one can hold,
-leave and be brought to; an unreadable belief is unknown, and no fact is drawn from it.
+The partner of a turn is whoever speaks next: its belief before is that of its own previous turn, its belief
+after that of its next. What a speaker answers to is the previous turn of another seat. With two seats in turn
+these are turns i+1, i-1 and i-1. The opening is not a turn and not a belief. Unsure is a belief that one can
+hold, leave and be brought to; an unreadable belief is unknown, and no fact is drawn from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from coral.metrics.trace import UNREADABLE, UNSURE, Trace, TraceTurn
+from coral.types import Seat
 
 NAN = float("nan")
 """Stands for "cannot be said" among numbers; it survives every sum."""
@@ -56,11 +57,33 @@ class SocialFacts(NamedTuple):
 NOTHING = SocialFacts()
 
 
+class Seated(Protocol):
+    """A turn, of a conversation or of a trace."""
+
+    @property
+    def seat(self) -> Seat: ...
+
+
 def social_facts(trace: Trace) -> list[SocialFacts]:
-    """The facts about every turn of a conversation between two seats."""
+    """The facts about every turn of a conversation between several seats."""
     turns = trace.turns
-    assert all(a.seat is not b.seat for a, b in pairwise(turns)), "turns must alternate"
-    return [_facts_at(turns, i) for i in range(len(turns))]
+    latest: dict[Seat, TraceTurn] = {}
+    facts = []
+    for i, me in enumerate(turns):
+        after = turns[i + 1] if i + 1 < len(turns) else None
+        facts.append(_facts_of(me, latest, theirs=_heard(turns, i), after=after))
+        latest[me.seat] = me
+    return facts
+
+
+def previous_turn(turns: Sequence[Seated], before: int, seat: Seat) -> int | None:
+    """Index of the latest turn of `seat` before turn `before`."""
+    return next((j for j in range(before - 1, -1, -1) if turns[j].seat == seat), None)
+
+
+def _heard(turns: Sequence[TraceTurn], i: int) -> TraceTurn | None:
+    """What the speaker of turn i answers to: the previous turn of another seat."""
+    return next((turns[j] for j in range(i - 1, -1, -1) if turns[j].seat != turns[i].seat), None)
 
 
 def total(facts: Iterable[SocialFacts]) -> SocialFacts:
@@ -71,21 +94,43 @@ def total(facts: Iterable[SocialFacts]) -> SocialFacts:
     return SocialFacts._make(map(sum, zip(*several, strict=True)))
 
 
-def _facts_at(turns: tuple[TraceTurn, ...], i: int) -> SocialFacts:
-    me = turns[i]
-    if i == 0 or me.belief == UNREADABLE or turns[i - 1].belief == UNREADABLE:
+def _facts_of(
+    me: TraceTurn, latest: Mapping[Seat, TraceTurn], *, theirs: TraceTurn | None, after: TraceTurn | None
+) -> SocialFacts:
+    if theirs is None or me.belief == UNREADABLE:
         return NOTHING
     facts: dict[str, float] = {}
-    if i + 1 < len(turns):
-        facts.update(_influence(me, turns[i - 1], turns[i + 1]))
-    if i >= 2:
-        facts.update(_steadfastness(me, turns[i - 2], turns[i - 1]))
+    if after is not None and after.seat != me.seat and (before := latest.get(after.seat)) is not None:
+        facts.update(_influence(me, before, after))
+    if (mine := latest.get(me.seat)) is not None:
+        facts.update(_steadfastness(me, mine, theirs))
     return SocialFacts(**facts) if facts else NOTHING
+
+
+def persuasions(trace: Trace) -> dict[tuple[Seat, Seat], tuple[int, int]]:
+    """Who persuades whom: (met, adopted) for every ordered pair (speaker, listener) of seats.
+
+    Met counts turns of the listener that follow, since the listener's last turn, an answer of the speaker's
+    other than the listener's own; adopted counts those of them that submit that answer. What several others
+    hold is met, and adopted, from each of them. With two seats these are the sums of `contested` and `won`.
+    """
+    counts: dict[tuple[Seat, Seat], tuple[int, int]] = {}
+    turns = trace.turns
+    for j, after in enumerate(turns):
+        p = previous_turn(turns, j, after.seat)
+        if p is None or UNREADABLE in {after.belief, turns[p].belief}:
+            continue
+        heard = {turn.seat: turn.belief for turn in turns[p + 1 : j]}
+        for speaker, belief in heard.items():
+            if belief >= 0 and belief != turns[p].belief:
+                met, adopted = counts.get((speaker, after.seat), (0, 0))
+                counts[speaker, after.seat] = (met + 1, adopted + (after.belief == belief))
+    return counts
 
 
 def _influence(me: TraceTurn, before: TraceTurn, after: TraceTurn) -> dict[str, float]:
     """What my turn did to the partner: `before` and `after` are the partner's turns around it."""
-    if after.belief == UNREADABLE or me.belief == before.belief:
+    if UNREADABLE in {before.belief, after.belief} or me.belief == before.belief:
         return {}
     contested = {} if me.belief == UNSURE else {"contested": 1.0}
     if after.belief != me.belief:
@@ -104,7 +149,7 @@ def _influence(me: TraceTurn, before: TraceTurn, after: TraceTurn) -> dict[str, 
 
 def _steadfastness(me: TraceTurn, mine: TraceTurn, theirs: TraceTurn) -> dict[str, float]:
     """What the partner's turn did to me: `mine` is my previous turn, `theirs` the partner's after it."""
-    if mine.belief in {UNREADABLE, theirs.belief}:
+    if UNREADABLE in {mine.belief, theirs.belief} or mine.belief == theirs.belief:
         return {}
     facts = {}
     if me.belief == mine.belief:

@@ -8,25 +8,27 @@ from math import isnan
 import msgspec
 
 from coral.metrics.candidates import CandidateCounts
-from coral.metrics.catalog import BY_TURN, METRICS, within
+from coral.metrics.catalog import BY_TURN, metrics_by, within
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
 from coral.metrics.tally import Tally, View
 from coral.types import SCHEMA, Adjustment, Record
+from coral.version import version
 
 
 class Summary(Record, frozen=True, omit_defaults=False):
     """All numbers of a run.
 
     Attributes:
-        models: the model of agent and partner.
+        version: of the Coral that measured.
+        models: the model of each agent, by its name.
         by_turn: agreement and agreement correctness had conversations been cut after so many turns, by the
-            turns at which any agreed; empty of chain of thought.
+            turns at which any agreed; empty of one agent alone.
         groups: metrics by dimension and value of `Problem.group`, without the published code's values.
-        usage: tokens and requests by role (agent, partner, extractor), failed conversations included.
+        usage: tokens and requests by agent, and of the extractor, failed conversations included.
         requests: sent in all, retries and failed ones included.
-        conversations: failed and cancelled ones included.
+        conversations: failed ones included.
         owed: conversations that the run still lacks; its numbers lean to short ones until there are none.
         problems: with at least one conversation.
         stop_reasons: conversations by the reason they ended.
@@ -37,6 +39,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     """
 
     schema: int
+    version: str
     task: str
     protocol: str
     models: dict[str, str]
@@ -78,6 +81,7 @@ def summarize(
     usage = tally.usage.by_role()
     return Summary(
         schema=SCHEMA,
+        version=version(),
         task=tally.task,
         protocol=tally.protocol,
         models=dict(sorted(tally.models.items())),
@@ -103,14 +107,14 @@ def metrics_of(tally: Tally) -> list[MetricInfo]:
 
     A run without a single finished conversation has them all, unmeasured.
     """
-    return [info for info in METRICS if tally.protocol in info.protocols and _applies(info, tally)]
+    return [info for info in metrics_by(tally.rules) if _applies(info, tally)]
 
 
 def _applies(info: MetricInfo, tally: Tally) -> bool:
     if info.kind in OVER_SAMPLES:
         return tally.num_conversations > tally.num_problems
-    speaker = info.name.partition("/")[0]
-    return speaker not in {"agent", "partner"} or f"{speaker}/turns" in tally.columns
+    is_speakers = info.name.partition("/")[0] in tally.rules.speakers.values()
+    return not is_speakers or info.denominator in tally.columns
 
 
 def _estimates(

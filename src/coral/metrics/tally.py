@@ -5,14 +5,13 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Collection
-from typing import cast
 
 import msgspec
 
 from coral.errors import ConfigError
-from coral.metrics.cost import EXTRACTOR, ROLES, PriceTable, Tokens, UsageCounter, calls_of
-from coral.metrics.counts import UNFINISHED, counts_of
-from coral.metrics.info import Protocol
+from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
+from coral.metrics.counts import counts_of, roles_of
+from coral.metrics.outcome import Rules
 from coral.metrics.trace import Trace
 from coral.types import Conversation, StopReason
 
@@ -24,30 +23,23 @@ class Tally:
     kept in single precision: counts up to 16 million are exact.
     """
 
-    def __init__(self, *, task: str, protocol: str, max_turns: int | None = None) -> None:
+    def __init__(self, *, task: str, rules: Rules) -> None:
         """Start empty.
 
         Args:
-            protocol: `coral` (two seats) or `cot` (one agent, one turn).
-            max_turns: the run's limit, which intervals of turns and the published `n_turns_to_success` need.
-
-        Raises:
-            ConfigError: no such protocol.
+            rules: the protocol of the conversations.
         """
-        if protocol not in {"coral", "cot"}:
-            raise ConfigError(f"no protocol '{protocol}'", remedy="the protocols are coral and cot")
         self.task = task
-        self.protocol = cast("Protocol", protocol)
+        self.rules = rules
         self.models: dict[str, str] = {}
         self.usage = UsageCounter()
         self.stop_reasons: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.failed_requests = 0
         self.columns: tuple[str, ...] = ()
-        self._max_turns = max_turns
         self._values = array("f")
         self._problem_of_row = array("l")
-        self._unfinished: dict[StopReason, array[int]] = {stop: array("l") for stop in UNFINISHED}
+        self._failed = array("l")
         self._problems: dict[str, int] = {}
         self._groups: list[tuple[tuple[str, str], ...]] = []
         self._known_groups: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
@@ -64,23 +56,22 @@ class Tally:
         self.usage.add(calls)
         self._count_failures(conversation)
         problem = self._number_of(conversation)
-        if conversation.stop in UNFINISHED:
-            self._unfinished[conversation.stop].append(problem)
+        if conversation.stop is StopReason.FAILED:
+            self._failed.append(problem)
             return
-        self._keep(counts_of(conversation, trace, calls=calls, max_turns=self._max_turns))
+        self._keep(counts_of(conversation, trace, self.rules, calls=calls))
         self._problem_of_row.append(problem)
 
     def _check(self, conversation: Conversation) -> None:
-        protocol = "cot" if conversation.opener is None else "coral"
-        speakers = [
-            speaker for speaker in (conversation.responder, conversation.opener) if speaker is not None
-        ]
-        known = [self.models.setdefault(speaker.name, speaker.model) for speaker in speakers]
-        if protocol != self.protocol or known != [speaker.model for speaker in speakers]:
+        speakers = conversation.speakers
+        seats = {seat: speaker.name for seat, speaker in speakers.items()}
+        known = [self.models.setdefault(speaker.name, speaker.model) for speaker in speakers.values()]
+        models = [speaker.model for speaker in speakers.values()]
+        if seats.keys() != self.rules.speakers.keys() or known != models:
             raise ConfigError(
-                f"conversation {conversation.id} is of a {protocol} run of "
-                f"{', '.join(speaker.model for speaker in speakers)}, "
-                f"unlike those before it ({self.protocol}, {', '.join(self.models.values())})",
+                f"conversation {conversation.id} has the seats {', '.join(seats)} for {', '.join(models)}, "
+                f"unlike those before it ({self.protocol}: {', '.join(self.rules.speakers)}, for "
+                f"{', '.join(self.models.values())})",
                 remedy="measure each run folder by itself",
             )
 
@@ -117,7 +108,7 @@ class Tally:
 
     @property
     def num_conversations(self) -> int:
-        """All conversations, failed and cancelled ones included."""
+        """All conversations, failed ones included."""
         return self.stop_reasons.total()
 
     @property
@@ -125,12 +116,9 @@ class Tally:
         return len(self._problems)
 
     @property
-    def turn_limit(self) -> int | None:
-        """The most turns that a conversation can have; None where that is not known.
-
-        One agent alone has one, or as many as it was seen to have.
-        """
-        return 1 if self.protocol == "cot" else self._max_turns
+    def protocol(self) -> str:
+        """The name of the protocol."""
+        return self.rules.name
 
     @property
     def problems(self) -> dict[str, int]:
@@ -150,17 +138,8 @@ class Tally:
         rows = [
             row for row, problem in enumerate(self._problem_of_row) if problems is None or problem in problems
         ]
-        unfinished = {
-            stop: [problem for problem in numbers if problems is None or problem in problems]
-            for stop, numbers in self._unfinished.items()
-        }
-        return View(
-            self,
-            rows,
-            [self._problem_of_row[row] for row in rows],
-            unfinished[StopReason.FAILED],
-            unfinished[StopReason.CANCELLED],
-        )
+        failed = [problem for problem in self._failed if problems is None or problem in problems]
+        return View(self, rows, [self._problem_of_row[row] for row in rows], failed)
 
     def values(self, column: str, rows: list[int]) -> list[float]:
         """A column at some rows.
@@ -179,7 +158,7 @@ class Tally:
         """USD of each conversation; NaN where a price or a token count is unknown."""
         models = {**self.models, EXTRACTOR: extractor}
         costs = [0.0] * len(rows)
-        for role in ROLES:
+        for role in roles_of(self.rules):
             parts = [self.values(f"{role}/{part}", rows) for part in Tokens._fields]
             model = models.get(role)
             costs = [
@@ -195,17 +174,15 @@ class View(msgspec.Struct, frozen=True):
     Attributes:
         problem_of: the problem of each row.
         failed: the problem of each failed conversation.
-        cancelled: the problem of each cancelled conversation.
     """
 
     tally: Tally
     rows: list[int]
     problem_of: list[int]
     failed: list[int]
-    cancelled: list[int]
 
     def agreed_turns(self) -> list[int]:
-        """The numbers of turns at which conversations agreed, in order; of chain of thought none."""
+        """The numbers of turns at which conversations agreed, in order; of one agent alone none."""
         if "agreed_turn" not in self.tally.columns:
             return []
         return sorted({int(turn) for turn in self.column("agreed_turn") if turn})

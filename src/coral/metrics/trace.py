@@ -6,11 +6,11 @@ texts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from coral.types import Answered, Belief, Conversation, Seat, Unsure
+from coral.types import Answered, Belief, Conversation, Seat, Turn, Unsure
 
 UNSURE = -1
 """`TraceTurn.belief` of a turn that submits no answer yet."""
@@ -109,16 +109,24 @@ async def trace_of(conversation: Conversation, same: Same, classes: AnswerClasse
         classes: share it among the conversations of a run to vote over the samples of a problem.
     """
     known = _Classes() if classes is None else classes.of(conversation.problem.id)
+    return Trace(await _reduced(conversation.turns, same, known), classes is not None)
+
+
+async def trace_of_turns(turns: Sequence[Turn], same: Same) -> Trace:
+    """The trace of turns by themselves, such as those of a roll-out."""
+    return Trace(await _reduced(turns, same, _Classes()), shared=False)
+
+
+async def _reduced(turns: Sequence[Turn], same: Same, known: _Classes) -> tuple[TraceTurn, ...]:
     wordings: dict[str, int] = {}
-    turns = []
-    for turn in conversation.turns:
-        reply = turn.reply
-        belief = reply.belief
+    reduced = []
+    for turn in turns:
+        belief = turn.reply.belief
         number = (
             await known.find(belief.value, same) if isinstance(belief, Answered) else _without_answer(belief)
         )
-        turns.append(TraceTurn(turn.seat, number, _spelling(belief, wordings), reply.correct))
-    return Trace(tuple(turns), classes is not None)
+        reduced.append(TraceTurn(turn.seat, number, _spelling(belief, wordings), turn.reply.correct))
+    return tuple(reduced)
 
 
 def _without_answer(belief: Belief) -> int:

@@ -120,7 +120,7 @@ class RequestEncoder:
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages with the system prompt at the top of the first user message (as `view.messages_for`)."""
+    """The messages with the system prompt at the top of the first user message."""
     if not messages or messages[0].role is not Role.SYSTEM:
         return messages
     system, *rest = messages

@@ -1,9 +1,8 @@
 """The prompts: Jinja2 templates with strict undefined, ours or from a published prompt library.
 
-`agent`, `cot`, `same`, `first_reply`, `second_chance` and `extraction` are the files of this folder. A
-library file, as the published Coral code ships it, maps a name to `{description, template_str,
-required_args}`; its templates take `task_name` and `task_specific_inst`, ours take `instruction`. Every
-template is offered all three.
+Ours are the files of this folder. A library file, as the published Coral code ships it, maps a name to
+`{description, template_str, required_args}`; its templates take `task_name` and `task_specific_inst`, ours
+take `instruction`. Every template is offered all three.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from coral.errors import ConfigError
 from coral.prompts.sandbox import TEMPLATE_ERRORS, sandboxed
 
 _BOM = b"\xef\xbb\xbf"
-SYSTEM = ("agent", "cot", "same")
+SYSTEM = ("agent", "cot", "same", "panel")
 """Our templates of system prompts."""
 _ENVIRONMENT = sandboxed(undefined=StrictUndefined)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from coral.rows.filters import Filter, FilterCount, Sieve
 from coral.rows.judge import Candidate, Judged
 from coral.rows.options import RowOptions
-from coral.rows.run import SampledRun, speaker_of
-from coral.types import Answered, Conversation, FinishReason, Reply, Seat, StopReason
+from coral.rows.run import SampledRun
+from coral.types import Answered, Conversation, FinishReason, Reply, StopReason
 
 _LAST = 1 << 63
 
@@ -179,7 +179,7 @@ def is_complete(reply: Reply) -> bool:
 
 
 def _conversation_filters(options: RowOptions) -> Iterator[Filter[tuple[Conversation, Judged]]]:
-    yield Filter("not_failed", lambda both: both[0].stop not in {StopReason.FAILED, StopReason.CANCELLED})
+    yield Filter("not_failed", lambda both: both[0].stop is not StopReason.FAILED)
     if options.ended != "any":
         yield Filter("agreed", lambda both: both[1].agreed)
     if options.ended == "agreed_and_right":
@@ -191,8 +191,7 @@ def _turn_filters(options: RowOptions) -> Iterator[Filter[Place]]:
     if first is not None:
         yield Filter("first_turns", lambda place: place.turn < first)
     if options.seat != "both":
-        seat = Seat(options.seat)
-        yield Filter("seat", lambda place: place.conversation.turns[place.turn].seat is seat)
+        yield Filter("seat", lambda place: place.conversation.turns[place.turn].seat == options.seat)
     if options.speaker != "both":
         yield Filter("speaker", lambda place: _speaker_name(place) == options.speaker)
     if prompt_chars is not None:
@@ -214,7 +213,7 @@ def _candidate_filters(options: RowOptions) -> Iterator[Filter[Candidate]]:
 
 def _speaker_name(place: Place) -> str:
     conversation = place.conversation
-    return speaker_of(conversation, conversation.turns[place.turn].seat).name
+    return conversation.speakers[conversation.turns[place.turn].seat].name
 
 
 def _prompt_chars(place: Place) -> int:

@@ -11,7 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from coral.metrics import AnswerClasses
+from coral.metrics.social import previous_turn
+from coral.metrics.trace import Trace, trace_of_turns
 from coral.rows.options import RowOptions
 from coral.rows.run import SampledRun, problem_key
 from coral.tasks import boundary
@@ -45,8 +49,8 @@ class Judged(NamedTuple):
     """A conversation, judged.
 
     Attributes:
-        agreed: of chain of thought: its reply submits an answer.
-        good: agreed (chain of thought: answered), and good; None where it cannot be said.
+        agreed: the agents came to an answer; one agent alone submits one.
+        good: agreed (one agent alone: answered), and good; None where it cannot be said.
     """
 
     agreed: bool
@@ -92,7 +96,7 @@ class Judge:
             ]
         else:
             known = [[_graded(reply) for reply in turn.replies] for turn in conversation.turns]
-        agreed, good = _outcome(conversation, known)
+        agreed, good = await _outcome(run, conversation, known)
         turns = tuple(self._candidates(conversation, index, known, kinds) for index in range(len(known)))
         return Judged(agreed, good, turns)
 
@@ -135,11 +139,12 @@ class Judge:
 def solved(run: SampledRun, conversation: Conversation, judged: Judged) -> tuple[int, int]:
     """How often the conversation solved its problem, of how many tries it was.
 
-    A conversation is one try, each reply of chain of thought a try of its own: if its grade is known.
+    A conversation is one try, each reply of an agent that answers once a try of its own: if its grade is
+    known.
     """
-    if conversation.stop in {StopReason.FAILED, StopReason.CANCELLED}:
+    if conversation.stop is StopReason.FAILED:
         return 0, 0
-    if not run.single:
+    if not run.protocol.answers_once:
         return (0, 0) if judged.good is None else (int(judged.good), 1)
     known = [candidate.good for turn in judged.turns for candidate in turn if candidate.good is not None]
     return sum(known), len(known)
@@ -163,17 +168,21 @@ def _match_winner(turn: Turn, kinds: Sequence[int], winner: int | None) -> list[
     ]
 
 
-def _outcome(conversation: Conversation, known: list[list[bool | None]]) -> tuple[bool, bool | None]:
-    """Whether it agreed, and on a good answer. An unknown grade of the last turn is that of its equal."""
-    if not known:
+async def _outcome(
+    run: SampledRun, conversation: Conversation, known: list[list[bool | None]]
+) -> tuple[bool, bool | None]:
+    """Whether it agreed, and on a good answer, by its protocol."""
+    if conversation.stop is StopReason.FAILED or not known:
         return False, False
-    last = known[-1][conversation.turns[-1].chosen]
-    if conversation.opener is None:
-        return isinstance(conversation.turns[-1].reply.belief, Answered), last
-    if conversation.stop is not StopReason.AGREED or len(known) < 2:
-        return False, False
-    before = known[-2][conversation.turns[-2].chosen]
-    return True, before if last is None else last
+    trace = await trace_of_turns(
+        conversation.turns, lambda a, b: boundary.same(run.task, a, b, conversation.problem)
+    )
+    graded = (
+        msgspec.structs.replace(turn, correct=grades[of_turn.chosen])
+        for turn, of_turn, grades in zip(trace.turns, conversation.turns, known, strict=True)
+    )
+    outcome = run.protocol.outcome(Trace(tuple(graded), shared=False))
+    return outcome.agreed, outcome.right
 
 
 def _base_scores(
@@ -221,9 +230,13 @@ def _less_long(scores: list[float | None], replies: Sequence[Reply], penalty: fl
 
 def _persuaded(conversation: Conversation, known: list[list[bool | None]], index: int) -> bool:
     """Whether turn `index` was right, the partner was not before it, and was after it."""
-    if not 0 < index < len(known) - 1:
+    turns = conversation.turns
+    if index + 1 >= len(turns) or turns[index + 1].seat == turns[index].seat:
         return False
-    before, own, after = (known[i][conversation.turns[i].chosen] for i in (index - 1, index, index + 1))
+    earlier = previous_turn(turns, index, turns[index + 1].seat)
+    if earlier is None:
+        return False
+    before, own, after = (known[i][turns[i].chosen] for i in (earlier, index, index + 1))
     return before is False and own is True and after is True
 
 

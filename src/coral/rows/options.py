@@ -47,10 +47,10 @@ class RowOptions:
     """sft: also the right candidates that did not go on."""
     first_turns: int | None = None
     """Only the first n turns of a conversation."""
-    seat: Literal["both", "opener", "responder"] = "both"
-    """Whose turns: both seats', the opener's or the responder's."""
-    speaker: Literal["both", "agent", "partner"] = "both"
-    """Whose turns: both models', or those of the configured agent or partner."""
+    seat: str = "both"
+    """Whose turns: both (all) seats', or those of one: opener, responder, of a panel agent_2."""
+    speaker: str = "both"
+    """Whose turns: both (all) agents', or those of one: agent, partner, of a panel agent_2."""
     min_solve_rate: float = 0.0
     """Only problems of whose conversations at least this share agreed and was right (single agent: of whose
     replies this share is right)."""

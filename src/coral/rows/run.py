@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from coral import prompts
-from coral.conversation.messages import messages_for
+from coral.conversation import protocols
+from coral.conversation.messages import Told
+from coral.conversation.protocols import ConversationProtocol
 from coral.errors import RunFolderError
 from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts, load_prompts
 from coral.tasks import registry
 from coral.tasks.protocol import Task
-from coral.types import Conversation, Message, Seat, Speaker
+from coral.types import Conversation, Message
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,20 @@ class SampledRun:
     Attributes:
         name: tells the runs of one build apart; part of every row's lineage.
         identity: what the run was made with (`run.json`).
-        voices: by the speaker's name, `agent` and `partner`.
-        second_chance: what a single agent was asked whose reply submitted no answer.
+        protocol: by which the conversations were held.
+        voices: by the speaker's name.
     """
 
     name: str
     folder: RunFolder
     identity: Mapping[str, Any]
     task: Task
+    protocol: ConversationProtocol
     voices: Mapping[str, Voice]
-    second_chance: str = ""
 
     @property
     def task_name(self) -> str:
         return self.task.info.name
-
-    @property
-    def single(self) -> bool:
-        """One agent alone: chain of thought."""
-        return bool(self.identity["protocol"] == "cot")
 
     def conversations(self) -> Iterator[Conversation]:
         """Stream the conversations.
@@ -66,23 +63,14 @@ class SampledRun:
         makes them.
         """
         seat = conversation.turns[index].seat
-        voice = self.voices[speaker_of(conversation, seat).name]
-        return messages_for(
-            seat,
+        voice = self.voices[conversation.speakers[seat].name]
+        told = Told(
             system=voice.system,
             opening=conversation.opening,
             briefing=self.task.briefing(conversation.problem, seat),
-            replies=[turn.reply.text for turn in conversation.turns[:index]],
             system_in_user=voice.system_in_user,
-            asked_again=self.second_chance if self.single else "",
         )
-
-
-def speaker_of(conversation: Conversation, seat: Seat) -> Speaker:
-    """Who holds a seat."""
-    holder = conversation.responder if seat is Seat.RESPONDER else conversation.opener
-    assert holder is not None, "chain of thought has no opener's turns"
-    return holder
+        return self.protocol.messages(seat, told, conversation.turns[:index])
 
 
 def problem_key(run: SampledRun, conversation: Conversation) -> str:
@@ -108,17 +96,16 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         )
     told = load_prompts(folder)
     _check(told, folder, identity)
-    systems = {"agent": told.agent, "partner": told.partner}
     no_system_role = {made.model for made in folder.adjustments() if made.setting == "system"}
     return SampledRun(
         name=name,
         folder=folder,
         identity=identity,
         task=registry.load(**identity["task"]),
+        protocol=protocols.stored(identity, told.protocol),
         voices={
-            who: _voice(system, identity.get(who, {}), no_system_role) for who, system in systems.items()
+            who: _voice(system, identity.get(who, {}), no_system_role) for who, system in told.systems.items()
         },
-        second_chance=told.second_chance,
     )
 
 
@@ -151,9 +138,4 @@ def _check(told: RunPrompts, folder: RunFolder, identity: Mapping[str, Any]) -> 
         raise RunFolderError(
             f"{folder.path / 'prompts.json'} does not hold the prompts that the run was made with",
             remedy="run the command that made it again: for a finished run it sends nothing, and writes them",
-        )
-    if identity["protocol"] != "cot" and told.first_reply != prompts.builtin("first_reply"):
-        raise RunFolderError(
-            f"{folder.path} was made by a version of Coral that words the opener's first prompt differently",
-            remedy="build with that version, or sample again",
         )

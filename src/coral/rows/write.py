@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from coral.conversation import protocols
 from coral.errors import MissingExtra
 from coral.rows.formats import Format
 from coral.rows.options import Kind
@@ -104,7 +105,7 @@ def card(report: Report, file_type: FileType, form: Format) -> str:
     """The folder's README.md: what it holds, and which file is the data."""
     runs = "\n".join(
         f"- `{run.name}`: {run.identity['task']['name']}, {run.conversations:,} conversations of "
-        f"{run.identity['agent'].get('model') or 'the embedded model'}"
+        f"{_models(run.identity)}"
         for run in report.runs
     )
     filters = "\n".join(
@@ -119,3 +120,9 @@ def card(report: Report, file_type: FileType, form: Format) -> str:
         f"{report.shared.count:,} (compared with {report.shared.checked:,}). "
         "All options are in `config.yaml`, all counts in `report.json`.\n"
     )
+
+
+def _models(identity: Mapping[str, Any]) -> str:
+    """The models that spoke in a run, each once."""
+    named = (identity[name].get("model") for name in protocols.agents_of(identity))
+    return ", ".join(dict.fromkeys(model or "the embedded model" for model in named))

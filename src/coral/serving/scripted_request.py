@@ -10,7 +10,7 @@ from functools import cache
 
 from coral import prompts
 from coral.tasks.protocol import Task
-from coral.types import Message, Problem, Role, Seat
+from coral.types import OPENER, RESPONDER, Message, Problem, Role
 
 _CACHE_SIZE = 4096
 
@@ -75,7 +75,7 @@ class ProblemIndex:
     def _closeness(self, index: int, flat: str) -> tuple[int, int]:
         """Several problems may open alike, where the seats are told the rest: then that rest decides."""
         problem = self.problems[index]
-        told = (_flat(self._task.briefing(problem, seat)) for seat in Seat)
+        told = (_flat(self._task.briefing(problem, seat)) for seat in (OPENER, RESPONDER))
         return sum(len(text) for text in told if text in flat), len(self._openings[index])
 
 
@@ -86,13 +86,28 @@ def understand(messages: Sequence[Message], index: ProblemIndex) -> ExtractionRe
     if len(said) == 1 and (asked := _pattern("extraction").fullmatch(first.strip())):
         return ExtractionRequest(problem=index.find(asked["opening"]), reply=asked["reply"].strip())
     framed = _pattern("first_reply").search(first)
-    opening_words = (framed["reply"].strip(),) if framed else ()
+    opening_words = (framed["reply"].strip(),) if framed else _of_panel(first)
+    others = [message.content for message in said[1:] if message.role is Role.USER]
+    review = _pattern("review")
+    heard = [
+        word for text in others if not review.fullmatch(text.strip()) for word in _of_panel(text) or (text,)
+    ]
     return SpeakRequest(
         problem=index.find(framed["opening"] if framed else first),
         own=tuple(message.content for message in said if message.role is Role.ASSISTANT),
-        partner=opening_words + tuple(message.content for message in said[1:] if message.role is Role.USER),
-        alone=not any("partner" in message.content.lower() for message in messages),
+        partner=(*opening_words, *heard),
+        alone=not any(_COMPANY.search(message.content) for message in messages),
     )
+
+
+_COMPANY = re.compile(r"partner|experts who work", re.IGNORECASE)
+_MEMBER = re.compile(r"^Agent \d+:\n", re.MULTILINE)
+"""How a panel's protocol names who said something."""
+
+
+def _of_panel(text: str) -> tuple[str, ...]:
+    """What the other members of a panel said, one after the other; nothing where it is not a panel."""
+    return tuple(part.strip() for part in _MEMBER.split(text)[1:])
 
 
 @cache

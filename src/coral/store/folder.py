@@ -249,7 +249,13 @@ class RunFolder:
             return
         stored = _read(path, dict[str, Any])
         wanted = msgspec.json.decode(text)
-        if stored == wanted:
+        if stored.get("schema") != wanted.get("schema"):
+            raise RunFolderError(
+                f"{self.path} was made by another version of Coral (schema {stored.get('schema')}, this one "
+                f"writes {wanted.get('schema')})",
+                remedy="it can be shown, scored, exported and compared, not continued: give another --output",
+            )
+        if {**stored, "version": None} == {**wanted, "version": None}:
             return
         if free_while_empty and self._holds_nothing():
             self._replace(path.name, text)

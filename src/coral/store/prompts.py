@@ -6,6 +6,7 @@ import msgspec
 
 from coral.errors import RunFolderError
 from coral.store.folder import RunFolder
+from coral.store.schema1 import Prompts1
 from coral.types import Record
 
 FILE = "prompts.json"
@@ -15,25 +16,22 @@ class RunPrompts(Record, frozen=True):
     """What the models of a run were told.
 
     Attributes:
-        agent: the rendered system prompt of the agent; likewise of the partner.
+        systems: the rendered system prompt of each agent, by its name.
         extraction: the template that asks for a belief.
-        first_reply: the template in which the opener meets its own statement of the problem again.
+        protocol: what the protocol says itself, by name.
         second_look: the template that asks an extractor again in mode `hybrid`; empty in other modes.
-        second_chance: what a single agent is asked whose reply submits no answer; empty for nothing.
     """
 
-    agent: str
-    partner: str
+    systems: dict[str, str]
     extraction: str
-    first_reply: str
-    second_chance: str = ""
+    protocol: dict[str, str]
     second_look: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All of them, to identify them in the record of a run."""
-        asked_again = filter(None, (self.second_chance, self.second_look))
-        return (self.agent, self.partner, self.extraction, self.first_reply, *asked_again)
+        again = (self.second_look,) if self.second_look else ()
+        return (*self.systems.values(), self.extraction, *self.protocol.values(), *again)
 
 
 def save_prompts(folder: RunFolder, told: RunPrompts) -> None:
@@ -53,7 +51,10 @@ def load_prompts(folder: RunFolder) -> RunPrompts:
     """
     path = folder.path / FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunPrompts)
+        text = path.read_bytes()
+        if "systems" in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
+            return msgspec.json.decode(text, type=RunPrompts)
+        told = msgspec.json.decode(text, type=Prompts1)
     except OSError:
         raise RunFolderError(
             f"{folder.path} keeps no prompts",
@@ -61,3 +62,9 @@ def load_prompts(folder: RunFolder) -> RunPrompts:
         ) from None
     except msgspec.MsgspecError as error:
         raise RunFolderError(f"{path} is damaged: {error}", remedy="restore it from a copy") from None
+    return RunPrompts(
+        systems={"agent": told.agent, "partner": told.partner},
+        extraction=told.extraction,
+        protocol=told.of_protocol,
+        second_look=told.second_look,
+    )

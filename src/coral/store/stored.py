@@ -14,7 +14,8 @@ import msgspec
 from coral.errors import Notice, RunFolderError
 from coral.store.index import LineIndex, digest_of
 from coral.store.lines import Line, decode, line_files, read_file, read_lines
-from coral.types import Conversation, StopReason
+from coral.store.schema1 import BEGINNING, Conversation1
+from coral.types import SCHEMA, Conversation, StopReason
 
 
 class Endings(NamedTuple):
@@ -30,7 +31,17 @@ class _Ending(msgspec.Struct, frozen=True):
 
 
 _ENDINGS = msgspec.json.Decoder(_Ending)
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    schema: int
+
+
+_SCHEMAS = msgspec.json.Decoder(_Schema)
 _CONVERSATIONS = msgspec.json.Decoder(Conversation)
+_CONVERSATIONS_1 = msgspec.json.Decoder(Conversation1)
+_BEGINNING = f'{{"schema":{SCHEMA},'.encode()
+"""Of every line that this version wrote."""
 
 _Place = tuple[Path, int]
 """File and offset of a line."""
@@ -66,7 +77,7 @@ class StoredConversations:
         superfluous = self._superfluous()
         for line in read_lines(self._folder):
             if (line.path, line.offset) not in superfluous:
-                yield decode(line, _CONVERSATIONS)
+                yield _conversation(line)
 
     def find(self, identity: str) -> Conversation | None:
         """One conversation, by its id.
@@ -81,7 +92,7 @@ class StoredConversations:
             index.save(path)
             lines += [_line_at(path, offset) for offset in index.find(digest)]
         own = [line for line in lines if decode(line, _ENDINGS).id == identity]
-        return decode(_counting(own), _CONVERSATIONS) if own else None
+        return _conversation(_counting(own)) if own else None
 
     def _superfluous(self) -> set[_Place]:
         """Where lines stand that do not count. Those that count twice for no reason are told.
@@ -103,6 +114,27 @@ class StoredConversations:
         _tell_of_twins(self._folder, lines)
         every = {_place(line) for of_one in lines.values() for line in of_one}
         return every - {_place(_counting(of_one)) for of_one in lines.values()}
+
+
+def _conversation(line: Line) -> Conversation:
+    """The conversation of a line, of whatever schema.
+
+    Raises:
+        RunFolderError: the line is damaged, or of a schema that this version does not know.
+    """
+    if line.text.startswith(BEGINNING):
+        return decode(line, _CONVERSATIONS_1).current()
+    if not line.text.startswith(_BEGINNING):
+        found = decode(line, _SCHEMAS).schema
+        if found not in {1, SCHEMA}:
+            raise RunFolderError(
+                f"{line.path} holds conversations of schema {found}; this version of Coral reads up to "
+                f"schema {SCHEMA}",
+                remedy="install the version that wrote them, or a later one",
+            )
+        if found == 1:
+            return decode(line, _CONVERSATIONS_1).current()
+    return decode(line, _CONVERSATIONS)
 
 
 def _up_to_date(path: Path) -> LineIndex:

@@ -12,13 +12,12 @@ from coral.evaluation.measure import owed, tally_run
 from coral.metrics import Comparison, Estimate, compare, metric
 from coral.metrics.catalog import BY_TURN
 from coral.metrics.estimate import estimate
+from coral.metrics.outcome import Rules
 from coral.metrics.tally import Tally, View
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
 from coral.types import Conversation, Record
 
-HEADLINES = {"coral": "agreement_correctness_strict", "cot": "accuracy_strict"}
-"""Right of all conversations: the only scores of a pair and of one agent that share a denominator."""
 CHANGES = (
     "first_accuracy",
     "opener_first_accuracy",
@@ -57,9 +56,9 @@ class PairedRuns(Record, frozen=True):
         protocols: of a and b.
         unfinished: conversations that each still owes: what is there leans to short ones.
         comparisons: the headline first.
-        changes: of a pair that is compared with one agent alone: what talking changed in its own
-            conversations, on the shared problems.
-        unreadable: share of a single agent's answers that cannot be read, where it is compared with a pair.
+        changed: which of the two runs talked, `a` or `b`, where the other is of an agent that answers once.
+        changes: what talking changed in the conversations of that run, on the shared problems.
+        unreadable: share of the other run's answers that cannot be read.
         same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
     """
 
@@ -67,6 +66,7 @@ class PairedRuns(Record, frozen=True):
     protocols: tuple[str, str]
     unfinished: tuple[int, int]
     comparisons: tuple[Comparison, ...]
+    changed: str = ""
     changes: dict[str, Estimate] = msgspec.field(default_factory=dict)
     unreadable: float = 0.0
     same_draws: bool = False
@@ -84,12 +84,14 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
         first = await tally_run(a, task_of(a), collectors=[before])
         second = await tally_run(b, task_of(b), collectors=[after])
     _check_same_problems(before.asked, after.asked)
-    changes, unreadable = _of_a_pair_and_one(first, second)
+    changed = _talker(first, second)
+    changes, unreadable = _what_talking_changed(first, second, changed)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
         unfinished=(owed(a, first), owed(b, second)),
         comparisons=(_headline(first, second), *_further(first, second)),
+        changed=changed,
         changes=changes,
         unreadable=unreadable,
         same_draws=_draws(a) == _draws(b),
@@ -101,13 +103,19 @@ def _draws(folder: RunFolder) -> tuple[object, object]:
     return identity["seed"], identity.get("salt", "")
 
 
+def headline(rules: Rules) -> str:
+    """Right of all conversations: the only scores of one agent and of several that share a denominator."""
+    return "accuracy_strict" if len(rules.speakers) == 1 else "agreement_correctness_strict"
+
+
 def _headline(a: Tally, b: Tally) -> Comparison:
-    return compare(a, b, HEADLINES[a.protocol], counterpart=HEADLINES[b.protocol])
+    return compare(a, b, headline(a.rules), counterpart=headline(b.rules))
 
 
 def _further(a: Tally, b: Tally) -> list[Comparison]:
     names = (*CHANGES, *_by_turn(a.view(), b.view()), *FURTHER)
-    return [compare(a, b, name) for name in names if {a.protocol, b.protocol} <= set(metric(name).protocols)]
+    both = [name for name in names if all(metric(name).applies(run.rules) for run in (a, b))]
+    return [compare(a, b, name) for name in both]
 
 
 def _by_turn(*views: View) -> list[str]:
@@ -116,15 +124,23 @@ def _by_turn(*views: View) -> list[str]:
     return [f"{kind}_within/{turn}" for turn in turns[:STEPS] for kind in BY_TURN]
 
 
-def _of_a_pair_and_one(a: Tally, b: Tally) -> tuple[dict[str, Estimate], float]:
-    """What talking changed in the pair, and how much of the single agent cannot be read."""
-    if a.protocol == b.protocol:
+def _talker(a: Tally, b: Tally) -> str:
+    """Which run's agents are asked for an answer again, where the other's are not."""
+    if a.rules.answers_once == b.rules.answers_once:
+        return ""
+    return "b" if a.rules.answers_once else "a"
+
+
+def _what_talking_changed(a: Tally, b: Tally, changed: str) -> tuple[dict[str, Estimate], float]:
+    """What talking changed in one run, and how much of the other cannot be read."""
+    if not changed:
         return {}, 0.0
-    pair, one = (a, b) if a.protocol == "coral" else (b, a)
-    shared = [name for name in pair.problems if name in one.problems]
-    talked = pair.view({pair.problems[name] for name in shared})
-    answered = one.view({one.problems[name] for name in shared})
-    changes = {name: estimate(metric(name), talked, []) for name in (*CHANGES, *_by_turn(talked))}
+    talked, other = (a, b) if changed == "a" else (b, a)
+    shared = [name for name in talked.problems if name in other.problems]
+    talk = talked.view({talked.problems[name] for name in shared})
+    answered = other.view({other.problems[name] for name in shared})
+    names = [name for name in CHANGES if metric(name).applies(talked.rules)]
+    changes = {name: estimate(metric(name), talk, []) for name in (*names, *_by_turn(talk))}
     unreadable = estimate(metric("unreadable_rate"), answered, []).mean
     return changes, unreadable or 0.0
 

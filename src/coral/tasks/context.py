@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import Random
 from string import ascii_uppercase
 
-from coral.types import Problem, Seat
+from coral.types import RESPONDER, Problem, Seat
 
 FRAME = (
     "You and your partner were told different parts of this. "
@@ -51,7 +51,7 @@ def dealt(problem: Problem, context: Sequence[str], seat: Seat) -> str:
         lines = [f"({ascii_uppercase[i]}) {choice}" for i, choice in enumerate(problem.choices)]
     indices = list(range(len(lines)))
     Random(f"context:{problem.id}").shuffle(indices)  # noqa: S311 - reproducible on purpose
-    own = sorted(indices[::2] if seat is Seat.RESPONDER else indices[1::2])
+    own = sorted(indices[::2] if seat == RESPONDER else indices[1::2])
     return "\n".join(["You alone were told this:", *(lines[index] for index in own)])
 
 

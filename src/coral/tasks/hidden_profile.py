@@ -34,7 +34,7 @@ from coral.tasks import generated, lettered
 from coral.tasks.protocol import Source, TaskInfo
 from coral.tasks.stories.generator import NAMES
 from coral.tasks.stories.render import render_choices
-from coral.types import Problem, Seat
+from coral.types import PAIR_SEATS, Problem, Seat
 
 MERITS = (
     "honest", "calm", "polite", "brave", "patient", "tidy", "punctual", "kind",
@@ -92,7 +92,7 @@ class HiddenProfile(lettered.LetteredAnswers):
         return f"{problem.question}\n{render_choices(problem.choices)}"
 
     def briefing(self, problem: Problem, seat: Seat) -> str:
-        return str(problem.source[seat.value])
+        return str(problem.source[seat])
 
 
 def draw(rng: Random, num_choices: int, hidden: float) -> Problem:
@@ -115,7 +115,7 @@ def draw(rng: Random, num_choices: int, hidden: float) -> Problem:
         choices=choices,
         target=lettered.letter(choices.index(people[is_hidden])),
         group={"profile": "hidden" if is_hidden else "manifest"},
-        source={seat.value: part for seat, part in zip(Seat, parts, strict=True)},
+        source=dict(zip(PAIR_SEATS, parts, strict=True)),
     )
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
-from difflib import get_close_matches
-from functools import lru_cache
 from importlib import metadata
 from typing import Any, cast
 
 from coral.errors import ConfigError, UserError
+from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, known
 from coral.store.folder import RunFolder
 from coral.tasks import sources
 from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo
-
-log = logging.getLogger(__name__)
 
 GROUP = "coral.tasks"
 
@@ -32,27 +27,30 @@ BUILT_IN = {
 }
 """Name -> module and class. Imported when asked for, so that the command line starts fast."""
 
-# What a module with a mistake in it raises when it is imported.
-_BROKEN = (
-    ImportError,
-    AttributeError,
-    NameError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    LookupError,
-    OSError,
-    RuntimeError,
+BrokenTask = BrokenPlugIn
+
+
+class _Tasks(PlugIns):
+    def check(self, entry: metadata.EntryPoint, found: Any) -> None:
+        try:
+            info = found().info
+        except BROKEN as error:
+            raise self.broken(entry, f"{type(error).__name__}: {error}") from error
+        if not isinstance(info, TaskInfo):
+            raise self.broken(entry, "it lacks a TaskInfo")
+
+
+_PLUG_INS = _Tasks(
+    "task",
+    group=GROUP,
+    built_in=BUILT_IN,
+    required=("problems", "opening", "briefing", "read", "parse", "same", "grade"),
 )
-
-
-class BrokenTask(UserError):
-    """A task that another package adds cannot be loaded."""
 
 
 def names() -> list[str]:
     """The names of all tasks, built-in ones first. Nothing is imported."""
-    return [*BUILT_IN, *sorted(_plug_ins())]
+    return _PLUG_INS.names()
 
 
 def load(name: str, **options: Any) -> Task:
@@ -63,10 +61,13 @@ def load(name: str, **options: Any) -> Task:
         BrokenTask: the package that adds it cannot be imported, or holds no task.
     """
     kind = task_class(name)
-    known = [option.name for option in options_of(kind)]
-    unknown = [option for option in options if option not in known]
+    there = [option.name for option in options_of(kind)]
+    unknown = [option for option in options if option not in there]
     if unknown:
-        raise ConfigError(f"the task {name} has no option '{unknown[0]}'", remedy=_known(known, unknown[0]))
+        raise ConfigError(
+            f"the task {name} has no option '{unknown[0]}'",
+            remedy=known(there, unknown[0]) if there else "it has no options",
+        )
     return kind(**typed(name, kind, options))
 
 
@@ -86,18 +87,7 @@ def task_class(name: str) -> type[Task]:
         ConfigError: no such task.
         BrokenTask: as `load`.
     """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast("type[Task]", getattr(importlib.import_module(module), attribute))
-    plug_ins = _plug_ins()
-    if name not in plug_ins:
-        raise ConfigError(f"there is no task '{name}'", remedy=_known(names(), name))
-    if len(plug_ins[name]) > 1:
-        raise BrokenTask(
-            f"the task '{name}' is added by several packages: {_packages(plug_ins[name])}",
-            remedy="uninstall all but one of them",
-        )
-    return _load_plug_in(plug_ins[name][0])
+    return cast("type[Task]", _PLUG_INS.load(name))
 
 
 def option_types(name: str) -> dict[str, Any]:
@@ -126,48 +116,3 @@ def fingerprint(task: Task, source: Source) -> str:
         DataError: the data are not there or cannot be read.
     """
     return sources.fingerprint(source, task.info)
-
-
-def _plug_ins() -> dict[str, list[metadata.EntryPoint]]:
-    """Entry points by name, without those that bear a built-in name: no task is replaced unseen."""
-    found: dict[str, list[metadata.EntryPoint]] = {}
-    for entry in metadata.entry_points(group=GROUP):
-        if entry.name in BUILT_IN:
-            _tell_of_clash(_packages([entry]), entry.name)
-        else:
-            found.setdefault(entry.name, []).append(entry)
-    return found
-
-
-@lru_cache
-def _tell_of_clash(package: str, name: str) -> None:
-    """Once, however often the names are looked up."""
-    log.warning("%s adds a task '%s'; that name is built in, so it is left out", package, name)
-
-
-def _load_plug_in(entry: metadata.EntryPoint) -> type[Task]:
-    problem = f"the task '{entry.name}' of {_packages([entry])} cannot be used"
-    remedy = f"mend or uninstall that package; the entry point is {entry.value}"
-    try:
-        kind = entry.load()
-        info = kind().info
-    except _BROKEN as error:
-        raise BrokenTask(f"{problem}: {type(error).__name__}: {error}", remedy=remedy) from error
-    missing = [
-        name
-        for name in ("problems", "opening", "briefing", "read", "parse", "same", "grade")
-        if not hasattr(kind, name)
-    ]
-    if missing or not isinstance(info, TaskInfo):
-        raise BrokenTask(f"{problem}: it lacks {', '.join(missing) or 'a TaskInfo'}", remedy=remedy)
-    return cast("type[Task]", kind)
-
-
-def _packages(entries: list[metadata.EntryPoint]) -> str:
-    return ", ".join(entry.dist.name if entry.dist else "an unnamed package" for entry in entries)
-
-
-def _known(known: list[str], wanted: str) -> str:
-    close = get_close_matches(wanted, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}There are: {', '.join(known)}" if known else "it has no options"

@@ -35,7 +35,7 @@ from coral.tasks.stories.render import (
     render_question,
     render_story,
 )
-from coral.types import Problem, Seat
+from coral.types import OPENER, RESPONDER, Problem, Seat
 
 MAX_ORDER = 3
 MAX_REPEATS = 200
@@ -117,7 +117,7 @@ class SallyAnne(lettered.SplitContext):
         return f"{question}\n{render_choices(choices)}"
 
     def briefing(self, problem: Problem, seat: Seat) -> str:
-        return str(problem.source.get(seat.value, "")) or super().briefing(problem, seat)
+        return str(problem.source.get(seat, "")) or super().briefing(problem, seat)
 
     def context(self, problem: Problem) -> tuple[list[str], str]:
         """The lines of the story without the word above them, and the question."""
@@ -154,8 +154,8 @@ def state(question: Question, rng: Random) -> Problem:
     tale = question.tale
     asked = render_question(question.chain, tale.cast.thing)
     if tale.witnesses:
-        dealt = zip(rng.sample(tale.witnesses, 2), Seat, strict=True)
-        parts = {seat.value: render_part(tale, witness) for witness, seat in dealt}
+        dealt = zip(rng.sample(tale.witnesses, 2), (OPENER, RESPONDER), strict=True)
+        parts = {seat: render_part(tale, witness) for witness, seat in dealt}
         text = f"{SPLIT_INTRODUCTION}\n\n{asked}"
     else:
         parts = {}

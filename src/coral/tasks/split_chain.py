@@ -23,7 +23,7 @@ from coral.tasks import generated, lettered
 from coral.tasks.protocol import Source, TaskInfo
 from coral.tasks.stories.generator import CONTAINERS, NAMES
 from coral.tasks.stories.render import render_choices
-from coral.types import Problem, Seat
+from coral.types import PAIR_SEATS, Problem, Seat
 
 KEYS = ("red", "blue", "green", "white", "black", "yellow", "brown", "grey")
 INTRODUCTION = (
@@ -66,7 +66,7 @@ class SplitChain(lettered.LetteredAnswers):
         return f"{problem.question}\n{render_choices(problem.choices)}"
 
     def briefing(self, problem: Problem, seat: Seat) -> str:
-        return str(problem.source[seat.value])
+        return str(problem.source[seat])
 
 
 def draw(rng: Random, num_choices: int) -> Problem:
@@ -86,5 +86,5 @@ def draw(rng: Random, num_choices: int) -> Problem:
         question=question,
         choices=choices,
         target=lettered.letter(choices.index(opened[asked])),
-        source={seat.value: half for seat, half in zip(Seat, halves, strict=True)},
+        source=dict(zip(PAIR_SEATS, halves, strict=True)),
     )

@@ -1,0 +1,126 @@
+"""What a name may stand for: something of ours, or what another package adds by an entry point."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from importlib import metadata
+from typing import Any
+
+from coral.errors import ConfigError, UserError
+
+log = logging.getLogger(__name__)
+
+# What a module with a mistake in it raises when it is imported.
+BROKEN = (
+    ImportError,
+    AttributeError,
+    NameError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OSError,
+    RuntimeError,
+)
+
+
+class BrokenPlugIn(UserError):
+    """What another package adds cannot be loaded."""
+
+
+class PlugIns:
+    """The things of one kind, by name.
+
+    Args:
+        kind: what one is called in messages, such as `task`.
+        group: of the entry points that add to them.
+        built_in: name -> "module:attribute". Imported when asked for, so that the command line starts fast.
+        required: attributes that each must have.
+    """
+
+    def __init__(
+        self, kind: str, *, group: str, built_in: Mapping[str, str], required: Collection[str] = ()
+    ) -> None:
+        self.kind, self.group, self.built_in = kind, group, built_in
+        self._required = required
+        self._told: set[tuple[str, str]] = set()
+
+    def names(self) -> list[str]:
+        """All names, ours first. Nothing is imported."""
+        return [*self.built_in, *sorted(self._added())]
+
+    def load(self, name: str) -> Any:
+        """What `name` stands for.
+
+        Raises:
+            ConfigError: nothing has that name.
+            BrokenPlugIn: the package that adds it cannot be imported, or what it adds lacks something.
+        """
+        if name in self.built_in:
+            return _attribute(self.built_in[name])
+        added = self._added()
+        if name not in added:
+            raise ConfigError(f"there is no {self.kind} '{name}'", remedy=known(self.names(), name))
+        if len(added[name]) > 1:
+            raise BrokenPlugIn(
+                f"the {self.kind} '{name}' is added by several packages: {_packages(added[name])}",
+                remedy="uninstall all but one of them",
+            )
+        return self._load(added[name][0])
+
+    def broken(self, entry: metadata.EntryPoint, why: str) -> BrokenPlugIn:
+        """The error that tells whose fault it is."""
+        return BrokenPlugIn(
+            f"the {self.kind} '{entry.name}' of {_packages([entry])} cannot be used: {why}",
+            remedy=f"mend or uninstall that package; the entry point is {entry.value}",
+        )
+
+    def _load(self, entry: metadata.EntryPoint) -> Any:
+        try:
+            found = entry.load()
+        except BROKEN as error:
+            raise self.broken(entry, f"{type(error).__name__}: {error}") from error
+        self.check(entry, found)
+        if missing := [name for name in self._required if not hasattr(found, name)]:
+            raise self.broken(entry, f"it lacks {', '.join(missing)}")
+        return found
+
+    def check(self, entry: metadata.EntryPoint, found: Any) -> None:
+        """Refuse what is added if it is not what it should be; a kind may look closer."""
+
+    def _added(self) -> dict[str, list[metadata.EntryPoint]]:
+        """Entry points by name, without those that bear a built-in name: nothing is replaced unseen."""
+        found: dict[str, list[metadata.EntryPoint]] = {}
+        for entry in metadata.entry_points(group=self.group):
+            if entry.name in self.built_in:
+                self._tell_of_clash(_packages([entry]), entry.name)
+            else:
+                found.setdefault(entry.name, []).append(entry)
+        return found
+
+    def _tell_of_clash(self, package: str, name: str) -> None:
+        """Once, however often the names are looked up."""
+        if (package, name) not in self._told:
+            self._told.add((package, name))
+            log.warning(
+                "%s adds a %s '%s'; that name is built in, so it is left out", package, self.kind, name
+            )
+
+
+def known(names: Collection[str], wanted: str) -> str:
+    """The remedy of a name that is not among `names`."""
+    close = get_close_matches(wanted, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}There are: {', '.join(names)}"
+
+
+def _attribute(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _packages(entries: list[metadata.EntryPoint]) -> str:
+    return ", ".join(entry.dist.name if entry.dist else "an unnamed package" for entry in entries)
