@@ -11,8 +11,10 @@ import pytest
 
 from coral.api import evaluate_async
 from coral.errors import StoppedEarly
+from coral.evaluation.doctor import diagnose
 from coral.evaluation.progress import Progress
 from coral.models import pool as pools
+from coral.models.config import ModelConfig
 
 CHECKS = ("--check_every_s", "0.2", "--silent_after_s", "2")
 
@@ -100,3 +102,15 @@ async def test_without_a_replica_the_run_is_owed(supervise, tmp_path):
     await asyncio.to_thread(replica.await_state, "ready")
     run = await hold(tmp_path, tmp_path / "out", limit=10)
     assert (run.finished, run.summary.stop_reasons.get("failed", 0)) == (10, 0)
+
+
+async def test_the_doctor_probes_a_pool(supervise, tmp_path):
+    """It examines whoever is ready, and waits for nobody."""
+    config = ModelConfig(model="scripted", replicas=str(tmp_path))
+    absent = await asyncio.wait_for(diagnose(config), 20)
+    assert (absent.usable, absent.findings[0].seen) == (False, f"no replica is ready in {tmp_path}")
+    replica = supervise("one", server=scripted(), flags=CHECKS)
+    await asyncio.to_thread(replica.await_state, "ready")
+    present = await asyncio.wait_for(diagnose(config), 60)
+    assert present.usable
+    assert "context length" in {finding.probe for finding in present.findings}

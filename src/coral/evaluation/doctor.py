@@ -142,6 +142,10 @@ class _Server:
                 silent.append(_brief(error))
         self._listing = listings[0] if listings else None
         self.is_there = self._listing is not None
+        if not endpoints:
+            seen = f"no replica is ready in {self._model.target.replicas}"
+            consequence = "a run waits for one; `coral cluster status FOLDER` says why"
+            return Finding(probe="reachable", verdict="no", seen=seen, consequence=consequence)
         if not silent:
             count = "answers" if len(endpoints) == 1 else f"all {len(endpoints)} endpoints answer"
             return Finding(probe="reachable", verdict="ok", seen=count)
@@ -177,12 +181,13 @@ class _Server:
         once = dataclasses.replace(
             self._config, max_attempts=1, max_tokens=1, request_timeout_s=limit_s, total_timeout_s=limit_s
         )
-        model, sampling = build_model(once, self._model.connections), once.sampling()
+        sampling = once.sampling()
+        async with build_model(once, self._model.connections) as model:
 
-        async def ask(text: str) -> Generation:
-            return await model.generate(Request(messages=(Message(Role.USER, text),), sampling=sampling))
+            async def ask(text: str) -> Generation:
+                return await model.generate(Request(messages=(Message(Role.USER, text),), sampling=sampling))
 
-        verdict, seen, consequence = await context_probe.probe(ask)
+            verdict, seen, consequence = await context_probe.probe(ask)
         return Finding(probe="context length", verdict=verdict, seen=seen, consequence=consequence)
 
 

@@ -166,6 +166,8 @@ class ReplicaPool(Pool):
 
     async def wait_ready(self) -> float:
         """See `Pool`."""
+        if self._watching is None:
+            raise RuntimeError("the model is not open: use it inside `async with`")
         began = time.monotonic()
         while not self.endpoints:
             if time.monotonic() - self._empty_since > self._within_s:
