@@ -15,9 +15,10 @@ import json
 import statistics
 import timeit
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from coral import prompts
@@ -197,17 +198,67 @@ def show_turns() -> None:
 
 
 def show_speed(found: list[Case]) -> None:
-    print("\nMicroseconds a text (best of 5)")
+    print("\nMicroseconds of processor time per text (best of 60 rounds)")
     for kind in ("letter", "number"):
         here = [case for case in found if case.kind == kind]
-        times = sorted(min(timeit.repeat(_reading(case), number=10, repeat=5)) * 1e5 for case in here)
+        times = sorted(map(min, zip(*(map(_reading_time, here) for _ in range(60)), strict=True)))
         chars = statistics.median(len(case.text) for case in here)
         line = f"{kind:<8}n {len(here):>3}, median length {chars:>5.0f} characters"
         print(f"{line}: median {statistics.median(times):>4.0f}, worst {times[-1]:>5.0f}")
 
 
-def _reading(case: Case) -> Callable[[], Belief]:
-    return lambda: case.read(case.text)
+def _reading_time(case: Case) -> float:
+    start = process_time()
+    case.read(case.text)
+    return (process_time() - start) * 1e6
+
+
+FLOODS = (
+    *(
+        "\\boxed{",
+        "the answer is ",
+        "\\boxed{      ",
+        "\\boxed ",
+        "Answer: \\[ ",
+        "I choose ",
+        "correct ",
+        "#### ",
+        "$",
+        "{",
+    ),
+    *(
+        "(A) ",
+        "\nA. a",
+        "\nQuestion: a\n",
+        '"answer": "',
+        "<answer>",
+        "<|im_",
+        "~~a",
+        "1=",
+        "8 (4 ",
+        "\n> ",
+        "\u00b2",
+    ),
+)
+"""Pieces of hostile texts: each is repeated."""
+
+
+def show_floods() -> None:
+    """The slowest reader on a text of nothing but repetitions: twice the length may take twice as long."""
+    print("\nSeconds of processor time, slowest reader, on the slowest of hostile texts")
+    readers = (
+        lambda text: choice.read(text, ("red", "blue")),
+        lambda text: choice.parse(text, ("red", "blue")),
+        *(math.read, math.parse, phrase.read, phrase.parse),
+    )
+    for size in (50_000, 100_000, 200_000):
+        took = max(
+            (min(timeit.repeat(lambda: read(text), timer=process_time, number=1, repeat=2)), piece)  # noqa: B023
+            for piece in FLOODS
+            for text in [piece * (size // len(piece))]
+            for read in readers
+        )
+        print(f"{size // 1000:>4} kB: {took[0]:.2f} s ({took[1]!r} repeated)")
 
 
 async def ask(model: Model, case: Case) -> Belief:
@@ -251,6 +302,7 @@ def main() -> None:
     show_suffixes(found)
     show_turns()
     show_speed(found)
+    show_floods()
     if args.base_url:
         asyncio.run(show_model(found, args.base_url, args.model or ""))
     else:

@@ -20,8 +20,6 @@ _MARK = (
 _END = re.compile(
     rf"{_MARK}|^### ?(?:Human|User|Instruction)\b:?|(?<=\n\n)Human:", re.IGNORECASE | re.MULTILINE
 )
-_SIGNS = ("<", "INST]", "###", "Human:")
-"""What every end mark holds one of."""
 _HEADER = re.compile(
     r"\s*(?:(?:<s>|<bos>|<[|｜]begin[_▁]of[_▁](?:text|sentence)[|｜]>)\s*)?"
     r"(?:<(?:start_of_turn|[|｜]\s?(?:im_start|start_header_id|header_start|start_of_role|start|turn)\s?[|｜]?)>"
@@ -33,7 +31,7 @@ _HEADER = re.compile(
 
 def cut(text: str) -> tuple[str, int]:
     """The text up to its end mark without the template's opening, and how long what follows the text is."""
-    if not any(sign in text for sign in _SIGNS):
+    if not ("<" in text or "###" in text or "INST]" in text or "Human:" in text):  # every mark holds one
         return text, 0
     header = _HEADER.match(text)
     start = header.end() if header and header.group().strip() else 0

@@ -22,7 +22,24 @@ ANSWERS = st.one_of(
 )
 SCRAPS = st.lists(
     st.sampled_from(
-        [*"0123456789xyE+-*/^=<>(){}[],.;:!$%& \n", r"\frac", r"\sqrt", r"\pm", r"\text{", "and ", r"\cup"]
+        [
+            *"0123456789xyE+-*/^=<>(){}[],.;:!$%& \n°²½×CP",
+            *(
+                r"\frac",
+                r"\sqrt",
+                r"\pm",
+                r"\text{",
+                "and ",
+                r"\cup",
+                " cm",
+                " ft^",
+                "m/s",
+                "pm",
+                "choose ",
+                "noon",
+                "k ",
+            ),
+        ]
     ),
     max_size=12,
 ).map("".join)

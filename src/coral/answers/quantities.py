@@ -188,6 +188,8 @@ def _powers(tokens: list[str], *, marked: bool) -> list[tuple[str, int]] | None:
     sign = power = 1
     for at, written in enumerate(tokens):
         word = written.rstrip(".")
+        if written == "^":
+            return None
         if written[0] == "^" and found and found[-1][1] in {1, -1}:
             found[-1] = (found[-1][0], found[-1][1] * int(written[1:]))
         elif word in {"/", "per"}:

@@ -150,12 +150,15 @@ def _key(meaning: Any) -> str:
 
 def _solutions(condition: Any) -> Any:
     """The set that a condition on one variable describes; sympy is slow on what needs no solving."""
-    from sympy import And, Intersection, Interval, Or, Union, oo
+    from sympy import Abs, And, Intersection, Interval, Or, Union, oo
 
     if isinstance(condition, And | Or):
         return (Intersection if isinstance(condition, And) else Union)(*map(_solutions, condition.args))
-    condition = condition.reversed if condition.rhs.is_Symbol else condition
+    condition = condition.reversed if condition.rhs.has(Abs) or condition.rhs.is_Symbol else condition
     bound, sign = condition.rhs, condition.rel_op
+    if isinstance(condition.lhs, Abs) and bound.is_nonnegative and sign[0] in "<>":  # |x| < 2: -2 < x < 2
+        inside, join = condition.lhs.args[0], And if sign[0] == "<" else Or
+        return _solutions(join(condition.func(inside, bound), condition.func(-bound, inside)))
     if not condition.lhs.is_Symbol or bound.free_symbols or sign == "!=":
         return condition.as_set()
     ends = (bound, oo) if sign[0] == ">" else (-oo, bound)
