@@ -6,6 +6,11 @@ from coral.answers import math
 from coral.types import Answered
 
 EQUAL = {
+    "numbers in words": [
+        ("twenty-five", "25"), ("Thirteen", "13"), ("forty two", "42"), ("ninety", "90"),
+        (r"\text{eighteen}", "18"),
+        ("DNE", r"\text{does not exist}"), ("does not exist", "undefined"),
+    ],
     "clocks": [
         ("15:30", "3:30 PM"), ("3 PM", "15:00"), ("12:00 AM", "0:00"), ("00:15", "12:15 a.m."),
         ("23:59", "11:59 pm"),

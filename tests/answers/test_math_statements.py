@@ -70,6 +70,14 @@ STATED = [
     ("Answer: ∞", "∞", "a sign that is an answer"),
     (r"\boxed{\{\}}", r"\{\}", "the empty set"),
     ("Answer: 5. This is since\n2. is too small", "5", "no list of steps"),
+    ("Answer: It is 5", "5", "a phrase around it"),
+    ("Answer: That's 5.", "5", "a phrase around it"),
+    ("Answer: in 2020", "2020", "a preposition"),
+    ("Answer: does not exist", "does not exist", "a limit"),
+    ("Answer: 5.333...", "5.333...", "an endless decimal, whole"),
+    ("Answer: Yes (5 > 3)", "Yes", "with its reason"),
+    ("Answer: 25 (twenty-five)", "25", "in words"),
+    ("####5####", "5", "marks on both sides"),
 ]
 
 
@@ -126,6 +134,16 @@ UNCLEAR = [
     ("Answer: 1) 5", "an item of a list"),
     ("Answer: 1. Add 3 and 4.\n2. Divide by 2.", "a list of steps"),
     ("Answer: 1 in 6", "a chance in words"),
+    ("Answer: a) 5\nb) 6", "two parts"),
+    ("Answer: (a) 5, (b) 6", "two parts"),
+    ("Answer: Part (a): 5; Part (b): 6", "two parts"),
+    ("Answer: July 4", "a date"),
+    ("Answer: March 3, 2020", "a date"),
+    ("Answer: 101 (binary)", "in another base"),
+    ("Answer: 5 (thousand)", "another number"),
+    ("Answer: 24 (2 dozen)", "two numbers"),
+    ("Answer: 50% (or 0.5)", "or"),
+    ("Answer: 5 (or 6)", "or"),
     ("Answer: 5 more than Tom", "a part of it"),
 ]
 

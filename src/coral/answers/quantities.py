@@ -34,7 +34,10 @@ _RATIO = re.compile(
 )
 _MIXED = re.compile(r"(\d+)(?:\s*\\frac\{(\d+)\}\{(\d+)\}|\s+(?:and\s+)?(\d+)\s*/\s*(\d+))")
 _REPEATING = re.compile(r"(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\{(\d+)\}|\((\d+)\)|(\d+?)\5{2,}\d*\.{2,4})")
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+_TEENS = [f"{word}teen" for word in ("thir", "four", "fif", "six", "seven", "eigh", "nine")]
+_TENS = [f"{word}ty" for word in ("twen", "thir", "for", "fif", "six", "seven", "eigh", "nine")]
+_WORDS = [*_ONES, *_TEENS, *(f"{ten}-{one}".removesuffix("-zero") for ten in _TENS for one in _ONES[:10])]
 _MAX_DIGITS = 400
 _MIN_FLOAT_DIGITS = 10
 
@@ -42,8 +45,8 @@ _MIN_FLOAT_DIGITS = 10
 def read_number(text: str) -> Number | None:
     """The number that settled text spells out."""
     text = text.strip()
-    if text.lower() in _WORDS:
-        return Number(Fraction(_WORDS.index(text.lower())))
+    if (word := text.lower().replace(" ", "-")) in _WORDS:
+        return Number(Fraction(_WORDS.index(word)))
     if len(text) > _MAX_DIGITS or not any(map(str.isdigit, text[:20])):
         return None
     sign, text = (-1, text[1:].strip()) if text[0] == "-" else (1, text.removeprefix("+").strip())

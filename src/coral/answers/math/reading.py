@@ -100,8 +100,8 @@ def _sure_value(text: str, claim: prose.Claim) -> str | None:
 
 
 _LETTERED = re.compile(r"[A-E]\. (?=[-$\\\d])")
-_STEPS = re.compile(r"1[.)]\s[^\n]*\n\s*2[.)]\s")
-"""Behind a label: a list of steps, whose first number is no answer."""
+_STEPS = re.compile(r"(?:1|\(?a)[.)]\s[^\n]*\n\s*\(?[2b][.)]\s")
+"""Behind a label: a list, of which the first item is not the answer."""
 
 
 def _stated(text: str, claim: prose.Claim) -> str | None:
@@ -287,7 +287,7 @@ def _marked(text: str) -> Iterator[prose.Claim]:
     "#### 42" and a last line "A: 42" as in GSM8K's solutions, "Answer $42$", and "the solution is $x = 42$".
     """
     for mark in _number_marks(text):
-        value = mark.group(1).strip()
+        value = mark.group(1).strip(" \t\r#")
         if _NUMBER_AHEAD.match(value):
             yield prose.Claim(value, value, mark.start(), mark.start(1), final=True)
     for mark in _ANSWER_FORMULA.finditer(text):

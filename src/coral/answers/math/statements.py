@@ -21,7 +21,8 @@ SEGMENT = re.compile(
 _HEDGE = re.compile(
     rf"(?:[\s:,*~\u2248{PICTURES}]|\\?\""
     r"|\b(?:(?:so )?(?:the|my|our)(?: \w+)? answer (?:is|to [^.\n]{0,80}? is)"
-    r"|approximately|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then)\b)+",
+    r"|approximately|approx\.?|about|roughly|around|exactly|just|simply|equal to|equals|given by|then"
+    r"|(?:it|that|this)(?:'s| is)|(?:we|I) (?:get|got|have)|in(?= \d))\b)+",
     re.IGNORECASE,
 )
 _MAX_HEDGE = 200
@@ -34,6 +35,9 @@ _REASON = re.compile(
     re.DOTALL,
 )
 _ASIDE = re.compile(r"\([^()\d]*\)|\[[^\[\]\d]*\]")
+_RESCALED = re.compile(r"\([^()\d]*(?:binary|octal|hexa|base|hundred|thousand|illion|dozen|percent)[^()]*\)")
+"""An aside that makes the number another one: "101 (binary)"."""
+_YES_OR_NO = re.compile(r"(yes|no|true|false)\s*\(", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*(?=\$|\\\(|\\\[)")
 _SCALE = re.compile(r"\s*(%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])")
 _NUMBER = re.compile(
@@ -54,7 +58,8 @@ _WORD = re.compile(
 _PROSE = re.compile(rf"{_WORD.pattern}|\b(?:or|to|of|in)\b")
 _SPACED = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?!\d)|\d \d+\s?/\s?\d")
 _UNFINISHED = re.compile(
-    r"\d\s+[\d(\[](?:[-\d\s.,+*/=^!\u00d7\u00b7()\[\]]|x(?=\s?\d))*$|^\d{1,2}\)\s|[-+*/^=<>\u00d7\u00f7\u2192]$"
+    r"\d\s+[\d(\[](?:[-\d\s.,+*/=^!\u00d7\u00b7()\[\]]|x(?=\s?\d))*$"
+    r"|\d%?\s\((?:or\b|(?=[^()]*\d)[^()]*[A-Za-z]{3})|^(?:\d{1,2}|\(?[a-z])\)\s|[-+*/^=<>\u00d7\u00f7\u2192]$"
 )
 """No one value: "41 42", "8 (4 + 5)", "1) 5", "5+"."""
 _SENTENCE = re.compile(
@@ -68,8 +73,11 @@ _BOUNDED = re.compile(
 )
 _NEGATED = re.compile(r"\b(?:not|no|none|never|neither|nor|cannot)\b|n't\b", re.IGNORECASE)
 _ITEM = re.compile(
-    r"\b(?:option|case|step|part|problem|question|example|figure|method|choice)\s*\W?\d", re.IGNORECASE
+    r"\b(?:option|case|step|part|problem|question|example|figure|method|choice)\s*\W?(?:\d|[a-z]\))"
+    r"|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)(?:[a-z]*|\.)\s\d",
+    re.IGNORECASE,
 )
+"""The number of an item, the day of a month."""
 _LOOSE_NUMBER = re.compile(r"(?<![\w.,/^])[-+\u2212]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s*\\?%)?")
 _COUNTS = re.compile(r"^\D*[A-Za-z]{3,}\D*\s\$?\d|\d.*(?:[A-Za-z]{3,}|\b(?:of|in)\b).*\d")
 """A number among words: "3 of the 5 boys", "8 (4 red and 4 blue)"."""
@@ -111,7 +119,13 @@ def count_words(text: str) -> int:
 
 def _without_reason(text: str) -> str:
     """Without "because ...", and without "(i.e., ...)"."""
-    return _REASON.sub("", text.partition("i.e.")[0].rstrip(" ,;(\u2013\u2014") if "i.e." in text else text)
+    text = text.partition("i.e.")[0].rstrip(" ,;(\u2013\u2014") if "i.e." in text else text
+    reason = _REASON.search(text)
+    if reason is None or (
+        reason[0].split()[:1] == ["not"] and not re.search(r"[\d$\\]", text[: reason.start()])
+    ):
+        return text  # "does not exist"
+    return text[: reason.start()]
 
 
 def _formulas(text: str, at: int, stop: int, *, final: bool) -> str | None:
@@ -150,6 +164,8 @@ def _from_prose(value: str, *, final: bool) -> str | None:
     if number:
         scale = _SCALE.match(value, number.end())
         rest = _without_reason(value[scale.end() if scale else number.end() :])
+        if value.startswith(("..", "\u2026"), number.end()) or _RESCALED.search(rest):
+            return None if "(" in rest else bare_value(value)
         rest = _ASIDE.sub("", rest).strip(" \t.,;:!*\"'-\u2013\u2014")
         if not _CHANGES.search(rest):
             unit = f" {scale.group(1)}" if scale else ""
@@ -164,6 +180,8 @@ def _from_prose(value: str, *, final: bool) -> str | None:
         return None
     if not _PROSE.search(value):
         return value
+    if closed := _YES_OR_NO.match(value):
+        return closed[1]
     is_phrase = count_words(value) <= MAX_WORDS and not _SENTENCE.search(value)
     if (
         not (final and is_phrase)
@@ -176,7 +194,7 @@ def _from_prose(value: str, *, final: bool) -> str | None:
 
 def _of_sentence(sentence: str) -> str | None:
     """The single formula or number of a sentence behind a label, or the one it says something is."""
-    if _NEGATED.search(sentence) or _ITEM.search(sentence):
+    if _NEGATED.search(sentence) or _ITEM.search(sentence) or _RESCALED.search(sentence):
         return None
     copulas = list(_COPULA.finditer(_blanked(sentence)))
     if copulas:

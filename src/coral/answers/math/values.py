@@ -44,6 +44,7 @@ _SUCH_THAT = re.compile(r"\\\{\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](.+)
 _ALL = ("all real numbers", "all reals", "the real numbers", "real numbers")
 _NONE = ("no solution", "no solutions", "no real solution", "no real solutions", "empty set", "the empty set")
 _MEANINGS = dict.fromkeys(_ALL, r"\mathbb{R}") | dict.fromkeys((*_NONE, r"\{ \}", r"\{\}"), r"\emptyset")
+_MEANINGS |= dict.fromkeys(("dne", "does not exist"), "'undefined'")
 
 
 @lru_cache(maxsize=8_192)
