@@ -10,6 +10,7 @@ import pytest
 from coral.engine.cache import BLOCK, Blocks
 from coral.engine.checkpoint import open_checkpoint
 from coral.engine.llama import Batch, Llama, Piece
+from coral.engine.tokens import load_template
 from coral.engine.weights import build_weights
 from coral.types import Message, Role
 
@@ -32,7 +33,7 @@ def test_logits_equal_those_of_transformers(folder, questions):
     """
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     checkpoint = open_checkpoint(folder)
-    text = checkpoint.template.render([Message(Role.USER, "\n".join(questions[:6]))], {})
+    text = load_template(folder).render([Message(Role.USER, "\n".join(questions[:6]))], {})
     tokens = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids[:400]
     with torch.no_grad():
         reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
