@@ -6,9 +6,10 @@ import random
 import pytest
 
 from coral.engine import llama as llama_module
+from coral.engine import weights as weights_module
 from coral.engine.attention import AttentionPlan
 from coral.engine.model import EmbeddedModel, EngineLimits
-from coral.engine.rows import RowPlan, first_exact
+from coral.engine.products import Plan, first_exact
 from coral.models.protocol import Candidate, Request
 
 NUM_REQUESTS = 24
@@ -88,8 +89,13 @@ async def test_a_candidate_does_not_depend_on_its_siblings(folder, ask):
 
 @pytest.mark.parametrize(
     "preferred",
-    [RowPlan(8, tiled=True), RowPlan(1, tiled=True), RowPlan(24)],
-    ids=["tiles, as with AVX2", "row by row", "a larger step"],
+    [
+        Plan(slab=64, depth=4096, sizes=(8,)),
+        Plan(slab=64, depth=4096, sizes=(1,)),
+        Plan(slab=8, depth=4096, sizes=tuple(range(8, 65, 8))),
+        Plan(slab=12, depth=1280, sizes=(2, 4, 8, 12, 16, 32, 64)),
+    ],
+    ids=["tiles of one size", "token by token", "slabs of few rows", "small kernels"],
 )
 async def test_each_plan_that_the_probe_accepts_is_reproducible(folder, requests, monkeypatch, preferred):
     """A plan that another machine would choose is reproducible here, too, if the probe calls it exact here.
@@ -98,12 +104,11 @@ async def test_each_plan_that_the_probe_accepts_is_reproducible(folder, requests
     machine's own choice is tried, without fused attention.
     """
 
-    def plan_rows(shapes, max_rows):
-        shapes = list(shapes)
-        return first_exact([preferred], shapes, max_rows) or choose(shapes, max_rows)
+    def plan_products(inputs):
+        return first_exact([preferred], set(inputs)) or choose(inputs)
 
-    choose = llama_module.plan_rows
-    monkeypatch.setattr(llama_module, "plan_rows", plan_rows)
+    choose = weights_module.plan_products
+    monkeypatch.setattr(weights_module, "plan_products", plan_products)
     monkeypatch.setattr(
         llama_module, "plan_attention", lambda config: AttentionPlan(config.group, fused=False)
     )

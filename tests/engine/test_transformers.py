@@ -66,7 +66,7 @@ def _compare_logits(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
     tokens = checkpoint.tokenizer.encode(TEXT, add_special_tokens=False).ids
     assert len(tokens) > BLOCK
-    llama = Llama(checkpoint.config, build_weights(checkpoint), slots=4, max_tokens=256)
+    llama = Llama(checkpoint.config, build_weights(checkpoint), slots=4)
     blocks = Blocks(checkpoint.config, 4, 4)
     cuts = [0, 1, 2, 10, 63, 64, 65, 80, len(tokens)]
     with torch.no_grad():

@@ -38,7 +38,7 @@ def test_logits_equal_those_of_transformers(folder, questions):
     with torch.no_grad():
         reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
         expected = reference(torch.tensor([tokens])).logits[0].numpy()
-    llama = Llama(checkpoint.config, build_weights(checkpoint), slots=4, max_tokens=400)
+    llama = Llama(checkpoint.config, build_weights(checkpoint), slots=4)
     blocks = Blocks(checkpoint.config, -(-len(tokens) // BLOCK), -(-len(tokens) // BLOCK))
     for begin, end in pairwise([0, 1, 9, BLOCK, 200, len(tokens)]):
         logits = llama.forward(Batch([], [], [], [Piece(tokens[begin:end], begin, blocks)]))

@@ -2,7 +2,7 @@
 
 ```
 EmbeddedModel ──► Worker (one thread) ──► Scheduler ──► Llama ──► numpy
- model.py          worker.py               scheduler.py   llama.py, attention.py, rows.py
+ model.py          worker.py               scheduler.py   llama.py, attention.py, products.py
  request/reply     inbox, deliveries       rows, slots    one forward pass over prompts and replies
                                            cache.py       blocks of 64 positions, prefixes seen before
                                            sampler.py     one seed a row

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from coral.engine.buffers import Buffers
 from coral.engine.cache import BLOCK, Blocks
 from coral.engine.checkpoint import LlamaConfig
 
@@ -92,9 +93,10 @@ class CurrentBlocks:
     """The unfinished last block of every running row, side by side: one product serves all rows."""
 
     def __init__(self, config: LlamaConfig, slots: int) -> None:
-        heads = (config.num_layers, slots, config.num_kv_heads)
-        self.keys = np.zeros((*heads, config.head_dim, BLOCK), np.float32)
-        self.values = np.zeros((*heads, BLOCK, config.head_dim), np.float32)
+        """A slot lies in one piece, and slots that are not used yet take no memory."""
+        heads = (slots, config.num_layers, config.num_kv_heads)
+        self.keys = np.zeros((*heads, config.head_dim, BLOCK), np.float32).swapaxes(0, 1)
+        self.values = np.zeros((*heads, BLOCK, config.head_dim), np.float32).swapaxes(0, 1)
 
     def read(self, slot: int) -> tuple[Array, Array]:
         """Keys and values of one row's block over all layers, not copied."""
@@ -106,23 +108,6 @@ class CurrentBlocks:
         self.values[:, slot] = values
 
 
-class _Buffers:
-    """Scratch memory that grows to the largest size asked for."""
-
-    def __init__(self) -> None:
-        self._flat: dict[str, Array] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], fill: float | None = None) -> Array:
-        size = int(np.prod(shape))
-        flat = self._flat.get(name)
-        if flat is None or len(flat) < size:
-            flat = self._flat[name] = np.empty(size, np.float32)
-        view = flat[:size].reshape(shape)
-        if fill is not None:
-            view.fill(fill)
-        return view
-
-
 class RowAttention:
     """Attention of the running rows, a new token each: a step is `prepare`, a layer `store` and `attend`."""
 
@@ -130,7 +115,7 @@ class RowAttention:
         self._config = config
         self._rows = plan.rows
         self._current = current
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
 
     def prepare(self, positions: npt.NDArray[np.intp], parts: Sequence[Sequence[Blocks]]) -> None:
         """Lay out the step: each row's position, and its finished blocks in order."""
@@ -191,7 +176,7 @@ class PromptAttention:
     def __init__(self, config: LlamaConfig, plan: AttentionPlan) -> None:
         self._config = config
         self._plan = plan
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
 
     def store(self, layer: int, start: int, blocks: Blocks, keys: Array, values: Array) -> None:
         """Write keys and values [tokens, kv heads, head dim] of positions `start`, ... into `blocks`."""

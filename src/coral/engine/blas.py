@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,14 @@ _SETTERS = (
     "MKL_Set_Num_Threads",
 )
 
+_CORE_NAMES = (
+    "scipy_openblas_get_corename64_",
+    "scipy_openblas_get_corename",
+    "openblas_get_corename64_",
+    "openblas_get_corename",
+)
+_CORES_WITH_SMALL_KERNELS = (b"SkylakeX", b"Cooperlake", b"SapphireRapids")
+
 
 def use_one_thread() -> bool:
     """Make numpy's BLAS compute on the calling thread alone, in this whole process.
@@ -30,13 +40,29 @@ def use_one_thread() -> bool:
         Whether a BLAS was found that can be told so. macOS' Accelerate cannot and need not; elsewhere the
         environment variable OPENBLAS_NUM_THREADS=1, set before Python starts, does the same.
     """
+    setter = _find(_SETTERS)
+    if setter is None:
+        return False
+    setter(ctypes.c_int(1))
+    return True
+
+
+def has_small_kernels() -> bool:
+    """Whether the BLAS is an OpenBLAS with kernels that multiply small matrices without copying them."""
+    tell = _find(_CORE_NAMES)
+    if tell is None:
+        return False
+    tell.restype = ctypes.c_char_p
+    return tell() in _CORES_WITH_SMALL_KERNELS
+
+
+def _find(names: Sequence[str]) -> Any:
+    """The first of these functions that numpy's BLAS has."""
     assert np.__version__  # imported: its modules are there
     for extension in _EXTENSIONS:
         path = getattr(sys.modules.get(extension), "__file__", None)
         library = ctypes.CDLL(path) if path else None  # searches the libraries that it is linked with, too
-        for name in _SETTERS:
-            setter = getattr(library, name, None)
-            if setter is not None:
-                setter(ctypes.c_int(1))
-                return True
-    return False
+        for name in names:
+            if (function := getattr(library, name, None)) is not None:
+                return function
+    return None

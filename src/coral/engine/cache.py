@@ -7,6 +7,7 @@ is a small matrix product of one fixed shape.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,30 +32,36 @@ class Blocks:
     """
 
     def __init__(self, config: LlamaConfig, room: int, count: int = 0) -> None:
-        heads = (config.num_layers, config.num_kv_heads)
-        self._k = np.zeros((*heads, room, config.head_dim, BLOCK), np.float32)
-        self._v = np.zeros((*heads, room, BLOCK, config.head_dim), np.float32)
+        """A block lies in one piece, and room that is not used yet takes no memory."""
+        self._shape = (config.num_layers, config.num_kv_heads, config.head_dim, BLOCK)
+        self._memory = np.zeros((room, 2, math.prod(self._shape)), np.float32)
         self._show(count)
 
     def _show(self, count: int) -> None:
+        layers, heads, size, _ = self._shape
+        keys = self._memory[:count, 0].reshape(count, layers, heads, size, BLOCK)
+        values = self._memory[:count, 1].reshape(count, layers, heads, BLOCK, size)
         self.count = count
-        self.keys = list(self._k[:, :, :count])
-        self.values = list(self._v[:, :, :count])
+        self.keys = list(keys.transpose(1, 2, 0, 3, 4))
+        self.values = list(values.transpose(1, 2, 0, 3, 4))
 
     def read(self, index: int) -> tuple[Array, Array]:
         """Keys and values of one block over all layers, not copied."""
-        return self._k[:, :, index], self._v[:, :, index]
+        layers, heads, size, _ = self._shape
+        keys, values = self._memory[index]
+        return keys.reshape(layers, heads, size, BLOCK), values.reshape(layers, heads, BLOCK, size)
 
     def write(self, index: int, keys: Array, values: Array) -> None:
         """Copy keys and values of one block over all layers into place."""
-        self._k[:, :, index] = keys
-        self._v[:, :, index] = values
+        for target, source in zip(self.read(index), (keys, values), strict=True):
+            target[:] = source
 
     def append(self, keys: Array, values: Array) -> None:
         """Add a block; doubles the room when there is none left."""
-        if self.count == self._k.shape[2]:
-            self._k = np.concatenate([self._k, np.zeros_like(self._k)], axis=2)
-            self._v = np.concatenate([self._v, np.zeros_like(self._v)], axis=2)
+        if self.count == len(self._memory):
+            more = np.zeros((2 * self.count or 2, *self._memory.shape[1:]), np.float32)
+            more[: self.count] = self._memory
+            self._memory = more
         self.write(self.count, keys, values)
         self._show(self.count + 1)
 

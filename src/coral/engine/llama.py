@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from coral.engine.attention import CurrentBlocks, PromptAttention, RowAttention, plan_attention
+from coral.engine.buffers import Buffers
 from coral.engine.cache import Blocks
 from coral.engine.checkpoint import LlamaConfig
-from coral.engine.rows import COMMON_STEP, plan_rows
+from coral.engine.products import Matrix, Multiplier
 from coral.engine.weights import Layer, Weights
 
 Array = npt.NDArray[Any]
@@ -51,32 +52,24 @@ class Batch:
 class Llama:
     """Weights and scratch memory. Not thread-safe: one forward pass at a time.
 
+    Activations stand as [features, tokens], so that products read the weights in their order; attention
+    works on [tokens, features].
+
     Attributes:
-        row_plan: how rows are padded and multiplied; see `rows`.
         plan: how attention's products are shaped; see `attention`.
         current: the unfinished blocks of the running rows, by slot.
-        max_tokens: the most tokens in one batch.
     """
 
-    def __init__(self, config: LlamaConfig, weights: Weights, *, slots: int, max_tokens: int) -> None:
+    def __init__(self, config: LlamaConfig, weights: Weights, *, slots: int) -> None:
         self.config = config
-        self.max_tokens = max_tokens
-        room = -(-max_tokens // COMMON_STEP) * COMMON_STEP
-        self.row_plan = plan_rows(weights.shapes, room)
         self.plan = plan_attention(config)
         self.current = CurrentBlocks(config, slots)
         self._weights = weights
+        self._products = Multiplier(weights.plan)
+        self._pad = weights.plan.pad
+        self._take = Buffers().take
         self._row_attention = RowAttention(config, self.plan, self.current)
         self._prompt_attention = PromptAttention(config, self.plan)
-        width, heads = config.hidden_size, config.num_heads * config.head_dim
-        self._x = np.zeros((room, width), np.float32)
-        self._normed = np.zeros((room, width), np.float32)
-        self._qkv = np.zeros((room, heads + 2 * config.num_kv_heads * config.head_dim), np.float32)
-        self._mixed = np.zeros((room, heads), np.float32)
-        inner = (room, config.intermediate_size)
-        self._gate, self._up, self._sigmoid = (np.zeros(inner, np.float32) for _ in range(3))
-        self._sum = np.zeros((room, width), np.float32)
-        self._logits = np.zeros((min(room, slots + COMMON_STEP), weights.head.shape[1]), np.float32)
 
     def forward(self, batch: Batch) -> Array:
         """Compute the batch and store its keys and values.
@@ -88,34 +81,52 @@ class Llama:
         rows = len(batch.tokens)
         ends = rows + np.cumsum([len(piece.tokens) for piece in batch.pieces], dtype=np.intp)
         chosen = np.concatenate([np.arange(rows), ends - 1])
-        count = int(ends[-1]) if len(ends) else rows
-        self._embed(batch, count)
+        x = self._embed(batch)
         self._row_attention.prepare(np.asarray(batch.positions, np.intp), batch.parts)
         last = len(self._weights.layers) - 1
         with np.errstate(over="ignore"):  # exp of a very negative gate: its sigmoid is 0, as it should be
             for index, layer in enumerate(self._weights.layers):
-                queries, keys, values = self._prepare(layer, count)
+                queries, keys, values = self._prepare(layer, x)
                 self._store(index, batch, keys, values)
                 if index == last:  # of a prompt, only its last token's output is of use
-                    count = len(chosen)
-                    self._x[:count] = self._x[chosen]
-                self._attend(index, batch, queries, last_only=index == last)
-                self._feed_forward(layer, count)
-        return self._project(count)
+                    x = self._select(x, chosen)
+                mixed = self._attend(index, batch, queries, last_only=index == last)
+                self._feed_forward(layer, x, mixed)
+        return self._project(x, len(chosen))
 
-    def _embed(self, batch: Batch, count: int) -> None:
+    def _embed(self, batch: Batch) -> Array:
+        """The tokens' embeddings [width, padded tokens]; sets their rotations."""
         tokens, positions = list(batch.tokens), [np.asarray(batch.positions, np.intp)]
         for piece in batch.pieces:
             tokens.extend(piece.tokens)
             positions.append(np.arange(piece.start, piece.start + len(piece.tokens)))
-        np.take(self._weights.embedding, tokens, axis=0, out=self._x[:count])
         self._rotation = self._weights.rotations.at(np.concatenate(positions))[:, None]
+        x = self._take("x", (self.config.hidden_size, self._pad(len(tokens))))
+        x[:, : len(tokens)] = self._weights.embedding.take(np.asarray(tokens, np.intp))
+        x[:, len(tokens) :] = 0.0
+        return x
 
-    def _prepare(self, layer: Layer, count: int) -> tuple[Array, Array, Array]:
-        padded = self.row_plan.pad(count)
-        self._norm(self._x[:padded], self._normed[:padded])
-        self.row_plan.multiply(self._normed[:padded], layer.qkv, self._qkv[:padded])
-        return self._split(count)
+    def _select(self, x: Array, chosen: npt.NDArray[np.intp]) -> Array:
+        some = self._take("chosen", (len(x), self._pad(len(chosen))))
+        some[:, : len(chosen)] = x[:, chosen]
+        some[:, len(chosen) :] = 0.0
+        return some
+
+    def _prepare(self, layer: Layer, x: Array) -> tuple[Array, Array, Array]:
+        """Queries [tokens, kv heads, group, size], keys and values [tokens, kv heads, size], rotated."""
+        config, count = self.config, len(self._rotation)
+        size, kv_heads = config.head_dim, config.num_kv_heads
+        heads, rotated = config.num_heads * size, (config.num_heads + kv_heads) * size
+        flat = self._take("flat", (count, rotated + kv_heads * size))
+        product = self._multiply("qkv", layer.qkv, self._norm(x))
+        flat[:] = product[: flat.shape[1], :count].T
+        pairs = flat.view(np.complex64)[:, : rotated // 2].reshape(count, -1, size // 2)
+        np.multiply(pairs, self._rotation, out=pairs)
+        return (
+            flat[:, :heads].reshape(count, kv_heads, config.group, size),
+            flat[:, heads:rotated].reshape(count, kv_heads, size),
+            flat[:, rotated:].reshape(count, kv_heads, size),
+        )
 
     def _store(self, index: int, batch: Batch, keys: Array, values: Array) -> None:
         """Write the new keys and values where the tokens belong."""
@@ -126,9 +137,11 @@ class Llama:
             self._prompt_attention.store(index, piece.start, piece.blocks, keys[at], values[at])
             begin = at.stop
 
-    def _attend(self, index: int, batch: Batch, queries: Array, *, last_only: bool) -> None:
-        """Attention's output of all tokens, or of rows and the last token of each piece, side by side."""
-        rows, out = len(batch.tokens), self._mixed
+    def _attend(self, index: int, batch: Batch, queries: Array, *, last_only: bool) -> Array:
+        """Attention's output [heads * size, padded tokens]: of all tokens, or of rows and last ones."""
+        rows, config = len(batch.tokens), self.config
+        count = rows + len(batch.pieces) if last_only else len(queries)
+        out = self._take("mixed", (count, config.num_heads * config.head_dim))
         self._row_attention.attend(index, queries[:rows], out[:rows])
         begin = target = rows
         for piece in batch.pieces:
@@ -138,48 +151,43 @@ class Llama:
             start = piece.start + first - begin
             self._prompt_attention.attend(index, start, piece.blocks, queries[first:end], out[at])
             begin, target = end, at.stop
+        columns = self._take("mixed columns", (out.shape[1], self._pad(count)))
+        columns[:, :count] = out.T
+        columns[:, count:] = 0.0
+        return columns
 
-    def _split(self, count: int) -> tuple[Array, Array, Array]:
-        """Queries [tokens, kv heads, group, size], keys and values [tokens, kv heads, size], rotated."""
-        config, flat = self.config, self._qkv[:count]
-        size, kv_heads = config.head_dim, config.num_kv_heads
-        heads, rotated = config.num_heads * size, (config.num_heads + kv_heads) * size
-        pairs = flat.view(np.complex64)[:, : rotated // 2].reshape(count, -1, size // 2)
-        np.multiply(pairs, self._rotation, out=pairs)
-        return (
-            flat[:, :heads].reshape(count, kv_heads, config.group, size),
-            flat[:, heads:rotated].reshape(count, kv_heads, size),
-            flat[:, rotated:].reshape(count, kv_heads, size),
-        )
-
-    def _feed_forward(self, layer: Layer, count: int) -> None:
-        """Add the attention's projected output, and then what SwiGLU makes of the sum."""
-        padded, multiply = self.row_plan.pad(count), self.row_plan.multiply
-        x, normed, change = self._x[:padded], self._normed[:padded], self._sum[:padded]
-        gate, up, sigmoid = self._gate[:padded], self._up[:padded], self._sigmoid[:padded]
-        multiply(self._mixed[:padded], layer.attention_out, change)
-        x += change
-        self._norm(x, normed)
-        multiply(normed, layer.gate, gate)
-        multiply(normed, layer.up, up)
-        np.exp(gate, out=sigmoid)
+    def _feed_forward(self, layer: Layer, x: Array, mixed: Array) -> None:
+        """Add the attention's projected output to `x`, and then what SwiGLU makes of the sum."""
+        width, inner = self.config.hidden_size, self.config.intermediate_size
+        x += self._multiply("change", layer.attention_out, mixed)[:width]
+        normed = self._norm(x)
+        gate = self._multiply("gate", layer.gate, normed)
+        up = self._multiply("up", layer.up, normed)
+        sigmoid = np.exp(gate, out=self._take("sigmoid", gate.shape))
         sigmoid += 1.0
         gate *= up
         gate /= sigmoid
-        multiply(gate, layer.down, change)
-        x += change
+        x += self._multiply("change", layer.down, gate[:inner])[:width]
 
-    def _norm(self, x: Array, out: Array) -> None:
+    def _multiply(self, name: str, matrix: Matrix, x: Array) -> Array:
+        out = self._take(name, (matrix.outputs, x.shape[1]))
+        self._products.multiply(matrix, x, out)
+        return out
+
+    def _norm(self, x: Array) -> Array:
         """Root mean square normalisation; its scale is part of the weights behind it."""
+        out = self._take("normed", x.shape)
         np.multiply(x, x, out=out)
-        scale = out.sum(axis=1, keepdims=True)
+        scale = out.sum(axis=0)
         scale /= self.config.hidden_size
         scale += self.config.rms_norm_eps
         np.sqrt(scale, out=scale)
         np.divide(x, scale, out=out)
+        return out
 
-    def _project(self, count: int) -> Array:
-        padded = self.row_plan.pad(count)
-        self._norm(self._x[:padded], self._normed[:padded])
-        self.row_plan.multiply(self._normed[:padded], self._weights.head, self._logits[:padded])
-        return self._logits[:count, : self.config.vocab_size]
+    def _project(self, x: Array, count: int) -> Array:
+        normed = self._norm(x)
+        normed *= self._weights.head_norm
+        logits = self._take("logits", (x.shape[1], self._weights.head.outputs))
+        self._products.multiply_rows(self._weights.head, normed, logits)
+        return logits[:count, : self.config.vocab_size]

@@ -214,8 +214,7 @@ class EmbeddedModel:
         from coral.engine.scheduler import Scheduler
 
         limits = self._limits
-        max_tokens = limits.slots + limits.prompt_tokens
-        llama = Llama(checkpoint.config, weights, slots=limits.slots, max_tokens=max_tokens)
+        llama = Llama(checkpoint.config, weights, slots=limits.slots)
         return Scheduler(
             llama,
             checkpoint.tokenizer,

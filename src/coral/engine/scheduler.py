@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coral.engine.cache import BLOCK, Blocks, PrefixCache
+from coral.engine.checkpoint import LlamaConfig
 from coral.engine.llama import Batch, Llama, Piece
 from coral.engine.sampler import Draw, Settings, make_key, sample
 from coral.engine.text import ReplyText, decode
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Array = npt.NDArray[Any]
-_WORTH_WAITING = 32
+_WORTH_WAITING = 16
 """A request waits a step if another one is about to compute this many more tokens of the same beginning."""
 
 
@@ -97,6 +98,16 @@ class _Row:
     def parts(self) -> list[Blocks]:
         """The finished blocks: the prompt's, then its own."""
         return [part for part in (self.job.blocks, self.own) if part is not None and part.count]
+
+    def add_block(self, config: LlamaConfig, keys: Array, values: Array) -> None:
+        """Keep a finished block: behind the prompt's where no sibling reads them, else among its own."""
+        if self.job.n == 1:
+            assert self.job.blocks is not None
+            self.job.blocks.append(keys, values)
+            return
+        if self.own is None:
+            self.own = Blocks(config, 2)
+        self.own.append(keys, values)
 
 
 class Scheduler:
@@ -243,9 +254,7 @@ class Scheduler:
         """Move blocks that the last pass filled from the batch to their rows."""
         for slot, row in enumerate(self._rows):
             if row.position % BLOCK == BLOCK - 1:
-                if row.own is None:
-                    row.own = Blocks(self._model.config, 1)
-                row.own.append(*self._model.current.read(slot))
+                row.add_block(self._model.config, *self._model.current.read(slot))
 
     def _draw(self, rows: Sequence[_Row], logits: Array) -> list[Written]:
         if not rows:

@@ -46,13 +46,13 @@ class Tensors(Mapping[str, Array]):
         Raises:
             ConfigError: no safetensors file is there, or one is damaged.
         """
-        self._entries: dict[str, tuple[Path, _Entry, Array]] = {}
+        self._entries: dict[str, tuple[Path, _Entry, int]] = {}
         for path in _files(folder):
-            for name, entry, data in _read_header(path):
-                self._entries[name] = (path, entry, data)
+            entries, begin = _read_header(path)
+            self._entries |= {name: (path, entry, begin) for name, entry in entries.items()}
 
     def __getitem__(self, name: str) -> Array:
-        path, entry, data = self._entries[name]
+        path, entry, data_begin = self._entries[name]
         begin, end = entry.data_offsets
         stored_as = _STORED_AS.get(entry.dtype)
         if stored_as is None:
@@ -65,8 +65,15 @@ class Tensors(Mapping[str, Array]):
             raise _damaged(path, f"the bytes of '{name}' do not match its shape")
         if len(entry.shape) > 2:
             raise _damaged(path, f"'{name}' has {len(entry.shape)} dimensions")
-        stored = np.frombuffer(data[begin:end].tobytes(), dtype=stored_as).reshape(entry.shape)
-        return _widen(stored, is_bfloat=entry.dtype == "BF16")
+        count = math.prod(entry.shape)
+        stored = np.fromfile(path, stored_as, count, offset=data_begin + begin)
+        if len(stored) < count:
+            raise _damaged(path, "it has become shorter")
+        return _widen(stored.reshape(entry.shape), is_bfloat=entry.dtype == "BF16")
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, which needs no decoding."""
+        return self._entries[name][1].shape
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -103,28 +110,29 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _read_header(path: Path) -> list[tuple[str, _Entry, Array]]:
+def _read_header(path: Path) -> tuple[dict[str, _Entry], int]:
+    """What the file holds, and where its bytes begin."""
     try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
-    except ValueError:  # an empty file cannot be mapped
-        raise _damaged(path, "it is shorter than its own header") from None
+        num_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if num_bytes < 8 or size > num_bytes - 8:
+                raise _damaged(path, "it is shorter than its own header")
+            if size > _MAX_HEADER_BYTES:
+                raise _damaged(path, f"its header has {size:,} bytes")
+            raw = file.read(size)
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror or error}", remedy="save or download the model again"
         ) from error
-    size = int.from_bytes(raw[:8].tobytes(), "little")
-    if size > len(raw) - 8 or len(raw) < 8:
-        raise _damaged(path, "it is shorter than its own header")
-    if size > _MAX_HEADER_BYTES:
-        raise _damaged(path, f"its header has {size:,} bytes")
     try:
-        header = msgspec.json.decode(raw[8 : 8 + size].tobytes(), type=dict[str, msgspec.Raw])
+        header = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in header.items()}
     except (msgspec.DecodeError, RecursionError) as error:
         raise _damaged(path, f"its header cannot be read: {error}") from error
-    _check_layout(path, entries, len(raw) - 8 - size)
-    return [(name, entry, raw[8 + size :]) for name, entry in entries.items()]
+    _check_layout(path, entries, num_bytes - 8 - size)
+    return entries, 8 + size
 
 
 def _check_layout(path: Path, entries: Mapping[str, _Entry], num_bytes: int) -> None:

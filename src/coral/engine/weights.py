@@ -1,77 +1,82 @@
 """A checkpoint's weights in the form in which they are multiplied.
 
-Weights stand as [inputs, outputs], float32. What can be computed once is folded in: the norms' scales into
-the matrices behind them, the attention's 1/sqrt(head dim) into the queries, the minus sign of the sigmoid
-into gate and up (silu(g) * u = (-g) * (-u) / (1 + exp(-g))). The two halves that the rotary embedding pairs
-are interleaved, so that a rotation is one complex product.
+All are float32. What can be computed once is folded in: the norms' scales into the matrices behind them, the
+attention's 1/sqrt(head dim) into the queries, the minus sign of the sigmoid into gate and up
+(silu(g) * u = (-g) * (-u) / (1 + exp(-g))). The two halves that the rotary embedding pairs are interleaved,
+so that a rotation is one complex product. A tied embedding is held once; the last norm's scale stays apart.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from coral.engine.checkpoint import Checkpoint, LlamaConfig
 from coral.engine.files import USE_VLLM
+from coral.engine.products import Arena, Matrix, Plan, plan_products
 from coral.engine.tensors import Tensors
 from coral.errors import ConfigError
 
 Array = npt.NDArray[np.float32]
-_COLUMN_STEP = 64
-"""The vocabulary is padded to a multiple: an odd number of columns would be summed by another kernel."""
 
 
 @dataclass(frozen=True)
 class Layer:
     """The matrices of a block; queries, keys and values stand side by side in one."""
 
-    qkv: Array
-    attention_out: Array
-    gate: Array
-    up: Array
-    down: Array
+    qkv: Matrix
+    attention_out: Matrix
+    gate: Matrix
+    up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True)
 class Weights:
-    """All weights; `head` has padded columns."""
+    """All weights, cut as `plan` says.
 
-    embedding: Array
+    Attributes:
+        head: the embedding itself where the model ties them.
+        head_norm: scale of the norm before the head.
+        rotations: cos + i sin by position and frequency.
+    """
+
+    plan: Plan
+    embedding: Matrix
     layers: tuple[Layer, ...]
-    head: Array
+    head: Matrix
+    head_norm: Array
     rotations: Rotations
 
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """The shapes of the matrices that are multiplied with."""
-        first = self.layers[0]
-        matrices = (first.qkv, first.attention_out, first.gate, first.down, self.head)
-        return [(matrix.shape[0], matrix.shape[1]) for matrix in matrices]
 
-
-def build_weights(checkpoint: Checkpoint) -> Weights:
-    """Decode and rearrange the weights of `checkpoint`.
+def build_weights(checkpoint: Checkpoint, plan: Plan | None = None) -> Weights:
+    """Decode and rearrange the weights of `checkpoint`, by default as is best on this machine.
 
     Raises:
         ConfigError: a tensor is missing, has another shape, or would be ignored.
     """
     config = checkpoint.config
-    reader = _Reader(checkpoint.tensors, str(checkpoint.folder))
     width, vocab = config.hidden_size, config.vocab_size
-    embedding = reader.take("model.embed_tokens.weight", vocab, width)
-    layers = tuple(_build_layer(reader, config, index) for index in range(config.num_layers))
-    norm = reader.take("model.norm.weight", width)
+    inner, heads = config.intermediate_size, config.num_heads * config.head_dim
+    reader = _Reader(checkpoint.tensors, str(checkpoint.folder))
+    reader.check(
+        "model.layers.0.self_attn.o_proj.weight", width, heads
+    )  # before memory is taken on their word
+    reader.check("model.layers.0.mlp.down_proj.weight", width, inner)
+    plan = plan or plan_products((width, heads, inner))
+    cut = partial(Matrix, plan=plan, arena=Arena())
+    embedding = cut(reader.take("model.embed_tokens.weight", vocab, width))
     tied = config.tied or "lm_head.weight" not in checkpoint.tensors
-    head = embedding if tied else reader.take("lm_head.weight", vocab, width)
+    head = embedding if tied else cut(reader.take("lm_head.weight", vocab, width))
+    layers = tuple(_build_layer(reader, config, index, cut) for index in range(config.num_layers))
+    norm = reader.take("model.norm.weight", width)
     reader.finish()
-    columns = -(-vocab // _COLUMN_STEP) * _COLUMN_STEP
-    padded = np.zeros((width, columns), np.float32)
-    padded[:, :vocab] = (head * norm).T
-    return Weights(embedding, layers, padded, Rotations(config))
+    return Weights(plan, embedding, layers, head, norm[:, None], Rotations(config))
 
 
 class _Reader:
@@ -82,16 +87,20 @@ class _Reader:
         self._where = where
         self._taken = {"lm_head.weight"}  # a tied model may store its copy
 
-    def take(self, name: str, *shape: int) -> Array:
-        self._taken.add(name)
+    def check(self, name: str, *shape: int) -> None:
+        """Refuse a tensor that is missing or has another shape, without reading it."""
         if name not in self._tensors:
             raise ConfigError(
                 f"{self._where} lacks the tensor '{name}'", remedy="save or download the model again"
             )
-        tensor = self._tensors[name]
-        if tensor.shape != shape:
-            message = f"{self._where}: '{name}' has shape {tensor.shape}, config.json asks for {shape}"
+        if (found := self._tensors.shape_of(name)) != shape:
+            message = f"{self._where}: '{name}' has shape {found}, config.json asks for {shape}"
             raise ConfigError(message, remedy="save or download the model again")
+
+    def take(self, name: str, *shape: int) -> Array:
+        self.check(name, *shape)
+        self._taken.add(name)
+        tensor = self._tensors[name]
         if not np.isfinite(np.vdot(tensor, tensor)):
             message = f"{self._where}: '{name}' holds values that are no numbers, or far too large"
             raise ConfigError(message, remedy="the training that saved it failed: take an earlier checkpoint")
@@ -105,7 +114,7 @@ class _Reader:
             raise ConfigError(message, remedy=USE_VLLM)
 
 
-def _build_layer(reader: _Reader, config: LlamaConfig, index: int) -> Layer:
+def _build_layer(reader: _Reader, config: LlamaConfig, index: int, cut: Callable[[Array], Matrix]) -> Layer:
     width, inner, size = config.hidden_size, config.intermediate_size, config.head_dim
     prefix = f"model.layers.{index}"
     before = reader.take(f"{prefix}.input_layernorm.weight", width)
@@ -119,11 +128,11 @@ def _build_layer(reader: _Reader, config: LlamaConfig, index: int) -> Layer:
     down = reader.take(f"{prefix}.mlp.down_proj.weight", width, inner)
     queries = _interleave(queries, config) / math.sqrt(size)
     return Layer(
-        qkv=_transpose(np.concatenate([queries, _interleave(keys, config), values]) * before),
-        attention_out=_transpose(out),
-        gate=_transpose(-gate * between),
-        up=_transpose(-up * between),
-        down=_transpose(down),
+        qkv=cut(np.concatenate([queries, _interleave(keys, config), values]) * before),
+        attention_out=cut(out),
+        gate=cut(-gate * between),
+        up=cut(-up * between),
+        down=cut(down),
     )
 
 
@@ -131,10 +140,6 @@ def _interleave(rows: Array, config: LlamaConfig) -> Array:
     """Reorder each head's rows 0..h-1, h..2h-1 to 0, h, 1, h+1, ..."""
     halves = rows.reshape(-1, 2, config.head_dim // 2, config.hidden_size)
     return np.asarray(halves.swapaxes(1, 2).reshape(-1, config.hidden_size))
-
-
-def _transpose(matrix: npt.NDArray[Any]) -> Array:
-    return np.ascontiguousarray(matrix.T, dtype=np.float32)
 
 
 class Rotations:
