@@ -34,9 +34,10 @@ _IN_FLIGHT = re.compile(
 )
 _TOKENS = re.compile(
     rb"^(?:(?:vllm|sglang):(?:prompt|generation)_tokens_total"
-    rb"|llamacpp:(?:prompt_tokens|tokens_predicted)_total|coral_tokens_total)" + _NUMBER,
+    rb"|llamacpp:(?:prompt_tokens|tokens_predicted|n_decode)_total|coral_tokens_total)" + _NUMBER,
     re.MULTILINE,
 )
+"""llama.cpp counts the tokens of a reply at its end; its decoding steps move meanwhile."""
 _LIBC = ctypes.CDLL(None)
 
 
@@ -220,6 +221,7 @@ class Liveness:
         self._probe_every_s, self._timeout_s = probe_every_s, timeout_s
         self._seen = self._asked = time.monotonic()
         self.metrics = server.metrics(timeout_s)
+        self._tokens = self.metrics.tokens
         self._completion: Completion | None = None
         self._doubted = False
         self._waiting = False
@@ -227,14 +229,13 @@ class Liveness:
     def silent_s(self) -> float:
         """Look once; returns the seconds since the last sign of life."""
         healthy = self._server.is_healthy(self._timeout_s)
-        before, self.metrics = self.metrics.tokens, self._server.metrics(self._timeout_s)
+        self.metrics = self._server.metrics(self._timeout_s)
         now = time.monotonic()
         self._note_completion(now)
         pending = self._completion is not None
         if self._doubted or now - self._asked >= self._probe_every_s:
             self._ask(now)
-        moved = before is not None and self.metrics.tokens not in {None, before}
-        if moved or (healthy and not pending and not self._doubted):
+        if self._has_moved() or (healthy and not pending and not self._doubted):
             self._seen = now
         self._waiting = healthy and pending and not self._doubted
         return now - self._seen
@@ -247,8 +248,14 @@ class Liveness:
         """
         if not self._waiting:
             return 2 * check_every_s, give_up_after_s
-        most_s = give_up_after_s * (UNCOUNTED if self.metrics.tokens is None else 1)
+        most_s = give_up_after_s * (UNCOUNTED if self._tokens is None else 1)
         return most_s / 2, most_s
+
+    def _has_moved(self) -> bool:
+        """Whether tokens were counted since the last look at which the counter could be read."""
+        before, now = self._tokens, self.metrics.tokens
+        self._tokens = before if now is None else now
+        return now not in {None, before} and before is not None
 
     def _note_completion(self, now: float) -> None:
         if self._completion is not None and not self._completion.pending:

@@ -236,7 +236,7 @@ class Replica:
         """
         began = time.monotonic()
         options, every_s = self._options, self._options.check_every_s
-        timeout_s = max(1.0, every_s)
+        timeout_s = max(1.0, min(5.0, options.give_up_after_s / 4))  # a busy server answers late
         liveness = Liveness(server, model, probe_every_s=options.probe_every_s, timeout_s=timeout_s)
         unwell = False
         while True:
