@@ -48,10 +48,10 @@ def test_every_command_has_help(coral_command, arguments, monkeypatch):
 def test_help_tells_defaults_that_say_something(coral_command):
     """A number has its type and default, a switch or choice its default, the rest its words alone."""
     output = " ".join(coral_command("eval", "--help")[1].split())
-    assert "sitting. (type: int, default: 1)" in output
-    assert "by default all. May grow in a later sitting. (type: int) --problems" in output
+    assert "session. (type: int, default: 1)" in output
+    assert "by default all. May grow in a later session. (type: int) --problems" in output
     assert "all agree. (default: coral)" in " ".join(output.split())
-    assert "Run failed conversations of earlier sittings again. (default: false)" in output
+    assert "Run failed conversations of earlier sessions again. (default: false)" in output
     assert "Split of the data; by default the task's first. --data_password" in output
 
 

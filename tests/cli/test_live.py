@@ -10,7 +10,7 @@ from coral.cli import live
 from coral.cli.live import Display, Rates, clock, describe, shown
 from coral.errors import Unreachable
 from coral.evaluation.progress import Progress
-from coral.models.retries import Setback
+from coral.models.retries import AttemptFailure
 
 
 class Stopwatch(Progress):
@@ -23,8 +23,8 @@ class Stopwatch(Progress):
         return self.now
 
 
-def setback(brief):
-    return Setback(kind=Unreachable, message=f"m: {brief}", brief=brief)
+def failure(brief):
+    return AttemptFailure(kind=Unreachable, message=f"m: {brief}", brief=brief)
 
 
 CLOCK = [
@@ -83,7 +83,7 @@ LINES = [
     (
         {"total": 50, "kept": 10, "done": 10, "in_flight": 8},
         "8 active · 0 req/s · 0 tok/s · agree 0% · 30s left",
-        "what earlier sittings did says nothing about the pace",
+        "what earlier sessions did says nothing about the pace",
     ),
     (
         {"total": 12, "done": 10, "failed": 8, "agreed": 1, "in_flight": 2},
@@ -126,17 +126,17 @@ def test_why_requests_are_sent_again_is_told_while_they_are():
     """A server that died in mid-run is seen at once, not when the run is over."""
     progress = Stopwatch(in_flight=2)
     request = object()
-    progress.troubles.note(request, setback("connection refused"))
+    progress.retry_state.note(request, failure("connection refused"))
     text = describe(progress, Rates(progress), "coral")
     assert text == "1 retrying: connection refused · 2 active · 0 req/s · 0 tok/s"
-    progress.troubles.settle(request)
+    progress.retry_state.settle(request)
     assert "retrying" not in describe(progress, Rates(progress), "coral")
 
 
 def test_a_long_cause_stays_on_one_line():
     """A server's own words may be a page of HTML."""
     progress = Stopwatch()
-    progress.troubles.note(1, setback("one\ntwo " * 50))
+    progress.retry_state.note(1, failure("one\ntwo " * 50))
     text = describe(progress, Rates(progress), "coral").split(" · ")[0]
     assert text.startswith("1 retrying: one two one")
     assert len(text) == len("1 retrying: ") + live.LONGEST_CAUSE
@@ -153,7 +153,7 @@ async def test_where_nobody_looks_it_prints_plain_lines(monkeypatch):
     monkeypatch.setattr(live, "LINE_EVERY_S", 0.02)
     out = io.StringIO()
     progress = Progress(total=40, kept=5, done=10, in_flight=8)
-    progress.troubles.note(1, setback("no secure connection [SSL: WRONG_VERSION_NUMBER] [/b]"))
+    progress.retry_state.note(1, failure("no secure connection [SSL: WRONG_VERSION_NUMBER] [/b]"))
     await _show(Console(file=out, width=40), progress, 0.1)
     lines = out.getvalue().splitlines()
     assert len(lines) >= 2
@@ -169,7 +169,7 @@ async def test_on_a_terminal_it_draws_one_line_and_clears_it():
     out = io.StringIO()
     console = Console(file=out, width=120, force_terminal=True)
     progress = Progress(total=40, kept=5, done=10, in_flight=8)
-    progress.troubles.note(1, setback("refused [/b]"))
+    progress.retry_state.note(1, failure("refused [/b]"))
     await _show(console, progress, 0.05)
     drawn = out.getvalue()
     assert "15/40" in drawn

@@ -56,7 +56,7 @@ def test_the_end_table_fits_80_columns_and_holds_what_the_run_offers(coral_comma
 
 
 def test_a_smaller_number_of_samples_shows_the_whole_folder_and_says_so(coral_command, sampled, tmp_path):
-    """The end table of a sitting that asks for less than there is counts the folder, and says so."""
+    """The end table of a session that asks for less than there is counts the folder, and says so."""
     again = tmp_path / "again"
     shutil.copytree(sampled, again)
     arguments = ("sample", "--config", again / "config.yaml", "--output", again, "--limit", "2")

@@ -1,4 +1,4 @@
-"""`kill -9` at every kind of file operation: whatever was half done, a new sitting comes to the same end."""
+"""`kill -9` at every kind of file operation: whatever was half done, a new session comes to the same end."""
 
 import asyncio
 import json

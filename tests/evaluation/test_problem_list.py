@@ -101,7 +101,7 @@ def test_a_run_of_before_keeps_its_split():
 
 
 async def test_other_problems_are_another_run(serve, data, tmp_path):
-    """The list is part of what decides the results, so it may not change between sittings."""
+    """The list is part of what decides the results, so it may not change between sessions."""
     path = tmp_path / "ids.txt"
     with open_plan(EvalConfig(task={"name": "hi_tom"}, data=data)) as plan:
         names = [problem.id for problem in plan.problems]

@@ -56,9 +56,9 @@ async def test_stopping_ends_retries_and_owes_what_is_unfinished(serve, data, tm
         settings = options(url, data, tmp_path / "run", agent=PATIENT)
         run = asyncio.create_task(evaluate_async("hi_tom", progress=progress, **settings))
         await until(lambda: progress.requests >= 10)
-    await until(lambda: progress.troubles.retrying == progress.in_flight > 0)
-    assert "127.0.0.1" in progress.troubles.latest.message
-    assert progress.troubles.latest.brief.lower().startswith(("connection re", "server disconnected"))
+    await until(lambda: progress.retry_state.retrying == progress.in_flight > 0)
+    assert "127.0.0.1" in progress.retry_state.latest.message
+    assert progress.retry_state.latest.brief.lower().startswith(("connection re", "server disconnected"))
     started = time.monotonic()
     progress.stopping = True
     stopped = await run
@@ -79,7 +79,7 @@ async def test_the_switch_works_from_another_thread(serve, data, tmp_path):
         settings = options(url, data, tmp_path / "run", agent=PATIENT)
         run = asyncio.create_task(evaluate_async("hi_tom", progress=progress, **settings))
         await until(lambda: progress.requests >= 4)
-    await until(lambda: progress.troubles.retrying == progress.in_flight > 0)
+    await until(lambda: progress.retry_state.retrying == progress.in_flight > 0)
     await asyncio.to_thread(setattr, progress, "stopping", True)
     assert (await asyncio.wait_for(run, 5)).summary is None
 

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from coral.errors import ConfigError
-from coral.improvement.collapse import Manner, manner_of, signs_of_collapse
-from coral.improvement.config import GateConfig, ImproveConfig, SignsConfig
+from coral.improvement.collapse import StyleStatistics, signs_of_collapse, style_of
+from coral.improvement.config import CollapseConfig, GateConfig, ImproveConfig
 from coral.improvement.gate import judge, seen, told
-from coral.improvement.results import Book
+from coral.improvement.results import ResultCache
 from coral.improvement.steps import Steps, Watch
 from coral.metrics import Comparison, detectable_with
 from coral.store.folder import RunFolder
@@ -121,7 +121,7 @@ def test_signs_of_collapse_refuse_only_where_asked():
     assert refused.reasons == ("copied turns",)
 
 
-HEALTHY = Manner(
+HEALTHY = StyleStatistics(
     instant_agreement=0.6, copied_turns=0.1, words_per_turn=20.0, disagreement=0.4, conversations=100
 )
 
@@ -141,11 +141,15 @@ HEALTHY = Manner(
 )
 def test_a_sign_is_what_passes_its_threshold_and_has_changed(changes, named):
     """Each threshold alone; a model that was so from the start has not collapsed."""
-    after = Manner(**{name: getattr(HEALTHY, name) for name in Manner.__struct_fields__} | changes)
-    signs = signs_of_collapse(HEALTHY, after, SignsConfig())
+    after = StyleStatistics(
+        **{name: getattr(HEALTHY, name) for name in StyleStatistics.__struct_fields__} | changes
+    )
+    signs = signs_of_collapse(HEALTHY, after, CollapseConfig())
     assert [sign.partition(":")[0] for sign in signs] == named
-    assert signs_of_collapse(after, after, SignsConfig()) == ()
-    off = SignsConfig(instant_agreement=None, copied_turns=None, length_ratio=None, disagreement_ratio=None)
+    assert signs_of_collapse(after, after, CollapseConfig()) == ()
+    off = CollapseConfig(
+        instant_agreement=None, copied_turns=None, length_ratio=None, disagreement_ratio=None
+    )
     assert signs_of_collapse(HEALTHY, after, off) == ()
 
 
@@ -175,7 +179,7 @@ def conversation(*turns, stop=StopReason.AGREED):
 
 def test_the_manner_of_conversations_is_counted_by_hand():
     """Two finished conversations: one agrees at once with a copy, one argues in words of its own."""
-    manner = manner_of(
+    style = style_of(
         [
             conversation(("It is in the box, so A.", "A"), ("It is in the box, so A!", "A")),
             conversation(
@@ -188,12 +192,12 @@ def test_the_manner_of_conversations_is_counted_by_hand():
             conversation(("Nothing of this counts", "A"), stop=StopReason.FAILED),
         ]
     )
-    assert manner.conversations == 2
-    assert manner.instant_agreement == 0.5
-    assert manner.copied_turns == 1 / 4
-    assert manner.disagreement == 0.5
-    assert manner.words_per_turn == pytest.approx((7 + 7 + 7 + 6 + 1 + 4) / 6)
-    nothing = manner_of([])
+    assert style.conversations == 2
+    assert style.instant_agreement == 0.5
+    assert style.copied_turns == 1 / 4
+    assert style.disagreement == 0.5
+    assert style.words_per_turn == pytest.approx((7 + 7 + 7 + 6 + 1 + 4) / 6)
+    nothing = style_of([])
     assert nothing.instant_agreement is None
     assert nothing.words_per_turn is None
 
@@ -225,7 +229,7 @@ def alone(problem, answer):
 
 
 def keep(out, model, answers):
-    """Evaluations of a model alone, and (for its manner) a pair's that holds nothing."""
+    """Evaluations of a model alone, and (for its style) a pair's that holds nothing."""
     for sight, conversations in (
         ("alone", [alone(str(number), answer) for number, answer in enumerate(answers)]),
         ("pair", []),
@@ -251,9 +255,11 @@ async def test_nothing_is_gained_by_problems_that_drop_out(tmp_path, before, aft
     keep(tmp_path, "start", before)
     keep(tmp_path, "alone-dpo-1", after)
     config = ImproveConfig(gate=GateConfig(target="higher"))
-    book = Book(config, tmp_path)
-    assert await Steps(config, tmp_path, book, Watch()).judge("alone-dpo", "alone-dpo-1", "start") is accepted
-    change = await book.compare("start", "alone-dpo-1", "alone")
+    cache = ResultCache(config, tmp_path)
+    assert (
+        await Steps(config, tmp_path, cache, Watch()).judge("alone-dpo", "alone-dpo-1", "start") is accepted
+    )
+    change = await cache.compare("start", "alone-dpo-1", "alone")
     assert (change.a, change.b) == (before.count("4") / 10, after.count("4") / 10), why
 
 

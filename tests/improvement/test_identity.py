@@ -1,4 +1,4 @@
-"""Which options may change between sittings of a loop, and what its folder never holds."""
+"""Which options may change between sessions of a loop, and what its folder never holds."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def identity(**changes):
     ],
 )
 def test_what_decides_no_result_may_change(changes, why):
-    """What the command of a step lets change between its sittings, the loop lets change, too."""
+    """What the command of a step lets change between its sessions, the loop lets change, too."""
     assert identity(**changes) == identity(), why
 
 

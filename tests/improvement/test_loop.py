@@ -213,7 +213,7 @@ async def test_two_iterations_beside_a_control_give_the_two_by_two(options, tmp_
     by_name = {model.name: model for model in results.models}
     assert list(by_name) == ["start", "pair-dpo-1", "pair-dpo-2", "alone-dpo-1", "alone-dpo-2"]
     assert all(model.measured.keys() == {"pair", "alone", "second"} for model in results.models)
-    assert results.rivals["alone-dpo"].keys() == {"pair", "alone", "second"}
+    assert results.head_to_head["alone-dpo"].keys() == {"pair", "alone", "second"}
     check_figures(results, out)
     runs = [coral.load_run(path) for path in (out / "models").glob("*/*") if path.name in HEADLINE]
     evaluated = {one.problem.id for run in runs for one in run.conversations()}

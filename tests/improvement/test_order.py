@@ -1,4 +1,4 @@
-"""Which steps the loop takes, with which options: on a doer that only writes them down."""
+"""Which steps the loop takes, with which options: on a executor that only writes them down."""
 
 import importlib.util
 from pathlib import Path
@@ -10,7 +10,7 @@ from coral.errors import ConfigError, MissingExtra
 from coral.improvement.arms import check_sections
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
-from coral.improvement.dry_run import Rehearsal
+from coral.improvement.dry_run import DryRun
 from coral.improvement.loop import Loop
 from coral.improvement.problems import choose, file_of
 from coral.improvement.servers import Checkpoint
@@ -28,11 +28,11 @@ class Notes:
         self._config, self._accepts = config, accepts
         self.runs, self.builds, self.trainings, self.judged = {}, {}, {}, []
 
-    async def evaluate(self, held):
-        self.runs[str(Path(held.config.output).relative_to(OUT))] = held
+    async def evaluate(self, spec):
+        self.runs[str(Path(spec.config.output).relative_to(OUT))] = spec
 
-    async def sample(self, held):
-        self.runs[str(Path(held.config.output).relative_to(OUT))] = held
+    async def sample(self, spec):
+        self.runs[str(Path(spec.config.output).relative_to(OUT))] = spec
         return Drawn(candidates=1000, problems=10)
 
     async def build(self, config):
@@ -72,7 +72,7 @@ async def test_each_iteration_goes_on_from_the_last_model_taken_over():
 
 
 async def test_what_no_gate_sees_is_measured_first_of_the_start_and_last_of_the_best():
-    """Its problems are held out of all rows, and no checkpoint is judged by them."""
+    """Its problems are spec out of all rows, and no checkpoint is judged by them."""
     final = {"split": "validation"}
     refused = {"pair-dpo-2", "alone-dpo-1", "alone-dpo-2"}
     notes, _ = await taken(
@@ -96,8 +96,8 @@ async def test_a_second_chance_is_for_the_model_alone():
     second = {"task": {"split_information": True}}
     notes, _ = await taken(evaluate={"second_chance": True}, second=second)
     chances = {
-        name.split("/")[-1]: held.config.second_chance
-        for name, held in notes.runs.items()
+        name.split("/")[-1]: spec.config.second_chance
+        for name, spec in notes.runs.items()
         if "models" in name
     }
     assert chances == {"pair": False, "alone": True, "second": False}
@@ -107,10 +107,10 @@ async def test_iterations_differ_in_the_seed_and_share_the_problems():
     """The same problems are sampled anew: another sampling seed, the same seed of the data."""
     notes, _ = await taken(iterations=2, seed=5)
     seeds = [
-        (held.config.seed, held.config.data_seed) for name, held in notes.runs.items() if "samples" in name
+        (spec.config.seed, spec.config.data_seed) for name, spec in notes.runs.items() if "samples" in name
     ]
     assert seeds == [(5, 5), (1_000_008, 5)]  # not 6: a repeat of the loop with that seed begins there
-    assert {held.config.seed for name, held in notes.runs.items() if "models" in name} == {5}
+    assert {spec.config.seed for name, spec in notes.runs.items() if "models" in name} == {5}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_the_model_alone_has_no_opener():
     """Who states the problem is for the pair: the model alone is evaluated and sampled all the same."""
     common = {"task": {"name": "sally_anne"}, "opener": "partner"}
     notes, _ = await taken(common=common, seat="one", controls=("alone-dpo",))
-    openers = {name: held.config.opener for name, held in notes.runs.items()}
+    openers = {name: spec.config.opener for name, spec in notes.runs.items()}
     assert openers["models/start/pair"] == openers["samples/pair-1-start"] == "partner"
     assert openers["models/start/alone"] == openers["samples/alone-1-start"] == "agent"
 
@@ -175,10 +175,10 @@ async def test_the_model_alone_has_no_opener():
 async def test_one_seat_is_trained_against_the_starting_model():
     """The partner is the start, in sampling and evaluation; only the agent's turns become rows."""
     notes, _ = await taken(seat="one", iterations=2, controls=("alone-dpo",))
-    held = notes.runs["models/pair-dpo-2/pair"]
-    assert (held.agent.name, held.partner) == ("pair-dpo-2", START)
-    places = {held.agent: {"model": "new", "base_url": "u"}, START: {"model": "old", "base_url": "v"}}
-    config = held.at(places)
+    spec = notes.runs["models/pair-dpo-2/pair"]
+    assert (spec.agent.name, spec.partner) == ("pair-dpo-2", START)
+    places = {spec.agent: {"model": "new", "base_url": "u"}, START: {"model": "old", "base_url": "v"}}
+    config = spec.at(places)
     assert (config.agent.model, config.partner_config().model) == ("new", "old")
     assert config.partner_config().base_url == "v"
     assert notes.runs["models/pair-dpo-2/alone"].partner is None
@@ -189,9 +189,9 @@ async def test_one_seat_is_trained_against_the_starting_model():
 async def test_a_partner_of_its_own_is_left_where_it_is():
     """A named partner is served by whoever serves it."""
     notes, _ = await taken(seat="one", partner={"model": "openai/gpt", "temperature": 0.5})
-    held = notes.runs["models/pair-dpo-1/pair"]
-    assert held.partner is None
-    assert held.config.partner_config().model == "openai/gpt"
+    spec = notes.runs["models/pair-dpo-1/pair"]
+    assert spec.partner is None
+    assert spec.config.partner_config().model == "openai/gpt"
 
 
 def test_even_parts_are_disjoint_and_complete_and_random_ones_have_their_share():
@@ -274,7 +274,7 @@ def test_sections_are_merged_and_the_later_wins():
 def rehearsed(out, **options):
     config = build_config(ImproveConfig, options, "improve")
     start = Checkpoint("start", "/model")
-    return Loop(config, start, out, Rehearsal(config, out, lambda _step, _options: None)).go_round()
+    return Loop(config, start, out, DryRun(config, out, lambda _step, _options: None)).go_round()
 
 
 SALLY = {"common": {"task": {"name": "sally_anne", "size": 5}}, "serve": ENDPOINT}
@@ -326,7 +326,7 @@ async def test_a_dry_run_says_what_so_many_problems_can_show(tmp_path):
     config = build_config(ImproveConfig, {**SALLY, "sample": {"split": "train"}}, "improve")
     told = {}
     await Loop(
-        config, Checkpoint("start", "/model"), tmp_path, Rehearsal(config, tmp_path, told.__setitem__)
+        config, Checkpoint("start", "/model"), tmp_path, DryRun(config, tmp_path, told.__setitem__)
     ).go_round()
     assert "76.6 points in 8 of 10 cases" in str(told["what 5 problems show (pair)"])
 

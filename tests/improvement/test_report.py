@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from coral.improvement.collapse import Manner
+from coral.improvement.collapse import StyleStatistics
 from coral.improvement.gate import Verdict
 from coral.improvement.plots import draw_headline
 from coral.improvement.report import claims, headline, lacking
@@ -11,7 +11,7 @@ from coral.improvement.results import ModelResult, Provenance, Results
 from coral.metrics import Comparison, Estimate, Summary
 from coral.training.record import RowCounts, Training
 
-MANNER = Manner(
+MANNER = StyleStatistics(
     instant_agreement=0.5, copied_turns=0.0, words_per_turn=9.0, disagreement=0.5, conversations=100
 )
 TRAINING = Training(
@@ -55,7 +55,7 @@ def model(name, mean, came_from=None, *, accepted=True, arm="pair-dpo"):
     )  # fmt: skip
     return ModelResult(
         name=name, path="", made=made or None, measured={"pair": summary(mean)},
-        since_start={"pair": comparison(0.5, mean)}, social={}, manner=MANNER, seconds={},
+        since_start={"pair": comparison(0.5, mean)}, social={}, style=MANNER, seconds={},
     )  # fmt: skip
 
 
@@ -64,11 +64,11 @@ WORSE = model("two", 0.4, "start", accepted=False)
 STAYS = "No checkpoint of pair-dpo was taken over: the model stays as it was."
 TAKEN = (
     "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 60.0 % [50.0, 70.0] after, on 100 "
-    "held-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
+    "spec-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
 )
 REFUSED = (
     "The last checkpoint, **two**: agreement correctness 50.0 % [40.0, 60.0] before and 40.0 % [30.0, 50.0] "
-    "after, on 100 held-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
+    "after, on 100 spec-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
     "taken over from start: target is not higher."
 )
 
@@ -86,7 +86,7 @@ REFUSED = (
 def test_the_headline_tells_the_last_checkpoint_taken_over_or_not(models, said):
     """Before, after, the paired difference, and the reasons of a refusal."""
     results = Results(
-        task="sally_anne", second_task=None, main_arm="pair-dpo", models=tuple(models), rivals={}
+        task="sally_anne", second_task=None, main_arm="pair-dpo", models=tuple(models), head_to_head={}
     )
     assert list(headline(results)) == said
 
@@ -103,14 +103,14 @@ def finally_measured(one, mean):
 def test_the_headline_begins_with_the_problems_that_no_gate_saw():
     """What a gate has chosen by is told second."""
     models = (finally_measured(START, 0.5), finally_measured(BETTER, 0.55))
-    results = Results(task="t", second_task=None, main_arm="pair-dpo", models=models, rivals={})
+    results = Results(task="t", second_task=None, main_arm="pair-dpo", models=models, head_to_head={})
     [said] = headline(results)
     first, second = said.split("; agreement correctness ")
     assert first == (
         "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 55.0 % [45.0, 65.0] after, on 100 "
         "problems that no gate saw; paired difference **+5.0 points [+3.0, +7.0], n = 100**"
     )
-    assert "held-out problems" in second
+    assert "spec-out problems" in second
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,9 @@ def test_a_report_claims_what_holds_among_all_its_differences(p_values, holding)
         )
         for one, p_value in zip((BETTER, WORSE), p_values, strict=True)
     ]
-    results = Results(task="t", second_task=None, main_arm="pair-dpo", models=(START, *models), rivals={})
+    results = Results(
+        task="t", second_task=None, main_arm="pair-dpo", models=(START, *models), head_to_head={}
+    )
     _, said, *listed = claims(results, 40)
     assert "40 intervals" in said
     assert "Of its 2 differences" in said
@@ -153,7 +155,7 @@ def test_conversations_without_a_grade_are_told_beside_the_figures():
 def drawn(*models, task="sally_anne"):
     figures = pytest.importorskip("matplotlib.figure")
     figure = figures.Figure(figsize=(7.2, 4.0), layout="constrained")
-    results = Results(task=task, second_task=None, main_arm="pair-dpo", models=models, rivals={})
+    results = Results(task=task, second_task=None, main_arm="pair-dpo", models=models, head_to_head={})
     draw_headline(figure, results)
     figure.draw_without_rendering()
     return figure

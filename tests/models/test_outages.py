@@ -107,17 +107,17 @@ async def test_troubles_tell_who_is_sent_again_and_why(server, open_model, ask, 
     else:
         server.default = rule(server)
     async with Connections() as connections:
-        troubles = connections.troubles
-        assert (troubles.retrying, troubles.latest) == (0, None)
+        retry_state = connections.retry_state
+        assert (retry_state.retrying, retry_state.latest) == (0, None)
         model = await open_model(connections, max_attempts=2, backoff_s=0.2, total_timeout_s=1)
         calls = [
             asyncio.ensure_future(model.generate(ask(conversation_id=f"c{number}"))) for number in range(3)
         ]
-        while troubles.retrying < 3:
+        while retry_state.retrying < 3:
             await asyncio.sleep(0.001)
-        assert (troubles.latest.kind, troubles.latest.brief) == (kind, words)
+        assert (retry_state.latest.kind, retry_state.latest.brief) == (kind, words)
         await asyncio.gather(*calls, return_exceptions=True)
-        assert troubles.retrying == 0
+        assert retry_state.retrying == 0
         assert not connections.answered
 
 
@@ -127,7 +127,7 @@ async def test_an_answer_ends_a_trouble_and_is_noted(server, open_model, ask):
     async with Connections() as connections:
         model = await open_model(connections)
         await model.generate(ask())
-        assert (connections.troubles.retrying, connections.answered) == (0, True)
+        assert (connections.retry_state.retrying, connections.answered) == (0, True)
 
 
 async def test_troubles_hold_no_key(server, open_model, ask, monkeypatch):
@@ -138,7 +138,7 @@ async def test_troubles_hold_no_key(server, open_model, ask, monkeypatch):
         model = await open_model(connections, api_key_env="MY_KEY", max_attempts=2)
         with pytest.raises(Unreachable):
             await model.generate(ask())
-        latest = connections.troubles.latest
+        latest = connections.retry_state.latest
     assert "sk-very" not in f"{latest.message} {latest.brief} {latest!r}"
 
 
@@ -180,7 +180,7 @@ async def test_a_restart_of_the_server_uses_up_no_attempts(server, open_model, a
         await model.generate(ask())
         end = await begin(server)
         calls = [asyncio.ensure_future(model.generate(ask(conversation_id=f"c{n}"))) for n in range(30)]
-        while connections.troubles.retrying < 30:
+        while connections.retry_state.retrying < 30:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.2)  # pauses are of 2 ms at most
         assert not [call for call in calls if call.done()], reason
@@ -293,7 +293,7 @@ async def main():
         resource.setrlimit(resource.RLIMIT_NOFILE, (free + 5, free + 5))
         generations = await asyncio.gather(*(model.generate(request) for _ in range(40)))
         print(len(generations), model.endpoints[0].server.health.resting)
-        print(model.connections.troubles.latest.message)
+        print(model.connections.retry_state.latest.message)
 
 asyncio.run(main())
 """

@@ -136,8 +136,8 @@ async def test_a_request_waits_for_the_first_replica(server, open_model, ask, wr
         model = await opened(connections, tmp_path / "later", open_model, total_timeout_s=0.2)
         call = asyncio.ensure_future(model.generate(ask()))
         await asyncio.sleep(0.5)
-        assert connections.troubles.retrying == 1
-        assert "no replica is ready" in connections.troubles.latest.message
+        assert connections.retry_state.retrying == 1
+        assert "no replica is ready" in connections.retry_state.latest.message
         (tmp_path / "later").mkdir()
         write("a", url=server.url)
         (tmp_path / "a.json").replace(tmp_path / "later" / "a.json")
@@ -294,7 +294,7 @@ async def test_the_pools_key_is_shown_to_its_servers(server, open_model, ask, be
         server.default = lambda r: server.error(401, r.headers["authorization"])
         with pytest.raises(FatalReject) as caught:
             await model.generate(ask())
-        shown = f"{caught.value} {caught.value.remedy} {model!r} {connections.troubles.latest!r}"
+        shown = f"{caught.value} {caught.value.remedy} {model!r} {connections.retry_state.latest!r}"
         assert KEY not in shown
 
 

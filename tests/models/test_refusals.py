@@ -41,12 +41,12 @@ def _target(row: dict[str, Any]) -> Target:
 @pytest.mark.parametrize("row", ROWS, ids=_name)
 def test_a_refusal_is_understood_in_its_servers_own_words(row):
     """Overflow, unknown model, a limit of the moment, used-up credit, a refused field, role or key."""
-    setback = read_refusal(row["status"], {}, _body(row), _target(row))
-    assert setback.kind.__name__ == row["kind"]
-    assert row.get("says", "") in setback.brief
-    assert setback.refused == row.get("refused")
-    assert setback.retry_after_s == row.get("pause")
-    assert setback.retry == (row["kind"] in RETRIED)
+    failure = read_refusal(row["status"], {}, _body(row), _target(row))
+    assert failure.kind.__name__ == row["kind"]
+    assert row.get("says", "") in failure.brief
+    assert failure.refused == row.get("refused")
+    assert failure.retry_after_s == row.get("pause")
+    assert failure.retry == (row["kind"] in RETRIED)
 
 
 FINAL = {"ContextOverflow", "FatalReject"}
@@ -56,9 +56,9 @@ INSIDE_200 = [row for row in ROWS if row["kind"] in FINAL and row["body"] and ro
 @pytest.mark.parametrize("row", INSIDE_200, ids=_name)
 def test_an_error_inside_a_200_is_as_final_as_with_its_status(row):
     """Gateways answer 200 with an error that names no status: the words alone decide."""
-    setback = read_hidden_refusal({}, _body(row), _target(row))
-    assert not setback.retry
-    assert setback.kind.__name__ in {row["kind"], "FatalReject"}
+    failure = read_hidden_refusal({}, _body(row), _target(row))
+    assert not failure.retry
+    assert failure.kind.__name__ in {row["kind"], "FatalReject"}
 
 
 LONG = (
@@ -82,8 +82,8 @@ LONG = (
 def test_a_long_body_is_read_to_a_bound(piece):
     """Only the beginning of a body is searched: 50 MB cost what 20,000 characters do."""
     body = piece.encode() * (50_000_000 // len(piece))
-    setback = read_refusal(400, {}, body, TARGET)
-    assert len(setback.message) < 2 * SHOWN
+    failure = read_refusal(400, {}, body, TARGET)
+    assert len(failure.message) < 2 * SHOWN
 
 
 REMEDIES = [
@@ -99,9 +99,9 @@ REMEDIES = [
 def test_a_refused_key_has_a_remedy(options, environ, words, reason):
     """401 says what to do about the key."""
     target = resolve(ModelConfig(**{"model": "m", "base_url": "http://gpu:8000", **options}), environ)
-    setback = read_refusal(401, {}, b'{"error": "Unauthorized"}', target)
-    assert setback.kind is FatalReject
-    assert words in setback.message
+    failure = read_refusal(401, {}, b'{"error": "Unauthorized"}', target)
+    assert failure.kind is FatalReject
+    assert words in failure.message
 
 
 BODIES = [

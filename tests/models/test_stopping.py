@@ -26,7 +26,7 @@ async def test_pauses_end_at_once(server, open_model, ask):
         calls = [
             asyncio.ensure_future(model.generate(ask(conversation_id=f"c{number}"))) for number in range(5)
         ]
-        await _until(lambda: connections.troubles.retrying == 5)
+        await _until(lambda: connections.retry_state.retrying == 5)
         await asyncio.sleep(0.01)
         started = time.monotonic()
         connections.stop()
@@ -34,7 +34,7 @@ async def test_pauses_end_at_once(server, open_model, ask):
     assert time.monotonic() - started < 1
     assert {type(outcome) for outcome in outcomes} == {Stopped}
     assert len(server.requests) == 5
-    assert connections.troubles.retrying == 0
+    assert connections.retry_state.retrying == 0
 
 
 async def test_requests_in_flight_are_answered_and_those_in_the_queue_are_not_sent(server, open_model, ask):
@@ -110,11 +110,11 @@ async def test_a_cancelled_pause_leaves_nothing_behind(server, open_model, ask):
     async with Connections() as connections:
         model = await open_model(connections, backoff_s=60, max_backoff_s=60)
         call = asyncio.ensure_future(model.generate(ask()))
-        await _until(lambda: connections.troubles.retrying == 1)
+        await _until(lambda: connections.retry_state.retrying == 1)
         await asyncio.sleep(0.01)
         connections.stop()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-    assert connections.troubles.retrying == 0
+    assert connections.retry_state.retrying == 0
     gc.collect()

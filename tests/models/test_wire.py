@@ -146,9 +146,9 @@ HIDDEN = {
 def test_an_error_inside_a_200_is_read(name):
     """The server's message is told, not that there are no choices."""
     body, kind = HIDDEN[name]
-    setback = read_answer(json.dumps(body).encode(), 1, TARGET)
-    assert setback.kind is kind
-    assert "no choices" not in setback.message
+    failure = read_answer(json.dumps(body).encode(), 1, TARGET)
+    assert failure.kind is kind
+    assert "no choices" not in failure.message
 
 
 def test_an_error_inside_a_choice_is_told():
@@ -159,8 +159,8 @@ def test_an_error_inside_a_choice_is_told():
         "error": {"message": "gpu lost", "code": 502},
     }
     answer = read_answer(json.dumps({"choices": [choice]}).encode(), 1, TARGET)
-    assert "gpu lost" in answer.setbacks[0].message
-    assert answer.setbacks[0].retry
+    assert "gpu lost" in answer.failures[0].message
+    assert answer.failures[0].retry
 
 
 TEXTS = [
@@ -211,8 +211,8 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_nested_json_is_a_bad_response(name):
     """No depth ends the run: it is a response that is no completion, sent again and counted."""
-    setback = read_answer(DEEP[name], 1, TARGET)
-    assert (setback.kind, setback.retry) == (BadResponse, True)
+    failure = read_answer(DEEP[name], 1, TARGET)
+    assert (failure.kind, failure.retry) == (BadResponse, True)
 
 
 async def test_nested_json_in_an_error_body_and_a_model_list(server, open_model, ask):

@@ -19,8 +19,8 @@ from coral.api import build_async, evaluate_async, load_run, sample_async
 from coral.conversation.protocols.pair import messages_for
 from coral.errors import ConfigError, DataError, RunFolderError
 from coral.rows.assemble import SharedProblems
+from coral.rows.problem_statistics import is_for_evaluation
 from coral.rows.run import open_run
-from coral.rows.survey import is_for_evaluation
 from coral.serving.app import ChatServer
 from coral.serving.listen import listening
 from coral.serving.scripted import Knowledge, Persona, serve_scripted
@@ -329,7 +329,7 @@ async def test_prompts_of_rows_are_made_by_the_view(serve, data, tmp_path):
     conversation = next(one for one in opened.conversations() if len(one.turns) > 1)
     expected = messages_for(
         conversation.turns[1].seat,
-        system=opened.voices["agent"].system,
+        system=opened.speaker_prompts["agent"].system,
         opening=conversation.opening,
         briefing="",
         replies=[conversation.turns[0].reply.text],

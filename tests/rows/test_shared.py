@@ -5,7 +5,7 @@ import pytest
 
 from coral import tasks
 from coral.rows.assemble import SharedProblems
-from coral.rows.survey import text_digest
+from coral.rows.problem_statistics import text_digest
 from coral.types import Problem
 
 PLAIN = "What is 2+2?"

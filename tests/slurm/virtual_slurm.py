@@ -189,7 +189,7 @@ class VirtualSlurm:
         short = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         short.chmod(0o755)
         for node in self.nodes:
-            (short / f"spool-{node}").mkdir()
+            (short / f"disk_list-{node}").mkdir()
         link = self.folder / SHORT
         link.unlink(missing_ok=True)
         link.symlink_to(short)
@@ -206,7 +206,7 @@ class VirtualSlurm:
             f"AuthInfo=socket={short / 'socket'},cred_expire={self.requeue_after_s}",
             "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
             f"StateSaveLocation={self.folder / 'state'}",
-            f"SlurmdSpoolDir={short / 'spool'}-%n",
+            f"SlurmdSpoolDir={short / 'disk_list'}-%n",
             f"SlurmctldPidFile={self.folder / 'pids' / 'slurmctld.own'}",
             f"SlurmdPidFile={self.folder / 'pids' / 'slurmd-%n.own'}",
             f"SlurmctldLogFile={self.folder / 'logs' / 'slurmctld.log'}",

@@ -6,7 +6,7 @@ import pytest
 
 from coral.errors import DataError
 from coral.store import disk_list
-from coral.store.disk_list import spool
+from coral.store.disk_list import store_problems
 from coral.types import Problem
 
 
@@ -47,7 +47,7 @@ def test_no_file_stays_open_when_it_fails(opened, name):
     """Whatever ends it."""
     made, limit, fault = FAILURES[name]
     with pytest.raises(fault):
-        spool(made(), limit=limit, seed=0)
+        store_problems(made(), limit=limit, seed=0)
     assert opened
     assert all(file.closed for file in opened)
 
@@ -61,14 +61,14 @@ def test_no_file_stays_open_when_the_sample_cannot_be_drawn(opened, monkeypatch,
 
     monkeypatch.setattr(disk_list, "_rank", refuse)
     with pytest.raises(type(fault)):
-        spool(problems(5), limit=2, seed=0)
+        store_problems(problems(5), limit=2, seed=0)
     assert [file.closed for file in opened] == [True]
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(None, 5), (5, 5), (9, 5), (2, 2)])
 def test_one_file_is_open_until_the_list_is_closed(opened, limit, kept):
     """That of the problems that were asked for."""
-    listed = spool(problems(5), limit=limit, seed=0)
+    listed = store_problems(problems(5), limit=limit, seed=0)
     assert len(list(listed)) == kept
     assert sum(not file.closed for file in opened) == 1
     listed.close()

@@ -101,7 +101,7 @@ def test_a_run_that_holds_a_reply_stays_what_it_is(tmp_path):
 
 
 def test_options_that_decide_nothing_may_change(tmp_path):
-    """Addresses and connections are recorded anew in each sitting."""
+    """Addresses and connections are recorded anew in each session."""
     filled(tmp_path)
     with RunFolder(tmp_path).claim(IDENTITY, {"max_connections": 7}):
         pass

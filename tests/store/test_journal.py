@@ -24,7 +24,7 @@ REQUEST = Request(messages=(Message(Role.USER, "hello"),), sampling=Sampling())
 
 
 async def test_what_was_received_is_not_asked_again(tmp_path):
-    """The next sitting answers the same step of the same conversation from the journal."""
+    """The next session answers the same step of the same conversation from the journal."""
     first = Journal(tmp_path / "journal", set())
     said = await first.of("c#0")("1", ScriptedModel(lambda _: "once"), REQUEST)
     first.close()
@@ -83,7 +83,7 @@ def failing(error):
 
 @pytest.mark.parametrize("kind", ABOUT_THE_TEXT)
 async def test_a_failure_that_would_come_again_is_not_paid_again(tmp_path, kind):
-    """The next sitting raises the same exception: words, status and attempts, without a request."""
+    """The next session raises the same exception: words, status and attempts, without a request."""
     journal = Journal(tmp_path / "journal", set())
     with pytest.raises(kind):
         await journal.of("c#0")(

@@ -14,18 +14,18 @@ def texts(folder):
 
 
 def test_lines_come_back_in_the_order_of_writing_over_sittings(tmp_path):
-    """Each sitting writes a file of its own; readers take them in order."""
-    for sitting in range(3):
+    """Each session writes a file of its own; readers take them in order."""
+    for session in range(3):
         appender = Appender(tmp_path)
-        appender.append(b"%d a" % sitting)
-        appender.append(b"%d b" % sitting)
+        appender.append(b"%d a" % session)
+        appender.append(b"%d b" % session)
         appender.close()
     assert texts(tmp_path) == [b"0 a\n", b"0 b\n", b"1 a\n", b"1 b\n", b"2 a\n", b"2 b\n"]
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_nothing_is_created_before_the_first_line(tmp_path):
-    """A sitting that ends no conversation leaves no file."""
+    """A session that ends no conversation leaves no file."""
     Appender(tmp_path / "new").close()
     assert not (tmp_path / "new").exists()
 

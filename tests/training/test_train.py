@@ -124,7 +124,7 @@ async def test_the_checkpoint_loads_in_transformers_and_in_the_embedded_engine(c
 
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 def test_a_stopped_training_goes_on_to_the_very_same_weights(config, tmp_path, lora):
-    """Stopping after step 3 and going on changes nothing: weights equal those of one sitting, bit by bit."""
+    """Stopping after step 3 and going on changes nothing: weights equal those of one session, bit by bit."""
     whole = train(config("dpo", output=str(tmp_path / "whole"), lora=lora))
     stopped = train(config("dpo", lora=lora), watch=stop_at(3))
     assert stopped.training is None
@@ -170,7 +170,7 @@ def test_a_finished_training_is_not_repeated(config):
     "changed", [{"learning_rate": 2e-2}, {"seed": 1}, {"beta": 0.2}], ids=lambda change: next(iter(change))
 )
 def test_another_training_in_the_same_folder_is_refused(config, changed):
-    """What decides the weights cannot change between sittings; where the log goes can."""
+    """What decides the weights cannot change between sessions; where the log goes can."""
     train(config(max_steps=1))
     with pytest.raises(RunFolderError, match="other options"):
         train(config(max_steps=1, **changed))

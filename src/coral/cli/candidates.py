@@ -18,7 +18,7 @@ def print_sampled(summary: Summary, path: Path, *, asked: int | None = None) -> 
     """The end of `coral sample`: outcome, candidates, turns of which pairs can be made, and cost.
 
     Args:
-        asked: conversations that the sitting asked for: the folder may hold more.
+        asked: conversations that the session asked for: the folder may hold more.
     """
     out = standard_output()
     title = f"\n{summary.task} · {summary.protocol} · sampled · {size_of(summary, asked)}"
@@ -52,7 +52,7 @@ def _no_choice(counts: CandidateCounts | None) -> str:
 
 
 def size_of(summary: Summary, asked: int | None) -> str:
-    """What was measured; and, where a sitting asked for less than there is, that it is the whole folder."""
+    """What was measured; and, where a session asked for less than there is, that it is the whole folder."""
     counted = f"{summary.problems} problems, {summary.conversations} conversations"
     if asked is None or asked >= summary.conversations:
         return counted

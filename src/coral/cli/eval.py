@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coral.cli.report import print_summary
-from coral.cli.sitting import run_sitting
+from coral.cli.session import run_sitting
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.evaluate import evaluate
 

@@ -76,9 +76,9 @@ def describe(counts: Counts) -> str:
     ]
     if counts.failed:
         parts.append(f"{counts.failed:,} failed")
-    if counts.troubles.retrying and counts.troubles.latest is not None:
-        brief = " ".join(counts.troubles.latest.brief.split())[:60]
-        parts.append(f"{counts.troubles.retrying} retrying: {brief}")
+    if counts.retry_state.retrying and counts.retry_state.latest is not None:
+        brief = " ".join(counts.retry_state.latest.brief.split())[:60]
+        parts.append(f"{counts.retry_state.retrying} retrying: {brief}")
     if new and not counts.is_complete:
         parts.append(f"{clock((counts.total - counts.kept - new) / rate)} left")
     return " · ".join(parts)

@@ -131,9 +131,9 @@ def describe(progress: Progress, rates: Rates, protocol: str) -> str:
     parts = []
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    troubles = progress.troubles
-    if troubles.retrying and troubles.latest is not None:
-        parts.append(f"{troubles.retrying} retrying: {_brief(troubles.latest.brief)}")
+    retry_state = progress.retry_state
+    if retry_state.retrying and retry_state.latest is not None:
+        parts.append(f"{retry_state.retrying} retrying: {_brief(retry_state.latest.brief)}")
     if progress.stopping:
         parts.append(f"stopping, {progress.in_flight} to finish")
     else:

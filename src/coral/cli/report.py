@@ -61,7 +61,7 @@ def print_summary(
 
     Args:
         everything: all metrics, by the names that they have in the file.
-        asked: conversations that the sitting asked for, where there was one: the folder may hold more.
+        asked: conversations that the session asked for, where there was one: the folder may hold more.
     """
     out = standard_output()
     out.print(_title(summary, asked), style="bold")

@@ -64,7 +64,7 @@ class Breaker:
 
     Args:
         reached: whether any request of the run was ever answered with a completion.
-        ended_well: whether earlier sittings have ended a conversation that did not fail.
+        ended_well: whether earlier sessions have ended a conversation that did not fail.
         lenient: the user accepts failures of any number: only a server that nobody reaches stops the run.
         halt: told the cause before it is raised: what raises may be one of several calls that are awaited
             together.
@@ -98,7 +98,7 @@ class Breaker:
         """A request to a model failed for good.
 
         Args:
-            retract: makes the next sitting ask again; called if the failure turns out to be everybody's.
+            retract: makes the next session ask again; called if the failure turns out to be everybody's.
 
         Raises:
             StoppedEarly: every request fails.

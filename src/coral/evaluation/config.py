@@ -69,11 +69,11 @@ class EvalConfig:
     data_password: str | None = None
     """Password of an encrypted archive (GPQA). Never stored."""
     limit: int | None = None
-    """Number of problems, drawn with `seed`; by default all. May grow in a later sitting."""
+    """Number of problems, drawn with `seed`; by default all. May grow in a later session."""
     problems: str | None = None
     """File with the ids of the problems to take, one a line; by default all."""
     samples: int = 1
-    """Conversations about each problem. May grow in a later sitting."""
+    """Conversations about each problem. May grow in a later session."""
     protocol: str = PAIR
     """coral (or pair): two agents talk until they agree. cot (or single): one agent answers alone, in one
     turn. self_refine: one agent answers, then reviews its own answer. panel: three or more agents talk until
@@ -124,7 +124,7 @@ class EvalConfig:
     """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
     then see to it that only one process works there."""
     retry_failed: bool = False
-    """Run failed conversations of earlier sittings again."""
+    """Run failed conversations of earlier sessions again."""
     max_failed_rate: float = 0.05
     """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
     every request fails."""
@@ -253,7 +253,7 @@ class SampleConfig(EvalConfig):
     """All options of sampling: those of an evaluation, and how turns are drawn."""
 
     samples: int = 5
-    """Conversations (trees) about each problem. May grow in a later sitting."""
+    """Conversations (trees) about each problem. May grow in a later session."""
     agent: SampledAgentConfig = field(
         default_factory=SampledAgentConfig, metadata=section(lambda: SampledAgentConfig, short="model")
     )
@@ -387,13 +387,13 @@ DECIDES_TEXT = (
     "mode",
     "thinking_tokens",
 )
-"""Options of a model that decide what it says. Others, such as its address, may change between sittings."""
+"""Options of a model that decide what it says. Others, such as its address, may change between sessions."""
 
 
 def identity(
     config: EvalConfig, *, task: Mapping[str, Any], split: str, data_fingerprint: str, prompts: str
 ) -> dict[str, Any]:
-    """What decides the results of a run: must be the same in each of its sittings.
+    """What decides the results of a run: must be the same in each of its sessions.
 
     Args:
         task: name and all options, defaults included.

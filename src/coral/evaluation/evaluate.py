@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run, sit
+from coral.evaluation.session import Run, run_session
 
 __all__ = ["Run", "evaluate"]
 
 
 async def evaluate(config: EvalConfig, progress: Progress | None = None) -> Run:
-    """Run an evaluation, or go on with it. See `sit`."""
-    return await sit(config, progress or Progress())
+    """Run an evaluation, or go on with it. See `run_session`."""
+    return await run_session(config, progress or Progress())

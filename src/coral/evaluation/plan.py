@@ -17,7 +17,7 @@ from coral.conversation.protocols import ConversationProtocol
 from coral.errors import DataError, UserError
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.problem_list import load_ids
-from coral.store.disk_list import Spool, spool
+from coral.store.disk_list import DiskList, store_problems
 from coral.store.prompts import RunPrompts
 from coral.tasks import registry, sources
 from coral.tasks.protocol import Source, Task
@@ -37,7 +37,7 @@ class Plan:
 
     task: Task
     source: Source
-    problems: Spool
+    problems: DiskList
     fingerprint: str
     protocol: ConversationProtocol
     systems: dict[str, str]
@@ -107,7 +107,7 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
     )
     fingerprint = sources.fingerprint(source, task.info)
     library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
-    problems = spool(_wanted(task, source, config), limit=config.limit, seed=config.problem_seed)
+    problems = store_problems(_wanted(task, source, config), limit=config.limit, seed=config.problem_seed)
     try:
         yield Plan(
             task=task,

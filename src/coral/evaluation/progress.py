@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from coral.models.retries import Troubles
+from coral.models.retries import RetryState
 
 
 class _Switch:
@@ -30,10 +30,10 @@ class Progress:
 
     Attributes:
         total: conversations the run is to have at its end.
-        kept: of these, finished by earlier sittings.
-        done: finished in this sitting, failed ones included.
-        completion_tokens: of this sitting, as far as servers report them.
-        troubles: the requests that are sent again, and why.
+        kept: of these, finished by earlier sessions.
+        done: finished in this session, failed ones included.
+        completion_tokens: of this session, as far as servers report them.
+        retry_state: the requests that are sent again, and why.
         notes: what was changed on the way, a sentence each; a display says each of them once.
         stopping: set it, from any thread or signal handler, to interrupt the job: requests in flight are
             still answered and kept, no others are sent.
@@ -49,7 +49,7 @@ class Progress:
     requests: int = 0
     replayed: int = 0
     completion_tokens: int = 0
-    troubles: Troubles = field(default_factory=Troubles, compare=False)
+    retry_state: RetryState = field(default_factory=RetryState, compare=False)
     notes: list[str] = field(default_factory=list, compare=False)
     _listeners: list[Callable[[], object]] = field(
         default_factory=list, init=False, repr=False, compare=False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from coral.evaluation.config import SampleConfig
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run, sit
+from coral.evaluation.session import Run, run_session
 
 __all__ = ["Run", "sample"]
 
 
 async def sample(config: SampleConfig, progress: Progress | None = None) -> Run:
-    """Sample conversation trees, or go on with it. See `sit`."""
-    return await sit(config, progress or Progress())
+    """Sample conversation trees, or go on with it. See `run_session`."""
+    return await run_session(config, progress or Progress())

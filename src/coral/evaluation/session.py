@@ -1,4 +1,4 @@
-"""A sitting of a run: problems in, conversations on disk, metrics out. What `evaluate` and `sample` share."""
+"""A session of a run: problems in, conversations on disk, metrics out. What `evaluate` and `sample` share."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Run:
         return RunFolder(self.path).conversations()
 
 
-async def sit(config: EvalConfig, progress: Progress) -> Run:
+async def run_session(config: EvalConfig, progress: Progress) -> Run:
     """Start the run that `config` describes, or go on with it, to its end unless it is stopped.
 
     Setting `progress.stopping` interrupts it: requests in flight finish and are kept, no new ones are sent.
@@ -92,7 +92,7 @@ async def sit(config: EvalConfig, progress: Progress) -> Run:
 
 
 def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """What decides the run, its split spelled as in earlier sittings if that names the same problems."""
+    """What decides the run, its split spelled as in earlier sessions if that names the same problems."""
     before = folder.identity().get("split") if folder.has_begun else decided["split"]
     if not isinstance(before, str) or before == decided["split"] or not plan.same_problems(before):
         return decided
@@ -148,7 +148,7 @@ class _Session:
         served = _served_of(participants)
         self._crew = Crew(served, otherwise=config.max_connections)
         self._connections = served[0].connections if served else Connections()
-        progress.troubles = self._connections.troubles
+        progress.retry_state = self._connections.retry_state
         self._breaker = Breaker(
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
             ended_well=ended_well,
@@ -202,7 +202,7 @@ class _Session:
                 if job is None:
                     return
                 await self._hold(*divmod(job, self._config.samples))
-        except Stopped:  # the conversation goes on in the next sitting
+        except Stopped:  # the conversation goes on in the next session
             return
         except BaseException as error:
             self._halt(error)

@@ -20,7 +20,7 @@ from coral.models import embedded
 from coral.models.client import Connections, ServedModel, Stopped, build_model
 from coral.models.crew import Crew
 from coral.models.protocol import Generation, Model, Request
-from coral.models.retries import Troubles
+from coral.models.retries import RetryState
 
 HOPELESS = 16
 """So many failed rows, where none was ever answered, stop the work: the others would fare no better."""
@@ -45,7 +45,7 @@ class Counts:
     completion_tokens: int = 0
     usd: float | None = None
     stopping: bool = False
-    troubles: Troubles = field(default_factory=Troubles)
+    retry_state: RetryState = field(default_factory=RetryState)
     started: float = field(default_factory=time.monotonic)
     _listener: Callable[[], object] | None = None
 
@@ -159,7 +159,7 @@ class _Work:
             UserError: it cannot be opened.
         """
         connections = await stack.enter_async_context(Connections())
-        counts.troubles = connections.troubles
+        counts.retry_state = connections.retry_state
         folder = embedded.folder_of(config.agent)
         model: Model
         if folder is None:

@@ -29,7 +29,7 @@ C = TypeVar("C", bound=EvalConfig)
 
 
 @dataclass(frozen=True)
-class Held(Generic[C]):
+class EvalSpec(Generic[C]):
     """A run of the loop: its options, and which of its checkpoints take part.
 
     Attributes:
@@ -108,14 +108,14 @@ def sights(config: ImproveConfig) -> tuple[Sight, ...]:
 
 def evaluation(
     config: ImproveConfig, sight: Sight, model: Checkpoint, start: Checkpoint, output: Path
-) -> Held[EvalConfig]:
+) -> EvalSpec[EvalConfig]:
     """One evaluation of `model`."""
     own = {"second": config.second, "final": config.final}.get(sight, {})
     options = {"seed": config.seed, **merged(config.common, config.evaluate, own)}
     options |= {"output": str(output), "retry_failed": True}
     if sight != "alone":
         options.pop("second_chance", None)  # a pair takes another turn anyway
-    return _held(config, EvalConfig, options, SINGLE if sight == "alone" else PAIR, model, start)
+    return _spec(config, EvalConfig, options, SINGLE if sight == "alone" else PAIR, model, start)
 
 
 def sampling(
@@ -128,7 +128,7 @@ def sampling(
     *,
     problems: Path | None = None,
     samples: int | None = None,
-) -> Held[SampleConfig]:
+) -> EvalSpec[SampleConfig]:
     """The sampling of an iteration. Each has a seed of its own, and the same problems.
 
     Args:
@@ -145,17 +145,17 @@ def sampling(
         options["samples"] = samples
     if data == "alone":
         options["rollouts"] = 0
-    return _held(config, SampleConfig, options, SINGLE if data == "alone" else PAIR, model, start)
+    return _spec(config, SampleConfig, options, SINGLE if data == "alone" else PAIR, model, start)
 
 
-def _held(
+def _spec(
     config: ImproveConfig,
     kind: type[C],
     options: dict[str, Any],
     protocol: str,
     model: Checkpoint,
     start: Checkpoint,
-) -> Held[C]:
+) -> EvalSpec[C]:
     """Seat the models: the one in question, and with seat one its frozen partner."""
     options = {**merged(options, {"agent": {"model": model.path}}), "protocol": protocol}
     if protocol == SINGLE:
@@ -165,7 +165,7 @@ def _held(
         partner = None if "model" in config.partner else start
         options["partner"] = {**({"model": start.path} if partner else {}), **config.partner}
     where = "sample" if kind is SampleConfig else "evaluate"
-    return Held(build_config(kind, options, where), model, partner)
+    return EvalSpec(build_config(kind, options, where), model, partner)
 
 
 def building(

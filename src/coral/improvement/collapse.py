@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from coral.improvement.config import SignsConfig
+from coral.improvement.config import CollapseConfig
 from coral.types import Answered, Conversation, Record, StopReason
 
 _WORDS = re.compile(r"\w+")
@@ -16,7 +16,7 @@ COPIED = 0.9
 """Share of a turn's spans that also stand in the partner's turn before, from which the turn is a copy."""
 
 
-class Manner(Record, frozen=True, omit_defaults=False):
+class StyleStatistics(Record, frozen=True, omit_defaults=False):
     """How a run's conversations go; shares are None of nothing.
 
     Attributes:
@@ -34,7 +34,7 @@ class Manner(Record, frozen=True, omit_defaults=False):
     conversations: int
 
 
-def manner_of(conversations: Iterable[Conversation]) -> Manner:
+def style_of(conversations: Iterable[Conversation]) -> StyleStatistics:
     """Look at conversations of the pair. Answers are compared as they are written, in canonical form."""
     instant = copied = following = words = turns = disagreed = count = 0
     for conversation in conversations:
@@ -48,7 +48,7 @@ def manner_of(conversations: Iterable[Conversation]) -> Manner:
         words += sum(map(len, texts))
         turns += len(texts)
         disagreed += _disagrees(conversation)
-    return Manner(
+    return StyleStatistics(
         instant_agreement=_share(instant, count),
         copied_turns=_share(copied, following),
         words_per_turn=_share(words, turns),
@@ -57,7 +57,9 @@ def manner_of(conversations: Iterable[Conversation]) -> Manner:
     )
 
 
-def signs_of_collapse(before: Manner, after: Manner, config: SignsConfig) -> tuple[str, ...]:
+def signs_of_collapse(
+    before: StyleStatistics, after: StyleStatistics, config: CollapseConfig
+) -> tuple[str, ...]:
     """What in `after` is beyond its threshold, one sentence each."""
     high = ("instant_agreement", "agreement at the second turn"), ("copied_turns", "copied turns")
     low = (

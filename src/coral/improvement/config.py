@@ -79,7 +79,7 @@ class GateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignsConfig:
+class CollapseConfig:
     """Signs of collapse. Each compares a checkpoint with the starting model; null switches it off."""
 
     instant_agreement: float | None = 0.97
@@ -160,7 +160,7 @@ class ImproveConfig:
 
     gate: GateConfig = field(default_factory=GateConfig)
     """When a new checkpoint is taken over."""
-    signs: SignsConfig = field(default_factory=SignsConfig)
+    signs: CollapseConfig = field(default_factory=CollapseConfig)
     """Signs of collapse."""
     serve: ServeConfig = field(default_factory=ServeConfig)
     """Who runs the checkpoints."""

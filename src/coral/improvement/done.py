@@ -18,7 +18,7 @@ class Done(Record, frozen=True):
     """A step that is complete.
 
     Attributes:
-        seconds: of the sitting that finished it.
+        seconds: of the session that finished it.
         rows: written by it, where it builds rows.
         problems: of its run, where it is one.
         candidates: drawn by it, where it samples.

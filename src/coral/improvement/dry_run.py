@@ -10,14 +10,14 @@ from pathlib import Path
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig, SampleConfig, stored
 from coral.evaluation.plan import Plan, open_plan
-from coral.improvement.arms import Held
+from coral.improvement.arms import EvalSpec
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
 from coral.improvement.problems import file_of
 from coral.improvement.servers import fill, places
 from coral.metrics import detectable_with
 from coral.rows.build import BuildConfig
-from coral.rows.survey import HeldOut, is_for_evaluation
+from coral.rows.problem_statistics import HeldOut, is_for_evaluation
 from coral.training.config import TrainConfig
 from coral.training.libraries import require_libraries
 
@@ -25,7 +25,7 @@ Say = Callable[[str, object], None]
 """Told the name of a step and its options."""
 
 
-class Rehearsal:
+class DryRun:
     """Goes through the loop and says its steps. Assumes that every checkpoint is taken over.
 
     What is bound to stop a later step is said now, not after a day: missing data, problems that would be both
@@ -39,24 +39,24 @@ class Rehearsal:
         self._leak: str | None = None
         self._problems: dict[str, int] = {}
 
-    async def evaluate(self, held: Held[EvalConfig]) -> None:
+    async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None:
         """Say it.
 
         Raises:
             ConfigError: problems that no gate may see are among those that it sees.
         """
-        sight = Path(str(held.config.output)).name
-        for plan in self._new_data("final" if sight == "final" else "evaluate", held.config):
+        sight = Path(str(spec.config.output)).name
+        for plan in self._new_data("final" if sight == "final" else "evaluate", spec.config):
             if sight == "final":
                 _check_unseen(plan, self._held_out)
             self._problems[sight] = len(plan.problems)
             for problem in plan.problems:
                 self._held_out.add(plan.task, problem)
-        self._say_run("coral eval", held)
+        self._say_run("coral eval", spec)
 
-    async def sample(self, held: Held[SampleConfig]) -> Drawn | None:
+    async def sample(self, spec: EvalSpec[SampleConfig]) -> Drawn | None:
         """Say it."""
-        self._say_run("coral sample", held)
+        self._say_run("coral sample", spec)
         return None
 
     async def build(self, config: BuildConfig) -> int | None:
@@ -106,13 +106,13 @@ class Rehearsal:
             self._leak = self._leak or _leak_of(plan, self._held_out)
         return file_of(self._config, self._out, iteration)
 
-    def _say_run(self, command: str, held: Held[EvalConfig] | Held[SampleConfig]) -> None:
+    def _say_run(self, command: str, spec: EvalSpec[EvalConfig] | EvalSpec[SampleConfig]) -> None:
         serve = self._config.serve
         if serve.kind == "command":
-            for checkpoint in held.checkpoints:
+            for checkpoint in spec.checkpoints:
                 names = {"checkpoint": checkpoint.path, "name": checkpoint.name, "port": "PORT"}
                 self._say("served by", " ".join(fill(part, names) for part in serve.command))
-        config = held.at({checkpoint: places(serve, checkpoint, 8000) for checkpoint in held.checkpoints})
+        config = spec.at({checkpoint: places(serve, checkpoint, 8000) for checkpoint in spec.checkpoints})
         config.partner_config(), config.extractor_config()
         self._say(self._named(command, config.output), stored(config))
 

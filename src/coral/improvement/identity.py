@@ -1,4 +1,4 @@
-"""Which options decide the results of a loop, and so must stay; the others may change between sittings."""
+"""Which options decide the results of a loop, and so must stay; the others may change between sessions."""
 
 from __future__ import annotations
 

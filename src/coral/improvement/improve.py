@@ -8,12 +8,12 @@ from coral.errors import ConfigError, MissingExtra, RunFolderError
 from coral.improvement.arms import check_sections
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import write_record, write_text
-from coral.improvement.dry_run import Rehearsal, Say
+from coral.improvement.dry_run import DryRun, Say
 from coral.improvement.identity import identify, stored
 from coral.improvement.loop import START, Loop
 from coral.improvement.plots import save_plots
 from coral.improvement.report import render_report
-from coral.improvement.results import Book, Results
+from coral.improvement.results import ResultCache, Results
 from coral.improvement.servers import Checkpoint, Stopped, check_start
 from coral.improvement.steps import Steps, Watch
 from coral.models import embedded
@@ -36,15 +36,15 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     watch = watch or Watch()
     start = _start(config)
     out = _folder(config)
-    rehearsal = Rehearsal(config, out, lambda _step, _options: None, in_earnest=True)
-    await Loop(config, start, out, rehearsal).go_round()  # what is wrong is met before there is a folder
+    dry_run = DryRun(config, out, lambda _step, _options: None, in_earnest=True)
+    await Loop(config, start, out, dry_run).go_round()  # what is wrong is met before there is a folder
     with RunFolder(out / "loop").claim(identify(config, start), stored(config), free_while_empty=False):
-        book = Book(config, out)
+        cache = ResultCache(config, out)
         try:
-            trained = await Loop(config, start, out, Steps(config, out, book, watch)).go_round()
+            trained = await Loop(config, start, out, Steps(config, out, cache, watch)).go_round()
         except Stopped:
             return None
-        results = await book.results(trained)
+        results = await cache.results(trained)
         write_report(results, out)
     return results
 
@@ -56,7 +56,7 @@ async def rehearse(config: ImproveConfig, say: Say) -> None:
         UserError: an option or the data cannot be used.
     """
     out = _folder(config)
-    await Loop(config, _start(config), out, Rehearsal(config, out, say)).go_round()
+    await Loop(config, _start(config), out, DryRun(config, out, say)).go_round()
 
 
 def write_report(results: Results, out: Path) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.improvement import arms
-from coral.improvement.arms import Held, Sight
+from coral.improvement.arms import EvalSpec, Sight
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
 from coral.improvement.servers import Checkpoint
@@ -19,12 +19,12 @@ from coral.training.config import TrainConfig
 START = "start"
 
 
-class Doer(Protocol):
+class Executor(Protocol):
     """Does the steps, or only says what they would be; then numbers are None, as they are not known."""
 
-    async def evaluate(self, held: Held[EvalConfig]) -> None: ...
+    async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None: ...
 
-    async def sample(self, held: Held[SampleConfig]) -> Drawn | None: ...
+    async def sample(self, spec: EvalSpec[SampleConfig]) -> Drawn | None: ...
 
     async def build(self, config: BuildConfig) -> int | None: ...
 
@@ -55,8 +55,8 @@ class Trained(NamedTuple):
 class Loop:
     """One improvement: every arm, iteration by iteration."""
 
-    def __init__(self, config: ImproveConfig, start: Checkpoint, out: Path, doer: Doer) -> None:
-        self._config, self._start, self._out, self._doer = config, start, out, doer
+    def __init__(self, config: ImproveConfig, start: Checkpoint, out: Path, executor: Executor) -> None:
+        self._config, self._start, self._out, self._doer = config, start, out, executor
         self._drawn: dict[int, Drawn | None] = {}
         self._rows: dict[tuple[str, int], int | None] = {}
         self._best: dict[str, Checkpoint] = {}
@@ -108,7 +108,7 @@ class Loop:
         data = arm.partition("-")[0]
         output = self._out / "samples" / f"{data}-{iteration}-{model.name}"
         plain = arms.sampling(self._config, data, iteration, model, self._start, output)
-        held = arms.sampling(
+        spec = arms.sampling(
             self._config,
             data,
             iteration,
@@ -118,7 +118,7 @@ class Loop:
             problems=self._doer.choose_problems(plain.config, iteration),
             samples=self._budget(iteration, plain.config) if data == "alone" else None,
         )
-        drawn = await self._doer.sample(held)
+        drawn = await self._doer.sample(spec)
         if arm == self._config.main_arm:
             self._drawn[iteration] = drawn
         return output

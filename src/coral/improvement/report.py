@@ -64,7 +64,7 @@ def _before_and_after(results: Results, model: ModelResult) -> str:
 def _change_on(start: ModelResult, model: ModelResult, sight: Sight) -> str:
     before, after = (_figure(one, sight) for one in (start, model))
     problems = model.measured[sight].problems
-    what = "problems that no gate saw" if sight == "final" else "held-out problems"
+    what = "problems that no gate saw" if sight == "final" else "spec-out problems"
     return (
         f"agreement correctness {before} before and {after} after, on {problems} {what}; "
         f"paired difference **{told(model.since_start[sight])}**"
@@ -139,7 +139,7 @@ def claims(results: Results, intervals: int) -> Iterable[str]:
         if model.made
         for sight, one in model.since_start.items()
     }
-    for arm, by_sight in results.rivals.items():
+    for arm, by_sight in results.head_to_head.items():
         found |= {
             f"{results.main_arm} against {arm}, {SIGHTS[sight]}": one for sight, one in by_sight.items()
         }
@@ -205,7 +205,7 @@ def _at(steps: Mapping[str, dict[str, Estimate]], turn: int) -> dict[str, Estima
 
 def _square(results: Results) -> Iterable[str]:
     """Better reasoning or better collaboration: the last model of each arm, alone and in the pair."""
-    if not results.rivals:
+    if not results.head_to_head:
         return
     last = {model.made.arm: model for model in results.models if model.made}
     yield "## Trained on the pair's conversations, or alone"
@@ -216,10 +216,12 @@ def _square(results: Results) -> Iterable[str]:
     yield _table(["trained on", "alone, right", "agreement, and right"], rows)
     main = results.main_arm
     yield "The last checkpoint of each arm, taken over or not. Differences are paired by problem:"
-    yield "\n".join(f"- {main} against {arm}: {_rival(found)}" for arm, found in results.rivals.items())
+    yield "\n".join(
+        f"- {main} against {arm}: {_head_to_head(found)}" for arm, found in results.head_to_head.items()
+    )
 
 
-def _rival(by_sight: Mapping[str, Comparison]) -> str:
+def _head_to_head(by_sight: Mapping[str, Comparison]) -> str:
     return "; ".join(f"{SIGHTS[sight]} {told(one)}" for sight, one in by_sight.items())
 
 
@@ -258,14 +260,14 @@ def _social(results: Results) -> Iterable[str]:
     for name in SOCIAL:
         cells = [_value(name, model.measured["pair"].metrics.get(name)) for model in results.models]
         rows.append([metric(name).title, *cells])
-    manners = [model.manner for model in results.models]
+    styles = [model.style for model in results.models]
     rows += [
-        ["Agreement at the second turn", *(_percent(one.instant_agreement) for one in manners)],
-        ["Turns that repeat the partner's words", *(_percent(one.copied_turns) for one in manners)],
-        ["Conversations with differing answers", *(_percent(one.disagreement) for one in manners)],
+        ["Agreement at the second turn", *(_percent(one.instant_agreement) for one in styles)],
+        ["Turns that repeat the partner's words", *(_percent(one.copied_turns) for one in styles)],
+        ["Conversations with differing answers", *(_percent(one.disagreement) for one in styles)],
         [
             "Words a turn",
-            *("-" if one.words_per_turn is None else f"{one.words_per_turn:.1f}" for one in manners),
+            *("-" if one.words_per_turn is None else f"{one.words_per_turn:.1f}" for one in styles),
         ],
     ]
     yield _table(["", *names], rows)
@@ -311,7 +313,7 @@ def _cost(results: Results) -> Iterable[str]:
     yield _table(header, [_cost_row(model) for model in results.models])
     devices = sorted({model.made.training.device for model in results.models if model.made})
     yield (
-        f"Tokens are read and written together. Seconds are of the sitting that finished a step. Trained on: "
+        f"Tokens are read and written together. Seconds are of the session that finished a step. Trained on: "
         f"{', '.join(devices)}. A sampling that arms share is counted with each."
     )
 

@@ -12,7 +12,7 @@ from coral import workers
 from coral.errors import RunFolderError
 from coral.evaluation.measure import tally_run
 from coral.improvement.arms import Sight, sights
-from coral.improvement.collapse import Manner, manner_of
+from coral.improvement.collapse import StyleStatistics, style_of
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Done, load_done
 from coral.improvement.gate import Verdict
@@ -59,7 +59,7 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     Attributes:
         sampled: the run that its rows were built of.
         rows: trained on.
-        seconds: of each step (sample, build, train), in the sitting that finished it. A run that arms share
+        seconds: of each step (sample, build, train), in the session that finished it. A run that arms share
             is counted with each.
     """
 
@@ -89,7 +89,7 @@ class ModelResult(Record, frozen=True, omit_defaults=False):
     measured: dict[Sight, Summary]
     since_start: dict[Sight, Comparison]
     social: dict[str, Comparison]
-    manner: Manner
+    style: StyleStatistics
     seconds: dict[str, float]
 
 
@@ -98,17 +98,17 @@ class Results(Record, frozen=True, omit_defaults=False):
 
     Attributes:
         models: the starting model first, then the checkpoints in the order of training.
-        rivals: the last checkpoint of the main arm against that of each control, by control and sight.
+        head_to_head: the last checkpoint of the main arm against that of each control, by control and sight.
     """
 
     task: str
     second_task: str | None
     main_arm: str
     models: tuple[ModelResult, ...]
-    rivals: dict[str, dict[str, Comparison]]
+    head_to_head: dict[str, dict[str, Comparison]]
 
 
-class Book:
+class ResultCache:
     """Reads what the steps left; each run is read once."""
 
     def __init__(self, config: ImproveConfig, out: Path) -> None:
@@ -127,23 +127,23 @@ class Book:
         name = HEADLINE[sight] if metric is None else metric
         return compare(await self.tally(a, sight), await self.tally(b, sight), name)
 
-    def manner(self, model: str) -> Manner:
+    def style(self, model: str) -> StyleStatistics:
         """How the pair's conversations go."""
-        return manner_of(RunFolder(self._out / "models" / model / "pair").conversations())
+        return style_of(RunFolder(self._out / "models" / model / "pair").conversations())
 
     async def results(self, trained: Sequence[Trained]) -> Results:
         """Everything."""
         async with workers.in_use():
             start = await self._model(START, None)
             models = [await self._model(one.checkpoint.name, one) for one in trained]
-            rivals = await self._rivals(trained)
+            head_to_head = await self._rivals(trained)
         second = self._config.second
         return Results(
             task=start.measured["pair"].task,
             second_task=_described(start.measured["second"].task, second) if second else None,
             main_arm=self._config.main_arm,
             models=(start, *models),
-            rivals=rivals,
+            head_to_head=head_to_head,
         )
 
     async def _model(self, name: str, trained: Trained | None) -> ModelResult:
@@ -159,7 +159,7 @@ class Book:
             measured={sight: _summary(folder / sight) for sight in used},
             since_start={sight: await self.compare(START, name, sight) for sight in used},
             social=social,
-            manner=self.manner(name),
+            style=self.style(name),
             seconds={sight: _done(folder / sight).seconds for sight in used},
         )
 
@@ -186,10 +186,12 @@ class Book:
     async def _rivals(self, trained: Sequence[Trained]) -> dict[str, dict[str, Comparison]]:
         last = {one.arm: one.checkpoint.name for one in trained}
         main = last.pop(self._config.main_arm)
-        rivals: dict[str, dict[str, Comparison]] = {}
+        head_to_head: dict[str, dict[str, Comparison]] = {}
         for arm, name in last.items():
-            rivals[arm] = {sight: await self.compare(name, main, sight) for sight in sights(self._config)}
-        return rivals
+            head_to_head[arm] = {
+                sight: await self.compare(name, main, sight) for sight in sights(self._config)
+            }
+        return head_to_head
 
 
 def _described(task: str, options: Mapping[str, Any]) -> str:

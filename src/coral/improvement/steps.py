@@ -23,14 +23,14 @@ from coral.evaluation.evaluate import evaluate
 from coral.evaluation.progress import Progress
 from coral.evaluation.sample import sample
 from coral.evaluation.session import Run
-from coral.improvement.arms import Held, Sight
+from coral.improvement.arms import EvalSpec, Sight
 from coral.improvement.collapse import signs_of_collapse
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import MARK, Done, Drawn, load_done, write_record, write_text
 from coral.improvement.gate import judge, seen, told
 from coral.improvement.loop import START
 from coral.improvement.problems import write_problems
-from coral.improvement.results import JUDGED, Book, load_verdict
+from coral.improvement.results import JUDGED, ResultCache, load_verdict
 from coral.improvement.servers import Stopped, fill, run_supervised, serving, tail
 from coral.metrics import Comparison, Summary
 from coral.rows.build import BuildConfig, build
@@ -72,16 +72,16 @@ class Watch:
 class Steps:
     """Does the steps."""
 
-    def __init__(self, config: ImproveConfig, out: Path, book: Book, watch: Watch) -> None:
-        self._config, self._out, self._book, self._watch = config, out, book, watch
+    def __init__(self, config: ImproveConfig, out: Path, cache: ResultCache, watch: Watch) -> None:
+        self._config, self._out, self._book, self._watch = config, out, cache, watch
 
-    async def evaluate(self, held: Held[EvalConfig]) -> None:
+    async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None:
         """Evaluate."""
-        await self._run("evaluate", held, evaluate)
+        await self._run("evaluate", spec, evaluate)
 
-    async def sample(self, held: Held[SampleConfig]) -> Drawn | None:
+    async def sample(self, spec: EvalSpec[SampleConfig]) -> Drawn | None:
         """Sample; returns what was drawn."""
-        done = await self._run("sample", held, sample)
+        done = await self._run("sample", spec, sample)
         return Drawn(done.candidates or 0, done.problems or 0)
 
     async def build(self, config: BuildConfig) -> int | None:
@@ -125,9 +125,7 @@ class Steps:
                 against=against,
                 target=await self._judged(against, model, sight),
                 second=await self._judged(against, model, "second") if self._config.second else None,
-                signs=signs_of_collapse(
-                    self._book.manner(START), self._book.manner(model), self._config.signs
-                ),
+                signs=signs_of_collapse(self._book.style(START), self._book.style(model), self._config.signs),
             )
             write_record(folder / "gate.json", verdict)
         taken = "taken over" if verdict.accepted else "not taken over"
@@ -140,14 +138,14 @@ class Steps:
     async def _judged(self, against: str, model: str, sight: Sight) -> Comparison:
         return await self._book.compare(against, model, sight, JUDGED[sight])
 
-    async def _run(self, step: str, held: Held[C], job: Callable[[C, Progress], Awaitable[Run]]) -> Done:
+    async def _run(self, step: str, spec: EvalSpec[C], job: Callable[[C, Progress], Awaitable[Run]]) -> Done:
         """Evaluate or sample, with the models served meanwhile."""
-        config = held.config
+        config = spec.config
 
         async def work() -> Done:
             stopping, logs = self._watch.stop.is_set, self._out / "loop"
-            async with serving(self._config.serve, held.checkpoints, logs, stopping=stopping) as places:
-                run = await job(held.at(places), self._watch.follow(config.protocol))
+            async with serving(self._config.serve, spec.checkpoints, logs, stopping=stopping) as places:
+                run = await job(spec.at(places), self._watch.follow(config.protocol))
             if run.summary is None:
                 raise Stopped
             _check_failures(run.summary, config)

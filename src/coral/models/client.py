@@ -34,7 +34,7 @@ from coral.models.pool import EndpointClosed, NobodyReady, open_pool
 from coral.models.protocol import Generation, Request
 from coral.models.providers import Target, resolve
 from coral.models.refusals import quote, read_refusal, unreadable, unusable
-from coral.models.retries import Backoff, Setback, Tries
+from coral.models.retries import AttemptFailure, Backoff, Tries
 from coral.models.tally import Tally, kept_part, part_name
 from coral.models.together import all_of
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
@@ -162,21 +162,21 @@ class ServedModel:
             missing -= sum(len(answer.candidates) for answer in drawn)
             if missing == 0:
                 return answers
-            setbacks = [setback for answer in drawn for setback in answer.setbacks]
+            failures = [failure for answer in drawn for failure in answer.failures]
             progress = any(answer.candidates for answer in drawn)
-            if not progress and not any(setback.retry for setback in setbacks):
+            if not progress and not any(failure.retry for failure in failures):
                 break
-            if request.n > 1 or not setbacks[-1].same_seed:
+            if request.n > 1 or not failures[-1].same_seed:
                 seed_shift += SEED_STRIDE
         raise self._too_few(request.n, missing, answers).error(tally.attempts)
 
-    def _too_few(self, n: int, missing: int, answers: list[Answer]) -> Setback:
-        setbacks = [setback for answer in answers for setback in answer.setbacks]
-        if not setbacks:
+    def _too_few(self, n: int, missing: int, answers: list[Answer]) -> AttemptFailure:
+        failures = [failure for answer in answers for failure in answer.failures]
+        if not failures:
             return unusable(f"the server returned {n - missing} of {n} candidates", self._target, retry=False)
         if n == 1:
-            return setbacks[-1]
-        return replace(setbacks[-1], message=f"{setbacks[-1].message} ({missing} of {n} candidates)")
+            return failures[-1]
+        return replace(failures[-1], message=f"{failures[-1].message} ({missing} of {n} candidates)")
 
     async def _draw(self, request: Request, n: int, seed_shift: int, tally: Tally) -> list[Answer]:
         """One round: ask for `n` candidates at once if the server takes `n`, else for each of them."""
@@ -208,13 +208,13 @@ class ServedModel:
         """What an answer to a request for several candidates says about such requests."""
         if answer.miscounted:
             self._adaptation.note_miscounts()
-        elif len(answer.candidates) + len(answer.setbacks) > 1:
+        elif len(answer.candidates) + len(answer.failures) > 1:
             self._adaptation.takes_n = True
         else:
             self._adaptation.note_singly("the server gives one candidate per request")
 
     async def _obtain(self, request: Request, n: int, seed_shift: int, tally: Tally) -> Answer:
-        """One response: an earlier sitting's, or the server's. If it is not the whole, it is kept at once."""
+        """One response: an earlier session's, or the server's. If it is not the whole, it is kept at once."""
         kept = kept_part(request, n, seed_shift)
         if kept is not None:
             tally.note_kept(kept)
@@ -236,7 +236,7 @@ class ServedModel:
         self, request: Request, n: int, seed: int | None, tally: Tally, tries: Tries
     ) -> Answer:
         """Send one request until it is answered."""
-        pool, troubles = self._pool, self._connections.troubles
+        pool, retry_state = self._pool, self._connections.retry_state
         endpoints, route = pool.endpoints, pool.route(request.conversation_id)
         try:
             while True:
@@ -250,7 +250,7 @@ class ServedModel:
                     continue
                 if isinstance(outcome, Answer):
                     return outcome
-                troubles.note(tries, outcome)
+                retry_state.note(tries, outcome)
                 if not tries.note(outcome, self._answers()):
                     raise outcome.error(tally.attempts)
                 if outcome.endpoint_fault and route.note_failure(endpoint):
@@ -262,7 +262,7 @@ class ServedModel:
                     raise self._out_of_time(outcome).error(tally.attempts)
                 await self._connections.pause(pause)
         finally:
-            troubles.settle(tries)
+            retry_state.settle(tries)
 
     async def _wait_ready(self, tally: Tally, tries: Tries) -> None:
         """Wait for a server, as long as that takes: this is no failure of the request.
@@ -273,7 +273,7 @@ class ServedModel:
         if self._pool.endpoints:
             return
         waiting = self._unreachable(self._pool.describe(), self._pool.describe())
-        self._connections.troubles.note(tries, waiting)
+        self._connections.retry_state.note(tries, waiting)
         try:
             tally.note_waited(await self._pool.wait_ready())
         except NobodyReady as fault:
@@ -286,21 +286,21 @@ class ServedModel:
         """How many requests the servers of this model have answered."""
         return sum(endpoint.server.health.answers for endpoint in self._pool.endpoints)
 
-    def _out_of_time(self, setback: Setback) -> Setback:
+    def _out_of_time(self, failure: AttemptFailure) -> AttemptFailure:
         """The end of a request for which there is no time left: for all others, too, if it is the server."""
         limit_s = self._config.total_timeout_s
-        kind, asked_s = setback.kind, setback.retry_after_s
-        text = f"{setback.message}; no time is left for another try (total_timeout_s {limit_s:g})"
+        kind, asked_s = failure.kind, failure.retry_after_s
+        text = f"{failure.message}; no time is left for another try (total_timeout_s {limit_s:g})"
         if asked_s is not None and asked_s > self._config.max_backoff_s:
             kind = LongWait
-            text = f"{setback.message}; it asks for {asked_s:g} s, more than total_timeout_s ({limit_s:g} s)"
-        elif setback.endpoint_fault and not setback.sent:
-            kind, text = Outage, f"{setback.message}, for all of total_timeout_s ({limit_s:g} s)"
-        return replace(setback, kind=kind, message=text)
+            text = f"{failure.message}; it asks for {asked_s:g} s, more than total_timeout_s ({limit_s:g} s)"
+        elif failure.endpoint_fault and not failure.sent:
+            kind, text = Outage, f"{failure.message}, for all of total_timeout_s ({limit_s:g} s)"
+        return replace(failure, kind=kind, message=text)
 
     async def _send_as_taken(
         self, endpoint: Endpoint, request: Request, n: int, seed: int | None, tally: Tally
-    ) -> Answer | Setback:
+    ) -> Answer | AttemptFailure:
         """Send a request once, written as the model takes it: what it refuses is changed at once."""
         taken, sampling = self._adaptation, request.sampling
         limited = sampling.max_tokens is not None and sampling.max_tokens >= SHORTEST_REPLY
@@ -334,7 +334,7 @@ class ServedModel:
         brief = "the model was cut while it thought"
         again = replace(unusable(brief, self._target, retry=True), same_seed=True)
         whole = tuple(candidate for candidate in answer.candidates if candidate not in cut)
-        return answer._replace(candidates=whole, setbacks=(*answer.setbacks, *(again for _ in cut)))
+        return answer._replace(candidates=whole, failures=(*answer.failures, *(again for _ in cut)))
 
     async def _send(
         self,
@@ -343,7 +343,7 @@ class ServedModel:
         n: int,
         logprobs: bool,
         tally: Tally,
-    ) -> Answer | Setback:
+    ) -> Answer | AttemptFailure:
         """Send a request once, and tell the server's limit and health what came of it."""
         limit, health = endpoint.server.limit, endpoint.server.health
         acquired_at = await limit.acquire()
@@ -381,7 +381,7 @@ class ServedModel:
         n: int,
         logprobs: bool,
         tally: Tally,
-    ) -> Answer | Setback:
+    ) -> Answer | AttemptFailure:
         limit_s = self._config.request_timeout_s
         seconds = min(limit_s, max(tally.seconds_left(), LAST_TRY_S))
         timeout = self._timeout if seconds == limit_s else _timeout(seconds)
@@ -414,20 +414,20 @@ class ServedModel:
             return replace(refusal, retry=True, endpoint_fault=True)
         return refusal
 
-    def _disconnected(self, endpoint: Endpoint, fault: Exception) -> Setback:
+    def _disconnected(self, endpoint: Endpoint, fault: Exception) -> AttemptFailure:
         words = quote(describe_fault(fault), self._target)
         text = f"the connection to {endpoint.server.origin} failed: {words}"
-        setback = self._unreachable(text, words)
+        failure = self._unreachable(text, words)
         if is_ours(fault):
-            return replace(setback, sent=False, endpoint_fault=False, overload=True)
+            return replace(failure, sent=False, endpoint_fault=False, overload=True)
         if not is_insecure(fault):
-            return replace(setback, sent=not is_unsent(fault))
+            return replace(failure, sent=not is_unsent(fault))
         # As with a model that was there before: perhaps one machine behind the address. Final if it lasts.
-        advice = f"{setback.message}; check the address (http or https?) and the server's certificate"
-        return replace(setback, kind=FatalReject, message=advice, retry=self._has_answered)
+        advice = f"{failure.message}; check the address (http or https?) and the server's certificate"
+        return replace(failure, kind=FatalReject, message=advice, retry=self._has_answered)
 
-    def _unreachable(self, text: str, brief: str, *, overload: bool = False) -> Setback:
-        return Setback(
+    def _unreachable(self, text: str, brief: str, *, overload: bool = False) -> AttemptFailure:
+        return AttemptFailure(
             kind=Unreachable,
             message=f"{self.name}: {text}",
             brief=brief,

@@ -20,7 +20,7 @@ from coral.models.endpoints import Endpoint, Server
 from coral.models.files import OUT_OF_FILES, raise_file_limit
 from coral.models.habits import Adjustments
 from coral.models.limits import AdaptiveLimit
-from coral.models.retries import Troubles
+from coral.models.retries import RetryState
 
 CONNECT_TIMEOUT_S = 30.0
 
@@ -63,14 +63,14 @@ class Connections:
     Attributes:
         stopping: no request is sent any more, whether for the first time or again.
         answered: whether any request was ever answered with a completion.
-        troubles: the requests that are sent again, and why.
+        retry_state: the requests that are sent again, and why.
         adjustments: what was changed for models that refuse what the options say.
     """
 
     def __init__(self) -> None:
         self.stopping = False
         self.answered = False
-        self.troubles = Troubles()
+        self.retry_state = RetryState()
         self.adjustments = Adjustments()
         self._pauses: set[asyncio.Future[None]] = set()
         self._session: aiohttp.ClientSession | None = None

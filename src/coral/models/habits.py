@@ -15,7 +15,7 @@ from typing import NamedTuple
 from coral.errors import FatalReject
 from coral.models.protocol import Candidate, Request
 from coral.models.providers import Target
-from coral.models.retries import Setback
+from coral.models.retries import AttemptFailure
 from coral.types import Adjustment, FinishReason, Role
 
 DROPPED = {
@@ -111,7 +111,7 @@ class Adaptation:
         self.miscounts = False
         self.thinks = False
         self.most_thinking: int | None = None
-        self.conflict: Setback | None = None
+        self.conflict: AttemptFailure | None = None
         self._target = target
         self._tell = tell
         self._accepted: frozenset[str] = frozenset()
@@ -138,7 +138,7 @@ class Adaptation:
         }
         return frozenset(name for name, is_held in held.items() if is_held) - self.habits.left_out
 
-    def learn(self, refusal: Setback, sent: frozenset[str], used: Habits) -> bool:
+    def learn(self, refusal: AttemptFailure, sent: frozenset[str], used: Habits) -> bool:
         """Change what was refused of a request; whether it can be sent again, changed.
 
         Args:
@@ -167,7 +167,7 @@ class Adaptation:
         torn = sorted(name for name in sent & DECISIVE if self._is_changed(name))
         if torn and self.conflict is None:
             told = f"the server takes {torn[0]} in some requests and refuses it in others"
-            self.conflict = Setback(
+            self.conflict = AttemptFailure(
                 kind=FatalReject,
                 message=f"{self.name}: {told}: its conversations would not be alike",
                 brief=told,

@@ -30,7 +30,7 @@ class Parts(Protocol):
     """What has arrived of a request whose candidates come in several responses, until all are there."""
 
     def find(self, name: str) -> Generation | None:
-        """The part that an earlier sitting received under this name."""
+        """The part that an earlier session received under this name."""
         ...
 
     def keep(self, name: str, part: Generation) -> None:

@@ -19,7 +19,7 @@ from coral.errors import (
 from coral.models import refusal_words as words
 from coral.models.error_bodies import LONGEST_READ, ErrorBody, read_error_body
 from coral.models.providers import Target
-from coral.models.retries import Setback, parse_retry_after
+from coral.models.retries import AttemptFailure, parse_retry_after
 from coral.models.secrets import hide
 
 SHOWN = 300
@@ -41,24 +41,24 @@ class _Verdict(NamedTuple):
     too_large: bool = False
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes, target: Target) -> Setback:
-    """Sort an answer with an error status into a `Setback`."""
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, target: Target) -> AttemptFailure:
+    """Sort an answer with an error status into a `AttemptFailure`."""
     return _refusal(status, headers, read_error_body(body), target)
 
 
-def read_hidden_refusal(headers: Mapping[str, str], body: bytes, target: Target) -> Setback:
+def read_hidden_refusal(headers: Mapping[str, str], body: bytes, target: Target) -> AttemptFailure:
     """Sort an error inside a 200: by the status that it names (OpenRouter, llama.cpp), else by its words."""
     said = read_error_body(body)
     return _refusal(said.status or _UNKNOWN, headers, said, target)
 
 
-def _refusal(status: int, headers: Mapping[str, str], said: ErrorBody, target: Target) -> Setback:
+def _refusal(status: int, headers: Mapping[str, str], said: ErrorBody, target: Target) -> AttemptFailure:
     asked = parse_retry_after(headers)
     pause = said.retry_after_s if asked is None else asked
     verdict = _sort(status, said, pause, target)
     quoted = f": {quote(said.message, target)}" if said.message else ""
     retry = verdict.kind in {RateLimited, Unreachable}
-    return Setback(
+    return AttemptFailure(
         kind=verdict.kind,
         message=f"{target.name}: {verdict.advice}{quoted}",
         brief=verdict.advice,
@@ -269,15 +269,19 @@ def quote(text: str, target: Target) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + " ..."
 
 
-def unusable(message: str, target: Target, *, retry: bool, kind: type[ModelError] = BadResponse) -> Setback:
+def unusable(
+    message: str, target: Target, *, retry: bool, kind: type[ModelError] = BadResponse
+) -> AttemptFailure:
     """A 200 with a completion that is no usable reply."""
-    return Setback(kind=kind, message=f"{target.name}: {message}", brief=message, status=200, retry=retry)
+    return AttemptFailure(
+        kind=kind, message=f"{target.name}: {message}", brief=message, status=200, retry=retry
+    )
 
 
-def unreadable(message: str, target: Target, *, retry: bool = True) -> Setback:
+def unreadable(message: str, target: Target, *, retry: bool = True) -> AttemptFailure:
     """A 200 that is no completion: the endpoint, or a proxy before it, is broken."""
     text = f"the server answered 200 with {message}"
-    return Setback(
+    return AttemptFailure(
         kind=BadResponse,
         message=f"{target.name}: {text}",
         brief=text,

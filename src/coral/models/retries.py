@@ -1,4 +1,4 @@
-"""When to send a request again: after which setback, and after how long a pause. Who does so now."""
+"""When to send a request again: after which failure, and after how long a pause. Who does so now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOBODY_THERE = frozenset({None, 502, 503, 521, 522, 523})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setback:
+class AttemptFailure:
     """Why one sending of a request brought no usable reply.
 
     Attributes:
@@ -67,15 +67,15 @@ class Setback:
         )
 
 
-class Troubles:
-    """The requests that had a setback and are to be sent again, or are under way again.
+class RetryState:
+    """The requests that had a failure and are to be sent again, or are under way again.
 
     Attributes:
-        latest: the latest setback of all; None where there never was one. Its texts hold no key.
+        latest: the latest failure of all; None where there never was one. Its texts hold no key.
     """
 
     def __init__(self) -> None:
-        self.latest: Setback | None = None
+        self.latest: AttemptFailure | None = None
         self._requests: set[object] = set()
 
     @property
@@ -83,10 +83,10 @@ class Troubles:
         """How many requests that are now."""
         return len(self._requests)
 
-    def note(self, request: object, setback: Setback) -> None:
-        """A request, in whatever stands for it, had a setback."""
+    def note(self, request: object, failure: AttemptFailure) -> None:
+        """A request, in whatever stands for it, had a failure."""
         self._requests.add(request)
-        self.latest = setback
+        self.latest = failure
 
     def settle(self, request: object) -> None:
         """A request is answered, has failed for good, or was given up."""
@@ -121,7 +121,7 @@ class Tries:
     """The sendings of one request: which of them count, and how long to pause before the next.
 
     Where no connection could be made, nothing was sent, and nothing counts. Of a server that has answered
-    before and now answers nobody, setbacks do not count either: it restarts. Then `total_timeout_s` alone
+    before and now answers nobody, failures do not count either: it restarts. Then `total_timeout_s` alone
     bounds how long the request is sent again.
 
     Attributes:
@@ -135,30 +135,30 @@ class Tries:
         self._answers: int | None = None
         self._number = self._pauses = self._overloads = 0
 
-    def note(self, setback: Setback, answers: int) -> bool:
-        """Count a setback; whether the request may be sent again.
+    def note(self, failure: AttemptFailure, answers: int) -> bool:
+        """Count a failure; whether the request may be sent again.
 
         Args:
             answers: how many requests the model's servers have answered so far, this one's siblings included.
         """
-        silent = setback.absent and answers == self._answers != 0
+        silent = failure.absent and answers == self._answers != 0
         self._answers = answers
         self._number += 1
-        self.sent += setback.sent
-        if setback.sent and not silent:
+        self.sent += failure.sent
+        if failure.sent and not silent:
             self._left -= 1
-        return setback.retry and self._left > 0
+        return failure.retry and self._left > 0
 
-    def pause_s(self, setback: Setback, doublings: Callable[[int], int]) -> float:
+    def pause_s(self, failure: AttemptFailure, doublings: Callable[[int], int]) -> float:
         """Seconds until the next sending.
 
         Args:
             doublings: how often the pause before a retry has doubled, given how many there were before.
         """
-        doubled = self._overloads if setback.overload else doublings(self._pauses)
+        doubled = self._overloads if failure.overload else doublings(self._pauses)
         self._pauses += 1
-        self._overloads += setback.overload
-        return self._backoff.pause_s(doubled, f"{self._key}:{self._number}", setback.retry_after_s)
+        self._overloads += failure.overload
+        return self._backoff.pause_s(doubled, f"{self._key}:{self._number}", failure.retry_after_s)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -16,7 +16,7 @@ from coral.models.habits import AS_IN_THE_TABLE, Habits
 from coral.models.protocol import Candidate, Request, Sampling
 from coral.models.providers import Target
 from coral.models.refusals import quote, read_hidden_refusal, unreadable, unusable
-from coral.models.retries import Setback
+from coral.models.retries import AttemptFailure
 from coral.models.secrets import hide_known
 from coral.models.thinking import is_thinking_part, split_thinking, thinking_in
 from coral.types import FinishReason, Message, Role, Usage
@@ -195,13 +195,13 @@ class Answer(NamedTuple):
     """
 
     candidates: tuple[Candidate, ...]
-    setbacks: tuple[Setback, ...]
+    failures: tuple[AttemptFailure, ...]
     usage: Usage
     thinks: bool = False
     miscounted: bool = False
 
 
-def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) -> Answer | Setback:
+def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) -> Answer | AttemptFailure:
     """Read the body of a 200 to a request for `n` candidates. Choices beyond `n` are left out."""
     try:
         completion = _decode(body)
@@ -223,7 +223,7 @@ def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) 
     candidates = tuple(result for result in results if isinstance(result, Candidate))
     return Answer(
         candidates=candidates,
-        setbacks=tuple(result for result in results if isinstance(result, Setback)),
+        failures=tuple(result for result in results if isinstance(result, AttemptFailure)),
         usage=usage,
         thinks=bool(usage.reasoning_tokens or any(candidate.reasoning for candidate in candidates)),
         miscounted=miscounted,
@@ -261,13 +261,13 @@ def _finite(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _unreadable(body: bytes, fault: Exception, target: Target) -> Setback:
+def _unreadable(body: bytes, fault: Exception, target: Target) -> AttemptFailure:
     start = quote(" ".join(body[:20_000].decode("utf-8", "replace").split()), target)
     what = "HTML instead of JSON" if start.startswith("<") else f"no readable completion ({fault})"
     return unreadable(f"{what}: {start or 'an empty body'}", target)
 
 
-def _no_choices(body: bytes, target: Target) -> Setback:
+def _no_choices(body: bytes, target: Target) -> AttemptFailure:
     try:
         tells = _ERROR_DECODER.decode(body).tells
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -328,7 +328,9 @@ def _counts_one(timings: Any) -> bool:
 # Replies ----------------------------------------------------------------------------------------------------
 
 
-def _read_choice(choice: _Choice, usage: Usage | None, target: Target, logprobs: bool) -> Candidate | Setback:
+def _read_choice(
+    choice: _Choice, usage: Usage | None, target: Target, logprobs: bool
+) -> Candidate | AttemptFailure:
     message = choice.message
     if choice.error:
         said = choice.error.get("message") if isinstance(choice.error, dict) else choice.error
@@ -387,13 +389,13 @@ def _join_parts(parts: list[Any]) -> tuple[str, str]:
     return "".join(texts), "".join(thoughts)
 
 
-def _filtered(message: _Message, target: Target) -> Setback:
+def _filtered(message: _Message, target: Target) -> AttemptFailure:
     words = f": {quote(message.refusal, target)}" if isinstance(message.refusal, str) else ""
     text = f"the server withheld the reply for reasons of content{words}"
     return unusable(text, target, retry=False, kind=ContentFiltered)
 
 
-def _blank(message: _Message, reasoning: str | None, target: Target) -> Setback:
+def _blank(message: _Message, reasoning: str | None, target: Target) -> AttemptFailure:
     if reasoning:
         return unusable("the model thought and then replied nothing", target, retry=True)
     what = "null" if message.content is None else "empty"

@@ -1,6 +1,6 @@
 """Training rows from conversations. See docs/training_data.md.
 
-survey ──► caps ──► drafts ──► rows in a format ──► shuffled file
+statistics ──► caps ──► row_candidates ──► rows in a format ──► shuffled file
    │          each step streams the runs once; nothing but counters is held in memory
    └── solve rates, majority beliefs, problems shared with held-out data
 """

@@ -11,17 +11,17 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from coral.errors import DataError, UserError
+from coral.rows.candidates import RowCandidate, RowCandidates
 from coral.rows.caps import ProblemCaps
-from coral.rows.draft import Draft, Drafter
+from coral.rows.disk_rows import DiskRow, DiskRows
 from coral.rows.filters import FilterCount
 from coral.rows.formats import Format, Render, encode_lineage, encode_row, has_own_lineage
-from coral.rows.judge import Judge, Judged
+from coral.rows.labels import Labeled, Labeler
 from coral.rows.options import RowOptions
+from coral.rows.problem_statistics import HeldOut, Note, ProblemStatistics, Shared
 from coral.rows.report import Report, RunRecord, describe
 from coral.rows.row import DpoRow, KtoRow, Lineage, SftRow, TrainingRow
 from coral.rows.run import SampledRun, problem_key
-from coral.rows.shelf import Shelf, ShelfMark
-from coral.rows.survey import HeldOut, Note, Shared, Survey
 from coral.rows.write import FileType, write_lines, write_rows
 from coral.types import Conversation, Message, Role
 
@@ -61,32 +61,32 @@ async def assemble(assembly: Assembly) -> Report:
         OSError: the disk is full.
     """
     options, runs = assembly.options, assembly.runs
-    judge = Judge(options)
+    labeler = Labeler(options)
     if options.score == "majority":
-        await judge.count_votes(runs)
-    survey = Survey(runs, assembly.held_out)
+        await labeler.count_votes(runs)
+    statistics = ProblemStatistics(runs, assembly.held_out)
     caps = ProblemCaps(options.problem_limit)
-    await survey.take(judge, _drawing(options, caps))
-    shared = survey.shared()
+    await statistics.take(labeler, _drawing(options, caps))
+    shared = statistics.shared()
     if assembly.on_shared != "keep":
         _refuse_shared(shared, assembly)
-    of_problems = survey.choose(options, drop_shared=assembly.on_shared == "drop")
-    with Shelf(assembly.folder / ".rows") as shelf:
-        writer = _Writer(assembly, survey, caps, shelf)
-        await writer.collect(judge)
+    of_problems = statistics.choose(options, drop_shared=assembly.on_shared == "drop")
+    with DiskRows(assembly.folder / ".rows") as disk_rows:
+        writer = _Writer(assembly, statistics, caps, disk_rows)
+        await writer.collect(labeler)
         found, filters = writer.finish(of_problems)
     return Report(
         kind=options.kind,
         runs=tuple(
             RunRecord(
-                name=run.name, conversations=survey.conversations[run.name], identity=dict(run.identity)
+                name=run.name, conversations=statistics.conversations[run.name], identity=dict(run.identity)
             )
             for run in runs
         ),
-        solved=survey.solved(),
+        solved=statistics.solved(),
         filters=filters,
         shared=shared,
-        reasonings_left_out=survey.reasonings,
+        reasonings_left_out=statistics.reasonings,
         **found,
     )
 
@@ -123,14 +123,14 @@ def _refuse_splits(shared: Shared, assembly: Assembly, *, drop: bool) -> None:
 
 
 def _drawing(options: RowOptions, caps: ProblemCaps) -> Note:
-    """Offers the drafts of each conversation to `caps`."""
-    drafter = Drafter(options)
+    """Offers the row_candidates of each conversation to `caps`."""
+    row_candidates = RowCandidates(options)
     preferring = options.persuasion_bonus > 0
 
-    def offer(run: SampledRun, conversation: Conversation, problem: str, judged: Judged) -> None:
+    def offer(run: SampledRun, conversation: Conversation, problem: str, labeled: Labeled) -> None:
         if options.problem_limit is not None:
-            for draft in drafter.draft(run, conversation, judged):
-                caps.offer(problem, draft.priority(preferring=preferring))
+            for row_candidate in row_candidates.of(run, conversation, labeled):
+                caps.offer(problem, row_candidate.priority(preferring=preferring))
 
     return offer
 
@@ -138,66 +138,77 @@ def _drawing(options: RowOptions, caps: ProblemCaps) -> Note:
 class _Writer:
     """Makes the rows that are kept, and writes them in their final order."""
 
-    def __init__(self, assembly: Assembly, survey: Survey, caps: ProblemCaps, shelf: Shelf) -> None:
-        self._assembly, self._survey, self._caps, self._shelf = assembly, survey, caps, shelf
-        self._drafter = Drafter(assembly.options)
+    def __init__(
+        self, assembly: Assembly, statistics: ProblemStatistics, caps: ProblemCaps, disk_rows: DiskRows
+    ) -> None:
+        self._assembly, self._statistics, self._caps, self._disk_rows = assembly, statistics, caps, disk_rows
+        self._row_candidates = RowCandidates(assembly.options)
         self._drafted = 0
         self._preferring = assembly.options.persuasion_bonus > 0
 
-    async def collect(self, judge: Judge) -> None:
+    async def collect(self, labeler: Labeler) -> None:
         """Make the rows."""
         for run in self._assembly.runs:
             for conversation in run.conversations():
                 problem = problem_key(run, conversation)
-                if self._survey.wants(problem):
-                    judged = await judge.judge(run, conversation)
-                    self._collect(run, conversation, problem, self._drafter.draft(run, conversation, judged))
+                if self._statistics.wants(problem):
+                    labeled = await labeler.label(run, conversation)
+                    self._collect(
+                        run,
+                        conversation,
+                        problem,
+                        self._row_candidates.of(run, conversation, labeled),
+                    )
 
     def _collect(
-        self, run: SampledRun, conversation: Conversation, problem: str, drafts: Iterator[Draft]
+        self,
+        run: SampledRun,
+        conversation: Conversation,
+        problem: str,
+        row_candidates: Iterator[RowCandidate],
     ) -> None:
         prompt: tuple[Message, ...] = ()
         made_for = -1
-        for draft in drafts:
+        for row_candidate in row_candidates:
             self._drafted += 1
-            if not self._caps.admits(problem, draft.priority(preferring=self._preferring)):
+            if not self._caps.admits(problem, row_candidate.priority(preferring=self._preferring)):
                 continue
-            if draft.turn != made_for:
-                prompt, made_for = run.prompt(conversation, draft.turn), draft.turn
-            self._shelve(row_of(run, conversation, draft, prompt), conversation, draft)
+            if row_candidate.turn != made_for:
+                prompt, made_for = run.prompt(conversation, row_candidate.turn), row_candidate.turn
+            self._keep(row_of(run, conversation, row_candidate, prompt), conversation, row_candidate)
 
-    def _shelve(self, row: TrainingRow, conversation: Conversation, draft: Draft) -> None:
+    def _keep(self, row: TrainingRow, conversation: Conversation, row_candidate: RowCandidate) -> None:
         """Keep a row; its lineage stands behind a tab, which JSON never holds, where it has no column."""
         form = self._assembly.form
         line = encode_row(row, form, self._assembly.render)
         lineage = encode_lineage(row)
-        replies = conversation.turns[draft.turn].replies
-        mark = ShelfMark(
-            key=draft.key,
+        replies = conversation.turns[row_candidate.turn].replies
+        mark = DiskRow(
+            key=row_candidate.key,
             tie=int.from_bytes(blake2b(lineage, digest_size=8).digest(), "little"),
-            turn=draft.turn,
-            chosen_chars=len(replies[draft.candidate].text),
-            rejected_chars=0 if draft.rejected is None else len(replies[draft.rejected].text),
-            label=bool(draft.label),
-            persuaded=draft.persuaded,
+            turn=row_candidate.turn,
+            chosen_chars=len(replies[row_candidate.candidate].text),
+            rejected_chars=0 if row_candidate.rejected is None else len(replies[row_candidate.rejected].text),
+            label=bool(row_candidate.label),
+            persuaded=row_candidate.persuaded,
         )
-        self._shelf.add(line if has_own_lineage(form) else line + b"\t" + lineage, mark)
+        self._disk_rows.add(line if has_own_lineage(form) else line + b"\t" + lineage, mark)
 
     def finish(self, of_problems: tuple[FilterCount, ...]) -> tuple[dict[str, Any], tuple[FilterCount, ...]]:
         """Write the files; returns what the report says of the rows, and all filters' counts."""
-        distinct = self._shelf.distinct()
+        distinct = self._disk_rows.distinct()
         limit = self._assembly.options.max_rows
         kept = distinct if limit is None else distinct[:limit]
-        filters = [*of_problems, *self._drafter.counts(), *self._row_counts(len(distinct), len(kept))]
+        filters = [*of_problems, *self._row_candidates.counts(), *self._row_counts(len(distinct), len(kept))]
         if not len(kept):
             raise _nothing_left(filters, self._assembly.options)
         self._write(kept)
-        found = describe(self._shelf, kept, self._assembly.options.kind)
-        found["duplicates"] = len(self._shelf) - len(distinct)
+        found = describe(self._disk_rows, kept, self._assembly.options.kind)
+        found["duplicates"] = len(self._disk_rows) - len(distinct)
         return found, tuple(filters)
 
     def _row_counts(self, distinct: int, kept: int) -> list[FilterCount]:
-        options, within = self._assembly.options, len(self._shelf)
+        options, within = self._assembly.options, len(self._disk_rows)
         counts = []
         if options.problem_limit is not None:
             counts.append(FilterCount(level="rows", name="max_per_problem", kept=within, of=self._drafted))
@@ -209,34 +220,34 @@ class _Writer:
 
     def _write(self, kept: npt.NDArray[Any]) -> None:
         one, folder = self._assembly, self._assembly.folder
-        lines = (line.partition(b"\t")[0] for line in self._shelf.lines(kept))
+        lines = (line.partition(b"\t")[0] for line in self._disk_rows.lines(kept))
         write_rows(lines, folder, one.file_type, one.options.kind, one.form)
         if not has_own_lineage(one.form):
             (folder / "lineage").mkdir()
-            lineages = (line.partition(b"\t")[2] for line in self._shelf.lines(kept))
+            lineages = (line.partition(b"\t")[2] for line in self._disk_rows.lines(kept))
             write_lines(lineages, folder / "lineage" / "train.jsonl")
 
 
 def row_of(
-    run: SampledRun, conversation: Conversation, draft: Draft, prompt: tuple[Message, ...]
+    run: SampledRun, conversation: Conversation, row_candidate: RowCandidate, prompt: tuple[Message, ...]
 ) -> TrainingRow:
-    """The row that a draft stands for."""
-    replies = conversation.turns[draft.turn].replies
-    reply = (Message(Role.ASSISTANT, replies[draft.candidate].text),)
+    """The row that a row_candidate stands for."""
+    replies = conversation.turns[row_candidate.turn].replies
+    reply = (Message(Role.ASSISTANT, replies[row_candidate.candidate].text),)
     source = Lineage(
         run=run.name,
         conversation=conversation.id,
-        turn=draft.turn + 1,
-        candidate=draft.candidate,
-        rejected=draft.rejected,
+        turn=row_candidate.turn + 1,
+        candidate=row_candidate.candidate,
+        rejected=row_candidate.rejected,
     )
-    if draft.rejected is not None:
-        worse = (Message(Role.ASSISTANT, replies[draft.rejected].text),)
+    if row_candidate.rejected is not None:
+        worse = (Message(Role.ASSISTANT, replies[row_candidate.rejected].text),)
         return DpoRow(
-            prompt=prompt, chosen=reply, rejected=worse, margin=round(draft.margin, 6), source=source
+            prompt=prompt, chosen=reply, rejected=worse, margin=round(row_candidate.margin, 6), source=source
         )
-    if draft.label is not None:
-        return KtoRow(prompt=prompt, completion=reply, label=draft.label, source=source)
+    if row_candidate.label is not None:
+        return KtoRow(prompt=prompt, completion=reply, label=row_candidate.label, source=source)
     return SftRow(prompt=prompt, completion=reply, source=source)
 
 

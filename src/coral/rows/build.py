@@ -26,9 +26,9 @@ from coral.errors import ConfigError, Rejected, RunFolderError
 from coral.rows.assemble import Assembly, OnShared, assemble
 from coral.rows.formats import Format, Render, check_format
 from coral.rows.options import RowOptions
+from coral.rows.problem_statistics import HeldOut
 from coral.rows.report import Report
 from coral.rows.run import SampledRun, open_runs
-from coral.rows.survey import HeldOut
 from coral.rows.write import FileType, card, require_writer
 from coral.store.folder import RunFolder
 from coral.store.lock import take_lock

@@ -33,7 +33,7 @@ class Filter(Generic[T]):
     keeps: Callable[[T], bool]
 
 
-class Sieve(Generic[T]):
+class Filters(Generic[T]):
     """Filters of one level, applied in turn."""
 
     def __init__(self, level: str, filters: Iterable[Filter[T]]) -> None:

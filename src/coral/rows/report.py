@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from coral.rows.disk_rows import DiskRows
 from coral.rows.filters import FilterCount
 from coral.rows.options import Kind
-from coral.rows.shelf import Shelf
-from coral.rows.survey import Shared, Solved
+from coral.rows.problem_statistics import Shared, Solved
 from coral.types import Record
 
 
@@ -68,16 +68,16 @@ class Report(Record, frozen=True):
     reasonings_left_out: int = 0
 
 
-def describe(shelf: Shelf, indices: npt.NDArray[np.intp], kind: Kind) -> dict[str, Any]:
+def describe(disk_rows: DiskRows, indices: npt.NDArray[np.intp], kind: Kind) -> dict[str, Any]:
     """The look of the rows: the fields of a `Report` that only the rows decide."""
-    chosen, rejected = shelf.chars(indices)
-    turns = Counter((shelf.turns(indices) + 1).tolist())
-    labels = shelf.labels(indices)
+    chosen, rejected = disk_rows.chars(indices)
+    turns = Counter((disk_rows.turns(indices) + 1).tolist())
+    labels = disk_rows.labels(indices)
     right = int(labels.sum())
     return {
         "rows": len(indices),
         "turns": {str(turn): turns[turn] for turn in sorted(turns)},
-        "persuasive": int(shelf.persuaded(indices).sum()),
+        "persuasive": int(disk_rows.persuaded(indices).sum()),
         "labels": {"desirable": right, "undesirable": len(indices) - right} if kind == "kto" else {},
         "replies": _lengths(chosen),
         "rejected": _lengths(rejected) if kind == "dpo" else None,

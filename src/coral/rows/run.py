@@ -21,7 +21,7 @@ from coral.types import Conversation, Message
 
 
 @dataclass(frozen=True)
-class Voice:
+class SpeakerPrompt:
     """What decides how a speaker is addressed."""
 
     system: str
@@ -36,7 +36,7 @@ class SampledRun:
         name: tells the runs of one build apart; part of every row's lineage.
         identity: what the run was made with (`run.json`).
         protocol: by which the conversations were held.
-        voices: by the speaker's name.
+        speaker_prompts: by the speaker's name.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SampledRun:
     identity: Mapping[str, Any]
     task: Task
     protocol: ConversationProtocol
-    voices: Mapping[str, Voice]
+    speaker_prompts: Mapping[str, SpeakerPrompt]
 
     @property
     def task_name(self) -> str:
@@ -63,12 +63,12 @@ class SampledRun:
         makes them.
         """
         seat = conversation.turns[index].seat
-        voice = self.voices[conversation.speakers[seat].name]
+        speaker_prompt = self.speaker_prompts[conversation.speakers[seat].name]
         told = Told(
-            system=voice.system,
+            system=speaker_prompt.system,
             opening=conversation.opening,
             briefing=self.task.briefing(conversation.problem, seat),
-            system_in_user=voice.system_in_user,
+            system_in_user=speaker_prompt.system_in_user,
         )
         return self.protocol.messages(seat, told, conversation.turns[:index])
 
@@ -103,15 +103,20 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         identity=identity,
         task=registry.load(**identity["task"]),
         protocol=protocols.stored(identity, told.protocol),
-        voices={
-            who: _voice(system, identity.get(who, {}), no_system_role) for who, system in told.systems.items()
+        speaker_prompts={
+            who: _speaker_prompt(system, identity.get(who, {}), no_system_role)
+            for who, system in told.systems.items()
         },
     )
 
 
-def _voice(system: str, options: Mapping[str, Any], no_system_role: AbstractSet[str]) -> Voice:
+def _speaker_prompt(
+    system: str, options: Mapping[str, Any], no_system_role: AbstractSet[str]
+) -> SpeakerPrompt:
     """How a speaker was addressed: as the options say, or as its model turned out to take it."""
-    return Voice(system, bool(options.get("system_in_user")) or options.get("model") in no_system_role)
+    return SpeakerPrompt(
+        system, bool(options.get("system_in_user")) or options.get("model") in no_system_role
+    )
 
 
 def open_runs(paths: list[str], *, unfinished: bool = False) -> list[SampledRun]:

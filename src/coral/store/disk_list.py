@@ -19,7 +19,7 @@ _DECODER = msgspec.json.Decoder(Problem)
 _ENCODER = msgspec.json.Encoder()
 
 
-class Spool:
+class DiskList:
     """A read-only sequence of problems in a temporary file; eight bytes of memory a problem."""
 
     def __init__(self, file: BinaryIO, offsets: array[int]) -> None:
@@ -40,7 +40,7 @@ class Spool:
         self._file.close()
 
 
-def spool(problems: Iterable[Problem], *, limit: int | None, seed: int) -> Spool:
+def store_problems(problems: Iterable[Problem], *, limit: int | None, seed: int) -> DiskList:
     """Write problems to a temporary file, all of them or a seeded sample of `limit`.
 
     The sample keeps the order of the data, and a larger limit with the same seed holds every problem of a
@@ -60,13 +60,13 @@ def spool(problems: Iterable[Problem], *, limit: int | None, seed: int) -> Spool
         return _write(everything[index] for index in sorted(ranked[:limit]))
 
 
-def _write(problems: Iterable[Problem]) -> Spool:
+def _write(problems: Iterable[Problem]) -> DiskList:
     try:
-        file = tempfile.TemporaryFile(prefix="coral-")  # noqa: SIM115 - closed by the spool
+        file = tempfile.TemporaryFile(prefix="coral-")  # noqa: SIM115 - closed by the disk_list
     except OSError as error:  # no folder for temporary files, or a full one
         raise _no_space(error) from None
     try:
-        return Spool(file, _append(problems, file))
+        return DiskList(file, _append(problems, file))
     except BaseException:
         with suppress(OSError):  # of a full disk: what it still holds cannot be written
             file.close()

@@ -85,8 +85,8 @@ class RunFolder:
         """Create the folder, or go on with it, and keep every other process out meanwhile.
 
         Args:
-            identity: what decides the results; must be the same in every sitting.
-            config: all options of this sitting.
+            identity: what decides the results; must be the same in every session.
+            config: all options of this session.
             lock: False trusts the user that nobody else works there, for file systems without locks.
             free_while_empty: the identity may change until a reply or a conversation is here. False for a
                 folder whose results stand elsewhere, as those of a loop or a training do.
@@ -117,7 +117,7 @@ class RunFolder:
         """Make sure that the claimed folder is still there: what is written to a deleted one is lost.
 
         Raises:
-            RunFolderError: it was deleted or moved, or the file of this sitting's conversations was.
+            RunFolderError: it was deleted or moved, or the file of this session's conversations was.
         """
         try:
             is_there = self._lock is not None and os.path.samestat(
@@ -185,7 +185,7 @@ class RunFolder:
         return _read(path, list[Adjustment]) if path.exists() else []
 
     def planned(self) -> int | None:
-        """How many conversations the latest sitting is to have in the end; None where none began.
+        """How many conversations the latest session is to have in the end; None where none began.
 
         Raises:
             RunFolderError: the file is damaged.

@@ -61,7 +61,7 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 class _Received:
-    """What earlier sittings received of one conversation: whole steps, and parts of unfinished ones."""
+    """What earlier sessions received of one conversation: whole steps, and parts of unfinished ones."""
 
     def __init__(self) -> None:
         self.steps: dict[str, Generation | Refusal] = {}
@@ -85,10 +85,10 @@ class _Received:
 
 
 class Journal:
-    """Remembers across sittings what came of requests."""
+    """Remembers across sessions what came of requests."""
 
     def __init__(self, folder: Path, finished: AbstractSet[str]) -> None:
-        """Read what earlier sittings left for conversations that are not among `finished`.
+        """Read what earlier sessions left for conversations that are not among `finished`.
 
         Raises:
             RunFolderError: a line in the middle of a file is damaged.
@@ -116,7 +116,7 @@ class Journal:
         self._appender.append(self._encoder.encode(entry))
 
     def check(self) -> None:
-        """Make sure that this sitting's entries are still where they were written.
+        """Make sure that this session's entries are still where they were written.
 
         Raises:
             RunFolderError: the file was deleted or moved.
@@ -145,7 +145,7 @@ class Calls:
         """The journal's answer, else the model's, which is in the journal before it is returned.
 
         Raises:
-            ModelError: the request failed for good; in an earlier sitting, where it would fail so again.
+            ModelError: the request failed for good; in an earlier session, where it would fail so again.
         """
         kept = self._received.steps.get(step)
         if isinstance(kept, Generation):
@@ -169,7 +169,7 @@ class Calls:
         return step in self._received.steps
 
     def retract(self, step: str) -> None:
-        """Note that what came of a step is not to be used: the next sitting asks again.
+        """Note that what came of a step is not to be used: the next session asks again.
 
         Raises:
             RunFolderError: it cannot be written.
@@ -207,7 +207,7 @@ class _Parts:
         self._received = received
 
     def find(self, name: str) -> Generation | None:
-        """The part of this name that an earlier sitting received."""
+        """The part of this name that an earlier session received."""
         return self._received.get((self._step, name))
 
     def keep(self, name: str, part: Generation) -> None:

@@ -1,7 +1,7 @@
 """Append-only files of JSON lines that survive a kill at any moment.
 
 A line counts once its newline is on the disk. What stands behind the last newline was being written when the
-process died, and counts as never written. Every sitting writes files of its own, so nothing is ever written
+process died, and counts as never written. Every session writes files of its own, so nothing is ever written
 behind a torn line, and nothing that stands is ever changed.
 """
 

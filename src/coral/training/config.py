@@ -244,7 +244,7 @@ DECIDES_NOTHING = (
     "eval_rows",
     "reference",
 )
-"""Options that may change between sittings: they decide no weight (`device_batch_size`: but see `decisive`).
+"""Options that may change between sessions: they decide no weight (`device_batch_size`: but see `decisive`).
 Models and rows count by their content.
 """
 

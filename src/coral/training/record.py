@@ -48,8 +48,8 @@ class Training(Record, frozen=True):
         accumulation: batches of a device whose gradients make one step.
         last: the last value of each logged quantity of the training, such as `loss` or `rewards/margins`.
         eval_before, eval_after: the same on the held-out rows, before the first step and after the last.
-        seconds: wall time of the sitting that finished it.
-        resumed_from: step at which that sitting began.
+        seconds: wall time of the session that finished it.
+        resumed_from: step at which that session began.
         device: such as cpu or cuda, with its name.
         versions: of Coral, Python and the libraries.
     """

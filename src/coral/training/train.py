@@ -44,7 +44,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a sitting left behind.
+    """What a session left behind.
 
     Attributes:
         path: the output folder; a checkpoint folder once `training` is there.
@@ -94,7 +94,7 @@ def train(
 
 
 def identify(config: TrainConfig, rows: RowSet) -> dict[str, Any]:
-    """What decides the trained weights: must be the same in each sitting."""
+    """What decides the trained weights: must be the same in each session."""
     reference = {"reference": model_fingerprint(config.reference)} if config.reference else {}
     template = {"chat_template": _digest(config.chat_template)} if config.chat_template else {}
     return {

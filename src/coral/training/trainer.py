@@ -43,7 +43,7 @@ class Session:
         trainer: TRL's, with the trained model.
         finished: whether all steps were taken.
         resumed_from: the step of the checkpoint that it went on from; 0 for a fresh start.
-        history: all log lines, those of earlier sittings included.
+        history: all log lines, those of earlier sessions included.
     """
 
     trainer: Any

@@ -6,14 +6,14 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from coral.rows.filters import Filter, FilterCount, Sieve
-from coral.rows.judge import Judge, Judged, solved
+from coral.rows.filters import Filter, FilterCount, Filters
+from coral.rows.labels import Labeled, Labeler, solved
 from coral.rows.options import RowOptions
 from coral.rows.run import SampledRun, problem_key
 from coral.tasks.protocol import Task
 from coral.types import Conversation, Problem, Record
 
-Note = Callable[[SampledRun, Conversation, str, Judged], None]
+Note = Callable[[SampledRun, Conversation, str, Labeled], None]
 """Takes a run, a conversation of it, the problem's key, and the verdicts."""
 
 EVALUATION_SPLITS = frozenset(
@@ -128,7 +128,7 @@ class _Facts:
         return self.solved / self.tries if self.tries else None
 
 
-class Survey:
+class ProblemStatistics:
     """Facts about every problem of the runs.
 
     Attributes:
@@ -144,7 +144,7 @@ class Survey:
         self.conversations: dict[str, int] = {run.name: 0 for run in self._runs}
         self.reasonings = 0
 
-    async def take(self, judge: Judge, note: Note) -> None:
+    async def take(self, labeler: Labeler, note: Note) -> None:
         """Stream the runs once; `note` is shown every conversation."""
         for run in self._runs:
             for conversation in run.conversations():
@@ -152,11 +152,11 @@ class Survey:
                 key = problem_key(run, conversation)
                 facts = self._facts.setdefault(key, _Facts())
                 self._look_for(run, conversation.problem, facts)
-                judged = await judge.judge(run, conversation)
-                solutions, tries = solved(run, conversation, judged)
+                labeled = await labeler.label(run, conversation)
+                solutions, tries = solved(run, conversation, labeled)
                 facts.solved += solutions
                 facts.tries += tries
-                note(run, conversation, key, judged)
+                note(run, conversation, key, labeled)
                 self.reasonings += any(turn.reply.reasoning for turn in conversation.turns)
 
     def _look_for(self, run: SampledRun, problem: Problem, facts: _Facts) -> None:
@@ -190,9 +190,9 @@ class Survey:
 
     def choose(self, options: RowOptions, *, drop_shared: bool) -> tuple[FilterCount, ...]:
         """Decide which problems rows are made of; returns what each filter kept."""
-        sieve = Sieve("problems", _problem_filters(options, drop_shared=drop_shared))
-        self._wanted = frozenset(key for key, facts in self._facts.items() if sieve.admits(facts))
-        return sieve.counts()
+        filters = Filters("problems", _problem_filters(options, drop_shared=drop_shared))
+        self._wanted = frozenset(key for key, facts in self._facts.items() if filters.admits(facts))
+        return filters.counts()
 
     def wants(self, problem: str) -> bool:
         """Whether rows are made of a problem."""

@@ -29,7 +29,7 @@ Kinds = Sequence[Sequence[int]]
 
 
 class Candidate(NamedTuple):
-    """A candidate, judged.
+    """A candidate, labeled.
 
     Attributes:
         number: index among the turn's candidates, from 0.
@@ -45,8 +45,8 @@ class Candidate(NamedTuple):
     persuaded: bool = False
 
 
-class Judged(NamedTuple):
-    """A conversation, judged.
+class Labeled(NamedTuple):
+    """A conversation, labeled.
 
     Attributes:
         agreed: the agents came to an answer; one agent alone submits one.
@@ -58,7 +58,7 @@ class Judged(NamedTuple):
     turns: tuple[tuple[Candidate, ...], ...]
 
 
-class Judge:
+class Labeler:
     """Judges conversations by one score."""
 
     def __init__(self, options: RowOptions) -> None:
@@ -85,8 +85,8 @@ class Judge:
         kind, count = ranked[0]
         return kind if count > self._options.majority_share * votes.total() else None
 
-    async def judge(self, run: SampledRun, conversation: Conversation) -> Judged:
-        """Judge all candidates, and the conversation as a whole."""
+    async def label(self, run: SampledRun, conversation: Conversation) -> Labeled:
+        """Labeler all candidates, and the conversation as a whole."""
         kinds = await self._kinds(run, conversation) if self._compares else ()
         if self._options.score == "majority":
             winner = self._majority.get(_vote_key(run, conversation))
@@ -98,7 +98,7 @@ class Judge:
             known = [[_graded(reply) for reply in turn.replies] for turn in conversation.turns]
         agreed, good = await _outcome(run, conversation, known)
         turns = tuple(self._candidates(conversation, index, known, kinds) for index in range(len(known)))
-        return Judged(agreed, good, turns)
+        return Labeled(agreed, good, turns)
 
     def _candidates(
         self, conversation: Conversation, index: int, known: list[list[bool | None]], kinds: Kinds
@@ -136,7 +136,7 @@ class Judge:
         return kinds
 
 
-def solved(run: SampledRun, conversation: Conversation, judged: Judged) -> tuple[int, int]:
+def solved(run: SampledRun, conversation: Conversation, labeled: Labeled) -> tuple[int, int]:
     """How often the conversation solved its problem, of how many tries it was.
 
     A conversation is one try, each reply of an agent that answers once a try of its own: if its grade is
@@ -145,8 +145,8 @@ def solved(run: SampledRun, conversation: Conversation, judged: Judged) -> tuple
     if conversation.stop is StopReason.FAILED:
         return 0, 0
     if not run.protocol.answers_once:
-        return (0, 0) if judged.good is None else (int(judged.good), 1)
-    known = [candidate.good for turn in judged.turns for candidate in turn if candidate.good is not None]
+        return (0, 0) if labeled.good is None else (int(labeled.good), 1)
+    known = [candidate.good for turn in labeled.turns for candidate in turn if candidate.good is not None]
     return sum(known), len(known)
 
 

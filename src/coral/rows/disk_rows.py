@@ -18,7 +18,7 @@ import numpy.typing as npt
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
-class ShelfMark(NamedTuple):
+class DiskRow(NamedTuple):
     """What is remembered of a row.
 
     Attributes:
@@ -27,7 +27,7 @@ class ShelfMark(NamedTuple):
         turn: index, from 0.
         chosen_chars: length of the (chosen) reply, and of the rejected one, 0 where there is none.
         label: of kto rows.
-        persuaded: see `Draft`.
+        persuaded: see `RowCandidate`.
     """
 
     key: int
@@ -39,7 +39,7 @@ class ShelfMark(NamedTuple):
     persuaded: bool
 
 
-class Shelf:
+class DiskRows:
     """Rows on disk, kept until `lines` gives them out. As a context manager, deletes its file in the end."""
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class Shelf:
         self._sizes, self._chosen, self._rejected, self._turns = (array("I") for _ in range(4))
         self._flags = array("B")
 
-    def __enter__(self) -> Shelf:
+    def __enter__(self) -> DiskRows:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, line: bytes, mark: ShelfMark) -> None:
+    def add(self, line: bytes, mark: DiskRow) -> None:
         """Keep a row.
 
         Raises:

@@ -29,7 +29,7 @@ C = TypeVar("C", bound=EvalConfig)
 
 
 class Show(Protocol):
-    """Prints the summary of a finished run; `asked`: conversations that this sitting asked for."""
+    """Prints the summary of a finished run; `asked`: conversations that this session asked for."""
 
     def __call__(self, summary: Summary, path: Path, *, asked: int | None) -> None: ...
 

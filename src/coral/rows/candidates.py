@@ -1,4 +1,4 @@
-"""Drafts: which replies of a turn make a row. Their prompts are made only once it is clear which are kept."""
+"""Row candidates: which replies of a turn make a row. Prompts are made once it is clear which are kept."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from coral.rows.filters import Filter, FilterCount, Sieve
-from coral.rows.judge import Candidate, Judged
+from coral.rows.filters import Filter, FilterCount, Filters
+from coral.rows.labels import Candidate, Labeled
 from coral.rows.options import RowOptions
 from coral.rows.run import SampledRun
 from coral.types import Answered, Conversation, FinishReason, Reply, StopReason
@@ -15,7 +15,7 @@ from coral.types import Answered, Conversation, FinishReason, Reply, StopReason
 _LAST = 1 << 63
 
 
-class Draft(NamedTuple):
+class RowCandidate(NamedTuple):
     """A row to be.
 
     Attributes:
@@ -39,7 +39,7 @@ class Draft(NamedTuple):
         return self.key if self.persuaded or not preferring else self.key | _LAST
 
 
-class Place(NamedTuple):
+class TurnRef(NamedTuple):
     """A turn as filters see it; `turn` is its index, from 0."""
 
     run: SampledRun
@@ -47,29 +47,29 @@ class Place(NamedTuple):
     turn: int
 
 
-class Drafter:
-    """Makes the drafts of conversations, and counts what its filters keep."""
+class RowCandidates:
+    """Finds the rows that conversations offer, and counts what its filters keep."""
 
     def __init__(self, options: RowOptions) -> None:
         self._options = options
         self._limit = options.turn_limit
-        self._conversations = Sieve("conversations", _conversation_filters(options))
-        self._turns = Sieve("turns", _turn_filters(options))
-        self._candidates = Sieve("candidates", _candidate_filters(options))
+        self._conversations = Filters("conversations", _conversation_filters(options))
+        self._turns = Filters("turns", _turn_filters(options))
+        self._candidates = Filters("candidates", _candidate_filters(options))
         self._fruitful = [0, 0]
         self._drafted = [0, 0]
         self._pairs_of_one_text = 0
         self._pairs_of_two = 0
 
-    def draft(self, run: SampledRun, conversation: Conversation, judged: Judged) -> Iterator[Draft]:
-        """The drafts of a conversation, at most so many a turn as the options allow."""
-        if not self._conversations.admits((conversation, judged)):
+    def of(self, run: SampledRun, conversation: Conversation, labeled: Labeled) -> Iterator[RowCandidate]:
+        """The row candidates of a conversation, at most so many per turn as the options allow."""
+        if not self._conversations.admits((conversation, labeled)):
             return
         prefix = _prefix(run, conversation, self._options.seed)
         for index, turn in enumerate(conversation.turns):
-            if self._turns.admits(Place(run, conversation, index)):
+            if self._turns.admits(TurnRef(run, conversation, index)):
                 origin = f"{run.name}/{conversation.id}"
-                offered = self._offered(judged.turns[index], turn.chosen)
+                offered = self._offered(labeled.turns[index], turn.chosen)
                 yield from self._draft_turn(offered, index, prefix.digest(), origin)
             prefix.update(_digest(turn.reply.text.encode()))
 
@@ -92,16 +92,16 @@ class Drafter:
 
     def _draft_turn(
         self, offered: Sequence[Candidate], index: int, prefix: bytes, origin: str
-    ) -> Sequence[Draft]:
+    ) -> Sequence[RowCandidate]:
         able = self._candidates.admitted(offered)
         pairs = self._options.kind == "dpo"
-        drafts = self._pairs(index, able, prefix) if pairs else self._singles(index, able, prefix)
-        drafts = self._distinct(drafts, origin)
-        kept = drafts if self._limit is None else _cut(drafts, self._limit)
+        made = self._pairs(index, able, prefix) if pairs else self._singles(index, able, prefix)
+        made = self._distinct(made, origin)
+        kept = made if self._limit is None else _cut(made, self._limit)
         self._fruitful[0] += bool(kept)
         self._fruitful[1] += 1
         self._drafted[0] += len(kept)
-        self._drafted[1] += len(drafts)
+        self._drafted[1] += len(made)
         return kept
 
     def _offered(self, candidates: Sequence[Candidate], chosen: int) -> Sequence[Candidate]:
@@ -114,10 +114,10 @@ class Drafter:
             if candidate.number == chosen or (options.siblings and candidate.good is True)
         ]
 
-    def _singles(self, index: int, able: Sequence[Candidate], prefix: bytes) -> list[Draft]:
+    def _singles(self, index: int, able: Sequence[Candidate], prefix: bytes) -> list[RowCandidate]:
         labelled = self._options.kind == "kto"
         return [
-            Draft(
+            RowCandidate(
                 turn=index,
                 candidate=one.number,
                 rejected=None,
@@ -129,14 +129,14 @@ class Drafter:
             for one in able
         ]
 
-    def _pairs(self, index: int, able: Sequence[Candidate], prefix: bytes) -> list[Draft]:
+    def _pairs(self, index: int, able: Sequence[Candidate], prefix: bytes) -> list[RowCandidate]:
         chosen = [one for one in able if may_choose(one, self._options)]
         rejected = [one for one in able if self._options.score == "rollouts" or one.good is False]
         if not chosen or not rejected:
             return []
         least = self._options.min_margin
         digests = {one.number: _digest(one.reply.text.encode()) for one in (*chosen, *rejected)}
-        drafts = []
+        made = []
         for better in chosen:
             first = digests[better.number]
             for worse in rejected:
@@ -148,18 +148,20 @@ class Drafter:
                     self._pairs_of_one_text += 1
                     continue
                 key = _key(prefix, first, second)
-                drafts.append(Draft(index, better.number, worse.number, margin, None, key, better.persuaded))
-        self._pairs_of_two += len(drafts)
-        return drafts
+                made.append(
+                    RowCandidate(index, better.number, worse.number, margin, None, key, better.persuaded)
+                )
+        self._pairs_of_two += len(made)
+        return made
 
-    def _distinct(self, drafts: list[Draft], origin: str) -> list[Draft]:
+    def _distinct(self, made: list[RowCandidate], origin: str) -> list[RowCandidate]:
         """Drafts that say different things; where duplicates are kept, all, each with a key of its own."""
         if self._options.duplicates == "drop":
-            return list({draft.key: draft for draft in reversed(drafts)}.values())[::-1]
-        lineages = (f"{origin}/{draft.turn}/{draft.candidate}/{draft.rejected}" for draft in drafts)
+            return list({row.key: row for row in reversed(made)}.values())[::-1]
+        lineages = (f"{origin}/{row.turn}/{row.candidate}/{row.rejected}" for row in made)
         return [
-            draft._replace(key=_key(draft.key.to_bytes(8, "little"), _digest(lineage.encode()), b""))
-            for draft, lineage in zip(drafts, lineages, strict=True)
+            row._replace(key=_key(row.key.to_bytes(8, "little"), _digest(lineage.encode()), b""))
+            for row, lineage in zip(made, lineages, strict=True)
         ]
 
 
@@ -178,7 +180,7 @@ def is_complete(reply: Reply) -> bool:
     return reply.finish_reason is not FinishReason.LENGTH and bool(reply.text.strip())
 
 
-def _conversation_filters(options: RowOptions) -> Iterator[Filter[tuple[Conversation, Judged]]]:
+def _conversation_filters(options: RowOptions) -> Iterator[Filter[tuple[Conversation, Labeled]]]:
     yield Filter("not_failed", lambda both: both[0].stop is not StopReason.FAILED)
     if options.ended != "any":
         yield Filter("agreed", lambda both: both[1].agreed)
@@ -186,16 +188,16 @@ def _conversation_filters(options: RowOptions) -> Iterator[Filter[tuple[Conversa
         yield Filter("agreed_and_right", lambda both: both[1].good is True)
 
 
-def _turn_filters(options: RowOptions) -> Iterator[Filter[Place]]:
+def _turn_filters(options: RowOptions) -> Iterator[Filter[TurnRef]]:
     first, prompt_chars = options.first_turns, options.max_prompt_chars
     if first is not None:
-        yield Filter("first_turns", lambda place: place.turn < first)
+        yield Filter("first_turns", lambda turn_ref: turn_ref.turn < first)
     if options.seat != "both":
-        yield Filter("seat", lambda place: place.conversation.turns[place.turn].seat == options.seat)
+        yield Filter("seat", lambda turn_ref: turn_ref.conversation.turns[turn_ref.turn].seat == options.seat)
     if options.speaker != "both":
-        yield Filter("speaker", lambda place: _speaker_name(place) == options.speaker)
+        yield Filter("speaker", lambda turn_ref: _speaker_name(turn_ref) == options.speaker)
     if prompt_chars is not None:
-        yield Filter("max_prompt_chars", lambda place: _prompt_chars(place) <= prompt_chars)
+        yield Filter("max_prompt_chars", lambda turn_ref: _prompt_chars(turn_ref) <= prompt_chars)
 
 
 def _candidate_filters(options: RowOptions) -> Iterator[Filter[Candidate]]:
@@ -211,31 +213,33 @@ def _candidate_filters(options: RowOptions) -> Iterator[Filter[Candidate]]:
         yield Filter("max_completion_chars", lambda one: len(one.reply.text) <= longest)
 
 
-def _speaker_name(place: Place) -> str:
-    conversation = place.conversation
-    return conversation.speakers[conversation.turns[place.turn].seat].name
+def _speaker_name(turn_ref: TurnRef) -> str:
+    conversation = turn_ref.conversation
+    return conversation.speakers[conversation.turns[turn_ref.turn].seat].name
 
 
-def _prompt_chars(place: Place) -> int:
-    return sum(len(message.content) for message in place.run.prompt(place.conversation, place.turn))
+def _prompt_chars(turn_ref: TurnRef) -> int:
+    return sum(len(message.content) for message in turn_ref.run.prompt(turn_ref.conversation, turn_ref.turn))
 
 
-def _cut(drafts: list[Draft], limit: int) -> list[Draft]:
+def _cut(made: list[RowCandidate], limit: int) -> list[RowCandidate]:
     """At most `limit` of a turn: the widest margins; of labelled ones, both labels in equal number."""
-    ranked = sorted(drafts, key=lambda draft: (-draft.margin, draft.key))
+    ranked = sorted(made, key=lambda row: (-row.margin, row.key))
     if ranked and ranked[0].label is not None:
         places = {True: 0, False: 0}
         turns = []
-        for draft in ranked:
-            turns.append((places[bool(draft.label)], draft.key, draft))
-            places[bool(draft.label)] += 1
-        ranked = [draft for _, _, draft in sorted(turns)]
+        for row in ranked:
+            turns.append((places[bool(row.label)], row.key, row))
+            places[bool(row.label)] += 1
+        ranked = [row for _, _, row in sorted(turns)]
     return ranked[:limit]
 
 
 def _prefix(run: SampledRun, conversation: Conversation, seed: int) -> blake2b:
     """Begins the digest of what is said before a turn."""
-    systems = (f"{name}\x1f{voice.system}" for name, voice in sorted(run.voices.items()))
+    systems = (
+        f"{name}\x1f{speaker_prompt.system}" for name, speaker_prompt in sorted(run.speaker_prompts.items())
+    )
     texts = (str(seed), run.task_name, conversation.problem.id, conversation.opening, *systems)
     return blake2b("\x1e".join(texts).encode(), digest_size=16)
 
@@ -249,4 +253,4 @@ def _key(prefix: bytes, first: bytes, second: bytes) -> int:
     return int.from_bytes(blake2b(prefix + first + second, digest_size=8).digest(), "little") >> 1
 
 
-__all__ = ["Draft", "Drafter", "is_complete", "may_choose"]
+__all__ = ["RowCandidate", "RowCandidates", "is_complete", "may_choose"]
