@@ -62,7 +62,7 @@ async def test_a_second_chance_counts_its_turn_and_tokens(serve, data, tmp_path)
     assert second["accuracy_strict"].mean > first["accuracy_strict"].mean
     run = open_run(tmp_path / "twice", "twice")
     words = run.prompt(after[min(asked)], 1)
-    assert words[-1].content == run.second_chance
+    assert words[-1].content == run.protocol.second_chance
     assert "State your answer" in words[-1].content
     assert words[-2].content == after[min(asked)].turns[0].reply.text
 

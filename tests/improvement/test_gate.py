@@ -14,6 +14,7 @@ from coral.store.folder import RunFolder
 from coral.types import (
     OPENER,
     RESPONDER,
+    SCHEMA,
     Answered,
     Conversation,
     Extraction,
@@ -169,11 +170,11 @@ def conversation(*turns, stop=StopReason.AGREED):
         )
         for index, (text, answer) in enumerate(turns)
     )
-    speakers = {"responder": Speaker(name="partner", model="m"), "opener": Speaker(name="agent", model="m")}
+    speakers = {RESPONDER: Speaker(name="partner", model="m"), OPENER: Speaker(name="agent", model="m")}
     problem = Problem(id="p", task="t", question="q", target="A")
     return Conversation(
-        schema=1, id="p#0", problem=problem, opening="q", turns=said, stop=stop, seed=0,
-        started_at=0.0, seconds=1.0, **speakers,
+        schema=SCHEMA, id="p#0", problem=problem, opening="q", turns=said, stop=stop, seed=0,
+        started_at=0.0, seconds=1.0, speakers=speakers,
     )  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def alone(problem, answer):
     )
     failed = answer == "x"
     return Conversation(
-        schema=1,
+        schema=SCHEMA,
         id=f"{problem}#0",
         problem=Problem(id=problem, task="gsm8k", question=f"What is {problem}?", target="4"),
         speakers={RESPONDER: Speaker(name="agent", model="m")},
@@ -235,7 +236,7 @@ def keep(out, model, answers):
         ("pair", []),
     ):
         folder = RunFolder(out / "models" / model / sight)
-        with folder.claim({"task": {"name": "gsm8k"}, "protocol": "cot"}, {}):
+        with folder.claim({"task": {"name": "gsm8k"}, "protocol": "cot", "agent": {"model": "m"}}, {}):
             for one in conversations:
                 folder.append(one)
 
