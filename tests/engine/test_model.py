@@ -6,6 +6,7 @@ import time
 import msgspec
 import pytest
 
+from coral.engine import scheduler
 from coral.engine.model import EmbeddedModel, EngineLimits
 from coral.errors import ConfigError, ContextOverflow, Rejected, Unreachable
 from coral.models.protocol import Request, Sampling
@@ -280,3 +281,46 @@ def test_the_name_is_the_folder_unless_given(folder):
     """Records name the model as the user did."""
     assert EmbeddedModel(folder).name == str(folder)
     assert EmbeddedModel(folder, name="tiny").name == "tiny"
+
+
+async def test_requests_in_work_keep_to_the_memory_for_them(folder, ask, monkeypatch):
+    """More requests than fit wait for each other, get their usual text, and leave nothing reserved."""
+    seen, memories = [], []
+
+    class Watched(scheduler.Memory):
+        def __init__(self, num_blocks):
+            super().__init__(num_blocks)
+            memories.append(self)
+
+        def _take(self, job, blocks):
+            taken = super()._take(job, blocks)
+            seen.append(self.free)
+            return taken
+
+    requests = [ask(f"{'story ' * 15}{number}", n=1 + number % 4, max_tokens=150) for number in range(16)]
+    async with EmbeddedModel(folder) as model:
+        expected = [reply.candidates for reply in await asyncio.gather(*map(model.generate, requests))]
+    monkeypatch.setattr(scheduler, "Memory", Watched)
+    async with EmbeddedModel(folder, limits=EngineLimits(memory_mib=1)) as model:
+        tasks = [asyncio.ensure_future(model.generate(request)) for request in requests]
+        given_up = asyncio.ensure_future(model.generate(ask("story", n=50, max_tokens=400)))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        replies = [reply.candidates for reply in await asyncio.gather(*tasks)]
+        await model.generate(ask("x", max_tokens=1))
+    assert [[c.text for c in reply] for reply in replies] == [[c.text for c in reply] for reply in expected]
+    assert min(seen) >= 0, "never more than there is"
+    assert min(seen) < 8, "the memory was short"
+    assert memories[0].free == memories[0]._all
+
+
+async def test_a_conversation_beyond_the_memory_is_told_so(llama_folder, ask):
+    """A prompt that cannot fit is refused; a reply without a limit ends where the memory does."""
+    folder = llama_folder(max_position_embeddings=4096)
+    async with EmbeddedModel(folder, limits=EngineLimits(memory_mib=1)) as model:
+        with pytest.raises(
+            ContextOverflow, match="memory for keys and values holds 1856 of prompt and reply"
+        ):
+            await model.generate(ask("red box " * 1000))
+        reply = await model.generate(ask("red box " * 900, max_tokens=4000))
+        assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 1856

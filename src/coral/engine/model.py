@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -38,14 +39,17 @@ class EngineLimits:
         slots: candidates that run at a time; more wait.
         prompt_tokens: prompt tokens computed in one step beside the running candidates.
         cache_mib: memory for prefixes seen before, in MiB; 0 keeps none.
+        memory_mib: memory for keys and values of the requests in work; more requests wait. 0: half of what
+            the machine has.
     """
 
     slots: int = 64
     prompt_tokens: int = 512
     cache_mib: int = 64
+    memory_mib: int = 0
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.prompt_tokens < 1 or self.cache_mib < 0:
+        if self.slots < 1 or self.prompt_tokens < 1 or self.cache_mib < 0 or self.memory_mib < 0:
             raise ConfigError(
                 f"the engine cannot work with {self}",
                 remedy="give it a slot and a prompt token a step at least",
@@ -222,7 +226,17 @@ class EmbeddedModel:
             slots=limits.slots,
             prompt_tokens=limits.prompt_tokens,
             cache_bytes=limits.cache_mib * MIB,
+            memory_blocks=self._memory_blocks(),
         )
+
+    def _memory_blocks(self) -> int:
+        """How many blocks of keys and values fit into the memory for them."""
+        from coral.engine.cache import BLOCK
+
+        assert self._checkpoint is not None
+        config = self._checkpoint.config
+        block_bytes = 2 * 4 * BLOCK * config.num_layers * config.num_kv_heads * config.head_dim
+        return max((self._limits.memory_mib * MIB or _half_of_memory()) // block_bytes, 1)
 
     def _prepare(self, request: Request, prompt: list[int], *, top_k: int, streamed: bool) -> Job:
         from coral.engine.sampler import Settings
@@ -262,7 +276,16 @@ class EmbeddedModel:
                 f"{self.context_tokens} leaves no room for a reply"
             )
             raise ContextOverflow(message, status=400)
-        return room
+        from coral.engine.scheduler import largest_request
+
+        held = largest_request(self._memory_blocks())
+        if num_prompt_tokens >= held:
+            message = (
+                f"the messages have {num_prompt_tokens} tokens; the engine's memory for keys and values "
+                f"holds {held} of prompt and reply"
+            )
+            raise ContextOverflow(message, status=400)
+        return min(room, held - num_prompt_tokens)
 
 
 async def _read(
@@ -295,6 +318,14 @@ def _check(request: Request) -> None:
     for refused, why in wrong:
         if refused:
             raise Rejected(why, status=400)
+
+
+def _half_of_memory() -> int:
+    """Bytes."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):  # a system that does not tell
+        return 4 << 30
 
 
 def _temperature(asked: float | None) -> float:

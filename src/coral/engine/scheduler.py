@@ -41,6 +41,8 @@ class Job:
         blocks: keys and values of the prompt, shared by the candidates.
         logits: of the first token of every candidate.
         started: candidates that run or ended.
+        reserved: blocks of memory that it may fill.
+        free_rows: candidates that may start within them.
     """
 
     prompt: Sequence[int]
@@ -55,6 +57,69 @@ class Job:
     blocks: Blocks | None = None
     logits: Array | None = None
     started: int = 0
+    reserved: int = 0
+    free_rows: int = 0
+
+    @property
+    def prompt_blocks(self) -> int:
+        return -(-len(self.prompt) // BLOCK)
+
+    @property
+    def row_blocks(self) -> int:
+        """The most that one candidate fills; its reply need not begin with a block."""
+        return -(-self.max_tokens // BLOCK) + 1
+
+
+def largest_request(num_blocks: int) -> int:
+    """How many tokens of prompt and reply fit into so many blocks, some of them filled in part."""
+    return max(num_blocks - 3, 0) * BLOCK
+
+
+class Memory:
+    """How many blocks of keys and values may be filled, and for whom.
+
+    A request reserves room for its prompt and one reply before it is computed, and keeps it until all of its
+    candidates have started. So whatever has begun can end, and what would not fit waits.
+    """
+
+    def __init__(self, num_blocks: int) -> None:
+        self.free = self._all = num_blocks
+
+    def open(self, job: Job) -> bool:
+        """Reserve what a request needs at least. One that is larger than all memory gets it alone."""
+        if not self._take(job, job.prompt_blocks + job.row_blocks):
+            return False
+        job.free_rows = 1
+        return True
+
+    def start_row(self, job: Job) -> bool:
+        """Reserve what one more candidate needs."""
+        if not job.free_rows:
+            return self._take(job, job.row_blocks)
+        job.free_rows -= 1
+        return True
+
+    def end_row(self, job: Job) -> None:
+        """Give back what a candidate had, unless its siblings wait for it."""
+        if job.started < job.n:
+            job.free_rows += 1
+        else:
+            self._give(job, min(job.row_blocks, job.reserved))
+
+    def close(self, job: Job) -> None:
+        """Give back all of a request's memory."""
+        self._give(job, job.reserved)
+
+    def _take(self, job: Job, blocks: int) -> bool:
+        if blocks > self.free and self.free < self._all:
+            return False
+        self.free -= blocks
+        job.reserved += blocks
+        return True
+
+    def _give(self, job: Job, blocks: int) -> None:
+        self.free += blocks
+        job.reserved -= blocks
 
 
 @dataclass(frozen=True)
@@ -122,14 +187,19 @@ class Scheduler:
         slots: int,
         prompt_tokens: int,
         cache_bytes: int,
+        memory_blocks: int = 1 << 40,
     ) -> None:
-        """`slots` rows run at a time; a step computes at most `prompt_tokens` of prompts beside them."""
+        """`slots` rows run at a time; a step computes at most `prompt_tokens` of prompts beside them.
+
+        Keys and values of running requests fill `memory_blocks` blocks at most, those of the cache apart.
+        """
         self._model = model
         self._tokenizer = tokenizer
         self._end_tokens = end_tokens
         self._slots = slots
         self._prompt_tokens = prompt_tokens
         self._cache = PrefixCache(cache_bytes)
+        self._memory = Memory(memory_blocks)
         self._waiting: deque[Job] = deque()
         self._starting: deque[Job] = deque()
         self._rows: list[_Row] = []
@@ -150,6 +220,7 @@ class Scheduler:
                 queue.remove(job)
         for row in [row for row in self._rows if row.job is job]:
             self._drop(row)
+        self._memory.close(job)
 
     def check(self) -> None:
         """Compute two tokens of an own request, while idle, and forget them; raises what a step does."""
@@ -197,12 +268,14 @@ class Scheduler:
         return jobs, pieces
 
     def _open(self, job: Job, beside: Sequence[Job]) -> bool:
-        """Give a request its blocks, filled as far as its beginning is known; False: it had better wait."""
+        """Give a request its blocks, filled as far as its beginning is known; False: it has to wait."""
         match = self._cache.find(job.prompt, len(job.prompt) - 1)
         soon = match.tokens + _WORTH_WAITING
         if len(job.prompt) > soon and any(other.prompt[:soon] == job.prompt[:soon] for other in beside):
             return False
-        count = -(-len(job.prompt) // BLOCK)
+        if not self._memory.open(job):
+            return False
+        count = job.prompt_blocks
         job.blocks = Blocks(self._model.config, count, count)
         for index, (keys, values) in enumerate(match.blocks):
             job.blocks.write(index, keys, values)
@@ -230,6 +303,8 @@ class Scheduler:
         while self._starting and len(self._rows) < self._slots:
             job = self._starting[0]
             assert job.logits is not None
+            if not self._memory.start_row(job):
+                break
             started.append(self._start_row(job))
             logits.append(job.logits)
             if job.started == job.n:
@@ -271,6 +346,9 @@ class Scheduler:
                 if news.finish is not None:
                     self._remember(row)
                     self._drop(row)
+                    self._memory.end_row(row.job)
+                    if row.job.started == row.job.n and all(other.job is not row.job for other in self._rows):
+                        self._memory.close(row.job)
         return written
 
     def _read(self, row: _Row, token: int) -> Written | None:

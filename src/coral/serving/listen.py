@@ -55,10 +55,10 @@ async def listening(
 
     try:
         listener = await loop.create_server(connect, host, port, backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a host that cannot be a name
         await runner.cleanup()
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
             remedy="--port 0 takes a free port; --host must be an address of this machine",
         ) from error
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class ServerConfig:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port is {self.port}", remedy="a port lies between 0 and 65535")
         for name in ("drain_s", "max_body_mb", "max_n"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of 0 or more"
                 )
