@@ -24,6 +24,10 @@ from coral.improvement.improve import improve as _improve
 from coral.improvement.results import Results
 from coral.improvement.steps import Watch
 from coral.metrics import Summary
+from coral.models.config import ModelConfig
+from coral.models.function import Function
+from coral.models.open import Objects
+from coral.models.protocol import Model
 from coral.options import build_config, load_yaml_file
 from coral.rows.build import BuildConfig
 from coral.rows.build import build as _build
@@ -34,7 +38,8 @@ from coral.training.config import TrainConfig
 from coral.training.train import TrainResult
 from coral.training.train import train as _train
 
-Agent = str | Mapping[str, Any] | AgentConfig
+Agent = str | Mapping[str, Any] | AgentConfig | Model | Function
+"""A model's name, options, a `Model`, or an (async) function from messages to the reply's text."""
 
 
 def evaluate(
@@ -80,7 +85,9 @@ async def evaluate_async(
         task: as in `evaluate`; likewise the others.
         progress: counters to watch, and the switch to interrupt the run.
     """
-    return await _evaluate(_config(EvalConfig, AgentConfig, task, agent, partner, options), progress)
+    objects = Objects()
+    config = _config(EvalConfig, AgentConfig, task, agent, partner, options, objects)
+    return await _evaluate(config, progress, objects)
 
 
 def sample(
@@ -120,8 +127,9 @@ async def sample_async(
         task: as in `sample`; likewise the others.
         progress: counters to watch, and the switch to interrupt the run.
     """
-    config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, options)
-    return await _sample(config, progress)
+    objects = Objects()
+    config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, options, objects)
+    return await _sample(config, progress, objects)
 
 
 def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> Results | None:
@@ -168,15 +176,20 @@ def _config(
     agent: Agent | None,
     partner: Agent | None,
     options: Mapping[str, Any],
+    objects: Objects,
 ) -> C:
     _refuse_unknown(kind, options)
     if options.get("dry_run"):
         raise ConfigError("dry_run makes no run", remedy="call coral.estimate with the same arguments")
     plain = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in options.items()}
+    if "agents" in plain:
+        plain["agents"] = tuple(_as_mapping(one, objects) for one in plain["agents"])
+    if "extractor" in plain:
+        plain["extractor"] = _as_mapping(plain["extractor"], objects)
     return kind(
         task={"name": task} if isinstance(task, str) else dict(task),
-        agent=agent_config(_as_mapping(agent) if agent is not None else {}, seat),
-        partner=_as_mapping(partner) if partner is not None else {},
+        agent=agent_config(_as_mapping(agent, objects) if agent is not None else {}, seat),
+        partner=_as_mapping(partner, objects) if partner is not None else {},
         **plain,
     )
 
@@ -204,7 +217,7 @@ def estimate(
     Raises:
         UserError: an option or the data cannot be used.
     """
-    return _estimate(_config(EvalConfig, AgentConfig, task, agent, partner, options))
+    return _estimate(_config(EvalConfig, AgentConfig, task, agent, partner, options, Objects()))
 
 
 def build(*runs: str | Path, output: str | Path, **options: Any) -> Report:
@@ -306,9 +319,11 @@ def load_run(path: str | Path) -> RunFolder:
     return RunFolder(path)
 
 
-def _as_mapping(agent: Agent) -> dict[str, Any]:
+def _as_mapping(agent: Agent, objects: Objects) -> dict[str, Any]:
     if isinstance(agent, str):
         return {"model": agent}
-    if isinstance(agent, AgentConfig):
+    if isinstance(agent, ModelConfig):
         return {item.name: getattr(agent, item.name) for item in dataclasses.fields(agent)}
-    return dict(agent)
+    if isinstance(agent, Mapping):
+        return objects.named(agent)
+    return {"model": objects.add(agent)}

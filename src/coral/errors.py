@@ -18,6 +18,7 @@ CoralError
     ├── ContextOverflow  the messages are longer than the model's context
     ├── ContentFiltered  the server withheld the reply
     ├── BadResponse      the reply is no usable completion: malformed, null, empty, fewer choices than asked
+    ├── AgentFailed      a function or object that plays a model raised, or returned no text
     └── NoCandidate      of several candidates none can go on: cut, empty, or belief not extracted
 """
 
@@ -139,6 +140,10 @@ class ContentFiltered(ModelError):
 
 class BadResponse(ModelError):
     """The server answered, but not with a usable completion."""
+
+
+class AgentFailed(ModelError):
+    """A Python function or object that plays a model raised, took too long, or returned no text."""
 
 
 class NoCandidate(ModelError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from coral.errors import ConfigError, UserError
@@ -108,6 +110,41 @@ class PlugIns:
             log.warning(
                 "%s adds a %s '%s'; that name is built in, so it is left out", package, self.kind, name
             )
+
+
+def imported(path: str, *, kind: str, otherwise: str) -> Any:
+    """What `module:name` stands for. Modules of the working folder are found, too.
+
+    Args:
+        kind: what it should be, for messages.
+        otherwise: what the user can do where it cannot be imported.
+
+    Raises:
+        ConfigError: there is no such thing, or the module cannot be imported.
+    """
+    module, _, name = path.partition(":")
+    if not module or not name or "<" in name or "#" in name:
+        raise ConfigError(
+            f"the {kind} {path} cannot be imported: no module holds it by a name",
+            remedy=f"define it at the top of a module and give module:name; or {otherwise}",
+        )
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.append(here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except BROKEN as error:
+        raise ConfigError(
+            f"the {kind} {path} cannot be imported: {type(error).__name__}: {error}",
+            remedy=f"give module:name of what is there, from its folder or installed; or {otherwise}",
+        ) from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    return found
 
 
 def known(names: Collection[str], wanted: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from coral.errors import (
+    AgentFailed,
     BadResponse,
     ContentFiltered,
     ContextOverflow,
@@ -103,6 +104,8 @@ class Breaker:
         Raises:
             StoppedEarly: every request fails.
         """
+        if isinstance(error, AgentFailed):  # each conversation says so, and nothing was paid
+            return
         row = self._rows.setdefault(id(model), _Row())
         if isinstance(error, _NO_ANSWER) and not self._reached():
             retract()

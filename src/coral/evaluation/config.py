@@ -20,6 +20,7 @@ from coral.errors import ConfigError
 from coral.evaluation import problem_list
 from coral.models import embedded
 from coral.models.config import ModelConfig
+from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
 from coral.tasks import registry
@@ -235,8 +236,11 @@ class EvalConfig:
             if item.name not in own
         }
         extractor = _like(ExtractorConfig(**shared), self.extractor, ExtractorConfig, "extractor")
-        if "mode" not in self.extractor and embedded.folder_of(extractor):
-            return dataclasses.replace(extractor, mode="rules")  # such small models extract nothing
+        if "mode" not in self.extractor and (
+            embedded.folder_of(extractor)  # such small models extract nothing
+            or (is_object(extractor) and "model" not in self.extractor)  # and a function only takes turns
+        ):
+            return dataclasses.replace(extractor, mode="rules")
         return extractor
 
 
@@ -357,7 +361,12 @@ def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> 
     typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
     model = str(options.get("model", template.model))
     is_placed = "base_url" in options or "replicas" in options
-    elsewhere = is_placed or _other_provider(template.model, model) or _embeds(template, model)
+    elsewhere = (
+        is_placed
+        or _other_provider(template.model, model)
+        or _embeds(template, model)
+        or str(options.get("model", "")).startswith(PREFIX)
+    )
     fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
     return dataclasses.replace(template, **{**fresh, **typed})
 
@@ -391,16 +400,23 @@ DECIDES_TEXT = (
 
 
 def identity(
-    config: EvalConfig, *, task: Mapping[str, Any], split: str, data_fingerprint: str, prompts: str
+    config: EvalConfig,
+    *,
+    task: Mapping[str, Any],
+    split: str,
+    data_fingerprint: str,
+    prompts: str,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What decides the results of a run: must be the same in each of its sessions.
 
     Args:
         task: name and all options, defaults included.
+        sources: digests of the sources of models that are Python objects.
 
     `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
     """
-    who = {name: _decisive(agent) for name, agent in config.participants().items()}
+    who = {name: _decisive(agent, sources or {}) for name, agent in config.participants().items()}
     takes = protocols.kind(config.protocol).takes
     return {
         "schema": SCHEMA,
@@ -413,7 +429,7 @@ def identity(
         **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
         **({"majority": True} if config.majority else {}),
         **who,
-        "extractor": _decisive(config.extractor_config()),
+        "extractor": _decisive(config.extractor_config(), sources or {}),
         **({"second_chance": True} if config.second_chance else {}),
         "seed": config.seed,
         **({"salt": config.salt} if config.salt else {}),
@@ -430,7 +446,7 @@ def _drawing(draw: Draw) -> dict[str, Any]:
     return {"candidates": draw.candidates, **choosing, "rollouts": draw.rollouts}
 
 
-def _decisive(config: ModelConfig) -> dict[str, Any]:
+def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(config, ExtractorConfig) and config.mode == "rules":
         return {"mode": "rules"}
     values = {name: getattr(config, name) for name in DECIDES_TEXT if hasattr(config, name)}
@@ -439,6 +455,8 @@ def _decisive(config: ModelConfig) -> dict[str, Any]:
     values["model"] = embedded.name_of(config)
     if folder := embedded.folder_of(config):
         values["checkpoint"] = embedded.fingerprint(folder)
+    if is_object(config):
+        values["source"] = sources.get(config.model)
     return dict(
         msgspec.to_builtins({name: value for name, value in values.items() if value not in (None, (), {})})
     )

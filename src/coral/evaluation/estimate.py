@@ -15,6 +15,7 @@ from coral.metrics.cost import Tokens
 from coral.models import embedded
 from coral.models.client import SHORTEST_REPLY
 from coral.models.config import ModelConfig
+from coral.models.open import in_this_process
 from coral.types import Message, Speaker
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -162,7 +163,7 @@ def _most_tokens(speaker: _Seated) -> int:
 def _most_thinking(model: ModelConfig) -> int:
     """Tokens for thinking, on top of those of the reply. A model in this process is given none."""
     limited = model.max_tokens is not None and model.max_tokens >= SHORTEST_REPLY
-    return model.thinking_tokens if limited and embedded.folder_of(model) is None else 0
+    return model.thinking_tokens if limited and not in_this_process(model) else 0
 
 
 def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: int, opening: float) -> Volume:

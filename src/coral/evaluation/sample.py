@@ -5,10 +5,13 @@ from __future__ import annotations
 from coral.evaluation.config import SampleConfig
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run, run_session
+from coral.models.open import Objects
 
 __all__ = ["Run", "sample"]
 
 
-async def sample(config: SampleConfig, progress: Progress | None = None) -> Run:
+async def sample(
+    config: SampleConfig, progress: Progress | None = None, objects: Objects | None = None
+) -> Run:
     """Sample conversation trees, or go on with it. See `run_session`."""
-    return await run_session(config, progress or Progress())
+    return await run_session(config, progress or Progress(), objects)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from array import array
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -14,7 +15,15 @@ from typing import Any
 from coral import workers
 from coral.conversation import calls
 from coral.conversation.converse import ConversationConfig, converse
-from coral.errors import STOPS_THE_RUN, LongWait, ModelError, Outage, RunFolderError, StoppedEarly
+from coral.errors import (
+    STOPS_THE_RUN,
+    LongWait,
+    ModelError,
+    Notice,
+    Outage,
+    RunFolderError,
+    StoppedEarly,
+)
 from coral.evaluation.breaker import LATER, Breaker
 from coral.evaluation.config import EvalConfig, default_output, identity, stored
 from coral.evaluation.measure import measure_run
@@ -24,6 +33,7 @@ from coral.evaluation.setup import Participants, open_participants
 from coral.metrics import Summary, load_prices
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
+from coral.models.open import Objects
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
@@ -55,16 +65,20 @@ class Run:
         return RunFolder(self.path).conversations()
 
 
-async def run_session(config: EvalConfig, progress: Progress) -> Run:
+async def run_session(config: EvalConfig, progress: Progress, objects: Objects | None = None) -> Run:
     """Start the run that `config` describes, or go on with it, to its end unless it is stopped.
 
     Setting `progress.stopping` interrupts it: requests in flight finish and are kept, no new ones are sent.
+
+    Args:
+        objects: the models that were handed in as Python objects.
 
     Raises:
         UserError: an option, the data or the run folder cannot be used; the remedy says what to do.
         FatalReject: the server refuses every request, for instance for a wrong key.
     """
     prices = load_prices(config.prices)
+    objects = objects or Objects()
     with open_plan(config) as plan:
         decided = identity(
             config,
@@ -72,16 +86,17 @@ async def run_session(config: EvalConfig, progress: Progress) -> Run:
             split=plan.source.split,
             data_fingerprint=plan.fingerprint,
             prompts=plan.prompts_fingerprint,
+            sources=objects.sources([*config.participants().values(), config.extractor_config()]),
         )
         folder = RunFolder(config.output or default_output(config, decided))
-        decided = _split_as_before(folder, decided, plan)
+        decided = _sources_as_before(folder, _split_as_before(folder, decided, plan))
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
-            participants = None if folder.has_begun else await open_participants(config, plan, stack)
+            participants = None if folder.has_begun else await open_participants(config, plan, stack, objects)
             await stack.enter_async_context(workers.in_use())
             with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
-                await _hold_conversations(config, plan, participants, folder, progress)
+                await _hold_conversations(config, plan, participants, folder, progress, objects)
                 folder.check()
                 done = progress.kept + progress.done
                 summary = None
@@ -99,8 +114,36 @@ def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> 
     return {**decided, "split": before}
 
 
+def _sources_as_before(folder: RunFolder, decided: dict[str, Any]) -> dict[str, Any]:
+    """What decides the run, with the sources that its functions had when it began; says which have changed.
+
+    A function may be mended in the middle of a run. A run without a folder of its own name begins anew.
+    """
+    before = folder.identity() if folder.has_begun else {}
+    for role, options in decided.items():
+        then = before.get(role)
+        if not isinstance(options, dict) or not isinstance(then, dict):
+            continue
+        if options.get("model") == then.get("model") and options.get("source") != then.get("source"):
+            warnings.warn(
+                f"the source of {options['model']} has changed since {folder.path} began: "
+                "what is there is of the old one",
+                Notice,
+                stacklevel=2,
+            )
+            kept = {"source": then["source"]} if "source" in then else {}
+            plain = {name: value for name, value in options.items() if name != "source"}
+            decided = {**decided, role: {**plain, **kept}}
+    return decided
+
+
 async def _hold_conversations(
-    config: EvalConfig, plan: Plan, participants: Participants | None, folder: RunFolder, progress: Progress
+    config: EvalConfig,
+    plan: Plan,
+    participants: Participants | None,
+    folder: RunFolder,
+    progress: Progress,
+    objects: Objects,
 ) -> None:
     """Hold every conversation that the folder lacks; `participants` is opened where it is needed and None."""
     endings = folder.endings()
@@ -115,7 +158,7 @@ async def _hold_conversations(
     try:
         if pending:
             async with AsyncExitStack() as stack:
-                participants = participants or await open_participants(config, plan, stack)
+                participants = participants or await open_participants(config, plan, stack, objects)
                 session = _Session(
                     config, plan, participants, folder, journal, progress, ended_well=ended_well
                 )
