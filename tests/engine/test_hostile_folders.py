@@ -158,6 +158,9 @@ def shift_ids(whole: dict[str, Any]) -> None:
     whole["model"]["vocab"] = {token: number + 1000 for token, number in whole["model"]["vocab"].items()}
 
 
+CHARACTER_MAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+
+
 def template(source: str) -> Spoil:
     return holds("chat_template.jinja", source)
 
@@ -228,6 +231,7 @@ DAMAGED = {
     "weights near the end of floats": (filled(3e38), "are no numbers"),
     "an unknown kind of tokenizer": (tokenizer(lambda whole: whole["model"].update(type="X")), "tokenizer"),
     "merges of unknown tokens": (tokenizer(lambda whole: whole["model"].update(merges=[["zz", "y"]])), "zz"),
+    "a broken character map": (tokenizer(lambda whole: whole.update(normalizer=CHARACTER_MAP)), "damaged"),
     "a negative token": (tokenizer(lambda whole: whole["model"]["vocab"].update(x=-1)), "tokenizer"),
     "another model's tokenizer": (tokenizer(shift_ids), "has a token 1332"),
     "token 4,000,000,000": (
@@ -333,6 +337,18 @@ async def test_what_a_template_does_to_some_messages_is_their_failure(spoilt):
         assert len(await prompts.tokens([Message(Role.USER, "half")], {}, context=512)) > 1
     finally:
         await prompts.close()
+
+
+async def test_a_tokenizer_that_cannot_split_a_short_message_is_refused_at_the_door(spoilt):
+    """It can be read, and fails at the first unknown word."""
+    model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "missing"}
+    prompts = PromptMaker(spoilt(tokenizer(lambda whole: whole.update(model=model, pre_tokenizer=None))))
+    try:
+        with pytest.raises(ConfigError, match="Missing") as caught:
+            await prompts.check()
+    finally:
+        await prompts.close()
+    assert caught.value.remedy
 
 
 async def test_a_tokenizer_whose_pattern_takes_for_ever_is_stopped(spoilt):

@@ -72,7 +72,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
     try:
         tokenizer: Tokenizer = Tokenizer.from_buffer(raw)
-    except Exception as error:  # the library raises plain Exceptions for all that a file may hold
+    except BaseException as error:  # the library raises plain Exceptions, and panics that are none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ConfigError(
             f"{path} is damaged: {error}", remedy="save or download the tokenizer again"
         ) from error
