@@ -1,7 +1,8 @@
-"""YAML as config files are written and read: what is dumped is loaded as the same."""
+"""What all config shares: options that say whether they decide results, and YAML that loads as dumped."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -40,3 +41,21 @@ def load_yaml(text: str) -> Any:
 def dump_yaml(value: Any) -> str:
     """Plain values as YAML, in their order."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def option(default: Any = dataclasses.MISSING, *, decides: bool, **more: Any) -> Any:
+    """A field of a config class.
+
+    Args:
+        decides: whether it decides results: then it must be the same in every session of a run.
+        more: `default_factory`, and further metadata.
+    """
+    made = {"default": default} if default is not dataclasses.MISSING else {}
+    if "default_factory" in more:
+        made["default_factory"] = more.pop("default_factory")
+    return dataclasses.field(**made, metadata={"decides": decides, **more})
+
+
+def deciding(kind: Any) -> tuple[str, ...]:
+    """The options of a config class that decide results."""
+    return tuple(item.name for item in dataclasses.fields(kind) if item.metadata["decides"])

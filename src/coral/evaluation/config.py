@@ -7,11 +7,12 @@ import hashlib
 import re
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from coral.config import deciding, option
 from coral.conversation import protocols
 from coral.conversation.extraction import Mode
 from coral.conversation.protocols import PAIR
@@ -37,10 +38,10 @@ OF_TASK = Section(
 class AgentConfig(ModelConfig):
     """A model that takes a seat."""
 
-    prompt: str | None = None
+    prompt: str | None = option(None, decides=True)
     """Name of the system prompt: agent (that of a pair), cot (of one agent alone), same (one for both, to
     compare them), panel, or one of `prompt_library`; by default that of the protocol."""
-    system_in_user: bool = False
+    system_in_user: bool = option(False, decides=True)
     """Send the system prompt in the first user message, for chat templates without a system role."""
 
 
@@ -48,11 +49,11 @@ class AgentConfig(ModelConfig):
 class ExtractorConfig(ModelConfig):
     """How beliefs are extracted."""
 
-    mode: Mode = "hybrid"
+    mode: Mode = option("hybrid", decides=True)
     """rules; model (every turn is shown to the model); hybrid (the model where the rules cannot tell)."""
-    temperature: float | None = 0.0
+    temperature: float | None = option(0.0, decides=True)
     """Sampling temperature; null leaves it to the server."""
-    max_tokens: int | None = 64
+    max_tokens: int | None = option(64, decides=True)
     """Most tokens of one extraction."""
 
 
@@ -60,76 +61,76 @@ class ExtractorConfig(ModelConfig):
 class EvalConfig:
     """All options of an evaluation."""
 
-    task: dict[str, Any] = field(default_factory=dict, metadata={"section": OF_TASK})
+    task: dict[str, Any] = option(decides=True, default_factory=dict, section=OF_TASK)
     """The task's name (`task.name`, or the first argument of the command) and its own options, such as
     `task.subset diamond`; `coral tasks NAME` lists them."""
-    data: str | None = None
+    data: str | None = option(None, decides=True)
     """Data set: a file, a folder, or hf://datasets/OWNER/NAME. `coral tasks` says how to fetch it."""
-    split: str | None = None
+    split: str | None = option(None, decides=True)
     """Split of the data; by default the task's first."""
-    data_password: str | None = None
+    data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA). Never stored."""
-    limit: int | None = None
+    limit: int | None = option(None, decides=False)
     """Number of problems, drawn with `seed`; by default all. May grow in a later session."""
-    problems: str | None = None
+    problems: str | None = option(None, decides=True)
     """File with the ids of the problems to take, one a line; by default all."""
-    samples: int = 1
+    samples: int = option(1, decides=False)
     """Conversations about each problem. May grow in a later session."""
-    protocol: str = PAIR
+    protocol: str = option(PAIR, decides=True)
     """coral (or pair): two agents talk until they agree. cot (or single): one agent answers alone, in one
     turn. self_refine: one agent answers, then reviews its own answer. panel: three or more agents talk until
     all agree."""
-    max_turns: int = 20
+    max_turns: int = option(20, decides=True)
     """Most turns of a conversation; the opening is not a turn."""
-    majority: bool = False
+    majority: bool = option(False, decides=True)
     """panel: at the limit of turns, the answer of more than half of the agents is the outcome."""
-    second_chance: bool = False
+    second_chance: bool = option(False, decides=True)
     """cot: ask once more where a reply submits no answer (unreadable, cut or unsure), as a pair takes another
     turn there. Its tokens are counted."""
-    opener: Literal["agent", "partner"] = "agent"
+    opener: Literal["agent", "partner"] = option("agent", decides=True)
     """Who states the problem; the other one speaks the first turn."""
-    agent: AgentConfig = field(
-        default_factory=AgentConfig, metadata=section(lambda: AgentConfig, short="model")
+    agent: AgentConfig = option(
+        decides=True, default_factory=AgentConfig, **section(lambda: AgentConfig, short="model")
     )
     """The first agent."""
-    partner: dict[str, Any] = field(
-        default_factory=dict, metadata=section(lambda: AgentConfig, short="model")
+    partner: dict[str, Any] = option(
+        decides=True, default_factory=dict, **section(lambda: AgentConfig, short="model")
     )
     """The second agent: the options of `agent`, and like the agent where not set."""
-    agents: tuple[dict[str, Any], ...] = ()
+    agents: tuple[dict[str, Any], ...] = option((), decides=True)
     """All agents, as a list of the options of each, like `agent` where not set: `[{model: a}, {model: b}]`.
     By default a panel is three of `agent`."""
-    extractor: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: ExtractorConfig))
+    extractor: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: ExtractorConfig))
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
-    max_connections: int = 128
+    max_connections: int = option(128, decides=False)
     """Most requests in flight to each server. Starts lower and adapts to the server."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
-    data_seed: int | None = None
+    data_seed: int | None = option(None, decides=True)
     """Seed of what problems there are (generated ones, `limit`, shuffled choices) where it is not `seed`: for
     repeating a run on the same problems."""
-    split_seed: int = 0
+    split_seed: int = option(0, decides=True)
     """Seed of the splits of data sets that publish none. `seed` does not move it, so that no test problem of
     one run is a training problem of another."""
-    salt: str = ""
+    salt: str = option("", decides=True)
     """Mixed into the seeds of requests. Runs with one seed draw alike what they ask alike: given one prompt
     and sampling, a pair's first turn is word for word a single agent's. Another salt draws anew."""
-    prompt_library: str | None = None
+    prompt_library: str | None = option(None, decides=True)
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
-    prices: str | None = None
+    prices: str | None = option(None, decides=False)
     """Price table (YAML) that replaces the shipped one."""
-    output: str | None = None
+    output: str | None = option(None, decides=False)
     """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
-    lock: Literal["file", "none"] = "file"
+    lock: Literal["file", "none"] = option("file", decides=False)
     """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
     then see to it that only one process works there."""
-    retry_failed: bool = False
+    retry_failed: bool = option(False, decides=False)
     """Run failed conversations of earlier sessions again."""
-    max_failed_rate: float = 0.05
+    max_failed_rate: float = option(0.05, decides=False)
     """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
     every request fails."""
-    dry_run: bool = False
+    dry_run: bool = option(False, decides=False)
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
 
     def __post_init__(self) -> None:
@@ -248,7 +249,7 @@ class EvalConfig:
 class SampledAgentConfig(AgentConfig):
     """A model that takes a seat in conversations for training."""
 
-    temperature: float | None = 0.8
+    temperature: float | None = option(0.8, decides=True)
     """Sampling temperature; null leaves it to the server."""
 
 
@@ -256,17 +257,17 @@ class SampledAgentConfig(AgentConfig):
 class SampleConfig(EvalConfig):
     """All options of sampling: those of an evaluation, and how turns are drawn."""
 
-    samples: int = 5
+    samples: int = option(5, decides=False)
     """Conversations (trees) about each problem. May grow in a later session."""
-    agent: SampledAgentConfig = field(
-        default_factory=SampledAgentConfig, metadata=section(lambda: SampledAgentConfig, short="model")
+    agent: SampledAgentConfig = option(
+        decides=True, default_factory=SampledAgentConfig, **section(lambda: SampledAgentConfig, short="model")
     )
     """The first agent. It is sampled at temperature 0.8 unless set."""
-    candidates: int = 5
+    candidates: int = option(5, decides=True)
     """Replies drawn for each turn. One goes on, the others are kept; 1: independent conversations."""
-    select: Selection = "random"
+    select: Selection = option("random", decides=True)
     """Which goes on: random; stratified (a coin: right or not); correct; wrong; diverse (a new belief)."""
-    rollouts: int = 0
+    rollouts: int = option(0, decides=True)
     """Conversations continued to their end from each candidate, to tell its value. 0: none."""
 
     def __post_init__(self) -> None:
@@ -383,22 +384,6 @@ def _other_provider(model: str, other: str) -> bool:
     return provider is not None and provider is not provider_named(model.partition("/")[0])
 
 
-DECIDES_TEXT = (
-    "model",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop",
-    "extra_body",
-    "system_prompt",
-    "prompt",
-    "system_in_user",
-    "mode",
-    "thinking_tokens",
-)
-"""Options of a model that decide what it says. Others, such as its address, may change between sessions."""
-
-
 def identity(
     config: EvalConfig,
     *,
@@ -449,7 +434,7 @@ def _drawing(draw: Draw) -> dict[str, Any]:
 def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(config, ExtractorConfig) and config.mode == "rules":
         return {"mode": "rules"}
-    values = {name: getattr(config, name) for name in DECIDES_TEXT if hasattr(config, name)}
+    values = {name: getattr(config, name) for name in deciding(type(config))}
     if config.thinking_tokens == ModelConfig.thinking_tokens:
         del values["thinking_tokens"]  # runs of versions without this option go on
     values["model"] = embedded.name_of(config)

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from coral.evaluation.config import DECIDES_TEXT
+from coral.config import deciding
+from coral.evaluation.config import AgentConfig, ExtractorConfig
 from coral.improvement.config import ImproveConfig
 from coral.improvement.servers import Checkpoint
 from coral.training.checkpoints import model_fingerprint
@@ -63,8 +64,11 @@ def _of_run(section: Mapping[str, Any]) -> dict[str, Any]:
     return {**_without(section, _OF_RUNS), **agents}
 
 
+_DECIDING = frozenset({*deciding(AgentConfig), *deciding(ExtractorConfig)})
+
+
 def _of_agent(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in DECIDES_TEXT}
+    return {name: value for name, value in options.items() if name in _DECIDING}
 
 
 def _of_kind(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Metrics: pure functions of finished conversations, with honest uncertainty. See docs/metrics.md.
 
-tally = Tally(task="hi_tom", protocol="coral")
+tally = Tally(task="hi_tom", rules=protocols.build("pair", Settings(agents=("agent", "partner"))))
 for conversation in conversations:
     tally.add(conversation, await trace_of(conversation, same))
 summary = summarize(tally)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from coral.config import option
 from coral.errors import ConfigError
 from coral.models.protocol import Sampling
 from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body
@@ -19,45 +20,45 @@ RESERVED_BODY_FIELDS = frozenset({"model", "messages", "n", "seed", "stream"})
 class ModelConfig:
     """A model, where it is served, and how it is sampled."""
 
-    model: str = ""
+    model: str = option("", decides=True)
     """`provider/name` (see docs/models.md), a checkpoint folder, or the server's own name together with
     `base_url`. By default the tiny model in the package."""
-    base_url: str | tuple[str, ...] | None = None
+    base_url: str | tuple[str, ...] | None = option(None, decides=False)
     """Address of an OpenAI-compatible server; a list of addresses if several serve the same model."""
-    replicas: str | None = None
+    replicas: str | None = option(None, decides=False)
     """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
-    replicas_within_s: float = 3600.0
+    replicas_within_s: float = option(3600.0, decides=False)
     """Seconds that a run waits while no replica is ready; then it ends, and the same command resumes it."""
-    api_key_env: str | None = None
+    api_key_env: str | None = option(None, decides=False)
     """Environment variable that holds the key; by default the provider's own, such as OPENAI_API_KEY."""
-    temperature: float | None = 0.2
+    temperature: float | None = option(0.2, decides=True)
     """Sampling temperature; null leaves it to the server."""
-    top_p: float | None = None
+    top_p: float | None = option(None, decides=True)
     """Nucleus sampling; null leaves it to the server."""
-    max_tokens: int | None = 1024
+    max_tokens: int | None = option(1024, decides=True)
     """Most tokens of one reply; null leaves it to the server."""
-    thinking_tokens: int = 16384
+    thinking_tokens: int = option(16384, decides=True)
     """Further tokens of a reply where a model thinks first, from the first one on that shows it. 0: none."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = option((), decides=True)
     """Texts at which the model stops writing."""
-    extra_body: dict[str, Any] = field(default_factory=dict)
+    extra_body: dict[str, Any] = option(decides=True, default_factory=dict)
     """Further fields of the request body, such as {top_k: 20} or {reasoning_effort: low}."""
-    system_prompt: str | None = None
+    system_prompt: str | None = option(None, decides=True)
     """Replaces the system prompt of this agent; null keeps the one of the setting."""
-    context_tokens: int | None = None
+    context_tokens: int | None = option(None, decides=False)
     """Context length of the model, for planning; null trusts the server's own limit."""
-    max_connections: int | None = None
+    max_connections: int | None = option(None, decides=False)
     """Most requests in flight to this model's server; null: the run's limit. Models that share a server share
     the smallest of theirs."""
-    request_timeout_s: float = 600.0
+    request_timeout_s: float = option(600.0, decides=False)
     """Seconds until one sending of a request counts as failed."""
-    total_timeout_s: float = 1800.0
+    total_timeout_s: float = option(1800.0, decides=False)
     """Seconds from its first sending until a request is given up, retries and pauses included."""
-    max_attempts: int = 10
+    max_attempts: int = option(10, decides=False)
     """How often one request is sent at most."""
-    backoff_s: float = 0.5
+    backoff_s: float = option(0.5, decides=False)
     """Longest pause before the first retry; it doubles from retry to retry."""
-    max_backoff_s: float = 30.0
+    max_backoff_s: float = option(30.0, decides=False)
     """Longest pause between two retries, unless the server asks for more."""
 
     def __post_init__(self) -> None:
