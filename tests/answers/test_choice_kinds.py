@@ -296,6 +296,11 @@ BRACKETS = ("red", "blue", "C", "<b>", "{A}")
         ("Answer: <letter>", None, "a pattern"),
         ("Answer: A < B", None, "a relation"),
         ("Answer: <A> red, <B> blue", None, "a list"),
+        ("Answer: B -> A", None, "from one to another"),
+        ("Answer: B → A", None, "from one to another"),
+        ("Answer: B > A", None, "a relation"),
+        ("Answer: B... or A", None, "undecided"),
+        ("Answer: B. Or maybe A", None, "undecided"),
     ],
 )
 def test_letters_in_brackets_of_all_kinds(text, letter, why):

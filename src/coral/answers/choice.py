@@ -210,7 +210,9 @@ _NAME_BEFORE = re.compile(
     re.IGNORECASE,
 )
 """A word that makes the letter behind it part of a name: "Vitamin B is right"."""
-_JOINED_BEHIND = re.compile(rf"[.\s]*(?:[Aa]nd|[Oo]r|[Aa]lso|[Pp]lus)\b[^.\n]{{0,25}}?{_LETTER}")
+_JOINED_BEHIND = re.compile(
+    rf"[.\s]*(?:[Aa]nd|[Oo]r|[Aa]lso|[Pp]lus)\b[^.\n]{{0,25}}?(?:{_LETTER}|\b[A-Z]\b(?=\W*(?:\n|\Z)))"
+)
 """Another letter right behind "The answer is (B)."."""
 
 _BEHIND_LETTER = (
@@ -229,7 +231,7 @@ _REASON = re.compile(
     r"|[\u2013\u2014]"
 )
 _SECOND = re.compile(
-    r"(?:^\s*(?=[(\[{<])|(?:\b(?:or|and|plus|versus|vs|also|as well as)\b|[/&,+])\W*"
+    r"(?:^\s*(?=[(\[{<])|(?:\b(?:[Oo]r|[Aa]nd|plus|versus|vs|also|as well as)\b|[/&,+>\u2192\u21d2])\W*"
     r"(?:(?:maybe|perhaps|possibly|even|also|both|option|choice|either)\W+)*)"
     r"(?:[(\[{<]{1,2}\s?([A-Za-z]|[ivx]{2,4})\s?[)\]}>]|([A-Z])(?=\W*$|[.,;:)]|\s+(?:or|and|is|are)\b))"
 )
