@@ -74,6 +74,29 @@ async def test_rows_say_n_and_seed_themselves(batch, echo):
     assert seeds["a"] != seeds["b"]
 
 
+async def test_candidates_that_arrived_are_not_paid_for_twice(batch, echo):
+    """Where a server sends replies one by one and then fails, the next run asks for the others alone."""
+    batch.prompts(2)
+    seeds = []
+
+    def react(body):
+        if body.get("n", 1) > 1:
+            return echo.error(400, "n must be 1")
+        seeds.append(body["seed"])
+        return echo.error(500) if len(set(seeds)) > 4 else None
+
+    echo.react = react
+    counts = await batch.run(n=3, max_connections=1)
+    assert (counts.answered, counts.failed) == (1, 1)
+    answered, asked = set(seeds[:4]), len(echo.bodies)
+    echo.react = lambda body: echo.error(400, "n must be 1") if body.get("n", 1) > 1 else None
+    assert (await batch.run(n=3)).answered == 1
+    again = {body["seed"] for body in echo.bodies[asked:] if body.get("n", 1) == 1}
+    assert len(again) == 2
+    assert not again & answered
+    assert [len(row["response"]["choices"]) for row in batch.replies()] == [3, 3]
+
+
 async def test_thinking_stands_apart(batch, echo):
     """What the model thought is no part of its reply."""
     batch.prompts(1)

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
 from coral.generation.config import GenerateConfig
 from coral.generation.parts import ANSWERED, Parts
@@ -209,6 +211,8 @@ class _Work:
 
     async def _answer_row(self, number: int) -> None:
         request = self._rows.request(number, self._config, self._sampling)
+        if request.n > 1:
+            request = msgspec.structs.replace(request, parts=self._parts.pieces(number))
         try:
             generation = await self._model.generate(request)
         except STOPS_THE_RUN:

@@ -32,12 +32,17 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What came of one row."""
+    """What came of one row.
+
+    Attributes:
+        piece: of a row that is not whole yet, which of its candidates these are.
+    """
 
     row: int
     digest: int
     generation: Generation | None = None
     failed: Failed | None = None
+    piece: str | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -58,6 +63,7 @@ class Parts:
         self._files: list[Path] = []
         self._file_of = array("I", bytes(4 * len(rows)))
         self._offset_of = array("Q", bytes(8 * len(rows)))
+        self._pieces: dict[int, dict[str, Generation]] = {}
         self._appender = Appender(self.folder)
 
     @contextmanager
@@ -111,15 +117,38 @@ class Parts:
                 part = decode(line, _DECODER)
                 if part.row >= len(self.status) or part.digest != self._rows.digests[part.row]:
                     continue
+                if part.piece is not None:
+                    self._note_piece(part.row, part.piece, part.generation)
+                    continue
                 status = FAILED if part.generation is None else ANSWERED
+                if status == ANSWERED:
+                    self._pieces.pop(part.row, None)
                 if status >= self.status[part.row]:
                     self.status[part.row] = status
                     self._file_of[part.row], self._offset_of[part.row] = number, line.offset
+
+    def _note_piece(self, row: int, piece: str, generation: Generation | None) -> None:
+        if generation is not None and self.status[row] != ANSWERED:
+            self._pieces.setdefault(row, {})[piece] = generation
+
+    def pieces(self, row: int) -> Pieces:
+        """The candidates of a row that have arrived, where a server sends them one by one."""
+        return Pieces(self, row)
+
+    def find_piece(self, row: int, piece: str) -> Generation | None:
+        """Candidates that arrived earlier."""
+        return self._pieces.get(row, {}).get(piece)
+
+    def keep_piece(self, row: int, piece: str, generation: Generation) -> None:
+        """Keep candidates of a row that is not whole yet."""
+        self._append(Part(row, self._rows.digests[row], generation=generation, piece=piece))
+        self._note_piece(row, piece, generation)
 
     def keep(self, row: int, generation: Generation) -> None:
         """Keep the replies to a row."""
         self._append(Part(row, self._rows.digests[row], generation=generation))
         self.status[row] = ANSWERED
+        self._pieces.pop(row, None)
 
     def keep_failure(self, row: int, error: ModelError) -> None:
         """Keep why a row has no reply; the next run asks again."""
@@ -144,6 +173,21 @@ class Parts:
         finally:
             for file in opened:
                 file.close()
+
+
+class Pieces:
+    """The pieces of one row. See `coral.models.protocol.Parts`."""
+
+    def __init__(self, parts: Parts, row: int) -> None:
+        self._parts, self._row = parts, row
+
+    def find(self, name: str) -> Generation | None:
+        """The piece of this name that arrived earlier."""
+        return self._parts.find_piece(self._row, name)
+
+    def keep(self, name: str, part: Generation) -> None:
+        """Keep a piece that has just arrived."""
+        self._parts.keep_piece(self._row, name, part)
 
 
 def _answered(row: Row, part: Part, model: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Rows:
             messages=messages,
             sampling=_merged(sampling, own),
             n=row.body.get("n") or config.n,
-            seed=(config.seed * 1_000_003 + number) % 2**31 if seed is None else seed,
+            seed=_seed(config.seed, number) if seed is None else seed,
             conversation_id=f"row{number}",
         )
 
@@ -157,6 +157,12 @@ class Rows:
 def digest(line: bytes) -> int:
     """Tells one row from another, and from an earlier version of itself."""
     return int.from_bytes(hashlib.blake2b(line.strip(), digest_size=8).digest(), "big")
+
+
+def _seed(seed: int, number: int) -> int:
+    """The seed of a row, far from those of others: of several candidates, each has the next one."""
+    spread = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(spread, "big") >> 1
 
 
 def _request_parts(row: Row, place: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
