@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,18 @@ async def test_a_template_that_does_not_end_is_refused_at_the_door(spoilt, sourc
     finally:
         await prompts.close()
     assert "chat_template.jinja" in caught.value.remedy
+
+
+async def test_coral_build_tries_a_template_before_it_renders_rows(tmp_path):
+    """Also that of a folder without a tokenizer; a sound one is used."""
+    for source, words in [("{{ 9 ** (9 ** 9) }}", "longer than 1 s"), ("{% for", "broken"), ("x", "")]:
+        template(source)(tmp_path)
+        prompts = PromptMaker(tmp_path, time_limit_s=1.0)
+        try:
+            with pytest.raises(ConfigError, match=words) if words else nullcontext():
+                await prompts.check(template_alone=True)
+        finally:
+            await prompts.close()
 
 
 BROKEN = {

@@ -7,6 +7,7 @@ time on some texts. Neither may keep the engine, or the event loop, from its wor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +43,17 @@ class PromptMaker:
         self._time_limit_s = TIME_LIMIT_S if time_limit_s is None else time_limit_s
         self._workers = Workers(max_workers=1, memory_gib=_MEMORY_GIB, cached_results=0)
 
-    async def check(self) -> None:
+    async def check(self, *, template_alone: bool = False) -> None:
         """Make the prompt of a short message, so that later ones need not wait.
+
+        Args:
+            template_alone: the folder may have no tokenizer; the message is only rendered.
 
         Raises:
             UserError: the folder's template or tokenizer is damaged, or does not come to an end.
         """
         try:
-            answer = await self._call("check")
+            answer = await self._call("check_template" if template_alone else "check")
         except Rejected as error:
             raise ConfigError(
                 f"{self._folder}: {error}", remedy="mend chat_template.jinja, or save the tokenizer again"
@@ -130,6 +134,18 @@ def check(folder: str) -> dict[str, str]:
     except UserError as error:
         return {"damaged": str(error), "remedy": error.remedy}
     make_prompt(folder, [(Role.USER.value, "Hello!")], {}, 1_000_000)
+    return {}
+
+
+def check_template(folder: str) -> dict[str, str]:
+    """Render a short message; returns what `check` does."""
+    try:
+        template = load_template(Path(folder))
+    except UserError as error:
+        return {"damaged": str(error), "remedy": error.remedy}
+    with suppress(Rejected):
+        if template is not None:
+            template.render([Message(Role.USER, "Hello!")], {})
     return {}
 
 

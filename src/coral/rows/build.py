@@ -78,7 +78,8 @@ async def build(config: BuildConfig) -> Report:
         UserError: an option, a run or the output cannot be used; no row is left; or the runs share problems
             with held-out data.
     """
-    render = _check(config)
+    tokenizer = _check(config)
+    render = await _renderer(tokenizer) if tokenizer else None
     runs = open_runs(config.runs, unfinished=config.unfinished)
     _check_confidential(config, runs)
     held_out = _held_out(config, runs)
@@ -102,8 +103,8 @@ async def build(config: BuildConfig) -> Report:
     return report
 
 
-def _check(config: BuildConfig) -> Render | None:
-    """See what can be seen without reading a run; returns how prompts are rendered, if they are."""
+def _check(config: BuildConfig) -> Path | None:
+    """See what can be seen without reading a run; returns the folder of a chat template, if any."""
     if not config.runs:
         raise ConfigError("no run given", remedy="coral build RUN... --kind sft|dpo|kto --output DIR")
     if not config.output:
@@ -112,7 +113,7 @@ def _check(config: BuildConfig) -> Render | None:
     require_writer(config.file)
     if config.push_to_hub:
         require_hub()
-    return _renderer(Path(config.tokenizer).expanduser()) if config.tokenizer else None
+    return Path(config.tokenizer).expanduser() if config.tokenizer else None
 
 
 def _check_confidential(config: BuildConfig, runs: Sequence[SampledRun]) -> None:
@@ -124,9 +125,16 @@ def _check_confidential(config: BuildConfig, runs: Sequence[SampledRun]) -> None
         )
 
 
-def _renderer(folder: Path) -> Render:
+async def _renderer(folder: Path) -> Render:
+    """How prompts are rendered. A template is tried first, in a process that can be killed."""
+    from coral.engine.prompt import PromptMaker
     from coral.engine.tokens import load_template
 
+    prompts = PromptMaker(folder)
+    try:
+        await prompts.check(template_alone=True)
+    finally:
+        await prompts.close()
     template = load_template(folder)
     if template is None:
         raise ConfigError(
