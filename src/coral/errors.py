@@ -24,6 +24,8 @@ CoralError
 
 from __future__ import annotations
 
+from coral.types import Usage
+
 
 class CoralError(Exception):
     """Root of the tree above."""
@@ -86,6 +88,7 @@ class ModelError(CoralError):
         brief: the cause without the server's words: equal refusals have equal ones.
         remedy: what the user can do about it, naming the option; empty where nothing is known to help.
         retry_after_s: how long the server asks to be left alone; None where it does not say.
+        usage: tokens of the replies that came and were of no use: they are paid for; None: no reply came.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class ModelError(CoralError):
         brief: str = "",
         remedy: str = "",
         retry_after_s: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -104,6 +108,7 @@ class ModelError(CoralError):
         self.brief = brief or message
         self.remedy = remedy
         self.retry_after_s = retry_after_s
+        self.usage = usage
 
 
 class Unreachable(ModelError):

@@ -147,6 +147,9 @@ class Failure(Record, frozen=True):
     Attributes:
         where: what was being done, such as "turn 3 (opener)" or "extraction of turn 3".
         type: the class in `errors.py`.
+        attempts: requests sent for what failed.
+        spent: tokens of the replies that stand in no turn because of it, by role; `requests` are those that
+            `attempts` does not count.
     """
 
     where: str
@@ -154,6 +157,7 @@ class Failure(Record, frozen=True):
     message: str
     status: int | None = None
     attempts: int = 1
+    spent: tuple[Spent, ...] = ()
 
 
 class Adjustment(Record, frozen=True):

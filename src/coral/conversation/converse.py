@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from coral.conversation.messages import Told
 from coral.conversation.protocols.base import ConversationProtocol
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
 from coral.errors import STOPS_THE_RUN, ContextOverflow, ModelError, NoCandidate
-from coral.metrics.cost import spent_on
+from coral.metrics.cost import EXTRACTOR, spent_on
 from coral.metrics.trace import trace_of_turns
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
@@ -39,6 +39,7 @@ from coral.types import (
     Reply,
     Rollout,
     Seat,
+    Spent,
     StopReason,
     Turn,
     Unsure,
@@ -191,11 +192,11 @@ async def _roll_out(context: TurnContext, start: tuple[Turn, ...], branch: str) 
 
 
 class CallFailed(Exception):
-    """A request failed for good; `where` says what was being done."""
+    """A request failed for good; `where` says what was being done, `spent` what its turn had cost."""
 
-    def __init__(self, where: str, error: ModelError) -> None:
+    def __init__(self, where: str, error: ModelError, spent: Iterable[Spent]) -> None:
         super().__init__(where)
-        self.where, self.error = where, error
+        self.where, self.error, self.spent = where, error, tuple(spent)
 
     def ending(self, turns: Sequence[Turn]) -> tuple[StopReason, Failure | None]:
         """A full context ends a conversation that has begun; everything else fails it."""
@@ -207,18 +208,30 @@ class CallFailed(Exception):
             message=str(self.error),
             status=self.error.status,
             attempts=self.error.attempts,
+            spent=self.spent,
         )
 
 
 @contextmanager
-def _blaming(where: str) -> Iterator[None]:
-    """Note what was being done when a request failed for good."""
+def _blaming(where: str, role: str) -> Iterator[None]:
+    """Note what was being done, and who was asked, when a request failed for good."""
     try:
         yield
     except STOPS_THE_RUN:
         raise
     except ModelError as error:
-        raise CallFailed(where, error) from error
+        paid = () if error.usage is None else (Spent(role=role, calls=0, requests=0, usage=error.usage),)
+        raise CallFailed(where, error, paid) from error
+
+
+@contextmanager
+def _adding(spent: Iterable[Spent]) -> Iterator[None]:
+    """Where a request fails for good, what was spent in its turn before that is lost, and counted."""
+    try:
+        yield
+    except CallFailed as failed:
+        failed.spent = (*spent, *failed.spent)
+        raise
 
 
 class _Verdict(NamedTuple):
@@ -272,14 +285,20 @@ class TurnContext:
             seed=request_seed(self.config.entropy, self.identity, step),
             conversation_id=self.identity,
         )
-        with _blaming(f"turn {step} ({seat})"):
+        where = f"turn {step} ({seat})"
+        with _blaming(where, agent.name):
             generation = _own_turns(await self.calls(step, agent.model, request))
-            if draw.candidates > 1:
-                replies = await self._judge_siblings(generation, step)
-                chosen = await self._choose(replies, draw.select, step, turns, generation.attempts)
-                usage, attempts = generation.usage, generation.attempts
-                return Turn(seat=seat, replies=replies, chosen=chosen, usage=usage, attempts=attempts)
-        return _turn_of_one(seat, await self._judge_only(generation, step), generation)
+        usage, attempts = generation.usage, generation.attempts
+        if draw.candidates == 1:
+            with _adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
+                return _turn_of_one(seat, await self._judge_only(generation, step), generation)
+        replies = await self._judge_siblings(generation, step)
+        turn = Turn(seat=seat, replies=replies, usage=usage, attempts=attempts)
+        # Nothing but the candidates can fail the choice, and the failure counts their requests.
+        lost = [msgspec.structs.replace(one, requests=0) for one in spent_on((turn,), {seat: agent.name})]
+        with _adding(lost), _blaming(where, agent.name):
+            chosen = await self._choose(replies, draw.select, step, turns, attempts)
+        return msgspec.structs.replace(turn, chosen=chosen)
 
     async def _judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
@@ -298,7 +317,7 @@ class TurnContext:
         )
 
     async def _judge(self, candidate: Candidate, step: str) -> _Verdict:
-        with _blaming(f"extraction of turn {step}"):
+        with _blaming(f"extraction of turn {step}", EXTRACTOR):
             belief, extraction = await self.config.extractor.extract(
                 candidate,
                 self.problem,

@@ -100,7 +100,12 @@ class Extractor:
         asked = prompts.render(
             self.second_look, question=self.task.opening(problem), reply=reply, answer=belief.value
         )
-        said, second = await asking.ask(asked, self.sampling, "/again")
+        try:
+            said, second = await asking.ask(asked, self.sampling, "/again")
+        except ModelError as error:  # the first look was paid for, too
+            paid = [usage for usage in (first.usage, error.usage) if usage is not None]
+            error.usage, error.attempts = Usage.total(paid), first.attempts + error.attempts
+            raise
         extraction = _together(first, second)
         if isinstance(said, Unreadable):
             return said, extraction
@@ -200,4 +205,4 @@ def _unquoted(line: str) -> str:
 def unanswered(error: ModelError) -> tuple[Unreadable, Extraction]:
     """What is known of a belief for which the extractor could not be asked."""
     reason = f"the extractor gave no reply: {type(error).__name__}"
-    return Unreadable(reason), Extraction(by="model", attempts=error.attempts)
+    return Unreadable(reason), Extraction(by="model", attempts=error.attempts, usage=error.usage)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from coral.errors import ConfigError
-from coral.types import Conversation, Record, Seat, Spent, Turn, Usage
+from coral.types import Conversation, Failure, Record, Seat, Spent, Turn, Usage
 
 MILLION = 1e6
 Role = str
@@ -129,7 +129,7 @@ class Call(NamedTuple):
 def calls_of(conversation: Conversation) -> list[Call]:
     """Every reply, unchosen candidates and roll-outs included, and every extraction by a model."""
     names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
-    return _calls_of(conversation.turns, names)
+    return _calls_of(conversation.turns, names) + _lost(conversation.failure)
 
 
 def spent_on(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> tuple[Spent, ...]:
@@ -165,10 +165,17 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
             if extraction.by == "model" and (extraction.attempts or extraction.usage):
                 calls.append(Call(EXTRACTOR, extraction.usage, extraction.attempts))
             for rollout in reply.rollouts:
-                calls += [
-                    Call(spent.role, spent.usage, spent.requests, spent.calls) for spent in rollout.spent
-                ]
+                calls += [*map(_call, rollout.spent), *_lost(rollout.failure)]
     return calls
+
+
+def _lost(failure: Failure | None) -> list[Call]:
+    """What the turn that failed had cost."""
+    return [] if failure is None else [*map(_call, failure.spent)]
+
+
+def _call(spent: Spent) -> Call:
+    return Call(spent.role, spent.usage, spent.requests, spent.calls)
 
 
 def tokens_of(calls: Iterable[Call]) -> Tokens:

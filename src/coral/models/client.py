@@ -14,7 +14,7 @@ from types import TracebackType
 
 import aiohttp
 
-from coral.errors import ContextOverflow, FatalReject, LongWait, Outage, Rejected, Unreachable
+from coral.errors import ContextOverflow, FatalReject, LongWait, ModelError, Outage, Rejected, Unreachable
 from coral.models.config import ModelConfig
 from coral.models.connections import (
     CALLED,
@@ -143,7 +143,11 @@ class ServedModel:
             Stopped: the connections send no more requests.
         """
         tally = Tally(self._config.total_timeout_s)
-        answers = await self._collect(request, tally)
+        try:
+            answers = await self._collect(request, tally)
+        except ModelError as error:
+            error.usage = tally.usage()
+            raise
         if len(answers) == 1:
             candidates, usage = answers[0].candidates, answers[0].usage
         else:
@@ -359,6 +363,7 @@ class ServedModel:
             raise
         if isinstance(outcome, Answer):
             tally.attempts += 1
+            tally.note_answered(outcome.usage)
             health.note_success()
             self._has_answered = self._connections.answered = True
             limit.release_answered()

@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 
 from coral.models.protocol import Generation, Request
+from coral.types import Usage
 
 
 class Tally:
-    """Attempts and time of one `generate`. Time counts from the first sending, not from the queue before it.
+    """Attempts, tokens and time of one `generate`.
+
+    Time counts from the first sending, not from the queue before it.
 
     Attributes:
         attempts: how often a request reached a server.
     """
 
-    __slots__ = ("_kept_s", "_started", "_timeout_s", "attempts")
+    __slots__ = ("_kept_s", "_started", "_timeout_s", "_usages", "attempts")
 
     def __init__(self, timeout_s: float) -> None:
         self.attempts = 0
         self._timeout_s = timeout_s
         self._started: float | None = None
         self._kept_s = 0.0
+        self._usages: list[Usage] = []
 
     def note_start(self, now: float) -> None:
         """A request is sent."""
@@ -32,10 +36,19 @@ class Tally:
         if self._started is not None:
             self._started += seconds
 
+    def note_answered(self, usage: Usage) -> None:
+        """A reply came, usable or not."""
+        self._usages.append(usage)
+
     def note_kept(self, part: Generation) -> None:
         """A part that an earlier session received: it was paid for, and the whole took at least as long."""
         self.attempts += part.attempts
+        self._usages.append(part.usage)
         self._kept_s = max(self._kept_s, part.latency_s)
+
+    def usage(self) -> Usage | None:
+        """The tokens of all replies; None where none came."""
+        return Usage.total(self._usages) if self._usages else None
 
     def seconds(self) -> float:
         """Seconds since the first sending."""

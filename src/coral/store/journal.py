@@ -18,6 +18,7 @@ import msgspec
 from coral.errors import ABOUT_THE_TEXT, ModelError
 from coral.models.protocol import Generation, Model, Request
 from coral.store.lines import Appender, decode, read_lines
+from coral.types import Usage
 
 _KINDS = {kind.__name__: kind for kind in ABOUT_THE_TEXT}
 
@@ -27,16 +28,18 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         attempts: how often it was sent.
+        usage: tokens of the replies that came.
     """
 
     type: Literal["BadResponse", "ContentFiltered", "ContextOverflow", "Rejected"]
     message: str
     status: int | None = None
     attempts: int = 1
+    usage: Usage | None = None
 
     def error(self) -> ModelError:
         """The exception it was."""
-        return _KINDS[self.type](self.message, status=self.status, attempts=self.attempts)
+        return _KINDS[self.type](self.message, status=self.status, attempts=self.attempts, usage=self.usage)
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -193,7 +196,7 @@ class Calls:
         self._failed.append(step)
         name = type(error).__name__
         if name in _KINDS:
-            refusal = Refusal(name, str(error), error.status, error.attempts)  # type: ignore[arg-type]
+            refusal = Refusal(name, str(error), error.status, error.attempts, error.usage)  # type: ignore[arg-type]
             self._journal.append(Entry(self._id, step, refusal=refusal))
 
 
