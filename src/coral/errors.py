@@ -24,7 +24,7 @@ CoralError
 
 from __future__ import annotations
 
-from coral.types import Usage
+from typing import Any
 
 
 class CoralError(Exception):
@@ -88,7 +88,7 @@ class ModelError(CoralError):
         brief: the cause without the server's words: equal refusals have equal ones.
         remedy: what the user can do about it, naming the option; empty where nothing is known to help.
         retry_after_s: how long the server asks to be left alone; None where it does not say.
-        usage: tokens of the replies that came and were of no use: they are paid for; None: no reply came.
+        usage: tokens (a `Usage`) of replies that came, of no use but paid for; None: none came.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ModelError(CoralError):
         brief: str = "",
         remedy: str = "",
         retry_after_s: float | None = None,
-        usage: Usage | None = None,
+        usage: Any = None,  # this module stands below types.py
     ) -> None:
         super().__init__(message)
         self.status = status
