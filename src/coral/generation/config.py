@@ -33,7 +33,7 @@ class GenerateConfig:
     agent: ModelConfig = field(
         default_factory=ModelConfig, metadata=section(lambda: ModelConfig, short="model")
     )
-    """The model. What a row says itself (temperature, max_tokens, n, seed, ...) comes first."""
+    """The model. What a row says itself, such as temperature, comes first."""
     n: int = 1
     """Replies per row."""
     seed: int = 0
