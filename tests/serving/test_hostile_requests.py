@@ -11,6 +11,7 @@ import gzip
 import json
 import socket
 import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
@@ -88,9 +89,7 @@ REFUSED = {
     "a word": (b"HELLO\r\n\r\n", 400, "not a valid HTTP request"),
     "an unknown method": (request(line="BREW /v1/chat/completions HTTP/1.1"), 400, "not a valid HTTP"),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "not a valid HTTP request"),
-    "no host": (request(host=None), 400, "Missing 'Host'"),
     "a header of 20 kB": (request(head="X: " + "a" * 20_000 + "\r\n"), 400, "not a valid HTTP request"),
-    "5,000 headers": (request(head="".join(f"X{i}: a\r\n" for i in range(5000))), 400, "not a valid HTTP"),
     "a path of 20 kB": (request(line=f"GET /{'a' * 20_000} HTTP/1.1"), 400, "not a valid HTTP request"),
     "a null in a header": (request(head="X: a\0b\r\n"), 400, "not a valid HTTP request"),
     "a negative length": (request(length=-5), 400, "not a valid HTTP request"),
@@ -116,6 +115,10 @@ REFUSED = {
     "a proxy request": (request(b"", line="CONNECT evil.example:80 HTTP/1.1"), 404, "CONNECT"),
     # how it is packed
     "broken gzip": (request(b"no gzip", head="Content-Encoding: gzip\r\n"), 400, "not encoded as 'gzip'"),
+    "half a gzip": (request(gzip.compress(GOOD)[:-9], head="Content-Encoding: gzip\r\n"), 400, "cut off"),
+    "more than a gzip": (request(gzip.compress(GOOD) + b"x", head="Content-Encoding: gzip\r\n"), 400, "gzip"),
+    "an unknown encoding": (request(head="Content-Encoding: magic\r\n"), 415, "'magic' is not known here"),
+    "brotli": (request(b"zzz", head="Content-Encoding: br\r\n"), 415, "'br' is not known here"),
     "broken deflate": (request(b"zzz", head="Content-Encoding: deflate\r\n"), 400, "deflate"),
     "a bad chunk": (request(b"zz\r\n", head="Transfer-Encoding: chunked\r\n"), 400, ""),
     "a gzip bomb": (
@@ -190,6 +193,7 @@ SERVED = {
     "a kind of JSON": request(kind="Application/Vnd.Chat+JSON"),
     "gzip": request(gzip.compress(GOOD), head="Content-Encoding: gzip\r\n"),
     "chunks": request(chunked(GOOD[:7], GOOD[7:]) + b"0\r\n\r\n", head="Transfer-Encoding: chunked\r\n"),
+    "deflate": request(zlib.compress(GOOD), head="Content-Encoding: deflate\r\n"),
     "an expectation": request(head="Expect: 100-continue\r\n"),
     "a seed of 400 digits": request(with_fields(b'"seed": ' + b"9" * 400)),
     "more tokens than there are": request(with_fields(b'"max_tokens": ' + b"9" * 30)),
@@ -281,15 +285,19 @@ async def test_a_body_that_does_not_come_is_given_up(serve: Any) -> None:
 
 async def test_a_client_that_does_not_take_its_stream_is_cut_off(serve: Any) -> None:
     """Else a reply would be held in memory, and the server could never drain."""
-    model = Echo()
-    async with serve(model, limits=Limits(body_s=0.2, max_body_bytes=1 << 26)) as site:
+    async with serve(Echo(), limits=Limits(body_s=0.2)) as site:
         _, writer = await site.connect()
-        body = {**CHAT, "messages": [{"role": "user", "content": "x" * 20_000_000}], "stream": True, "n": 4}
+        body = {**CHAT, "messages": [{"role": "user", "content": "x" * 6_000_000}], "stream": True, "n": 8}
         writer.write(request(json.dumps(body).encode()))
-        await until(lambda: model.seen)
-        await until(lambda: site.server.metrics.in_flight == 0)
-        assert await site.server.drain(5)
-        writer.close()
+        try:
+            for _ in range(400):
+                if 'status="499"} 1' in (await site.text("/metrics"))[1]:
+                    break
+                await asyncio.sleep(0.05)
+            assert site.server.metrics.in_flight == 0
+            assert await site.server.drain(5)
+        finally:
+            writer.close()
 
 
 async def test_a_long_reply_is_worth_waiting_for(serve: Any) -> None:

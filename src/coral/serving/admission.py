@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from fnmatch import fnmatchcase
@@ -80,6 +81,10 @@ def check_json_type(request: web.Request) -> None:
         raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
 
 
+_GZIP_OR_ZLIB = 47
+"""zlib's word for: find out by the header."""
+
+
 class BodyReader:
     """Reads request bodies within limits of size, time and memory.
 
@@ -119,16 +124,35 @@ class BodyReader:
 
     async def _receive(self, request: web.Request) -> bytes:
         try:
-            return await asyncio.wait_for(request.read(), self._within_s)
+            raw = await asyncio.wait_for(request.read(), self._within_s)
         except asyncio.TimeoutError:
             message = f"the body did not arrive within {self._within_s:g} s"
             raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, message) from None
         except web.HTTPRequestEntityTooLarge:
             raise self._too_large() from None
         except (HttpProcessingError, web.RequestPayloadError) as error:
-            encoding = request.headers.get("Content-Encoding", "identity")
-            message = f"the body cannot be read: it is cut off, or not encoded as '{encoding}'"
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, message) from error
+            raise RequestRefused(
+                HTTPStatus.BAD_REQUEST, "the body is cut off, or not chunked rightly"
+            ) from error
+        encoding = request.headers.get("Content-Encoding", "identity").lower()
+        return raw if encoding == "identity" else self._decompressed(raw, encoding)
+
+    def _decompressed(self, raw: bytes, encoding: str) -> bytes:
+        """Never more than one byte beyond the limit, however much `raw` would become."""
+        if encoding not in {"gzip", "deflate"}:
+            message = f"the body's encoding '{encoding}' is not known here: gzip and deflate are"
+            raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
+        decoder = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+        try:
+            body = decoder.decompress(raw, self._max_bytes + 1)
+        except zlib.error:
+            body = b""
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        if not decoder.eof or decoder.unused_data:
+            message = f"the body is cut off, or not encoded as '{encoding}'"
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, message)
+        return body
 
     def _too_large(self) -> RequestRefused:
         message = f"the body has more than {self._max_bytes} bytes, this server's limit (--max_body_mb)"

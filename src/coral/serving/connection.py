@@ -26,7 +26,8 @@ class Connection(web.RequestHandler):
     """
 
     def __init__(self, manager: web.Server, *, idle_s: float, max_connections: int, **options: Any) -> None:
-        super().__init__(manager, keepalive_timeout=idle_s, **options)
+        # Bodies are decompressed within a limit of ours; aiohttp would do it as they come.
+        super().__init__(manager, keepalive_timeout=idle_s, auto_decompress=False, **options)
         self._open_connections = manager
         self._max_connections = max_connections
         self._idle_s = idle_s
