@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from documents import ROOT, Shell, agrees, matches, steps
 
-PAGES = ("README.md", "docs/quickstart.md", "docs/sampling.md", "docs/training_data.md")
+PAGES = ("README.md", "docs/quickstart.md", "docs/sampling.md", "docs/training_data.md", "docs/python.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -19,6 +19,7 @@ ORDER = (
     ("evaluation", "generation"),
     ("studies",),
     ("improvement",),
+    ("keywords",),
     ("cli", "viewer", "api"),
     ("__main__", "__init__"),
 )

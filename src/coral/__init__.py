@@ -3,10 +3,13 @@
 import coral
 run = coral.evaluate("hi_tom", data="Hi-ToM_data.json", agent="openai/gpt-4o-mini", limit=100)
 print(run.summary.metrics["agreement_correctness"])
+
+What a user meets is here: functions, records, errors, and what tasks and models are. See docs/python.md.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,8 +30,155 @@ if TYPE_CHECKING:
         score_async,
         train,
     )
+    from coral.errors import (
+        AgentFailed,
+        ConfigError,
+        CoralError,
+        DataError,
+        MissingExtra,
+        ModelError,
+        Notice,
+        RunFolderError,
+        StoppedEarly,
+        UserError,
+    )
+    from coral.evaluation.config import AgentConfig
+    from coral.evaluation.estimate import CostEstimate
+    from coral.evaluation.progress import Progress
+    from coral.evaluation.session import Run
+    from coral.improvement.results import Results
+    from coral.metrics import Comparison, Estimate, Summary, Trace, TraceTurn
+    from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
+    from coral.rows.report import Report
+    from coral.store.folder import RunFolder
+    from coral.studies.compare import PairedRuns
+    from coral.tasks.protocol import Source, Task, TaskInfo
+    from coral.training.train import TrainResult
+    from coral.types import (
+        Answered,
+        Belief,
+        Conversation,
+        Failure,
+        FinishReason,
+        Message,
+        Problem,
+        Reply,
+        Speaker,
+        StopReason,
+        Turn,
+        Unreadable,
+        Unsure,
+        Usage,
+    )
+
+_HOMES = {
+    "coral.api": (
+        "build",
+        "build_async",
+        "compare",
+        "compare_async",
+        "estimate",
+        "evaluate",
+        "evaluate_async",
+        "improve",
+        "improve_async",
+        "load_run",
+        "sample",
+        "sample_async",
+        "score",
+        "score_async",
+        "train",
+    ),
+    "coral.errors": (
+        "AgentFailed",
+        "ConfigError",
+        "CoralError",
+        "DataError",
+        "MissingExtra",
+        "ModelError",
+        "Notice",
+        "RunFolderError",
+        "StoppedEarly",
+        "UserError",
+    ),
+    "coral.evaluation.config": ("AgentConfig",),
+    "coral.evaluation.estimate": ("CostEstimate",),
+    "coral.evaluation.progress": ("Progress",),
+    "coral.evaluation.session": ("Run",),
+    "coral.improvement.results": ("Results",),
+    "coral.metrics": ("Comparison", "Estimate", "Summary", "Trace", "TraceTurn"),
+    "coral.models.protocol": ("Candidate", "Generation", "Model", "Request", "Sampling"),
+    "coral.rows.report": ("Report",),
+    "coral.store.folder": ("RunFolder",),
+    "coral.studies.compare": ("PairedRuns",),
+    "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),
+    "coral.training.train": ("TrainResult",),
+    "coral.types": (
+        "Answered",
+        "Belief",
+        "Conversation",
+        "Failure",
+        "FinishReason",
+        "Message",
+        "Problem",
+        "Reply",
+        "Speaker",
+        "StopReason",
+        "Turn",
+        "Unreadable",
+        "Unsure",
+        "Usage",
+    ),
+}  # fmt: skip
+"""Where each name comes from; a test compares it with the imports above."""
 
 __all__ = [
+    "AgentConfig",
+    "AgentFailed",
+    "Answered",
+    "Belief",
+    "Candidate",
+    "Comparison",
+    "ConfigError",
+    "Conversation",
+    "CoralError",
+    "CostEstimate",
+    "DataError",
+    "Estimate",
+    "Failure",
+    "FinishReason",
+    "Generation",
+    "Message",
+    "MissingExtra",
+    "Model",
+    "ModelError",
+    "Notice",
+    "PairedRuns",
+    "Problem",
+    "Progress",
+    "Reply",
+    "Report",
+    "Request",
+    "Results",
+    "Run",
+    "RunFolder",
+    "RunFolderError",
+    "Sampling",
+    "Source",
+    "Speaker",
+    "StopReason",
+    "StoppedEarly",
+    "Summary",
+    "Task",
+    "TaskInfo",
+    "Trace",
+    "TraceTurn",
+    "TrainResult",
+    "Turn",
+    "Unreadable",
+    "Unsure",
+    "Usage",
+    "UserError",
     "build",
     "build_async",
     "compare",
@@ -53,10 +203,9 @@ def __getattr__(name: str) -> Any:
         from coral.version import version
 
         return version()
-    if name in __all__:
-        import coral.api
-
-        return getattr(coral.api, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
     raise AttributeError(f"module 'coral' has no attribute '{name}'")
 
 

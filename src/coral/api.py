@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
-from coral.evaluation.estimate import Estimate
+from coral.evaluation.estimate import CostEstimate
 from coral.evaluation.estimate import estimate as _estimate
 from coral.evaluation.evaluate import evaluate as _evaluate
+from coral.evaluation.given import Given
 from coral.evaluation.measure import save_summary
 from coral.evaluation.measure import score as _score
 from coral.evaluation.progress import Progress
@@ -23,7 +24,10 @@ from coral.improvement.config import ImproveConfig
 from coral.improvement.improve import improve as _improve
 from coral.improvement.results import Results
 from coral.improvement.steps import Watch
+from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions, TrainOptions
 from coral.metrics import Summary
+from coral.metrics.own import MetricFunction
+from coral.metrics.own import name_of as metric_name
 from coral.models.config import ModelConfig
 from coral.models.function import Function
 from coral.models.open import Objects
@@ -34,29 +38,45 @@ from coral.rows.build import build as _build
 from coral.rows.report import Report
 from coral.store.folder import RunFolder
 from coral.studies.compare import PairedRuns, compare_runs
+from coral.tasks import registry
+from coral.tasks.protocol import Task
+from coral.training.config import Kind as TrainingKind
 from coral.training.config import TrainConfig
 from coral.training.train import TrainResult
 from coral.training.train import train as _train
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in `typing` from Python 3.11 on
+
+TaskLike = str | Mapping[str, Any] | Task
+"""A task's name, its name and options, or a `Task` object."""
 Agent = str | Mapping[str, Any] | AgentConfig | Model | Function
 """A model's name, options, a `Model`, or an (async) function from messages to the reply's text."""
 
 
 def evaluate(
-    task: str | Mapping[str, Any],
+    task: TaskLike,
     *,
     agent: Agent | None = None,
     partner: Agent | None = None,
-    **options: Any,
+    agents: Sequence[Agent] = (),
+    extractor: Agent | None = None,
+    metrics: Sequence[str | MetricFunction] = (),
+    **options: Unpack[EvaluateOptions],
 ) -> Run:
     """Let agents converse over a task, and measure how well they reason together.
 
     The same call again goes on with a run that was stopped, or returns the finished one.
 
     Args:
-        task: the task's name, or a mapping of `name` and the task's own options.
-        agent: a model's name, or a mapping of the options of `--agent.*`; by default the embedded model.
+        task: the task's name, a mapping of `name` and the task's own options, or a `Task` object.
+        agent: a model's name, a mapping of the options of `--agent.*` (whose `model` may be an object), a
+            `Model` object, or an (async) function from messages to text; by default the embedded model.
         partner: the second agent; like `agent` where not set.
+        agents: all agents of a protocol with several.
+        extractor: how beliefs are extracted. A function or object that speaks is read by rules alone unless
+            this says otherwise.
+        metrics: further ones: functions of a trace, `module:function`, or names that packages add.
         options: everything else that `coral eval --help` lists, such as `data`, `limit`, `protocol`.
 
     Returns:
@@ -68,16 +88,29 @@ def evaluate(
         ConfigError: called inside a running event loop: await `evaluate_async` there.
     """
     _refuse_running_loop("evaluate_async")
-    return asyncio.run(evaluate_async(task, agent=agent, partner=partner, **options))
+    return asyncio.run(
+        evaluate_async(
+            task,
+            agent=agent,
+            partner=partner,
+            agents=agents,
+            extractor=extractor,
+            metrics=metrics,
+            **options,
+        )
+    )
 
 
 async def evaluate_async(
-    task: str | Mapping[str, Any],
+    task: TaskLike,
     *,
     agent: Agent | None = None,
     partner: Agent | None = None,
+    agents: Sequence[Agent] = (),
+    extractor: Agent | None = None,
+    metrics: Sequence[str | MetricFunction] = (),
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[EvaluateOptions],
 ) -> Run:
     """`evaluate` for callers that have an event loop, such as a notebook.
 
@@ -85,13 +118,21 @@ async def evaluate_async(
         task: as in `evaluate`; likewise the others.
         progress: counters to watch, and the switch to interrupt the run.
     """
-    objects = Objects()
-    config = _config(EvalConfig, AgentConfig, task, agent, partner, options, objects)
-    return await _evaluate(config, progress, objects)
+    given = Given()
+    own = {"agents": agents, "extractor": extractor, "metrics": metrics}
+    config = _config(EvalConfig, AgentConfig, task, agent, partner, {**options, **own}, given)
+    return await _evaluate(config, progress, given)
 
 
 def sample(
-    task: str | Mapping[str, Any], *, agent: Agent | None = None, partner: Agent | None = None, **options: Any
+    task: TaskLike,
+    *,
+    agent: Agent | None = None,
+    partner: Agent | None = None,
+    agents: Sequence[Agent] = (),
+    extractor: Agent | None = None,
+    metrics: Sequence[str | MetricFunction] = (),
+    **options: Unpack[SampleOptions],
 ) -> Run:
     """Sample conversations for training: several candidates a turn, one goes on, the others are kept.
 
@@ -110,16 +151,29 @@ def sample(
         ConfigError: called inside a running event loop: await `sample_async` there.
     """
     _refuse_running_loop("sample_async")
-    return asyncio.run(sample_async(task, agent=agent, partner=partner, **options))
+    return asyncio.run(
+        sample_async(
+            task,
+            agent=agent,
+            partner=partner,
+            agents=agents,
+            extractor=extractor,
+            metrics=metrics,
+            **options,
+        )
+    )
 
 
 async def sample_async(
-    task: str | Mapping[str, Any],
+    task: TaskLike,
     *,
     agent: Agent | None = None,
     partner: Agent | None = None,
+    agents: Sequence[Agent] = (),
+    extractor: Agent | None = None,
+    metrics: Sequence[str | MetricFunction] = (),
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[SampleOptions],
 ) -> Run:
     """`sample` for callers that have an event loop, such as a notebook.
 
@@ -127,9 +181,10 @@ async def sample_async(
         task: as in `sample`; likewise the others.
         progress: counters to watch, and the switch to interrupt the run.
     """
-    objects = Objects()
-    config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, options, objects)
-    return await _sample(config, progress, objects)
+    given = Given()
+    own = {"agents": agents, "extractor": extractor, "metrics": metrics}
+    config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, {**options, **own}, given)
+    return await _sample(config, progress, given)
 
 
 def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> Results | None:
@@ -172,26 +227,46 @@ C = TypeVar("C", bound=EvalConfig)
 def _config(
     kind: type[C],
     seat: type[AgentConfig],
-    task: str | Mapping[str, Any],
+    task: TaskLike,
     agent: Agent | None,
     partner: Agent | None,
     options: Mapping[str, Any],
-    objects: Objects,
+    given: Given,
 ) -> C:
+    """The options of a job; what stands in them as an object is put into `given`, and named."""
     _refuse_unknown(kind, options)
     if options.get("dry_run"):
         raise ConfigError("dry_run makes no run", remedy="call coral.estimate with the same arguments")
     plain = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in options.items()}
-    if "agents" in plain:
-        plain["agents"] = tuple(_as_mapping(one, objects) for one in plain["agents"])
-    if "extractor" in plain:
-        plain["extractor"] = _as_mapping(plain["extractor"], objects)
+    plain["agents"] = tuple(_as_mapping(one, given.models) for one in plain["agents"])
+    extractor = plain.pop("extractor")
     return kind(
-        task={"name": task} if isinstance(task, str) else dict(task),
-        agent=agent_config(_as_mapping(agent, objects) if agent is not None else {}, seat),
-        partner=_as_mapping(partner, objects) if partner is not None else {},
-        **plain,
+        task=_named_task(task, given),
+        agent=agent_config(_as_mapping(agent, given.models) if agent is not None else {}, seat),
+        partner=_as_mapping(partner, given.models) if partner is not None else {},
+        extractor=_as_mapping(extractor, given.models) if extractor is not None else {},
+        **{**plain, "metrics": _named_metrics(plain.get("metrics", ()), given)},
     )
+
+
+def _named_task(task: TaskLike, given: Given) -> dict[str, Any]:
+    if isinstance(task, str):
+        return {"name": task}
+    if isinstance(task, Mapping):
+        return dict(task)
+    described = registry.described(task)
+    given.task = task
+    return described
+
+
+def _named_metrics(metrics: Sequence[str | MetricFunction], given: Given) -> tuple[str, ...]:
+    names = []
+    for metric in [metrics] if isinstance(metrics, str) or callable(metrics) else metrics:
+        name = metric if isinstance(metric, str) else metric_name(metric)
+        if not isinstance(metric, str) and given.metrics.setdefault(name, metric) is not metric:
+            raise ConfigError(f"two metrics are called {name}", remedy="give each function a name of its own")
+        names.append(name)
+    return tuple(names)
 
 
 def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:
@@ -210,23 +285,38 @@ def _refuse_running_loop(instead: str) -> None:
 
 
 def estimate(
-    task: str | Mapping[str, Any], *, agent: Agent | None = None, partner: Agent | None = None, **options: Any
-) -> Estimate:
+    task: TaskLike,
+    *,
+    agent: Agent | None = None,
+    partner: Agent | None = None,
+    agents: Sequence[Agent] = (),
+    extractor: Agent | None = None,
+    **options: Unpack[EvaluateOptions],
+) -> CostEstimate:
     """What `evaluate` with the same arguments would send: problems, requests, tokens, money. Sends nothing.
 
     Raises:
         UserError: an option or the data cannot be used.
     """
-    return _estimate(_config(EvalConfig, AgentConfig, task, agent, partner, options, Objects()))
+    given = Given()
+    own = {"agents": agents, "extractor": extractor}
+    config = _config(EvalConfig, AgentConfig, task, agent, partner, {**options, **own}, given)
+    return _estimate(config, given.task)
 
 
-def build(*runs: str | Path, output: str | Path, **options: Any) -> Report:
+def build(
+    *runs: str | Path,
+    output: str | Path,
+    held_out: str | Path | Sequence[str | Path] = (),
+    **options: Unpack[BuildOptions],
+) -> Report:
     """Make training rows of stored runs, and write them with a report of how they were chosen.
 
     Args:
         runs: run folders.
         output: a new folder; nothing is overwritten.
-        options: everything else that `coral build --help` lists, such as `kind`, `score`, `held_out`.
+        held_out: data, or run folders, whose problems must not be in the rows.
+        options: everything else that `coral build --help` lists, such as `kind` or `score`.
 
     Returns:
         The report: rows, what each filter kept, duplicates, shared problems.
@@ -237,14 +327,18 @@ def build(*runs: str | Path, output: str | Path, **options: Any) -> Report:
         ConfigError: called inside a running event loop: await `build_async` there.
     """
     _refuse_running_loop("build_async")
-    return asyncio.run(build_async(*runs, output=output, **options))
+    return asyncio.run(build_async(*runs, output=output, held_out=held_out, **options))
 
 
-async def build_async(*runs: str | Path, output: str | Path, **options: Any) -> Report:
+async def build_async(
+    *runs: str | Path,
+    output: str | Path,
+    held_out: str | Path | Sequence[str | Path] = (),
+    **options: Unpack[BuildOptions],
+) -> Report:
     """`build` for callers that have an event loop, such as a notebook."""
     _refuse_unknown(BuildConfig, options)
-    given = options.pop("held_out", ())
-    names = [given] if isinstance(given, str | os.PathLike) else given
+    names = [held_out] if isinstance(held_out, str | os.PathLike) else held_out
     return await _build(
         BuildConfig(
             runs=[os.fspath(run) for run in runs],
@@ -255,20 +349,43 @@ async def build_async(*runs: str | Path, output: str | Path, **options: Any) -> 
     )
 
 
-def score(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
+def score(
+    path: str | Path,
+    *,
+    prices: str | Path | None = None,
+    regrade: bool = False,
+    task: Task | None = None,
+    metrics: Sequence[str | MetricFunction] | None = None,
+) -> Summary:
     """Measure a stored run again, without a model, and write its `summary.json`.
+
+    Args:
+        path: the run folder.
+        prices: price table (YAML) that replaces the shipped one.
+        regrade: grade every stored answer anew.
+        task: the run's, where it was handed in as an object and its class cannot be imported.
+        metrics: as in `evaluate`; by default those of the run.
 
     Raises:
         UserError: the folder or the price table cannot be read, or the folder not be written.
     """
     _refuse_running_loop("score_async")
-    return asyncio.run(score_async(path, prices=prices, regrade=regrade))
+    return asyncio.run(score_async(path, prices=prices, regrade=regrade, task=task, metrics=metrics))
 
 
-async def score_async(path: str | Path, *, prices: str | None = None, regrade: bool = False) -> Summary:
+async def score_async(
+    path: str | Path,
+    *,
+    prices: str | Path | None = None,
+    regrade: bool = False,
+    task: Task | None = None,
+    metrics: Sequence[str | MetricFunction] | None = None,
+) -> Summary:
     """`score` for callers that have an event loop, such as a notebook."""
-    folder = RunFolder(path)
-    summary = await _score(folder, prices=prices, regrade=regrade)
+    folder, given = RunFolder(path), Given()
+    own = None if metrics is None else given.own_metrics(_named_metrics(metrics, given))
+    table = None if prices is None else os.fspath(prices)
+    summary = await _score(folder, prices=table, regrade=regrade, task=task, own=own)
     save_summary(folder, summary)
     return summary
 
@@ -292,7 +409,12 @@ async def compare_async(a: str | Path, b: str | Path) -> PairedRuns:
 
 
 def train(
-    kind: str, *, model: str | Path, rows: str | Path, output: str | Path, **options: Any
+    kind: TrainingKind,
+    *,
+    model: str | Path,
+    rows: str | Path,
+    output: str | Path,
+    **options: Unpack[TrainOptions],
 ) -> TrainResult:
     """Train a model on rows; the same call again goes on with a training that was stopped.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from collections import Counter
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from importlib import metadata
@@ -53,6 +54,11 @@ class PlugIns:
     def names(self) -> list[str]:
         """All names, ours first. Nothing is imported."""
         return [*self.built_in, *sorted(self._added())]
+
+    def name_of(self, path: str) -> str | None:
+        """The name under which `module:attribute` is known; None where it is not."""
+        added = {name: entry.value for name, entries in self._added().items() for entry in entries}
+        return next((name for name, value in {**self.built_in, **added}.items() if value == path), None)
 
     def load(self, name: str) -> Any:
         """What `name` stands for.
@@ -110,6 +116,34 @@ class PlugIns:
             log.warning(
                 "%s adds a %s '%s'; that name is built in, so it is left out", package, self.kind, name
             )
+
+
+_failures: Counter[str] = Counter()
+
+
+def count_failure(what: str, error: BaseException, at: str) -> str:
+    """Count a failure of foreign code, tell of the first of its kind, and return what happened.
+
+    Args:
+        what: such as "the reader of the task hi_tom".
+        at: which of our things it was asked about.
+    """
+    kind = f"{what} raised {type(error).__name__}"
+    try:
+        happened = f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # noqa: BLE001  foreign code, too
+        happened = type(error).__name__
+    if not _failures[kind]:
+        log.warning("%s at %s: %s", kind, at, happened)
+    _failures[kind] += 1
+    return happened
+
+
+def failures() -> list[str]:
+    """What failed since the last call, and how often: one line each."""
+    told = [f"{failure} ({count} times)" for failure, count in _failures.most_common()]
+    _failures.clear()
+    return told
 
 
 def imported(path: str, *, kind: str, otherwise: str) -> Any:

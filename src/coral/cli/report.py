@@ -10,8 +10,9 @@ from coral.cli.candidates import adjusted, candidates_table, size_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import one_line, shell_word
 from coral.evaluation.config import EvalConfig
-from coral.evaluation.estimate import Estimate as Volumes
+from coral.evaluation.estimate import CostEstimate as Volumes
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
+from coral.metrics.own import own_info
 
 SHOWN = (
     "agreement_correctness",
@@ -87,7 +88,7 @@ def _title(summary: Summary, asked: int | None) -> str:
 
 def _metrics_table(summary: Summary, *, everything: bool) -> Table:
     table = _table("metric", *COLUMNS, gap=1 if everything else 2)
-    for info in METRICS:
+    for info in (*METRICS, *_own(summary)):
         estimate = summary.metrics.get(info.name)
         if estimate is None or not (everything or _wanted(info, estimate, summary)):
             continue
@@ -103,8 +104,15 @@ def _metrics_table(summary: Summary, *, everything: bool) -> Table:
     return table
 
 
+def _own(summary: Summary) -> list[MetricInfo]:
+    """The metrics that the user added."""
+    return [own_info(name, is_share=unit == "share") for name, unit in summary.own.items()]
+
+
 def _wanted(info: MetricInfo, estimate: Estimate, summary: Summary) -> bool:
     """Whether a row says something that no other row says."""
+    if info.numerator.startswith("own/"):
+        return True
     if info.name not in SHOWN:
         return False
     metrics = summary.metrics

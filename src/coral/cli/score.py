@@ -10,6 +10,7 @@ from coral.cli.options import parse, take_name
 from coral.cli.report import print_summary
 from coral.errors import ConfigError
 from coral.evaluation.measure import save_summary, score
+from coral.metrics.own import own_metric
 from coral.store.folder import RunFolder
 
 ABOUT = "Measure a stored run again, without a model, and write its summary.json."
@@ -23,6 +24,8 @@ class ScoreConfig:
     """Price table (YAML) that replaces the shipped one."""
     everything: bool = False
     """Show every metric, by the name it has in summary.json."""
+    metrics: tuple[str, ...] | None = None
+    """Further metrics, `module:function` each, or names that packages add; by default those of the run."""
     regrade: bool = False
     """Grade every stored answer anew, with the graders of this version."""
 
@@ -34,7 +37,8 @@ def run(arguments: Sequence[str]) -> int:
     if path is None:
         raise ConfigError("no run folder given", remedy="coral score DIR")
     folder = RunFolder(path)
-    summary = run_in_loop(score(folder, prices=config.prices, regrade=config.regrade))
+    own = None if config.metrics is None else [own_metric(name) for name in config.metrics]
+    summary = run_in_loop(score(folder, prices=config.prices, regrade=config.regrade, own=own))
     print_summary(summary, folder.path, everything=config.everything)
     save_summary(folder, summary)  # last: what is measured is shown, too, where nothing can be written
     return 0

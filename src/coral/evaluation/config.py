@@ -118,6 +118,8 @@ class EvalConfig:
     and sampling, a pair's first turn is word for word a single agent's. Another salt draws anew."""
     prompt_library: str | None = option(None, decides=True)
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
+    metrics: tuple[str, ...] = option((), decides=False)
+    """Further metrics: functions of a trace, `module:function` each, or names that packages add."""
     prices: str | None = option(None, decides=False)
     """Price table (YAML) that replaces the shipped one."""
     output: str | None = option(None, decides=False)
@@ -462,7 +464,8 @@ def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
         or "model"
     )[:_LONGEST_NAME]
     job = "sample-" if isinstance(config, SampleConfig) else ""
-    return f"runs/{config.task_name}-{config.protocol}-{job}{model}-{digest}"
+    task = re.sub(r"[^\w.-]+", "-", config.task_name)
+    return f"runs/{task}-{config.protocol}-{job}{model}-{digest}"
 
 
 def stored(config: EvalConfig) -> dict[str, Any]:

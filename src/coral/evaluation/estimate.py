@@ -16,6 +16,7 @@ from coral.models import embedded
 from coral.models.client import SHORTEST_REPLY
 from coral.models.config import ModelConfig
 from coral.models.open import in_this_process
+from coral.tasks.protocol import Task
 from coral.types import Message, Speaker
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -48,7 +49,7 @@ class Volume:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """What `--dry_run` shows.
 
     Attributes:
@@ -63,13 +64,16 @@ class Estimate:
     speaker: Speaker
 
 
-def estimate(config: EvalConfig) -> Estimate:
+def estimate(config: EvalConfig, task: Task | None = None) -> CostEstimate:
     """Read the data and count; sends nothing and writes nothing.
+
+    Args:
+        task: in place of the one that the options name.
 
     Raises:
         UserError: an option or the data cannot be used.
     """
-    with open_plan(config) as plan:
+    with open_plan(config, task) as plan:
         problem = plan.problems[0]
         opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)
         first = _speakers(config, plan, 1)[0]
@@ -81,7 +85,7 @@ def estimate(config: EvalConfig) -> Estimate:
             system_in_user=first.options.system_in_user,
         )
         conversations = len(plan.problems) * config.samples
-        return Estimate(
+        return CostEstimate(
             problems=len(plan.problems),
             conversations=conversations,
             volumes=tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import msgspec
 
 from coral import workers
 from coral.conversation import protocols
+from coral.errors import Notice, UserError
 from coral.metrics import (
     AnswerClasses,
     CandidateCounter,
@@ -20,6 +22,8 @@ from coral.metrics import (
     summarize,
     trace_of,
 )
+from coral.metrics.own import OwnMetric, own_metric
+from coral.options import load_yaml_file
 from coral.store.folder import RunFolder
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
@@ -27,7 +31,14 @@ from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Problem, Reply, Rollout, StopReason
 
 
-async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summary:
+async def score(
+    folder: RunFolder,
+    *,
+    prices: str | None,
+    regrade: bool,
+    task: Task | None = None,
+    own: Sequence[OwnMetric] | None = None,
+) -> Summary:
     """Measure a stored run again.
 
     Args:
@@ -35,12 +46,32 @@ async def score(folder: RunFolder, *, prices: str | None, regrade: bool) -> Summ
             `save_summary`.
         prices: file of a price table that overlays the shipped one.
         regrade: grade every stored answer anew instead of trusting the stored verdicts.
+        task: that of the run, where its class cannot be imported.
+        own: metrics that the user adds; by default those of the run.
 
     Raises:
         UserError: the folder or the price table cannot be read.
     """
     async with workers.in_use():
-        return await measure_run(folder, task_of(folder), prices=load_prices(prices), regrade=regrade)
+        return await measure_run(
+            folder,
+            task or task_of(folder),
+            prices=load_prices(prices),
+            regrade=regrade,
+            own=_own_of(folder) if own is None else own,
+        )
+
+
+def _own_of(folder: RunFolder) -> list[OwnMetric]:
+    """The metrics of their own that the options of a run name, as far as they can be imported here."""
+    path = folder.path / "config.yaml"
+    found = []
+    for name in (load_yaml_file(path) if path.exists() else {}).get("metrics") or ():
+        try:
+            found.append(own_metric(str(name)))
+        except UserError as error:
+            warnings.warn(f"{error}: it is left out", Notice, stacklevel=2)
+    return found
 
 
 def save_summary(folder: RunFolder, summary: Summary) -> None:
@@ -52,7 +83,14 @@ def save_summary(folder: RunFolder, summary: Summary) -> None:
     folder.write("summary.json", summary)
 
 
-async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regrade: bool = False) -> Summary:
+async def measure_run(
+    folder: RunFolder,
+    task: Task,
+    *,
+    prices: PriceTable,
+    regrade: bool = False,
+    own: Sequence[OwnMetric] = (),
+) -> Summary:
     """The metrics of all finished conversations of a folder.
 
     Raises:
@@ -60,7 +98,7 @@ async def measure_run(folder: RunFolder, task: Task, *, prices: PriceTable, regr
     """
     identity = folder.identity()
     candidates = CandidateCounter()
-    tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade)
+    tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade, own=own)
     return summarize(
         tally,
         prices=prices,
@@ -83,18 +121,24 @@ class Collector(Protocol):
 
 
 async def tally_run(
-    folder: RunFolder, task: Task, *, collectors: Sequence[Collector] = (), regrade: bool = False
+    folder: RunFolder,
+    task: Task,
+    *,
+    collectors: Sequence[Collector] = (),
+    regrade: bool = False,
+    own: Sequence[OwnMetric] = (),
 ) -> Tally:
     """What metrics and comparisons need of all finished conversations of a folder.
 
     Args:
         collectors: are shown every conversation, too.
+        own: metrics that the user adds.
 
     Raises:
         UserError: the folder cannot be read.
     """
     identity = folder.identity()
-    tally = Tally(task=str(identity["task"]["name"]), rules=protocols.stored(identity))
+    tally = Tally(task=str(identity["task"]["name"]), rules=protocols.stored(identity), own=own)
     classes = AnswerClasses()
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored

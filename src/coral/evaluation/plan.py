@@ -29,12 +29,14 @@ class Plan:
     """A task, its problems, and how they are talked about.
 
     Attributes:
+        name: of the task, by which the registry finds it again.
         fingerprint: of the data as read.
         systems: the rendered system prompt of each agent.
         extraction: the template that asks a model for a belief.
         second_look: the template of an extractor's second request; empty where its mode has none.
     """
 
+    name: str
     task: Task
     source: Source
     problems: DiskList
@@ -47,6 +49,8 @@ class Plan:
     @property
     def task_settings(self) -> dict[str, Any]:
         """The task's name and all of its options, defaults included."""
+        if ":" in self.name:
+            return registry.described(self.task)
         options: dict[str, Any] = {}
         if dataclasses.is_dataclass(self.task) and not isinstance(self.task, type):
             options = dataclasses.asdict(self.task)
@@ -91,13 +95,16 @@ class Plan:
 
 
 @contextmanager
-def open_plan(config: EvalConfig) -> Iterator[Plan]:
+def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
     """Read the task, its problems and the prompts.
+
+    Args:
+        task: in place of the one that the options name.
 
     Raises:
         UserError: no such task, data, split or prompt, or a bad record.
     """
-    task = registry.load(config.task_name, **config.task_options)
+    task = task or registry.load(config.task_name, **config.task_options)
     source = Source(
         data=config.data,
         split=config.split or "",
@@ -110,6 +117,7 @@ def open_plan(config: EvalConfig) -> Iterator[Plan]:
     problems = store_problems(_wanted(task, source, config), limit=config.limit, seed=config.problem_seed)
     try:
         yield Plan(
+            name=config.task_name,
             task=task,
             source=source,
             problems=problems,
@@ -152,5 +160,5 @@ def _system_prompt(agent: AgentConfig, config: EvalConfig, task: Task, library: 
         template,
         instruction=task.instruction,
         task_specific_inst=task.instruction,
-        task_name=task.info.title,
+        task_name=task.info.title or task.info.name,
     )

@@ -26,6 +26,7 @@ from coral.errors import (
 )
 from coral.evaluation.breaker import LATER, Breaker
 from coral.evaluation.config import EvalConfig, default_output, identity, stored
+from coral.evaluation.given import Given
 from coral.evaluation.measure import measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
@@ -65,43 +66,46 @@ class Run:
         return RunFolder(self.path).conversations()
 
 
-async def run_session(config: EvalConfig, progress: Progress, objects: Objects | None = None) -> Run:
+async def run_session(config: EvalConfig, progress: Progress, given: Given | None = None) -> Run:
     """Start the run that `config` describes, or go on with it, to its end unless it is stopped.
 
     Setting `progress.stopping` interrupts it: requests in flight finish and are kept, no new ones are sent.
 
     Args:
-        objects: the models that were handed in as Python objects.
+        given: what was handed in as Python objects.
 
     Raises:
         UserError: an option, the data or the run folder cannot be used; the remedy says what to do.
         FatalReject: the server refuses every request, for instance for a wrong key.
     """
     prices = load_prices(config.prices)
-    objects = objects or Objects()
-    with open_plan(config) as plan:
+    given = given or Given()
+    own_metrics = given.own_metrics(config.metrics)
+    with open_plan(config, given.task) as plan:
         decided = identity(
             config,
             task=plan.task_settings,
             split=plan.source.split,
             data_fingerprint=plan.fingerprint,
             prompts=plan.prompts_fingerprint,
-            sources=objects.sources([*config.participants().values(), config.extractor_config()]),
+            sources=given.models.sources([*config.participants().values(), config.extractor_config()]),
         )
         folder = RunFolder(config.output or default_output(config, decided))
         decided = _sources_as_before(folder, _split_as_before(folder, decided, plan))
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
-            participants = None if folder.has_begun else await open_participants(config, plan, stack, objects)
+            participants = (
+                None if folder.has_begun else await open_participants(config, plan, stack, given.models)
+            )
             await stack.enter_async_context(workers.in_use())
             with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
-                await _hold_conversations(config, plan, participants, folder, progress, objects)
+                await _hold_conversations(config, plan, participants, folder, progress, given.models)
                 folder.check()
                 done = progress.kept + progress.done
                 summary = None
                 if done == progress.total:
-                    summary = await measure_run(folder, plan.task, prices=prices)
+                    summary = await measure_run(folder, plan.task, prices=prices, own=own_metrics)
                     folder.write("summary.json", summary)
     return Run(path=folder.path, summary=summary, finished=done, total=progress.total)
 

@@ -27,7 +27,8 @@ class MetricInfo:
             bounds): over the samples of a problem, then a mean over problems; see `votes.py`.
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
             for a mean of changes between -1 and 1 (`difference`); random weights for what has bounds and may
-            hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`).
+            hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`), and
+            plain for numbers of which nothing is known (`number`).
         seats: how many seats a protocol must have for the metric to be defined.
         revised: it must also ask a seat for its answer again.
         better: which direction is better, None where neither is.

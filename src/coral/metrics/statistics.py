@@ -18,12 +18,12 @@ from coral.metrics.distributions import UPPER, Z, t_cdf, t_quantile
 
 TINY = 1e-9
 """Relative to a value: a standard error that only rounding makes."""
-IntervalKind = Literal["proportion", "rate", "difference", "score", "turns", "amount"]
+IntervalKind = Literal["proportion", "rate", "difference", "score", "turns", "amount", "number"]
 """What the numbers are that a metric is a mean of.
 
 proportion: things that are or are not. rate: between 0 and 1. difference: between -1 and 1, and 0 where
 nothing changed, such as what a conversation gained. score: between -1 and 1. turns: between 1 and the limit
-of turns. amount: never below 0.
+of turns. amount: never below 0. number: anything.
 """
 
 
@@ -84,6 +84,11 @@ def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = Non
         case "rate" | "score" | "turns":
             parts = [part for part in ratio.parts if part.denominator]
             return Interval(*BoundedMean(parts, *bounds_of(kind, turn_limit, parts)).limits(Z))
+        case "number":
+            half = t_quantile(UPPER, len(ratio.residuals) - 1) * ratio.stderr
+            if half < TINY * abs(ratio.value):
+                half = unseen_share(len(ratio.residuals)) * abs(ratio.value)
+            return Interval(ratio.value - half, ratio.value + half)
         case "amount":
             half = t_quantile(UPPER, len(ratio.residuals) - 1) * ratio.stderr
             if half < TINY * ratio.value:  # as many everywhere: a problem unlike them may have none, or twice

@@ -36,6 +36,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         cost: USD of all finished conversations; None where a price or a token count is unknown.
         candidates: what a sampled run offers for training; None of an evaluation.
         adjustments: what was changed for models that refuse what the options say, in all conversations.
+        own: the metrics that the user added, and the unit of each.
     """
 
     schema: int
@@ -56,6 +57,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     candidates: CandidateCounts | None = None
     adjustments: tuple[Adjustment, ...] = ()
     by_turn: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
+    own: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def summarize(
@@ -98,16 +100,18 @@ def summarize(
         candidates=candidates,
         adjustments=tuple(adjustments),
         by_turn=_by_turn(whole),
+        own={metric.name: metric.info.unit for metric in tally.own},
     )
 
 
 def metrics_of(tally: Tally) -> list[MetricInfo]:
-    """The metrics that a run has: those of its protocol, of its speakers, and votes where there are samples
-    to vote.
+    """The metrics that a run has: those of its protocol, of its speakers, votes where there are samples to
+    vote, and the user's own.
 
     A run without a single finished conversation has them all, unmeasured.
     """
-    return [info for info in metrics_by(tally.rules) if _applies(info, tally)]
+    ours = [info for info in metrics_by(tally.rules) if _applies(info, tally)]
+    return ours + [metric.info for metric in tally.own]
 
 
 def _applies(info: MetricInfo, tally: Tally) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from coral.errors import ConfigError
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
 from coral.metrics.counts import counts_of, roles_of
 from coral.metrics.outcome import Rules
+from coral.metrics.own import OwnMetric
 from coral.metrics.trace import Trace
 from coral.types import Conversation, StopReason
 
@@ -23,12 +24,14 @@ class Tally:
     kept in single precision: counts up to 16 million are exact.
     """
 
-    def __init__(self, *, task: str, rules: Rules) -> None:
+    def __init__(self, *, task: str, rules: Rules, own: Sequence[OwnMetric] = ()) -> None:
         """Start empty.
 
         Args:
             rules: the protocol of the conversations.
+            own: metrics that the user adds.
         """
+        self.own = tuple(own)
         self.task = task
         self.rules = rules
         self.models: dict[str, str] = {}
@@ -59,7 +62,10 @@ class Tally:
         if conversation.stop is StopReason.FAILED:
             self._failed.append(problem)
             return
-        self._keep(counts_of(conversation, trace, self.rules, calls=calls))
+        counts = counts_of(conversation, trace, self.rules, calls=calls)
+        for metric in self.own:
+            counts |= metric.counts(conversation, trace)
+        self._keep(counts)
         self._problem_of_row.append(problem)
 
     def _check(self, conversation: Conversation) -> None:

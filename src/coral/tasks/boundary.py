@@ -7,17 +7,14 @@ That no worker can start is no failure of the task, and ends the run with its ca
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Callable
 
 from coral import workers
+from coral.plugins import count_failure, failures
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, Problem, Unreadable, Unsure
 
-log = logging.getLogger("coral")
-
-_failures: Counter[str] = Counter()
+__all__ = ["failures", "grade", "parse", "read", "same"]
 
 
 def read(task: Task, text: str, problem: Problem) -> Belief:
@@ -53,13 +50,6 @@ async def grade(task: Task, answer: str, problem: Problem) -> bool | None:
         return None
 
 
-def failures() -> list[str]:
-    """What failed since the last call, and how often: one line each."""
-    told = [f"{failure} ({count} times)" for failure, count in _failures.most_common()]
-    _failures.clear()
-    return told
-
-
 def _belief(part: str, task: Task, call: Callable[[], object], problem: Problem) -> Belief:
     try:
         belief = call()
@@ -73,10 +63,5 @@ def _belief(part: str, task: Task, call: Callable[[], object], problem: Problem)
 
 
 def _count(part: str, task: Task, error: Exception, problem: Problem) -> str:
-    """Count a failure, tell of the first of its kind, and return what happened."""
-    kind = f"the {part} of the task {task.info.name} raised {type(error).__name__}"
-    what = f"{type(error).__name__}: {error}"[:300]
-    if not _failures[kind]:
-        log.warning("%s at problem %s: %s", kind, problem.id, what)
-    _failures[kind] += 1
-    return what
+    """Count a failure of a part of a task, and return what happened."""
+    return count_failure(f"the {part} of the task {task.info.name}", error, f"problem {problem.id}")

@@ -42,12 +42,12 @@ class TaskInfo:
     """
 
     name: str
-    title: str
-    size: str
-    origin: str
-    license: str
-    fetch: str
-    splits: tuple[str, ...]
+    title: str = ""
+    size: str = ""
+    origin: str = ""
+    license: str = ""
+    fetch: str = ""
+    splits: tuple[str, ...] = ("test",)
     confidential: bool = False
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any, cast
 
+import msgspec
+
 from coral.errors import ConfigError, UserError
-from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, known
+from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, imported, known
 from coral.store.folder import RunFolder
 from coral.tasks import sources
 from coral.tasks.options import options_of, typed
@@ -40,11 +42,14 @@ class _Tasks(PlugIns):
             raise self.broken(entry, "it lacks a TaskInfo")
 
 
+REQUIRED = ("problems", "opening", "briefing", "read", "parse", "same", "grade")
+"""What every task has, beside `info` and `instruction`."""
+
 _PLUG_INS = _Tasks(
     "task",
     group=GROUP,
     built_in=BUILT_IN,
-    required=("problems", "opening", "briefing", "read", "parse", "same", "grade"),
+    required=REQUIRED,
 )
 
 
@@ -87,7 +92,53 @@ def task_class(name: str) -> type[Task]:
         ConfigError: no such task.
         BrokenTask: as `load`.
     """
-    return cast("type[Task]", _PLUG_INS.load(name))
+    if ":" not in name:
+        return cast("type[Task]", _PLUG_INS.load(name))
+    found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
+    if not isinstance(found, type) or (missing := [part for part in REQUIRED if not hasattr(found, part)]):
+        what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is no class"
+        raise ConfigError(f"{name} is no task: {what}", remedy="docs/tasks.md says what a task is")
+    return cast("type[Task]", found)
+
+
+_WHERE_IT_IS = (
+    "where the class is defined, hand an object of it to coral.evaluate or coral.score as task=...: the run "
+    "folder holds all conversations"
+)
+
+
+def described(task: Task) -> dict[str, Any]:
+    """The name and all options of a task object, as `load` takes them: `module:Class` where no name is known.
+
+    An option that JSON cannot hold stands there by its type alone.
+
+    Raises:
+        ConfigError: it is no task.
+    """
+    if isinstance(task, type):
+        raise ConfigError(f"{task.__name__} is a class, not a task", remedy="give an object of it")
+    missing = [part for part in ("info", "instruction", *REQUIRED) if not hasattr(task, part)]
+    if missing or not isinstance(task.info, TaskInfo):
+        lacking = ", ".join(missing) or "a TaskInfo as its info"
+        raise ConfigError(
+            f"a {type(task).__name__} is no task: it lacks {lacking}",
+            remedy="docs/tasks.md says what a task is",
+        )
+    kind = type(task)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    options = {
+        option.name: _plain(getattr(task, option.name))
+        for option in options_of(kind)
+        if hasattr(task, option.name)
+    }
+    return {"name": _PLUG_INS.name_of(path) or path, **options}
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return f"a {type(value).__name__}"
 
 
 def option_types(name: str) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""The keyword options of the Python API, spelled out for editors and type checkers.
+
+A test compares them with the options of the commands, names and types.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypedDict
+
+from coral.conversation.selection import Selection
+from coral.rows.assemble import OnShared
+from coral.rows.formats import Format
+from coral.rows.options import Ended, Score
+from coral.rows.options import Kind as RowKind
+from coral.rows.write import FileType
+from coral.training.config import Backend
+
+Path = str | os.PathLike[str]
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """Options of `coral.evaluate`; `coral eval --help` explains each."""
+
+    data: Path | None
+    split: str | None
+    data_password: str | None
+    limit: int | None
+    problems: Path | None
+    samples: int
+    protocol: str
+    max_turns: int
+    majority: bool
+    second_chance: bool
+    opener: Literal["agent", "partner"]
+    max_connections: int
+    seed: int
+    data_seed: int | None
+    split_seed: int
+    salt: str
+    prompt_library: Path | None
+    prices: Path | None
+    output: Path | None
+    lock: Literal["file", "none"]
+    retry_failed: bool
+    max_failed_rate: float
+
+
+class SampleOptions(EvaluateOptions, total=False):
+    """Options of `coral.sample`; `coral sample --help` explains each."""
+
+    candidates: int
+    select: Selection
+    rollouts: int
+
+
+class BuildOptions(TypedDict, total=False):
+    """Options of `coral.build`; `coral build --help` explains each."""
+
+    kind: RowKind
+    score: Score
+    conversations: Ended | None
+    turns: Literal["all", "right"]
+    siblings: bool
+    first_turns: int | None
+    seat: str
+    speaker: str
+    min_solve_rate: float
+    max_solve_rate: float
+    max_prompt_chars: int | None
+    max_completion_chars: int | None
+    max_per_turn: int | None
+    max_per_problem: int | None
+    max_rows: int | None
+    min_margin: float
+    agreeing_penalty: float
+    length_penalty: float
+    persuasion_bonus: float
+    majority_share: float
+    duplicates: Literal["drop", "keep"]
+    seed: int
+    format: Format
+    file: FileType
+    tokenizer: str | None
+    data_password: str | None
+    shared: OnShared
+    unfinished: bool
+    push_to_hub: str | None
+    public: bool
+
+
+class TrainOptions(TypedDict, total=False):
+    """Options of `coral.train`; `coral train --help` explains each."""
+
+    backend: Backend
+    preset: Literal["8b", "70b"] | None
+    eval_rows: str | None
+    eval_fraction: float
+    eval_steps: int | None
+    epochs: float
+    max_steps: int | None
+    batch_size: int
+    device_batch_size: int
+    learning_rate: float | None
+    schedule: Literal["cosine", "linear", "constant"]
+    final_lr_ratio: float
+    warmup_steps: int | None
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    max_grad_norm: float
+    beta: float
+    loss: str | None
+    sft_weight: float
+    desirable_weight: float
+    undesirable_weight: float
+    reference: str | None
+    lora: bool
+    lora_rank: int
+    lora_alpha: int
+    lora_dropout: float
+    lora_targets: str
+    max_row_tokens: int | None
+    drop_long: bool
+    chat_template: str | None
+    show_rows: int
+    precision: Literal["auto", "bf16", "fp32"]
+    gradient_checkpointing: bool | None
+    attention: str | None
+    device: Literal["auto", "cpu"]
+    threads: int | None
+    seed: int
+    save_steps: int | None
+    keep_checkpoints: int
+    logging_steps: int
+    report_to: str
+    run_name: str | None
+    dry_run: bool

@@ -1,0 +1,79 @@
+"""What `import coral` offers: every name a user meets, and keyword options that agree with the commands'."""
+
+import ast
+import dataclasses
+import inspect
+import os
+import typing
+from pathlib import Path
+
+import pytest
+
+import coral
+from coral import api, keywords
+from coral.evaluation.config import EvalConfig, SampleConfig
+from coral.rows.build import BuildConfig
+from coral.training.config import TrainConfig
+
+OBJECTS = {"task", "agent", "partner", "agents", "extractor", "metrics"}
+"""Parameters that take objects beside the values of options."""
+
+
+@pytest.mark.parametrize("name", coral.__all__)
+def test_every_name_is_there(name):
+    """What is announced can be imported."""
+    assert getattr(coral, name) is not None
+
+
+def test_type_checkers_see_what_is_there():
+    """The imports for type checkers name the same things as the ones at run time."""
+    tree = ast.parse(Path(coral.__file__).read_text())
+    seen = {
+        (node.module, alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        for alias in node.names
+    }
+    assert seen == {(home, name) for home, names in coral._HOMES.items() for name in names}
+    assert sorted(name for _, name in seen) == coral.__all__
+
+
+def test_what_the_functions_return_and_raise_is_exported():
+    """A user can name the type of whatever comes out."""
+    for name in ("evaluate", "sample", "estimate", "build", "score", "compare", "train", "load_run"):
+        returned = inspect.signature(getattr(api, name)).return_annotation
+        assert returned in coral.__all__, f"{name} returns {returned}"
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "parameters"),
+    [
+        (keywords.EvaluateOptions, EvalConfig, OBJECTS | {"dry_run"}),
+        (keywords.SampleOptions, SampleConfig, OBJECTS | {"dry_run"}),
+        (keywords.BuildOptions, BuildConfig, {"runs", "output", "held_out"}),
+        (keywords.TrainOptions, TrainConfig, {"kind", "model", "rows", "output"}),
+    ],
+    ids=["evaluate", "sample", "build", "train"],
+)
+def test_keyword_options_are_those_of_the_command(options, config, parameters):
+    """Names and types: a new option of a command without its keyword fails here. A path may be a `Path`."""
+    wanted = typing.get_type_hints(config)
+    fields = {item.name for item in dataclasses.fields(config)} - parameters
+    spelled = typing.get_type_hints(options)
+    assert spelled.keys() == fields
+    for name, kind in spelled.items():
+        parts = {part for part in typing.get_args(kind) if typing.get_origin(part) is not os.PathLike}
+        is_path = parts != set(typing.get_args(kind))
+        assert kind == wanted[name] or (is_path and parts == set(typing.get_args(wanted[name]))), name
+
+
+@pytest.mark.parametrize("name", ["evaluate", "evaluate_async", "sample", "sample_async", "estimate", "build",
+                                  "build_async", "train"])  # fmt: skip
+def test_no_function_takes_anything(name):
+    """Options are spelled out for an editor, and a function and its async form take the same."""
+    parameters = inspect.signature(getattr(api, name)).parameters
+    (options,) = [one for one in parameters.values() if one.kind is one.VAR_KEYWORD]
+    assert options.annotation.startswith("Unpack["), options.annotation
+    twin = inspect.signature(getattr(api, name.removesuffix("_async"))).parameters
+    assert parameters.keys() - {"progress"} == twin.keys()
