@@ -384,8 +384,8 @@ async def score_async(
     """`score` for callers that have an event loop, such as a notebook."""
     folder, given = RunFolder(path), Given()
     own = None if metrics is None else given.own_metrics(_named_metrics(metrics, given))
-    table = None if prices is None else os.fspath(prices)
-    summary = await _score(folder, prices=table, regrade=regrade, task=task, own=own)
+    prices = None if prices is None else os.fspath(prices)
+    summary = await _score(folder, prices=prices, regrade=regrade, task=task, own=own)
     save_summary(folder, summary)
     return summary
 
@@ -431,8 +431,7 @@ def train(
     Raises:
         UserError: an option, the model or the rows cannot be used; `remedy` says what to do.
     """
-    paths = {"model": str(model), "rows": str(rows), "output": str(output)}
-    given = {"kind": kind, **paths, **options}
+    given = {"kind": kind, "model": str(model), "rows": str(rows), "output": str(output), **options}
     return _train(build_config(TrainConfig, given, "", remedy="see `coral train --help`"))
 
 

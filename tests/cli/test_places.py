@@ -13,7 +13,7 @@ from coral.errors import DataError
 from coral.evaluation.config import EvalConfig, agent_config, default_output
 from coral.evaluation.estimate import estimate
 from coral.store import disk_list as spooling
-from coral.store.disk_list import disk_list
+from coral.store.disk_list import store_problems
 from coral.types import Problem
 
 LONG = "n" * 300
@@ -126,7 +126,7 @@ def test_a_full_folder_for_temporary_files(monkeypatch):
     for count in (1, 100, 10_000):
         monkeypatch.setattr(spooling.tempfile, "TemporaryFile", lambda prefix: full.open("r+b"))
         with pytest.raises(DataError, match="No space left") as caught:
-            disk_list(problems(count), limit=None, seed=0)
+            store_problems(problems(count), limit=None, seed=0)
         assert "TMPDIR" in caught.value.remedy
 
 
@@ -138,5 +138,5 @@ def test_no_folder_for_temporary_files(monkeypatch):
 
     monkeypatch.setattr(spooling.tempfile, "TemporaryFile", refuse)
     with pytest.raises(DataError, match="No usable temporary directory") as caught:
-        disk_list(problems(), limit=None, seed=0)
+        store_problems(problems(), limit=None, seed=0)
     assert "TMPDIR" in caught.value.remedy

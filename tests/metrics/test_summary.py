@@ -38,6 +38,8 @@ async def test_the_stored_form(conversation, tally):
     raw = msgspec.json.decode(msgspec.json.encode(summary))
     assert set(raw) == {
         "schema",
+        "version",
+        "own",
         "task",
         "protocol",
         "models",
