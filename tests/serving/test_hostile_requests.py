@@ -322,7 +322,7 @@ async def test_more_connections_than_the_server_may_open_are_told_so(serve: Any)
         assert body["error"]["message"] == "this server has no room for more connections"
         for _, idle in held:
             idle.close()
-        for _ in range(500):
+        for _ in range(3000):
             if (answer := await site.raw(request())) and read(answer)[0] == 200:
                 return
             await asyncio.sleep(0.01)
