@@ -174,3 +174,14 @@ async def test_what_is_no_metric_is_refused_before_the_run(own, metric, tmp_path
         await evaluate_async(own.Sums(), agent=own.adds, metrics=[metric], **options(tmp_path))
     assert error.value.remedy
     assert not (tmp_path / "run").exists()
+
+
+async def test_a_package_adds_a_metric_by_name(own, tmp_path, monkeypatch):
+    """The entry point group `coral.metrics`: name = module:function."""
+    package = tmp_path / "packages" / "my_metrics-1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-metrics\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[coral.metrics]\nspoken_words = own_things:words\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    run = await evaluate_async(own.Sums(), agent=own.adds, metrics=["spoken_words"], **options(tmp_path))
+    assert run.summary.metrics["spoken_words"].n == 4
