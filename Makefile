@@ -11,11 +11,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-kernels test-lowest test-real test-slurm check format clean
 
-demo: $(CORE)  ## two tiny language models talk: one alone, the pair, the difference, and two conversations
-	$(BIN)/coral eval sally_anne --limit 200 --protocol cot --output runs/demo-alone
-	$(BIN)/coral eval sally_anne --limit 200 --output runs/demo-pair
+demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
+	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
+	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --output runs/demo-pair
 	$(BIN)/coral compare runs/demo-alone runs/demo-pair
-	$(BIN)/coral show runs/demo-pair --only changed --read 2
+	$(BIN)/coral show runs/demo-pair --only changed --read 1
 
 test: $(READY)  ## all tests, in random order, on all cores
 	$(BIN)/pytest -q -n auto

@@ -1,6 +1,6 @@
 """Train the tiny model from scratch on one CPU core.
 
-    python recipes/tiny/train.py --out runs/tiny --tokens 6.75e6
+    python recipes/tiny/train.py --out runs/tiny --tokens 10e6
 
 Every batch is drawn anew, so no token file is written. The learning rate warms up, stays constant and decays
 linearly over the last part; `stable.pt` is the state before the decay, from which `--resume` trains longer.
@@ -24,24 +24,32 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from coral.tasks.stories.generator import CONTAINERS
+from coral.tasks import split_chain
+from coral.tasks.stories.generator import CONTAINERS, NAMES
 from coral.types import Role
 
 PROMPT_WEIGHT = 0.1
 DECISIVE_WEIGHT = 4.0
 """Weight of the words that decide: the place a reason names, and the letter."""
 LESSONS = (
-    (500_000, dialogues.LETTERS),
-    (1_750_000, dialogues.SHORT_STORIES),
-    (2_250_000, dialogues.STORIES),
-    (5_250_000, dialogues.EVERYTHING),
+    (750_000, dialogues.LETTERS),
+    (2_000_000, dialogues.SHORT_STORIES),
+    (2_500_000, dialogues.STORIES),
+    (5_500_000, dialogues.TALK),
+    (6_500_000, dialogues.COMPARISONS),
 )
-"""Up to how many tokens which lesson is drawn; dialogues after that."""
+"""Up to how many tokens which lesson is drawn; everything after that."""
 BATCH = 16
 CHUNK = 48
 """Batches that are drawn together and sorted by length, so that little padding is computed."""
 PEAK_LR = 2e-3
-DECISIVE = {*(f"▁{container}" for container in CONTAINERS), *(f"▁({letter})" for letter in "ABCDEFGH")}
+DECISIVE = {
+    *(f"▁{word}" for word in (*CONTAINERS, *NAMES, *split_chain.KEYS)),
+    *(f"▁({letter})" for letter in "ABCDEFGH"),
+    *(f"▁{day}" for day in range(1, 31)),
+    "▁my",
+    "▁you",
+}
 WARMUP_TOKENS = 300_000
 DECAY_SHARE = 0.35
 REPORT_TOKENS = 250_000
@@ -79,7 +87,7 @@ def weight_of(token: str) -> float:
 
 def lesson_at(tokens: int) -> dialogues.Lesson:
     """What is learned after so many tokens."""
-    return next((lesson for until, lesson in LESSONS if tokens < until), dialogues.DIALOGUES)
+    return next((lesson for until, lesson in LESSONS if tokens < until), dialogues.EVERYTHING)
 
 
 def batches(
@@ -108,7 +116,7 @@ def pad(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def new_model(vocab_size: int, width: int, layers: int) -> LlamaForCausalLM:
     special = vocabulary.SPECIAL.index
-    model = LlamaForCausalLM(
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocab_size,
             hidden_size=width,
@@ -126,15 +134,11 @@ def new_model(vocab_size: int, width: int, layers: int) -> LlamaForCausalLM:
             pad_token_id=special("<pad>"),
         )
     )
-    # On a CPU core, plain matrix products are twice as fast as the fused attention and its backward.
-    model.set_attn_implementation("eager")
-    return model
 
 
 def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(input_ids=ids[:, :-1]).logits
-    losses = functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    logits = model(input_ids=ids[:, :-1]).logits
+    losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     targets = weights[:, 1:].flatten()
     return (losses * targets).sum() / targets.sum()
 
@@ -159,6 +163,21 @@ def save(model: LlamaForCausalLM, path: Path) -> None:
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
+def adopt(model: LlamaForCausalLM, folder: Path, other: Path) -> None:
+    """Take over another checkpoint's weights; embeddings go by token, and new words keep theirs."""
+    weights = LlamaForCausalLM.from_pretrained(other).float().state_dict()
+    ids, other_ids = (
+        Tokenizer.from_file(str(path / "tokenizer.json")).get_vocab() for path in (folder, other)
+    )
+    shared = [token for token in ids if token in other_ids]
+    embeddings = model.state_dict()["model.embed_tokens.weight"].clone()
+    embeddings[[ids[token] for token in shared]] = weights["model.embed_tokens.weight"][
+        [other_ids[token] for token in shared]
+    ]
+    tied = ("model.embed_tokens.weight", "lm_head.weight")
+    model.load_state_dict({**weights, **dict.fromkeys(tied, embeddings)})
+
+
 class Training:
     """A run in progress: model, optimizer, and how far it has come."""
 
@@ -166,13 +185,13 @@ class Training:
         self.out, self.total = out, args.tokens
         self.model = new_model(vocab_size, args.width, args.layers)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), PEAK_LR, betas=(0.9, 0.95), weight_decay=0.05
+            self.model.parameters(), PEAK_LR, betas=(0.9, 0.95), weight_decay=0.05, fused=True
         )
         self.tokens, self.seconds_before = 0, 0.0
         if args.resume:
             self._resume(torch.load(args.resume))
         elif args.init:
-            self.model.load_state_dict(LlamaForCausalLM.from_pretrained(args.init).float().state_dict())
+            adopt(self.model, out, args.init)
             self.tokens = int(args.init_tokens)
         self.started = time.process_time()
 
@@ -198,7 +217,7 @@ class Training:
         return loss.item()
 
     def keep(self) -> None:
-        """Write the state from which `--resume` goes on."""
+        """Write the state from which `--resume` continues."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save({**state, "tokens": self.tokens, "seconds": self.seconds}, self.out / "stable.pt")
 
@@ -236,12 +255,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--tokens", type=float, default=6.75e6, help="training tokens, padding not counted")
+    parser.add_argument("--tokens", type=float, default=10e6, help="training tokens, padding not counted")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", type=Path, help="a stable.pt to go on from")
-    parser.add_argument("--init", type=Path, help="a checkpoint folder to go on from, with a fresh optimizer")
+    parser.add_argument("--resume", type=Path, help="a stable.pt to resume from")
+    parser.add_argument("--init", type=Path, help="a checkpoint to continue from, with a fresh optimizer")
     parser.add_argument("--init-tokens", type=float, default=0, help="tokens that it has been trained on")
     train(parser.parse_args())
 
