@@ -19,7 +19,7 @@ OTHER = {
     "agents": ({}, {"temperature": 1.0}), "agent": AgentConfig(model="openai/b"), "seed": 7, "data_seed": 3,
     "split_seed": 5, "salt": "x", "extractor": {"mode": "rules"},
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
-    "retry_failed": True, "max_failed_rate": 0.5, "dry_run": True, "data_password": "s",
+    "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5, "dry_run": True, "data_password": "s",
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,

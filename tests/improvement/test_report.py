@@ -30,7 +30,8 @@ def estimate(mean):
 
 def summary(mean):
     return Summary(
-        schema=1, task="sally_anne", protocol="coral", models={}, groups={}, usage={}, requests=1,
+        schema=2, version="0", task="sally_anne", protocol="coral", models={}, groups={}, usage={},
+        requests=1,
         metrics={"agreement_correctness": estimate(mean)}, conversations=100, owed=0, problems=100,
         stop_reasons={}, failures={}, cost=None,
     )  # fmt: skip

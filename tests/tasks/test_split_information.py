@@ -9,15 +9,20 @@ from random import Random
 
 import pytest
 
+from coral import prompts
 from coral.conversation.agent import Agent
-from coral.conversation.converse import Setting, converse
+from coral.conversation.converse import ConversationConfig, converse
 from coral.conversation.extraction import Extractor
+from coral.conversation.protocols.pair import Pair
+from coral.conversation.protocols.single import Single
 from coral.errors import ConfigError
 from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.tasks import context, generated, hidden_profile, registry, split_chain
 from coral.tasks.protocol import Source
-from coral.types import OPENER, PAIR_SEATS, StopReason
+from coral.types import OPENER, PAIR_SEATS, RESPONDER, StopReason
+
+FIRST_REPLY = prompts.builtin("first_reply")
 
 SIZE = 60
 LISTED = re.compile(r"^- (\w+): ([\w, ]+)\.$", re.MULTILINE)
@@ -76,16 +81,12 @@ async def outcomes(name, opener, responder, **options):
     """Of each problem: its groups, and whether the conversation agreed and was right (alone: was right)."""
     task = registry.load(name, size=SIZE, **options)
     extractor = Extractor(mode="rules", task=task, model=None, sampling=Sampling(), template="")
-    setting = Setting(task=task, extractor=extractor, max_turns=6, seed=0)
+    protocol = Single(agent="responder") if opener is None else Pair(max_turns=6, first_reply=FIRST_REPLY)
+    config = ConversationConfig(task=task, protocol=protocol, extractor=extractor, seed=0)
+    agents = {RESPONDER: agent(responder), **({} if opener is None else {OPENER: agent(opener)})}
     found = []
     for problem in task.problems(Source(data=None, split="")):
-        talk = await converse(
-            problem,
-            sample=0,
-            opener=opener and agent(opener),
-            responder=agent(responder),
-            setting=setting,
-        )
+        talk = await converse(problem, sample=0, agents=agents, config=config)
         over = opener is None or talk.stop is StopReason.AGREED
         found.append((problem.group, over and talk.turns[-1].reply.correct))
     return found
