@@ -320,13 +320,8 @@ def _check_protocol(config: EvalConfig) -> None:
             )
     if config.agents and config.partner:
         raise ConfigError("agents and partner name the same", remedy="give one of them")
-    number = len(config.agents)
-    if number and not kind.min_agents <= number <= (kind.max_agents or number):
-        wanted = f"{kind.min_agents}" + ("" if kind.max_agents else " or more")
-        raise ConfigError(
-            f"the protocol {config.protocol} seats {wanted} agents, and agents lists {number}",
-            remedy=f"list {wanted}, or choose another protocol",
-        )
+    if number := len(config.agents):
+        protocols.check_number(config.protocol, number, f"agents lists {number}")
 
 
 def _check_types(config: EvalConfig) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
 from itertools import permutations
 
 from coral.errors import ConfigError
@@ -61,7 +61,8 @@ def _persuades(speaker: str, listener: str) -> MetricInfo:
 _CORE = (*OUTCOME, *BELIEFS, *SOCIAL, *EFFORT)
 
 
-def _of_speakers(names: Sequence[str]) -> tuple[MetricInfo, ...]:
+@cache
+def _of_speakers(names: tuple[str, ...]) -> tuple[MetricInfo, ...]:
     return tuple(_of_speaker(name, info) for name in names for info in _CORE if info.name in OF_A_SPEAKER)
 
 
@@ -73,7 +74,7 @@ BY_NAME = {info.name: info for info in METRICS}
 
 def metrics_by(rules: Rules) -> list[MetricInfo]:
     """All metrics that are defined for conversations by these rules, in the order of tables."""
-    names = list(dict.fromkeys(rules.speakers.values()))
+    names = tuple(dict.fromkeys(rules.speakers.values()))
     by_speaker = _of_speakers(names) if len(names) == len(rules.speakers) else ()
     by_pair = [_persuades(a, b) for a, b in permutations(names, 2)] if len(names) > 2 else []
     return [info for info in (*_CORE, *by_speaker, *by_pair, *REFERENCE) if info.applies(rules)]

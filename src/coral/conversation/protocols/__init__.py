@@ -22,6 +22,7 @@ __all__ = [
     "Settings",
     "agents_of",
     "build",
+    "check_number",
     "kind",
     "names",
     "stored",
@@ -70,16 +71,27 @@ def build(name: str, settings: Settings) -> ConversationProtocol:
         ConfigError: there is none of that name, or the options do not fit it.
         BrokenPlugIn: the package that adds it cannot be used.
     """
-    found = kind(name)
     number = len(settings.agents)
-    most = number if found.max_agents is None else found.max_agents
-    if not found.min_agents <= number <= most:
-        wanted = f"{found.min_agents}" + ("" if most == found.min_agents else " or more")
+    check_number(name, number, f"there are {number}")
+    return kind(name).build(settings)
+
+
+def check_number(name: str, number: int, given: str) -> None:
+    """Refuse more or fewer agents than a protocol seats.
+
+    Args:
+        given: how the number came about, in words.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    found = kind(name)
+    if not found.min_agents <= number <= (found.max_agents or number):
+        wanted = f"{found.min_agents}" + ("" if found.max_agents else " or more")
         raise ConfigError(
-            f"the protocol {name} seats {wanted} agents, and there are {number}",
-            remedy=f"give {wanted} with --agents, or choose another protocol",
+            f"the protocol {name} seats {wanted} agents, and {given}",
+            remedy=f"list {wanted} with --agents, or choose another protocol",
         )
-    return found.build(settings)
 
 
 def agents_of(identity: Mapping[str, Any]) -> list[str]:

@@ -111,16 +111,11 @@ async def unanimous(turns: Sequence[Turn], seats: Sequence[Seat], same: Same) ->
     An unsure or unreadable belief agrees with nothing, and an older answer does not stand in for it.
     """
     latest = {turn.seat: turn.reply.belief for turn in turns}
-    if len(latest) < len(seats):
-        return False
-    answers = [belief.value for belief in latest.values() if isinstance(belief, Answered)]
+    answers = {seat: belief.value for seat, belief in latest.items() if isinstance(belief, Answered)}
     if len(answers) < len(seats):
         return False
-    own = turns[-1].reply.belief
-    assert isinstance(own, Answered)
-    others = [belief for seat, belief in latest.items() if seat != turns[-1].seat]
-    for belief in others:
-        assert isinstance(belief, Answered)
-        if not await same(own.value, belief.value):
+    own = answers.pop(turns[-1].seat)
+    for other in answers.values():
+        if not await same(own, other):
             return False
     return True
