@@ -10,15 +10,11 @@ interval (Brown, Cai and DasGupta 2001, section 4.3).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from math import copysign, erfc, inf, log, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+from coral.metrics.arrays import Array
 
 UNSEEN = 0.5
 """How much the unseen problem weighs; one that was seen weighs 1."""
@@ -26,30 +22,22 @@ PRIOR = 2.0
 """How many problems the prior for the reach of an unseen value is worth; see `_unseen`."""
 
 
-class Part(NamedTuple):
-    """Numerator and denominator of one problem."""
-
-    numerator: float
-    denominator: float
-
-
 class BoundedMean:
     """A ratio of sums over problems, each problem's own ratio being between two bounds."""
 
-    def __init__(self, parts: Iterable[Part], low: float, high: float) -> None:
+    def __init__(self, numerators: Array, denominators: Array, low: float, high: float) -> None:
         """Start from the problems.
 
         Args:
-            parts: of problems whose denominator is above 0.
+            numerators: one for each problem.
+            denominators: of the same problems, all above 0.
             low: the least that a problem can have; less where less was seen.
             high: the most.
         """
-        import numpy as np
-
-        counted = Counter(parts)
-        self._shapes = np.array([*counted.values(), UNSEEN])
+        parts, counts = np.unique(numerators + 1j * denominators, return_counts=True)
+        self._shapes = np.append(counts, UNSEEN)
         weights = self._shapes[:-1]
-        self._numerators, self._denominators = np.array(list(counted)).T
+        self._numerators, self._denominators = parts.real.copy(), parts.imag.copy()
         self._values = self._numerators / self._denominators
         self._bounds = min(low, float(self._values.min())), max(high, float(self._values.max()))
         self._denominator = float(weights @ self._denominators / weights.sum())
@@ -100,8 +88,6 @@ class BoundedMean:
 
     def _deviate(self, mean: float, unseen: float) -> float:
         """The normal's quantile of the probability that random weights give less than `mean`."""
-        import numpy as np
-
         terms = self._numerators - mean * self._denominators
         return gamma_sum_deviate(np.append(terms, self._denominator * (unseen - mean)), self._shapes)
 
@@ -112,8 +98,6 @@ def gamma_sum_deviate(values: Array, shapes: Array) -> float:
     By the saddlepoint (Lugannani and Rice 1980, in the form r* of Barndorff-Nielsen 1986). For yes and no the
     limits are within 0.004 of those of the Beta distribution.
     """
-    import numpy as np
-
     least, most = float(values.min()), float(values.max())
     if most <= 0 or least >= 0:
         return inf if most <= 0 else -inf

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from coral.errors import ConfigError
+from coral.metrics.arrays import Array
 from coral.metrics.catalog import metric
 from coral.metrics.cost import PriceTable, load_prices
-from coral.metrics.estimate import NOTHING, Part, sums_of
+from coral.metrics.estimate import Sums, sums_of
 from coral.metrics.info import MetricInfo
 from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import Ratio, clustered_ratio
@@ -69,13 +72,13 @@ def compare(
     """
     info, other = metric(name), metric(counterpart or name)
     table = load_prices() if prices is None else prices
-    mine, theirs = _by_id(info, a, table, extractor), _by_id(other, b, table, extractor)
-    shared = [problem for problem in mine if problem in theirs]
-    only_a, only_b = len(mine) - len(shared), len(theirs) - len(shared)
-    shared = [problem for problem in shared if mine[problem] != NOTHING or theirs[problem] != NOTHING]
-    first, second = _ratio(mine, shared), _ratio(theirs, shared)
+    mine, theirs = _measured(info, a, table, extractor), _measured(other, b, table, extractor)
+    parts_a, parts_b = _by_problem(mine, a, a), _by_problem(theirs, b, a)
+    shared = ~np.isnan(parts_a[0] + parts_b[0])
+    counted = shared & (parts_a.any(axis=0) | parts_b.any(axis=0))
+    first, second = clustered_ratio(*parts_a[:, counted]), clustered_ratio(*parts_b[:, counted])
     found = paired_difference(first, second, info.interval, (a.rules.max_turns, b.rules.max_turns))
-    signs = [_sign(mine[problem], theirs[problem]) for problem in shared]
+    signs = _signs(first, second)
     return Comparison(
         metric=name,
         a=first.value,
@@ -85,15 +88,15 @@ def compare(
         low=found and found.interval.low,
         high=found and found.interval.high,
         p_value=found and found.p_value,
-        num_problems=len(shared),
-        num_higher=signs.count(1),
-        num_lower=signs.count(-1),
-        num_only_a=only_a,
-        num_only_b=only_b,
+        num_problems=int(counted.sum()),
+        num_higher=int((signs > 0).sum()),
+        num_lower=int((signs < 0).sum()),
+        num_only_a=len(mine.problems) - int(shared.sum()),
+        num_only_b=len(theirs.problems) - int(shared.sum()),
     )
 
 
-def _by_id(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | None) -> dict[str, Part]:
+def _measured(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | None) -> Sums:
     view = tally.view()
     if not info.applies(tally.rules):
         raise ConfigError(
@@ -101,23 +104,25 @@ def _by_id(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | 
             remedy="compare runs of one protocol, or by a metric that both have (docs/metrics.md)",
         )
     try:
-        sums = sums_of(info, view, tally.costs(view.rows, prices, extractor) if view.rows else [])
+        return sums_of(info, view, tally.costs(view.rows, prices, extractor))
     except KeyError as error:
         raise ConfigError(
             f"the run has no metric '{info.name}'", remedy="it needs a run between agent and partner"
         ) from error
-    names = {number: problem for problem, number in tally.problems.items()}
-    return {names[number]: part for number, part in sums.by_problem().items()}
 
 
-def _ratio(parts: dict[str, Part], shared: list[str]) -> Ratio:
-    return clustered_ratio(
-        [parts[problem][0] for problem in shared], [parts[problem][1] for problem in shared]
-    )
+def _by_problem(sums: Sums, tally: Tally, order: Tally) -> Array:
+    """Numerators and denominators (two rows) of a run for the problems of `order`; NaN where it measured
+    nothing.
+    """
+    parts = np.full((2, tally.num_problems + 1), np.nan)  # the last column is that of foreign problems
+    parts[:, sums.problems] = sums.numerators, sums.denominators
+    return parts[:, [tally.problems.get(name, -1) for name in order.problems]]
 
 
-def _sign(a: Part, b: Part) -> int:
-    if not a[1] or not b[1]:
-        return 0
-    before, after = a[0] / a[1], b[0] / b[1]
-    return (after > before) - (after < before)
+def _signs(first: Ratio, second: Ratio) -> Array:
+    """Which run is higher, on the problems on which both have a ratio of their own."""
+    both = (first.denominators != 0) & (second.denominators != 0)
+    before, after = (ratio.numerators[both] / ratio.denominators[both] for ratio in (first, second))
+    signs: Array = np.sign(after - before)
+    return signs

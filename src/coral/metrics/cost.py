@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
 
 from coral.errors import ConfigError
+from coral.metrics.arrays import Array
 from coral.types import Conversation, Failure, Record, Seat, Spent, Turn, Usage
 
 MILLION = 1e6
@@ -38,11 +41,11 @@ class Price(Record, frozen=True):
     completion: float
     cached: float | None = None
 
-    def of(self, tokens: Tokens) -> float:
-        """USD for `tokens`; NaN where they are not known."""
-        cached_price = self.prompt if self.cached is None else self.cached
-        prompt = (tokens.prompt - tokens.cached) * self.prompt + tokens.cached * cached_price
-        return (prompt + tokens.completion * self.completion) / MILLION
+    def of(self, tokens: ArrayLike) -> Array:
+        """USD for each row of `tokens` (prompt, cached, completion); NaN where they are not known."""
+        discount = 0.0 if self.cached is None else self.prompt - self.cached
+        usd: Array = np.sum(np.multiply(tokens, (self.prompt, -discount, self.completion)), axis=-1)
+        return usd / MILLION
 
 
 class PriceTable(msgspec.Struct, frozen=True):
@@ -69,10 +72,13 @@ class PriceTable(msgspec.Struct, frozen=True):
         """USD for `tokens` of `model`; NaN where either is unknown. No tokens cost nothing, whoever sold
         them.
         """
-        if tokens == NO_TOKENS:
-            return 0.0
+        return float(self.costs(model, np.array([tokens]))[0])
+
+    def costs(self, model: str | None, tokens: Array) -> Array:
+        """The same for each row of `tokens`: prompt, cached, completion."""
         price = None if model is None else self.price(model)
-        return NAN if price is None else price.of(tokens)
+        each = np.full(len(tokens), NAN) if price is None else price.of(tokens)
+        return np.where(tokens.any(axis=1), each, 0.0)
 
 
 def load_prices(path: str | Path | None = None) -> PriceTable:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isnan
 from typing import NamedTuple
 
+import numpy as np
+
+from coral.metrics.arrays import Array, Indices, sum_by
 from coral.metrics.info import MetricInfo
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
@@ -39,37 +41,30 @@ class Estimate(Record, frozen=True, omit_defaults=False):
     num_problems: int
 
 
-Part = tuple[float, float]
-"""Numerator and denominator on one problem."""
-NOTHING: Part = (0.0, 0.0)
-
-
 class Sums(NamedTuple):
-    """Numerator and denominator of a metric by problem; problems without a scored conversation are absent."""
+    """Numerator and denominator of a metric by problem; problems without a scored conversation are absent.
 
-    numerators: dict[int, float]
-    denominators: dict[int, float]
+    Attributes:
+        problems: their numbers in the tally.
+    """
+
+    problems: Indices
+    numerators: Array
+    denominators: Array
     num_failed: int
     num_unscored: int
 
     def ratio(self) -> Ratio:
         """The estimate. A problem with nothing to count (no persuasive turn, say) is no cluster."""
-        counted = [problem for problem, part in self.by_problem().items() if part != NOTHING]
-        return clustered_ratio(
-            [self.numerators[problem] for problem in counted],
-            [self.denominators[problem] for problem in counted],
-        )
-
-    def by_problem(self) -> dict[int, Part]:
-        """Numerator and denominator together."""
-        return {problem: (part, self.denominators[problem]) for problem, part in self.numerators.items()}
+        counted = (self.numerators != 0) | (self.denominators != 0)
+        return clustered_ratio(self.numerators[counted], self.denominators[counted])
 
 
-def estimate(info: MetricInfo, view: View, costs: Sequence[float]) -> Estimate:
+def estimate(info: MetricInfo, view: View, costs: Array | None = None) -> Estimate:
     """Estimate a metric from part of a tally.
 
     Args:
-        costs: USD of each conversation of `view`.
+        costs: USD of each conversation of `view`; unknown unless given.
 
     Raises:
         KeyError: the run lacks a column that the metric needs.
@@ -89,7 +84,7 @@ def estimate(info: MetricInfo, view: View, costs: Sequence[float]) -> Estimate:
     )
 
 
-def sums_of(info: MetricInfo, view: View, costs: Sequence[float]) -> Sums:
+def sums_of(info: MetricInfo, view: View, costs: Array | None = None) -> Sums:
     """Sums by problem, as the metric's kind demands (see `MetricInfo.kind`)."""
     if info.kind == "failures":
         return _failures(view)
@@ -99,60 +94,49 @@ def sums_of(info: MetricInfo, view: View, costs: Sequence[float]) -> Sums:
         return _over_samples(info, view)
     numerators = _column(info.numerator, view, costs)
     if info.kind == "mean":
-        return _sums(view, numerators, [1.0] * len(numerators))
+        return _sums(view, numerators, np.ones(len(numerators)))
     denominators = _column(info.denominator, view, costs)
     if info.kind == "ratio":
         return _sums(view, numerators, denominators)
-    rates = [a / b if b else float("nan") for a, b in zip(numerators, denominators, strict=True)]
-    return _sums(view, rates, [1.0] * len(rates))
+    rates = np.full(len(numerators), np.nan)
+    np.divide(numerators, denominators, out=rates, where=denominators != 0)
+    return _sums(view, rates, np.ones(len(rates)))
 
 
-def _column(name: str, view: View, costs: Sequence[float]) -> Sequence[float]:
-    return costs if name == "cost" else view.column(name)
+def _column(name: str, view: View, costs: Array | None) -> Array:
+    if name != "cost":
+        return view.column(name)
+    return np.full(len(view.rows), np.nan) if costs is None else costs
 
 
-def _sums(view: View, numerators: Sequence[float], denominators: Sequence[float]) -> Sums:
-    by_problem: dict[int, list[float]] = {}
-    num_unscored = 0
-    for problem, a, b in zip(view.problem_of, numerators, denominators, strict=True):
-        if isnan(a) or isnan(b):
-            num_unscored += 1
-            continue
-        sums = by_problem.setdefault(problem, [0.0, 0.0])
-        sums[0] += a
-        sums[1] += b
+def _sums(view: View, numerators: Array, denominators: Array) -> Sums:
+    scored = ~(np.isnan(numerators) | np.isnan(denominators))
+    problem_of, size = view.problem_of[scored], view.tally.num_problems
+    problems = np.flatnonzero(sum_by(problem_of, size))
     return Sums(
-        {problem: sums[0] for problem, sums in by_problem.items()},
-        {problem: sums[1] for problem, sums in by_problem.items()},
-        len(view.failed),
-        num_unscored,
+        problems,
+        sum_by(problem_of, size, numerators[scored])[problems],
+        sum_by(problem_of, size, denominators[scored])[problems],
+        num_failed=len(view.failed),
+        num_unscored=int(np.count_nonzero(~scored)),
     )
 
 
-def _add_ones(sums: dict[int, float], problems: Sequence[int], amount: float = 1.0) -> None:
-    for problem in problems:
-        sums[problem] = sums.get(problem, 0.0) + amount
-
-
 def _failures(view: View) -> Sums:
-    numerators: dict[int, float] = {}
-    denominators: dict[int, float] = {}
-    _add_ones(numerators, view.problem_of, 0.0)
-    _add_ones(numerators, view.failed)
-    _add_ones(denominators, view.problem_of)
-    _add_ones(denominators, view.failed)
-    return Sums(numerators, {problem: denominators[problem] for problem in numerators}, 0, 0)
+    return _of_all(view, sum_by(view.failed, view.tally.num_problems))
 
 
 def _strict(info: MetricInfo, view: View) -> Sums:
-    numerators: dict[int, float] = {}
-    denominators: dict[int, float] = {}
-    for problem, value in zip(view.problem_of, view.column(info.numerator), strict=True):
-        numerators[problem] = numerators.get(problem, 0.0) + (0.0 if isnan(value) else value)
-    _add_ones(numerators, view.failed, 0.0)
-    _add_ones(denominators, view.problem_of)
-    _add_ones(denominators, view.failed)
-    return Sums(numerators, {problem: denominators[problem] for problem in numerators}, 0, 0)
+    values = np.nan_to_num(view.column(info.numerator))
+    return _of_all(view, sum_by(view.problem_of, view.tally.num_problems, values))
+
+
+def _of_all(view: View, numerators: Array) -> Sums:
+    """Over all conversations, failed ones included."""
+    size = view.tally.num_problems
+    denominators = sum_by(view.problem_of, size) + sum_by(view.failed, size)
+    problems = np.flatnonzero(denominators)
+    return Sums(problems, numerators[problems], denominators[problems], 0, 0)
 
 
 OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
@@ -166,15 +150,17 @@ OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
 
 
 def _over_samples(info: MetricInfo, view: View) -> Sums:
+    votes, right = (view.column(name).tolist() for name in ("vote", "right"))
     samples: dict[int, list[Sample]] = {}
-    for problem, vote, right in zip(view.problem_of, view.column("vote"), view.column("right"), strict=True):
-        samples.setdefault(problem, []).append(Sample(vote, right))
+    for problem, *sample in zip(view.problem_of.tolist(), votes, right, strict=True):
+        samples.setdefault(problem, []).append(Sample(*sample))
     judge = OVER_SAMPLES[info.kind]
-    scores = {problem: judge(several) for problem, several in samples.items()}
+    scores = {problem: judge(samples[problem]) for problem in sorted(samples)}
     scored = {problem: score for problem, score in scores.items() if score is not None}
     return Sums(
-        scored,
-        dict.fromkeys(scored, 1.0),
-        len(view.failed),
-        len(scores) - len(scored),
+        np.fromiter(scored, np.int64),
+        np.fromiter(scored.values(), np.float64),
+        np.ones(len(scored)),
+        num_failed=len(view.failed),
+        num_unscored=len(scores) - len(scored),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from coral.metrics.bounded import BoundedMean, Part
+import numpy as np
+
+from coral.metrics.arrays import Array
+from coral.metrics.bounded import BoundedMean
 from coral.metrics.distributions import UPPER, Z, t_cdf, t_quantile
 from coral.metrics.statistics import (
     TINY,
@@ -52,7 +54,7 @@ def paired_difference(
     if first.value is None or second.value is None:
         return None
     value = second.value - first.value
-    residuals = [b - a for a, b in zip(first.residuals, second.residuals, strict=True)]
+    residuals = second.residuals - first.residuals
     stderr = clustered_stderr(residuals)
     if stderr is None:
         return None
@@ -70,7 +72,7 @@ def paired_difference(
 
 def _uneven(ratio: Ratio) -> bool:
     """Whether problems hold different numbers of what is counted, as where events are rare."""
-    return len({part.denominator for part in ratio.parts}) > 1
+    return bool(ratio.denominators.min() != ratio.denominators.max())
 
 
 def _between_bounds(
@@ -78,13 +80,12 @@ def _between_bounds(
     second: Ratio,
     kind: IntervalKind,
     turn_limits: tuple[float | None, float | None],
-    effects: Sequence[float],
+    effects: Array,
 ) -> tuple[Interval, float]:
     (low_a, high_a), (low_b, high_b) = (
-        bounds_of(kind, limit, [part for part in ratio.parts if part.denominator])
-        for limit, ratio in zip(turn_limits, (first, second), strict=True)
+        bounds_of(kind, limit, ratio) for limit, ratio in zip(turn_limits, (first, second), strict=True)
     )
-    mean = BoundedMean([Part(effect, 1.0) for effect in effects], low_b - high_a, high_b - low_a)
+    mean = BoundedMean(effects, np.ones(len(effects)), low_b - high_a, high_b - low_a)
     return Interval(*mean.limits(Z)), mean.p_value(0.0)
 
 
@@ -111,8 +112,8 @@ def _recovered(first: Ratio, second: Ratio, t: float) -> Interval:
     formula 15).
     """
     (low_a, high_a), (low_b, high_b) = (log_interval(_value(r), t * _stderr(r)) for r in (first, second))
-    covariance = sum(a * b for a, b in zip(first.residuals, second.residuals, strict=True))
-    variances = [sum(r * r for r in ratio.residuals) for ratio in (first, second)]
+    covariance = float(first.residuals @ second.residuals)
+    variances = [float(ratio.residuals @ ratio.residuals) for ratio in (first, second)]
     correlation = covariance / sqrt(variances[0] * variances[1]) if all(variances) else 0.0
     below_a, above_a = _value(first) - low_a, high_a - _value(first)
     below_b, above_b = _value(second) - low_b, high_b - _value(second)

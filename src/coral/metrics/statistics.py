@@ -8,12 +8,15 @@ ratio's, by the delta method with the G/(G-1) correction for G problems (Liang a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import exp, sqrt
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
-from coral.metrics.bounded import BoundedMean, Part
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coral.metrics.arrays import Array
+from coral.metrics.bounded import BoundedMean
 from coral.metrics.distributions import UPPER, Z, t_cdf, t_quantile
 
 TINY = 1e-9
@@ -41,33 +44,35 @@ class Ratio(NamedTuple):
         value: None where the denominator is 0.
         stderr: None with fewer than two clusters.
         residuals: each cluster's pull on the value; they sum to 0.
-        parts: the clusters themselves.
+        numerators: of the clusters, in the same order.
+        denominators: of the clusters.
     """
 
     value: float | None
     stderr: float | None
     denominator: float
-    residuals: tuple[float, ...]
-    parts: tuple[Part, ...] = ()
+    residuals: Array
+    numerators: Array
+    denominators: Array
 
 
-def clustered_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
+def clustered_ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio:
     """Sum of numerators over sum of denominators, one entry of each a cluster."""
-    whole = sum(denominators)
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    whole = float(below.sum())
     if whole == 0:
-        return Ratio(None, None, 0.0, ())
-    value = sum(numerators) / whole
-    parts = tuple(map(Part, numerators, denominators))
-    residuals = tuple((a - value * b) / whole for a, b in parts)
-    return Ratio(value, clustered_stderr(residuals), whole, residuals, parts)
+        return Ratio(None, None, 0.0, *(np.zeros(0) for _ in range(3)))
+    value = float(above.sum()) / whole
+    residuals = (above - value * below) / whole
+    return Ratio(value, clustered_stderr(residuals), whole, residuals, above, below)
 
 
-def clustered_stderr(residuals: Sequence[float]) -> float | None:
+def clustered_stderr(residuals: Array) -> float | None:
     """Standard error of a sum of independent residuals with mean 0: sqrt(G/(G-1) * sum of squares)."""
     clusters = len(residuals)
     if clusters < 2:
         return None
-    return sqrt(clusters / (clusters - 1) * sum(r * r for r in residuals))
+    return sqrt(clusters / (clusters - 1) * float(residuals @ residuals))
 
 
 def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = None) -> Interval | None:
@@ -82,8 +87,8 @@ def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = Non
         case "difference":
             return paired_interval(ratio.value, effects_of(ratio.value, ratio.residuals))[0]
         case "rate" | "score" | "turns":
-            parts = [part for part in ratio.parts if part.denominator]
-            return Interval(*BoundedMean(parts, *bounds_of(kind, turn_limit, parts)).limits(Z))
+            mean = BoundedMean(*_defined(ratio), *bounds_of(kind, turn_limit, ratio))
+            return Interval(*mean.limits(Z))
         case "number":
             half = t_quantile(UPPER, len(ratio.residuals) - 1) * ratio.stderr
             if half < TINY * abs(ratio.value):
@@ -99,7 +104,13 @@ def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = Non
             return wilson(ratio.value, effective_size(ratio))
 
 
-def bounds_of(kind: IntervalKind, turn_limit: float | None, parts: Sequence[Part]) -> tuple[float, float]:
+def _defined(ratio: Ratio) -> tuple[Array, Array]:
+    """Numerators and denominators of the clusters that have a ratio of their own."""
+    defined = ratio.denominators != 0
+    return ratio.numerators[defined], ratio.denominators[defined]
+
+
+def bounds_of(kind: IntervalKind, turn_limit: float | None, ratio: Ratio) -> tuple[float, float]:
     """Between which values each problem's rate, score or number of turns lies.
 
     Without a limit of turns, twice the most that was seen stands for it.
@@ -110,7 +121,8 @@ def bounds_of(kind: IntervalKind, turn_limit: float | None, parts: Sequence[Part
         case "score":
             return -1.0, 1.0
         case _:
-            return 1.0, turn_limit or 2 * max(part.numerator / part.denominator for part in parts)
+            numerators, denominators = _defined(ratio)
+            return 1.0, turn_limit or 2 * float((numerators / denominators).max())
 
 
 def log_interval(value: float, half: float) -> Interval:
@@ -154,13 +166,13 @@ PRIOR_UNIT = 0.5
 """How much a difference of full size, seen by nobody, weighs in the size of the pseudo problems."""
 
 
-def effects_of(value: float, residuals: Sequence[float]) -> list[float]:
+def effects_of(value: float, residuals: Array) -> Array:
     """Each problem's own estimate of `value`, linearised: their mean is `value`, their spread its error."""
-    return [len(residuals) * residual + value for residual in residuals]
+    return len(residuals) * residuals + value
 
 
 def paired_interval(
-    difference: float, effects: Sequence[float], *, most: float = 1.0, few: bool = False
+    difference: float, effects: ArrayLike, *, most: float = 1.0, few: bool = False
 ) -> tuple[Interval, float]:
     """Interval and two-sided p-value of a mean of differences, clustered by problem.
 
@@ -175,11 +187,12 @@ def paired_interval(
         most: the largest difference that there can be: 1 of two shares, 2 of two differences of shares.
         few: Student's t in place of the normal distribution, for shares of events, which may be few.
     """
-    size = (sum(e * e for e in effects) + PRIOR_UNIT) / (sum(abs(e) for e in effects) + PRIOR_UNIT)
-    padded = [*effects, size, -size]
+    seen = np.asarray(effects, np.float64)
+    size = (float(seen @ seen) + PRIOR_UNIT) / (float(np.abs(seen).sum()) + PRIOR_UNIT)
+    padded = np.append(seen, [size, -size])
     n = len(padded)
-    centre = difference * len(effects) / n
-    stderr = sqrt(sum((e - centre) ** 2 for e in padded)) / n
+    centre = difference * len(seen) / n
+    stderr = sqrt(float(((padded - centre) ** 2).sum())) / n
     if few:
         half, p_value = t_quantile(UPPER, n - 1) * stderr, 2 * t_cdf(-abs(centre) / stderr, n - 1)
     else:

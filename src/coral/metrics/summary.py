@@ -124,7 +124,7 @@ def _applies(info: MetricInfo, tally: Tally) -> bool:
 def _estimates(
     view: View, prices: PriceTable, extractor: str | None, metrics: list[MetricInfo]
 ) -> dict[str, Estimate]:
-    costs = view.tally.costs(view.rows, prices, extractor) if view.rows else []
+    costs = view.tally.costs(view.rows, prices, extractor)
     return {info.name: estimate(info, view, costs) for info in metrics}
 
 
@@ -143,7 +143,7 @@ def _by_group(
 
 def _by_turn(view: View) -> dict[str, dict[str, Estimate]]:
     return {
-        str(turn): {kind: estimate(info, view, []) for kind, info in zip(BY_TURN, within(turn), strict=True)}
+        str(turn): {kind: estimate(info, view) for kind, info in zip(BY_TURN, within(turn), strict=True)}
         for turn in view.agreed_turns()
     }
 
@@ -154,7 +154,7 @@ def _natural(value: str) -> tuple[bool, int, str]:
 
 
 def _total_cost(view: View, prices: PriceTable, extractor: str | None) -> float | None:
-    if not view.rows:
+    if not view.rows.size:
         return None
-    whole = sum(view.tally.costs(view.rows, prices, extractor))
+    whole = float(view.tally.costs(view.rows, prices, extractor).sum())
     return None if isnan(whole) else whole

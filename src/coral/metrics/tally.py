@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import msgspec
+import numpy as np
 
 from coral.errors import ConfigError
+from coral.metrics.arrays import Array, Indices
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
 from coral.metrics.counts import counts_of, roles_of
 from coral.metrics.outcome import Rules
@@ -41,8 +43,8 @@ class Tally:
         self.failed_requests = 0
         self.columns: tuple[str, ...] = ()
         self._values = array("f")
-        self._problem_of_row = array("l")
-        self._failed = array("l")
+        self._problem_of_row = array("q")
+        self._failed = array("q")
         self._problems: dict[str, int] = {}
         self._groups: list[tuple[tuple[str, str], ...]] = []
         self._known_groups: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
@@ -141,36 +143,36 @@ class Tally:
 
     def view(self, problems: Collection[int] | None = None) -> View:
         """The conversations on some problems, or on all."""
-        rows = [
-            row for row, problem in enumerate(self._problem_of_row) if problems is None or problem in problems
-        ]
-        failed = [problem for problem in self._failed if problems is None or problem in problems]
-        return View(self, rows, [self._problem_of_row[row] for row in rows], failed)
+        problem_of, failed = (np.array(column, np.int64) for column in (self._problem_of_row, self._failed))
+        if problems is None:
+            return View(self, np.arange(len(problem_of)), problem_of, failed)
+        wanted = np.zeros(self.num_problems, bool)
+        wanted[list(problems)] = True
+        rows = np.flatnonzero(wanted[problem_of])
+        return View(self, rows, problem_of[rows], failed[wanted[failed]])
 
-    def values(self, column: str, rows: list[int]) -> list[float]:
+    def values(self, column: str, rows: Indices) -> Array:
         """A column at some rows.
 
         Raises:
             KeyError: the run has no such column.
         """
         if not self.columns:
-            return []
+            return np.zeros(0)
         if column not in self.columns:
             raise KeyError(column)
-        width, offset = len(self.columns), self.columns.index(column)
-        return [self._values[row * width + offset] for row in rows]
+        table = np.frombuffer(self._values, np.float32).reshape(-1, len(self.columns))
+        values: Array = table[rows, self.columns.index(column)].astype(np.float64)
+        return values
 
-    def costs(self, rows: list[int], prices: PriceTable, extractor: str | None) -> list[float]:
+    def costs(self, rows: Indices, prices: PriceTable, extractor: str | None) -> Array:
         """USD of each conversation; NaN where a price or a token count is unknown."""
         models = {**self.models, EXTRACTOR: extractor}
-        costs = [0.0] * len(rows)
-        for role in roles_of(self.rules):
-            parts = [self.values(f"{role}/{part}", rows) for part in Tokens._fields]
-            model = models.get(role)
-            costs = [
-                cost + prices.cost(model, Tokens(*tokens))
-                for cost, *tokens in zip(costs, *parts, strict=True)
-            ]
+        costs = np.zeros(len(rows))
+        if self.columns:
+            for role in roles_of(self.rules):
+                tokens = [self.values(f"{role}/{part}", rows) for part in Tokens._fields]
+                costs += prices.costs(models.get(role), np.stack(tokens, axis=1))
         return costs
 
 
@@ -183,17 +185,18 @@ class View(msgspec.Struct, frozen=True):
     """
 
     tally: Tally
-    rows: list[int]
-    problem_of: list[int]
-    failed: list[int]
+    rows: Indices
+    problem_of: Indices
+    failed: Indices
 
     def agreed_turns(self) -> list[int]:
         """The numbers of turns at which conversations agreed, in order; of one agent alone none."""
         if "agreed_turn" not in self.tally.columns:
             return []
-        return sorted({int(turn) for turn in self.column("agreed_turn") if turn})
+        turns: Array = np.unique(self.column("agreed_turn"))
+        return [int(turn) for turn in turns if turn]
 
-    def column(self, name: str) -> list[float]:
+    def column(self, name: str) -> Array:
         """A column of the tally, or `agreed_by/T`, `right_by/T`: agreed (and right) within the first T turns.
 
         Raises:
@@ -204,6 +207,4 @@ class View(msgspec.Struct, frozen=True):
             return self.tally.values(name, self.rows)
         turns = self.tally.values("agreed_turn", self.rows)
         outcomes = self.tally.values(what, self.rows)
-        return [
-            outcome if 0 < turn <= int(limit) else 0.0 for turn, outcome in zip(turns, outcomes, strict=True)
-        ]
+        return np.where((turns > 0) & (turns <= int(limit)), outcomes, 0.0)

@@ -140,8 +140,8 @@ def _what_talking_changed(a: Tally, b: Tally, changed: str) -> tuple[dict[str, E
     talk = talked.view({talked.problems[name] for name in shared})
     answered = other.view({other.problems[name] for name in shared})
     names = [name for name in CHANGES if metric(name).applies(talked.rules)]
-    changes = {name: estimate(metric(name), talk, []) for name in (*names, *_by_turn(talk))}
-    unreadable = estimate(metric("unreadable_rate"), answered, []).mean
+    changes = {name: estimate(metric(name), talk) for name in (*names, *_by_turn(talk))}
+    unreadable = estimate(metric("unreadable_rate"), answered).mean
     return changes, unreadable or 0.0
 
 
