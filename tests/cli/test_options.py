@@ -4,7 +4,8 @@ import pytest
 
 from coral.cli.options import as_yaml, parse
 from coral.errors import ConfigError
-from coral.evaluation.config import EvalConfig, SampleConfig, stored
+from coral.evaluation.config import EvalConfig, SampleConfig
+from coral.evaluation.identity import stored
 from coral.improvement.config import ImproveConfig
 from coral.options import load_yaml_file
 from coral.rows.build import BuildConfig

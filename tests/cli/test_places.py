@@ -10,8 +10,9 @@ import pytest
 import coral.store.folder
 from coral.cli import main
 from coral.errors import DataError
-from coral.evaluation.config import EvalConfig, agent_config, default_output
+from coral.evaluation.config import EvalConfig, agent_config
 from coral.evaluation.estimate import estimate
+from coral.evaluation.identity import default_output
 from coral.store import disk_list as spooling
 from coral.store.disk_list import store_problems
 from coral.types import Problem

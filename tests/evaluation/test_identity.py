@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from coral.config import deciding
-from coral.evaluation.config import AgentConfig, EvalConfig, ExtractorConfig, SampleConfig, identity
+from coral.evaluation.config import AgentConfig, EvalConfig, ExtractorConfig, SampleConfig
+from coral.evaluation.identity import identity
 from coral.models.config import ModelConfig
 
 CLASSES = (ModelConfig, AgentConfig, ExtractorConfig, EvalConfig, SampleConfig)
@@ -27,6 +28,7 @@ MODEL = {
     "system_in_user": True, "base_url": "http://a/v1", "replicas": "pool", "replicas_within_s": 5.0,
     "api_key_env": "KEY", "context_tokens": 99, "max_connections": 3, "request_timeout_s": 1.0,
     "total_timeout_s": 2.0, "max_attempts": 2, "backoff_s": 0.1, "max_backoff_s": 0.2,
+    "control": "wrong", "control_words": "model", "sees": "stance",
 }  # fmt: skip
 BY_CONTENT = {"task", "data", "split", "problems", "prompt_library", "majority", "second_chance"}
 """Decide through what is read (fingerprints, task settings), or need another protocol."""

@@ -6,7 +6,8 @@ import pytest
 
 import coral
 from coral.errors import DataError, RunFolderError
-from coral.evaluation.config import EvalConfig, identity
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.identity import identity
 from coral.evaluation.plan import open_plan
 from coral.tasks import registry
 from coral.tasks.protocol import Source

@@ -11,8 +11,9 @@ import pytest
 import coral
 from coral.api import evaluate_async, load_run, sample_async
 from coral.errors import ConfigError, RunFolderError
-from coral.evaluation.config import SampleConfig, agent_config, default_output, identity
+from coral.evaluation.config import SampleConfig, agent_config
 from coral.evaluation.estimate import estimate
+from coral.evaluation.identity import default_output, identity
 from coral.evaluation.measure import score
 from coral.evaluation.progress import Progress
 from coral.types import StopReason

@@ -10,11 +10,11 @@ import openai
 import pytest
 
 from coral import prompts
+from coral.conversation.mistakes import Mistakes
 from coral.conversation.protocols.pair import messages_for
 from coral.errors import ConfigError
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel, parse_persona, serve_scripted
-from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, SpeakRequest, understand
 from coral.types import OPENER, RESPONDER, Answered, FinishReason, Message, Problem, Role, Unsure
 

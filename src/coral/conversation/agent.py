@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coral.conversation.controls import ControlPartner
+from coral.conversation.sight import Sight
 from coral.models.protocol import Model, Sampling
 from coral.types import Speaker
 
@@ -16,6 +18,8 @@ class Agent:
         name: of the configured agent.
         system: the rendered system prompt; empty for none.
         system_in_user: the model's chat template knows no system role.
+        control: decides what it says, where it is a control partner.
+        sight: what it is shown of the others' turns; None: everything.
     """
 
     name: str
@@ -23,6 +27,8 @@ class Agent:
     sampling: Sampling
     system: str
     system_in_user: bool = False
+    control: ControlPartner | None = None
+    sight: Sight | None = None
 
     @property
     def speaker(self) -> Speaker:

@@ -9,7 +9,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -278,8 +279,9 @@ class TurnContext:
         assert seat is not None, "the conversation has ended"
         agent = self.agents[seat]
         step = f"{branch}{len(turns) + 1}"
+        shown = turns if agent.sight is None else agent.sight.of(turns, seat, self.problem)
         request = Request(
-            messages=protocol.messages(seat, self.told[seat], turns),
+            messages=protocol.messages(seat, self.told[seat], shown),
             sampling=agent.sampling,
             n=draw.candidates,
             seed=request_seed(self.config.entropy, self.identity, step),
@@ -287,12 +289,13 @@ class TurnContext:
         )
         where = f"turn {step} ({seat})"
         with _blaming(where, agent.name):
-            generation = _own_turns(await self.calls(step, agent.model, request))
+            generation = _own_turns(await self._generate(step, seat, turns, request))
         usage, attempts = generation.usage, generation.attempts
+        judge = self if agent.control is None else self._by_rules
         if draw.candidates == 1:
             with _adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
-                return _turn_of_one(seat, await self._judge_only(generation, step), generation)
-        replies = await self._judge_siblings(generation, step)
+                return _turn_of_one(seat, await judge.judge_only(generation, step), generation)
+        replies = await judge.judge_siblings(generation, step)
         turn = Turn(seat=seat, replies=replies, usage=usage, attempts=attempts)
         # Nothing but the candidates can fail the choice, and the failure counts their requests.
         lost = [msgspec.structs.replace(one, requests=0) for one in spent_on((turn,), {seat: agent.name})]
@@ -300,7 +303,21 @@ class TurnContext:
             chosen = await self._choose(replies, draw.select, step, turns, attempts)
         return msgspec.structs.replace(turn, chosen=chosen)
 
-    async def _judge_only(self, generation: Generation, step: str) -> Reply:
+    async def _generate(self, step: str, seat: Seat, turns: Sequence[Turn], request: Request) -> Generation:
+        agent = self.agents[seat]
+        if agent.control is None:
+            return await self.calls(step, agent.model, request)
+        return await agent.control.speak(
+            self.problem, seat, turns, request, lambda asked: self.calls(step, agent.model, asked)
+        )
+
+    @cached_property
+    def _by_rules(self) -> TurnContext:
+        """Where a control partner speaks, no model is asked what it said: rules can read its words."""
+        extractor = replace(self.config.extractor, mode="rules", model=None)
+        return replace(self, config=replace(self.config, extractor=extractor))
+
+    async def judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
         belief, correct, extraction = await self._judge(candidate, step)
         return Reply(
@@ -339,7 +356,7 @@ class TurnContext:
             case _:
                 return None
 
-    async def _judge_siblings(self, generation: Generation, step: str) -> tuple[Reply, ...]:
+    async def judge_siblings(self, generation: Generation, step: str) -> tuple[Reply, ...]:
         """Judge all candidates at once; what several say in the same words is judged once."""
         candidates = generation.candidates
         words = [(candidate.text, candidate.finish_reason) for candidate in candidates]

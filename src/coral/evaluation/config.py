@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +10,21 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from coral.config import deciding, option
+from coral.config import option
 from coral.conversation import protocols
+from coral.conversation.controls import PREFIX as CONTROL
+from coral.conversation.controls import Control, Words
 from coral.conversation.extraction import Mode
 from coral.conversation.protocols import PAIR
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection
+from coral.conversation.sight import Shown
 from coral.errors import ConfigError
-from coral.evaluation import problem_list
 from coral.models import embedded
 from coral.models.config import ModelConfig
 from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
 from coral.tasks import registry
-from coral.types import SCHEMA
-from coral.version import version
 
 OF_TASK = Section(
     lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
@@ -43,6 +41,15 @@ class AgentConfig(ModelConfig):
     compare them), panel, or one of `prompt_library`; by default that of the protocol."""
     system_in_user: bool = option(False, decides=True)
     """Send the system prompt in the first user message, for chat templates without a system role."""
+    control: Control | None = option(None, decides=True)
+    """No model decides what it says: a control partner. right: insists on the gold answer. wrong: on one
+    wrong answer of the problem, always the same. echo: repeats the other's answer. unsure: has none. random:
+    insists on one of these answers."""
+    control_words: Words = option("own", decides=True)
+    """own: a control partner's words, without a request. model: its `model` argues for its answer."""
+    sees: Shown = option("everything", decides=True)
+    """What it is shown of the others' turns: everything; the stance alone; the reasoning alone; vacuous or
+    unrelated words of equal length above the stance; nothing but a request to answer again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,90 +388,14 @@ def _other_provider(model: str, other: str) -> bool:
     return provider is not None and provider is not provider_named(model.partition("/")[0])
 
 
-def identity(
-    config: EvalConfig,
-    *,
-    task: Mapping[str, Any],
-    split: str,
-    data_fingerprint: str,
-    prompts: str,
-    sources: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """What decides the results of a run: must be the same in each of its sessions.
-
-    Args:
-        task: name and all options, defaults included.
-        sources: digests of the sources of models that are Python objects.
-
-    `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
-    """
-    who = {name: _decisive(agent, sources or {}) for name, agent in config.participants().items()}
-    takes = protocols.kind(config.protocol).takes
-    return {
-        "schema": SCHEMA,
-        "version": version(),
-        "task": dict(task),
-        "split": split,
-        "data_sha256": data_fingerprint,
-        "prompts": prompts,
-        "protocol": config.protocol,
-        **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
-        **({"majority": True} if config.majority else {}),
-        **who,
-        "extractor": _decisive(config.extractor_config(), sources or {}),
-        **({"second_chance": True} if config.second_chance else {}),
-        "seed": config.seed,
-        **({"salt": config.salt} if config.salt else {}),
-        **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),
-        **({"split_seed": config.split_seed} if config.split_seed != config.problem_seed else {}),
-        **({"problems": problem_list.digest(config.problems)} if config.problems else {}),
-        **(_drawing(config.draw) if isinstance(config, SampleConfig) else {}),
-    }
+def is_silent(config: ModelConfig) -> bool:
+    """Whether no model is asked for the words of an agent."""
+    return isinstance(config, AgentConfig) and config.control is not None and config.control_words == "own"
 
 
-def _drawing(draw: Draw) -> dict[str, Any]:
-    """Of a single candidate, how it is chosen decides nothing."""
-    choosing = {"select": draw.select} if draw.candidates > 1 else {}
-    return {"candidates": draw.candidates, **choosing, "rollouts": draw.rollouts}
-
-
-def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:
-    if isinstance(config, ExtractorConfig) and config.mode == "rules":
-        return {"mode": "rules"}
-    values = {name: getattr(config, name) for name in deciding(type(config))}
-    if config.thinking_tokens == ModelConfig.thinking_tokens:
-        del values["thinking_tokens"]  # runs of versions without this option go on
-    values["model"] = embedded.name_of(config)
-    if folder := embedded.folder_of(config):
-        values["checkpoint"] = embedded.fingerprint(folder)
-    if is_object(config):
-        values["source"] = sources.get(config.model)
-    return dict(
-        msgspec.to_builtins({name: value for name, value in values.items() if value not in (None, (), {})})
-    )
-
-
-_LONGEST_NAME = 60
-"""Characters of a model's name in that of a folder; the digest tells models apart."""
-
-
-def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
-    """A folder that the same options always name again."""
-    lasting = {name: value for name, value in decided.items() if name != "version"}
-    digest = hashlib.sha256(msgspec.json.encode(lasting)).hexdigest()[:8]
-    model = (
-        re.sub(r"[^A-Za-z0-9.]+", "-", embedded.name_of(config.agent).rstrip("/").rsplit("/", 1)[-1]).strip(
-            "-"
-        )
-        or "model"
-    )[:_LONGEST_NAME]
-    job = "sample-" if isinstance(config, SampleConfig) else ""
-    task = re.sub(r"[^\w.-]+", "-", config.task_name)
-    return f"runs/{task}-{config.protocol}-{job}{model}-{digest}"
-
-
-def stored(config: EvalConfig) -> dict[str, Any]:
-    """All options as `config.yaml` keeps them: without secrets, and readable by `--config`."""
-    values: dict[str, Any] = msgspec.to_builtins(config)
-    del values["data_password"], values["dry_run"]
-    return values
+def speaker_model(config: ModelConfig) -> str:
+    """The model of an agent, as records name it."""
+    if is_silent(config):
+        assert isinstance(config, AgentConfig)
+        return f"{CONTROL}{config.control}"
+    return embedded.name_of(config)

@@ -8,7 +8,7 @@ from math import isnan
 from typing import NamedTuple
 
 from coral.conversation.messages import Told
-from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
 from coral.evaluation.plan import Plan, open_plan
 from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
@@ -23,6 +23,8 @@ CHARACTERS_PER_TOKEN = 4.0
 """Of English text, for the tokenizers in use: good to about a quarter."""
 TYPICAL_TURNS = 4
 TYPICAL_TURN_TOKENS = 250
+CONTROL_TOKENS = 80
+"""Of a turn of a control partner with words of its own."""
 UNLIMITED_TOKENS = 1_000
 """Of a reply whose length nothing limits: a guess."""
 TYPICAL_EXTRACTED_SHARE = 0.5
@@ -93,7 +95,7 @@ def estimate(config: EvalConfig, task: Task | None = None) -> CostEstimate:
                 for assumed in _assumptions(config, plan)
             ),
             first=plan.protocol.messages(seat, told, ()),
-            speaker=Speaker(name=first.name, model=embedded.name_of(first.options)),
+            speaker=Speaker(name=first.name, model=speaker_model(first.options)),
         )
 
 
@@ -161,11 +163,15 @@ def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
 
 
 def _most_tokens(speaker: _Seated) -> int:
+    if is_silent(speaker.options):
+        return CONTROL_TOKENS
     return speaker.options.max_tokens or UNLIMITED_TOKENS
 
 
 def _most_thinking(model: ModelConfig) -> int:
     """Tokens for thinking, on top of those of the reply. A model in this process is given none."""
+    if is_silent(model):
+        return 0
     limited = model.max_tokens is not None and model.max_tokens >= SHORTEST_REPLY
     return model.thinking_tokens if limited and not in_this_process(model) else 0
 
@@ -185,6 +191,9 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     requests = extractions = prompt = written = usd = history = 0.0
     for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
+        if is_silent(speaker.options):
+            history += tokens
+            continue
         again = draw.candidates * draw.rollouts * earlier
         replies = draw.candidates + again
         told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening

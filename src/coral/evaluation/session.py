@@ -25,8 +25,9 @@ from coral.errors import (
     StoppedEarly,
 )
 from coral.evaluation.breaker import LATER, Breaker
-from coral.evaluation.config import EvalConfig, default_output, identity, stored
+from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
+from coral.evaluation.identity import default_output, identity, stored
 from coral.evaluation.measure import measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress

@@ -6,11 +6,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from coral.conversation.agent import Agent
+from coral.conversation.controls import ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
-from coral.evaluation.config import EvalConfig
+from coral.conversation.mistakes import Mistakes
+from coral.conversation.sight import ProblemPool, Sight
+from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
 from coral.evaluation.plan import Plan
 from coral.models.connections import Connections
 from coral.models.open import Models, Objects
+from coral.models.protocol import Model
 from coral.types import Seat
 
 
@@ -45,16 +49,26 @@ async def open_participants(
         objects=objects,
     )
 
-    agents = {
-        name: Agent(
+    seated = _Seated(plan)
+
+    async def seat(name: str, options: AgentConfig) -> Agent:
+        model: Model
+        if is_silent(options):
+            model = Nobody(speaker_model(options))
+        else:
+            where = f"--{name}" if name in {"agent", "partner"} else "--agents"
+            model = await models.open(options, where)
+        return Agent(
             name=name,
-            model=await models.open(options, f"--{name}" if name in {"agent", "partner"} else "--agents"),
+            model=model,
             sampling=options.sampling(),
             system=plan.systems[name],
             system_in_user=options.system_in_user,
+            control=seated.control(options),
+            sight=seated.sight(options),
         )
-        for name, options in config.participants().items()
-    }
+
+    agents = {name: await seat(name, options) for name, options in config.participants().items()}
     extraction = config.extractor_config()
     return Participants(
         agents={seat: agents[name] for seat, name in plan.protocol.speakers.items()},
@@ -66,3 +80,24 @@ async def open_participants(
             template=plan.extraction,
         ),
     )
+
+
+class _Seated:
+    """What control arms know beside the conversation: the task, and other problems of the whole data."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._task = plan.task
+        self._pool = ProblemPool(lambda: plan.task.problems(plan.source))
+        self._mistakes = Mistakes(plan.task, self._pool)
+
+    def control(self, options: AgentConfig) -> ControlPartner | None:
+        if options.control is None:
+            return None
+        return ControlPartner(
+            kind=options.control, words=options.control_words, task=self._task, mistakes=self._mistakes
+        )
+
+    def sight(self, options: AgentConfig) -> Sight | None:
+        if options.sees == "everything":
+            return None
+        return Sight(shown=options.sees, task=self._task, others=self._pool)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from coral.errors import ConfigError
-from coral.evaluation.config import EvalConfig, SampleConfig, stored
+from coral.evaluation.config import EvalConfig, SampleConfig
+from coral.evaluation.identity import stored
 from coral.evaluation.plan import Plan, open_plan
 from coral.improvement.arms import EvalSpec
 from coral.improvement.config import ImproveConfig

@@ -67,7 +67,7 @@ class RowCandidates:
             return
         prefix = _prefix(run, conversation, self._options.seed)
         for index, turn in enumerate(conversation.turns):
-            if self._turns.admits(TurnRef(run, conversation, index)):
+            if run.learnable(conversation, index) and self._turns.admits(TurnRef(run, conversation, index)):
                 origin = f"{run.name}/{conversation.id}"
                 offered = self._offered(labeled.turns[index], turn.chosen)
                 yield from self._draft_turn(offered, index, prefix.digest(), origin)

@@ -12,6 +12,7 @@ from coral import prompts
 from coral.conversation import protocols
 from coral.conversation.messages import Told
 from coral.conversation.protocols import ConversationProtocol
+from coral.conversation.sight import ProblemPool, Sight
 from coral.errors import RunFolderError
 from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts, load_prompts
@@ -22,10 +23,17 @@ from coral.types import Conversation, Message
 
 @dataclass(frozen=True)
 class SpeakerPrompt:
-    """What decides how a speaker is addressed."""
+    """What decides how a speaker is addressed.
+
+    Attributes:
+        sight: what it was shown of the others' turns; None: everything.
+        control: it is a control partner: nobody learns to speak like it.
+    """
 
     system: str
     system_in_user: bool
+    sight: Sight | None = None
+    control: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +78,15 @@ class SampledRun:
             briefing=self.task.briefing(conversation.problem, seat),
             system_in_user=speaker_prompt.system_in_user,
         )
-        return self.protocol.messages(seat, told, conversation.turns[:index])
+        before = conversation.turns[:index]
+        sight = speaker_prompt.sight
+        shown = before if sight is None else sight.of(before, seat, conversation.problem)
+        return self.protocol.messages(seat, told, shown)
+
+    def learnable(self, conversation: Conversation, index: int) -> bool:
+        """Whether turn `index` is a model's own: not a control partner's."""
+        name = conversation.speakers[conversation.turns[index].seat].name
+        return not self.speaker_prompts[name].control
 
 
 def problem_key(run: SampledRun, conversation: Conversation) -> str:
@@ -96,26 +112,40 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         )
     told = load_prompts(folder)
     _check(told, folder, identity)
+    task = registry.load(**identity["task"])
     no_system_role = {made.model for made in folder.adjustments() if made.setting == "system"}
     return SampledRun(
         name=name,
         folder=folder,
         identity=identity,
-        task=registry.load(**identity["task"]),
+        task=task,
         protocol=protocols.stored(identity, told.protocol),
         speaker_prompts={
-            who: _speaker_prompt(system, identity.get(who, {}), no_system_role)
+            who: _speaker_prompt(system, identity.get(who, {}), no_system_role, task)
             for who, system in told.systems.items()
         },
     )
 
 
 def _speaker_prompt(
-    system: str, options: Mapping[str, Any], no_system_role: AbstractSet[str]
+    system: str, options: Mapping[str, Any], no_system_role: AbstractSet[str], task: Task
 ) -> SpeakerPrompt:
-    """How a speaker was addressed: as the options say, or as its model turned out to take it."""
+    """How a speaker was addressed: as the options say, or as its model turned out to take it.
+
+    Raises:
+        RunFolderError: it was shown words that are not kept.
+    """
+    shown = options.get("sees", "everything")
+    if shown == "unrelated":
+        raise RunFolderError(
+            "a speaker of this run was shown unrelated reasons, which a run does not keep",
+            remedy="make rows of a run without --agent.sees unrelated",
+        )
     return SpeakerPrompt(
-        system, bool(options.get("system_in_user")) or options.get("model") in no_system_role
+        system,
+        bool(options.get("system_in_user")) or options.get("model") in no_system_role,
+        None if shown == "everything" else Sight(shown=shown, task=task, others=ProblemPool(tuple)),
+        control="control" in options,
     )
 
 

@@ -19,13 +19,14 @@ from typing import final
 
 import msgspec
 
+from coral.conversation import words
+from coral.conversation.controls import submitting
+from coral.conversation.mistakes import Mistakes
+from coral.conversation.words import Move
 from coral.errors import ConfigError
 from coral.models.protocol import Candidate, Delta, Generation, Request
-from coral.serving import scripted_words as words
 from coral.serving.app import Served
-from coral.serving.scripted_mistakes import Mistakes
 from coral.serving.scripted_request import ExtractionRequest, ProblemIndex, SpeakRequest, understand
-from coral.serving.scripted_words import Move
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, FinishReason, Problem, Usage
@@ -255,14 +256,7 @@ class ScriptedModel:
     async def _phrase(self, stance: Stance, answer: str, problem: Problem, rng: random.Random) -> str:
         """Words that the task's own rules read as `answer`: what an agent says must not be misread."""
         reasons = (self._reasons(stance, problem, rng), words.plain_body(stance.move, rng))
-        instruction = self._knowledge.task.instruction
-        for reason in reasons:
-            for ending in words.endings(answer, instruction, rng):
-                text = f"{reason}\n\n{ending}"
-                read = self._read(text, problem)
-                if isinstance(read, Answered) and await self._same(read.value, answer, problem):
-                    return text
-        return f"Answer: {answer}"
+        return await submitting(self._knowledge.task, answer, problem, reasons, rng)
 
     async def _phrase_unsure(self, stance: Stance, problem: Problem, rng: random.Random) -> str:
         ending = words.unsure_ending(rng)

@@ -1,4 +1,4 @@
-"""What the scripted agent says: reasons in varied words, and closings that the task's rules can read."""
+"""What agents without a model say: reasons in varied words, and closings that the task's rules can read."""
 
 from __future__ import annotations
 

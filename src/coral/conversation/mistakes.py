@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
@@ -27,18 +28,32 @@ class Mistakes:
     """The wrong answers of each problem, checked against the task's own equivalence, most popular first."""
 
     def __init__(self, task: Task, problems: Iterable[Problem]) -> None:
+        """Start knowing none.
+
+        Args:
+            problems: whose answers are wrong answers to others; only looked at where a problem itself tells
+                none.
+        """
         self._task = task
-        self._targets = tuple(dict.fromkeys(problem.target for problem in problems))
+        self._problems = problems
         self._known: dict[str, tuple[str, ...]] = {}
 
     async def draw(self, problem: Problem, rng: random.Random) -> str | None:
         """A wrong answer; None where none could be thought of."""
-        if problem.id not in self._known:
-            self._known[problem.id] = await self._think(problem)
-        mistakes = self._known[problem.id]
+        mistakes = await self.of(problem)
         if not mistakes:
             return None
         return mistakes[0] if rng.random() < _POPULAR_SHARE else rng.choice(mistakes)
+
+    async def of(self, problem: Problem) -> tuple[str, ...]:
+        """The wrong answers of a problem, at most four: the same ones whoever asks, and when."""
+        if problem.id not in self._known:
+            self._known[problem.id] = await self._think(problem)
+        return self._known[problem.id]
+
+    @cached_property
+    def _targets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(problem.target for problem in self._problems))
 
     async def _think(self, problem: Problem) -> tuple[str, ...]:
         found: list[str] = []

@@ -1,0 +1,125 @@
+"""What decides the results of a run, how its folder is called, and what its config.yaml keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from coral.config import deciding
+from coral.conversation import protocols
+from coral.conversation.selection import Draw
+from coral.evaluation import problem_list
+from coral.evaluation.config import (
+    AgentConfig,
+    EvalConfig,
+    ExtractorConfig,
+    SampleConfig,
+    is_silent,
+    speaker_model,
+)
+from coral.models import embedded
+from coral.models.config import ModelConfig
+from coral.models.open import is_object
+from coral.types import SCHEMA
+from coral.version import version
+
+
+def identity(
+    config: EvalConfig,
+    *,
+    task: Mapping[str, Any],
+    split: str,
+    data_fingerprint: str,
+    prompts: str,
+    sources: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What decides the results of a run: must be the same in each of its sessions.
+
+    Args:
+        task: name and all options, defaults included.
+        sources: digests of the sources of models that are Python objects.
+
+    `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
+    """
+    who = {name: _decisive(agent, sources or {}) for name, agent in config.participants().items()}
+    takes = protocols.kind(config.protocol).takes
+    return {
+        "schema": SCHEMA,
+        "version": version(),
+        "task": dict(task),
+        "split": split,
+        "data_sha256": data_fingerprint,
+        "prompts": prompts,
+        "protocol": config.protocol,
+        **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
+        **({"majority": True} if config.majority else {}),
+        **who,
+        "extractor": _decisive(config.extractor_config(), sources or {}),
+        **({"second_chance": True} if config.second_chance else {}),
+        "seed": config.seed,
+        **({"salt": config.salt} if config.salt else {}),
+        **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),
+        **({"split_seed": config.split_seed} if config.split_seed != config.problem_seed else {}),
+        **({"problems": problem_list.digest(config.problems)} if config.problems else {}),
+        **(_drawing(config.draw) if isinstance(config, SampleConfig) else {}),
+    }
+
+
+def _drawing(draw: Draw) -> dict[str, Any]:
+    """Of a single candidate, how it is chosen decides nothing."""
+    choosing = {"select": draw.select} if draw.candidates > 1 else {}
+    return {"candidates": draw.candidates, **choosing, "rollouts": draw.rollouts}
+
+
+_LATER = {"thinking_tokens": ModelConfig.thinking_tokens, "control_words": "own", "sees": "everything"}
+"""Options that earlier versions did not have: their runs go on where these are at their defaults."""
+
+
+def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:
+    if isinstance(config, ExtractorConfig) and config.mode == "rules":
+        return {"mode": "rules"}
+    values = {name: getattr(config, name) for name in deciding(type(config))}
+    for name, default in _LATER.items():
+        if values.get(name) == default:
+            del values[name]
+    if is_silent(config):
+        assert isinstance(config, AgentConfig)
+        return {"model": speaker_model(config), "control": config.control}
+    values["model"] = embedded.name_of(config)
+    if folder := embedded.folder_of(config):
+        values["checkpoint"] = embedded.fingerprint(folder)
+    if is_object(config):
+        values["source"] = sources.get(config.model)
+    return dict(
+        msgspec.to_builtins({name: value for name, value in values.items() if value not in (None, (), {})})
+    )
+
+
+_LONGEST_NAME = 60
+"""Characters of a model's name in that of a folder; the digest tells models apart."""
+
+
+def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
+    """A folder that the same options always name again."""
+    lasting = {name: value for name, value in decided.items() if name != "version"}
+    digest = hashlib.sha256(msgspec.json.encode(lasting)).hexdigest()[:8]
+    model = (
+        re.sub(r"[^A-Za-z0-9.]+", "-", embedded.name_of(config.agent).rstrip("/").rsplit("/", 1)[-1]).strip(
+            "-"
+        )
+        or "model"
+    )[:_LONGEST_NAME]
+    job = "sample-" if isinstance(config, SampleConfig) else ""
+    task = re.sub(r"[^\w.-]+", "-", config.task_name)
+    return f"runs/{task}-{config.protocol}-{job}{model}-{digest}"
+
+
+def stored(config: EvalConfig) -> dict[str, Any]:
+    """All options as `config.yaml` keeps them: without secrets, and readable by `--config`."""
+    values: dict[str, Any] = msgspec.to_builtins(config)
+    del values["data_password"], values["dry_run"]
+    return values
