@@ -44,7 +44,8 @@ class Supervised:
         self.folder, self.path = folder, folder / f"{name}.json"
         self.control = folder / f"{name}.control"
         stub = [sys.executable, STUB, "--host", "{host}", "--port", "{port}", "--control", str(self.control)]
-        command = [sys.executable, "-I", "-S", SUPERVISOR, "--folder", str(folder), "--id", name]
+        command = [sys.executable, "-I", "-S", SUPERVISOR, "--folder", str(folder)]
+        command += [] if "--count" in flags else ["--id", name]
         self.process = subprocess.Popen(
             [*command, *FAST, *flags, "--", *(server or stub)], stderr=subprocess.PIPE
         )
@@ -110,6 +111,12 @@ def ended():
             return True
 
     return look
+
+
+@pytest.fixture(autouse=True)
+def _names_of_its_own(monkeypatch, tmp_path):
+    """Names of pools are kept with the test's own files."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 deaf: nothing is answered · hang: completions never end (busy: tokens are counted) · fail: completions
 are 500 · slow: they take a second · uncounted: /metrics is 404 · crash: it exits at once, telling why
+load=N: N requests more are said to be in flight
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ parser.add_argument("--port", type=int, required=True)
 parser.add_argument("--control", type=Path)
 parser.add_argument("--name", default="stub")
 parser.add_argument("--key_file", type=Path)
+parser.add_argument("--rank", type=int, default=0, help="above 0: work without a port, as an engine does")
 parser.add_argument("--delay_s", type=float, default=0.0)
 parser.add_argument("--once", type=Path, help="delay only where there is no such file, and make it")
 parser.add_argument(
@@ -44,6 +46,8 @@ if "crash" in words():
 if options.stray:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     options.stray.write_text(f"{options.stray.read_text() if options.stray.exists() else ''}{child.pid}\n")
+while options.rank:
+    time.sleep(1)
 KEY = options.key_file.read_text().strip() if options.key_file else None
 state = {"in_flight": 0, "tokens": 0}
 lock = threading.Lock()
@@ -69,8 +73,9 @@ class Handler(BaseHTTPRequestHandler):
         if KEY and self.path != "/health" and self.headers.get("Authorization") != f"Bearer {KEY}":
             self.answer(401, {"error": {"message": "no key"}})
         elif self.path == "/metrics" and "uncounted" not in words():
+            more = sum(int(word[5:]) for word in words() if word.startswith("load="))
             counted = (
-                f"coral_requests_in_flight {state['in_flight']}",
+                f"coral_requests_in_flight {state['in_flight'] + more}",
                 f"coral_tokens_total {state['tokens']}",
             )
             text = "\n".join((*counted, ""))

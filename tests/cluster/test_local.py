@@ -13,7 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coral.cluster.records import locked
+from coral.cluster.config import PoolConfig
+from coral.cluster.places import Job
+from coral.cluster.pool import Seen, wanted
+from coral.cluster.records import Record, locked
 
 STUB = str(Path(__file__).with_name("stub_server.py"))
 FAST = {
@@ -219,6 +222,13 @@ REFUSED = {
     "a time that YAML reads as a number": ({"place": "slurm", "slurm": {"time": 86400}}, "slurm.time"),
     "a short name of it": ({"place": "slurm", "slurm": {"t": 60}}, "slurm.t"),
     "an array": ({"place": "slurm", "slurm": {"array": "0-3"}}, "slurm.array"),
+    "more at least than at most": ({"min": 3, "max": 2}, "max (2) is less than min (3)"),
+    "none at least": ({"min": 0, "max": 2}, "min is 0"),
+    "no load": ({"in_flight": 0}, "in_flight is 0"),
+    "more at most than GPUs": ({"gpus": ["0", "1"], "max": 3}, "GPUs for 2"),
+    "whole nodes of this machine": ({"replicas_per_job": 2}, "replicas_per_job is 2"),
+    "several nodes of this machine": ({"nodes": 2}, "nodes is 2"),
+    "several of several nodes": ({"place": "slurm", "replicas_per_job": 2, "nodes": 2}, "several nodes"),
     "an unknown place": ({"place": "cloud"}, "cloud"),
     "an unknown option": ({"replcias": 2}, "replicas"),
     "no patience": ({"replica": {"give_up_after_s": 0}}, "replica.give_up_after_s"),
@@ -254,6 +264,82 @@ def test_without_slurm_its_place_is_refused(pool, tmp_path, monkeypatch):
     code, output = pool.up()
     assert code == 2
     assert "there is no squeue on this machine" in output
+
+
+def test_the_number_follows_the_requests(pool, eventually):
+    """Whenever `up` runs, and while `status --watch` does: more at once, fewer after a calm."""
+    pool.write(replicas=1, max=3, in_flight=10, replica={**FAST, "calm_s": 1})
+    pool.up("--wait")
+    assert len(pool.supervisors()) == 1
+    pool.control.write_text("load=15")
+    eventually(lambda: "1 more" in pool.up()[1])
+    pool.control.write_text("load=100")
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "coral", "cluster", "status", str(pool.file), "--watch"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert watching.stderr.readline() == "2 of 3 there, 1 process for 1 more\n"
+        eventually(lambda: coral("status", pool.file)[1].endswith("3 of 3 ready\n"))
+        pool.control.unlink()
+        assert watching.stderr.readline().startswith("3 there, 1 wanted: ")
+        eventually(lambda: len(pool.supervisors()) == 1)
+    finally:
+        watching.kill()
+        watching.communicate()
+    assert pool.up()[1].startswith("1 of 1 there")
+
+
+def test_a_pool_has_a_name(pool, tmp_path):
+    """Every command takes it; of two pools of one name the folder is asked for."""
+    pool.up("--wait", "--replicas", "1")
+    assert coral("status", "test")[1].splitlines()[-1] == "1 of 1 ready"
+    code, output = coral("status", "tset")
+    assert code == 2
+    assert "pools brought up here: test" in output
+    second = pool.folder.with_name("second")
+    coral("up", pool.file, "--folder", second, "--replicas", "0")
+    code, output = coral("down", "test")
+    assert code == 2
+    assert f"{pool.folder}, {second}" in output
+    assert pool.supervisors()
+    pool.folder.rename(tmp_path / "moved")
+    assert coral("status", "test") == (0, "0 of 0 ready\n")
+    (tmp_path / "moved").rename(pool.folder)
+
+
+def replica(in_flight=0.0, most=None, state="ready", job="1", slot=0):
+    """A replica as a command sees it."""
+    record = Record(
+        id=f"{job}.{slot}", job=job, slot=slot, node="n", pid=1, log="", state=state, beat=1,
+        in_flight=in_flight, most_in_flight=in_flight if most is None else most,
+    )  # fmt: skip
+    return Seen(record=record, job=Job(id=job, state="RUNNING"))
+
+
+UNSPOKEN = Seen(record=None, job=Job(id="9", state="PENDING"))
+LOADS = {
+    "nobody yet: as many as it begins with": ([], 2),
+    "calm": ([replica(), replica()], 1),
+    "just as many as a replica is meant to have": ([replica(10)], 1),
+    "one request more": ([replica(11)], 2),
+    "a queue": ([replica(35)], 4),
+    "more than there may be": ([replica(500)], 6),
+    "calm now, and not of late": ([replica(0, 11), replica(0, 8)], 2),
+    "busy of late, and never more for that": ([replica(5, 60), replica(5, 60)], 2),
+    "one of them still loads": ([replica(), replica(state="starting")], 2),
+    "one of them waits in the queue": ([replica(12), UNSPOKEN, UNSPOKEN], 3),
+    "one of them does not count": ([replica(), replica(None, state="ready")], 2),
+    "those that drain are none": ([replica(), replica(state="draining", job="2")], 1),
+}
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_how_many_are_wanted(name):
+    """Between `min` and `max`, of 10 requests each: no swinging, and no shrinking on missing news."""
+    seen, number = LOADS[name]
+    config = PoolConfig(name="a", folder="/a", server=("{port}",), replicas=2, max=6, in_flight=10)
+    assert wanted(config, seen) == number
 
 
 def test_no_such_command():

@@ -176,6 +176,63 @@ def test_children_in_sessions_of_their_own_end_before_a_restart(supervise, tmp_p
     eventually(lambda: ended(second))
 
 
+DEVICES = {
+    "numbers": ("0,1,2,3", ["0,1", "2,3"]),
+    "UUIDs": ("GPU-a,GPU-b", ["GPU-a", "GPU-b"]),
+    "MIG devices": (
+        "MIG-1/2/0,MIG-1/3/0,MIG-2/1/0,MIG-2/1/1",
+        ["MIG-1/2/0,MIG-1/3/0", "MIG-2/1/0,MIG-2/1/1"],
+    ),
+    "none": ("", ["", ""]),
+}
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_replicas_of_one_job_share_its_gpus(supervise, name, monkeypatch, eventually):
+    """Each has its record, its port and its part of the devices as they are named; all drain with the job."""
+    devices, shares = DEVICES[name]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    job = several(supervise)
+    records = eventually(lambda: len(found := ready(job)) == 2 and found)
+    assert [record["gpus"] for record in records] == shares
+    assert [record["slot"] for record in records] == [0, 1]
+    assert len({record["url"] for record in records}) == 2
+    job.process.terminate()
+    assert job.process.wait(20) == 0
+    assert not list(job.folder.glob("*.json"))
+
+
+def test_gpus_that_cannot_be_shared_evenly_are_told(supervise, monkeypatch):
+    """Rather than leaving one idle."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    job = several(supervise)
+    assert job.process.wait(20) == 1
+    assert job.process.stderr.read() == b"replica: 3 GPUs cannot be shared evenly by 2 replicas\n"
+
+
+def test_of_several_a_killed_supervisor_is_started_again(supervise, monkeypatch, eventually):
+    """The other one works on; with the first process all end, and no server is left behind."""
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    job = several(supervise)
+    first, second = eventually(lambda: len(found := ready(job)) == 2 and found)
+    os.kill(first["pid"], signal.SIGKILL)
+    after = eventually(lambda: len(found := ready(job)) == 2 and found[0]["pid"] != first["pid"] and found)
+    assert after[1]["pid"] == second["pid"]
+    job.process.kill()
+    eventually(lambda: not any(Path(f"/proc/{one['pid']}").exists() for one in after))
+
+
+def several(supervise):
+    """A job of two replicas, which name themselves by their slots."""
+    return supervise("several", flags=("--count", "2"))
+
+
+def ready(job):
+    """The records of its replicas that take requests, by slot."""
+    found = [json.loads(path.read_text()) for path in job.folder.glob("*.json")]
+    return sorted((one for one in found if one["state"] == "ready"), key=lambda one: one["slot"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_it_drains(supervise, number):
     """Requests in flight end well, clients are told at once, and the file goes with the replica."""

@@ -61,17 +61,14 @@ class SlurmPool:
         self.folder, self.file, self.slurm = base / "pool", base / "pool.yaml", slurm
         self.control = base / "control"
 
+    def stub(self):
+        """The command of a small server."""
+        return [
+            sys.executable, STUB, "--host", "{host}", "--port", "{port}", "--control", str(self.control),
+        ]  # fmt: skip
+
     def write(self, **options):
-        server = [
-            sys.executable,
-            STUB,
-            "--host",
-            "{host}",
-            "--port",
-            "{port}",
-            "--control",
-            str(self.control),
-        ]
+        server = self.stub()
         sbatch = {"gres": "gpu:1", "mem": "200M", "time": "10:00", **options.pop("slurm", {})}
         values = {
             "name": "test", "folder": str(self.folder), "place": "slurm", "replicas": 2, "server": server,
@@ -93,6 +90,20 @@ class SlurmPool:
         seen = (json.loads(line) for line in lines)
         return {one["record"]["job"] if one["record"] else one["job"]["id"]: one for one in seen}
 
+    def all(self):
+        """What each replica is, where a job holds several."""
+        return [json.loads(line) for line in self.coral("status", "--json")[1].splitlines()]
+
+    def all_ready(self, count, **record):
+        """Wait until so many are ready, with these values in their records; returns these."""
+
+        def look():
+            found = [one["record"] for one in self.all() if one["state"] == "ready"]
+            fitting = [one for one in found if record.items() <= one.items()]
+            return len(fitting) >= count and fitting
+
+        return _eventually(look)
+
     def ready(self, count=2, **record):
         """Wait until so many are ready, with these values in their records; returns all."""
 
@@ -105,8 +116,9 @@ class SlurmPool:
 
 
 @pytest.fixture
-def pool(slurm, tmp_path):
+def pool(slurm, tmp_path, monkeypatch):
     """A pool of two replicas; its jobs end with the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = SlurmPool(tmp_path, slurm)
     made.write()
     yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -120,8 +121,7 @@ def test_a_preempted_replica_comes_back(pool, slurm):
 def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
     """The commands say that SLURM does not answer; when it is back, its jobs are found."""
     pool.coral("up", "--wait")
-    pid = int((slurm.folder / "pids" / "slurmctld").read_text())
-    os.kill(pid, signal.SIGKILL)
+    slurm.kill_controller()
     try:
         code, output = pool.coral("status")
         assert code == 2
@@ -129,7 +129,67 @@ def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
         assert "Traceback" not in output
     finally:
         slurm.start_controller()
-    pool.ready(2)
+    assert len(pool.ready(2)) == 2
+
+
+def test_jobs_that_a_controller_forgot_are_topped_up(pool, slurm, eventually):
+    """It saves its jobs up to five seconds late. One that dies before that ends those that it does not know:
+    their replicas are lost, and `up` sends others."""
+    pool.coral("up")
+    eventually(lambda: slurm.run("squeue", "-h", "-r", "-o", "%T").split() == ["RUNNING"] * 2)
+    slurm.kill_controller(saved=False)
+    slurm.start_controller()
+    eventually(lambda: pool.coral("up", "--wait")[0] == 0)
+
+
+def test_whole_nodes_are_shared(pool, slurm):
+    """A job holds as many replicas as its file says, each with its part of the node's GPUs."""
+    pool.write(replicas=4, replicas_per_job=2, slurm={"gres": "gpu:2", "exclusive": True})
+    assert pool.coral("up", "--wait")[0] == 0
+    lines = pool.coral("status", "--json")[1].splitlines()
+    records = [json.loads(line)["record"] for line in lines]
+    assert sorted((one["node"], one["slot"], one["gpus"]) for one in records) == [
+        ("n1", 0, "0"), ("n1", 1, "1"), ("n2", 0, "0"), ("n2", 1, "1"),
+    ]  # fmt: skip
+    assert len({one["job"] for one in records}) == 2
+    assert pool.coral("up", "--replicas", "3")[1].startswith("4 of 3 there")
+    assert "4 there, 2 wanted" in pool.coral("up", "--replicas", "2")[1]
+    pool.ready(1)
+
+
+def test_whole_nodes_are_requeued(pool, slurm):
+    """At the time limit all replicas of a job drain, and the job queues itself again."""
+    sbatch = {"signal": "B:USR1@50", "time": "1:00", "gres": "gpu:2"}
+    pool.write(replicas=2, replicas_per_job=2, slurm=sbatch)
+    pool.coral("up", "--wait")
+    job = {seen["record"]["job"] for seen in pool.all()}
+    assert {record["job"] for record in pool.all_ready(2, requeued=1)} == job
+
+
+def test_a_replica_spans_nodes(pool, slurm, eventually):
+    """Its server runs on each of them, told its rank; when one part dies, all are started again."""
+    server = [*pool.stub(), "--rank", "{rank}"]
+    pool.write(replicas=1, nodes=2, server=server)
+    assert pool.coral("up", "--wait")[0] == 0
+    (before,) = [seen["record"] for seen in pool.all()]
+    first, second = eventually(lambda: len(found := parts(pool)) == 2 and found)
+    assert (first["SLURM_NODEID"], second["SLURM_NODEID"]) == ("0", "1")
+    os.kill(second["pid"], signal.SIGKILL)
+    (after,) = pool.all_ready(1, starts=2)
+    assert (after["pid"], after["job"]) == (before["pid"], before["job"])
+    assert [part["SLURM_NODEID"] for part in parts(pool)] == ["0", "1"]
+    assert pool.coral("down") == (0, "down\n")
+    eventually(lambda: parts(pool) == [])
+
+
+def parts(pool):
+    """The processes of a server, by node."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1:2] == [pool.stub()[1]] and str(pool.control) in command:
+            found.append({"pid": process.pid, **process.environ()})
+    return sorted(found, key=lambda one: one["SLURM_NODEID"])
 
 
 def test_options_reach_sbatch(pool, slurm):

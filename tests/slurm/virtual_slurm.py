@@ -117,8 +117,22 @@ class VirtualSlurm:
         self._start_slurmd(node)
         self._wait_idle([node])
 
+    def kill_controller(self, *, saved: bool = True) -> None:
+        """Kill slurmctld, which saves what it knows up to five seconds late.
+
+        Args:
+            saved: wait until it has; else it may forget jobs that started just now, and end them later.
+        """
+        if saved:
+            (job, *_) = self.run("squeue", "-h", "-r", "-o", "%i").split()
+            changed = time.time()
+            self.run("scontrol", "update", f"jobid={job}", f"comment={changed}")
+            state = self.folder / "state" / "job_state"
+            self._wait_for("slurmctld", lambda: state.exists() and state.stat().st_mtime > changed)
+        _kill(self._pid("slurmctld"), signal.SIGKILL)
+
     def start_controller(self) -> None:
-        """Start slurmctld again after it was killed; it finds its jobs."""
+        """Start slurmctld again after it was killed; it finds the jobs that it had saved."""
         self._daemon("slurmctld", "slurmctld", "-D")
         self._wait_for("slurmctld", lambda: self.run("squeue", "-h", check=False) or self._answers())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from coral.cli.options import as_yaml, parse, take_name
 from coral.cli.terminal import Terminal
 from coral.cluster import pool
 from coral.cluster.config import PoolConfig
-from coral.errors import ConfigError
+from coral.cluster.names import folder_named, remember
+from coral.errors import ConfigError, UserError
 
 ABOUT = {
     "up": "Bring a pool to the wanted number of replicas: start or drain the difference.",
@@ -29,8 +31,8 @@ Keep a pool of replicas of a server, on this machine or on SLURM.
   down     end the pool when its requests in flight have ended
   logs     show the end of the replicas' logs
 
-FILE is the pool's YAML file, or its folder. `coral cluster COMMAND --help`
-tells the options of a command."""
+FILE is the pool's YAML file, or its folder, or its name. `coral cluster
+COMMAND --help` tells the options of a command."""
 EXIT_TOO_FEW = 1
 WATCH_EVERY_S = 2.0
 SAVED = "pool.yaml"
@@ -51,7 +53,7 @@ class StatusConfig(PoolConfig):
     """A pool, and how to show it."""
 
     watch: bool = False
-    """Show it again and again."""
+    """Show it again and again; with `max`, bring it to the number that its requests ask for."""
     json: bool = False
     """Print the records as JSON, one per line."""
 
@@ -88,11 +90,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _with_file(arguments: Sequence[str]) -> list[str]:
-    """The file of the pool, or the folder that holds a copy of it, as an option."""
+    """The file of the pool, or the folder that holds a copy of it, or the pool's name, as an option."""
     name, flags = take_name(arguments)
     if name is None:
         return flags
     path = Path(name)
+    if not path.exists() and path.name == name and not path.suffix:
+        path = folder_named(name)
     return ["--config", str(path / SAVED if path.is_dir() else path), *flags]
 
 
@@ -104,6 +108,7 @@ def _up(arguments: Sequence[str]) -> int:
         return EXIT_DONE
     console.print(pool.up(config))
     _save(config)
+    remember(config)
     is_ready = not config.wait or pool.wait_ready(config, console.print)
     if not is_ready:
         _print_status(config, pool.look(config), console)
@@ -127,15 +132,27 @@ def _status(arguments: Sequence[str]) -> int:
         StatusConfig, _with_file(arguments), command="coral cluster status FILE", about=ABOUT["status"]
     )
     console = Terminal(soft_wrap=True)
-    while True:
-        seen = pool.look(config)
-        if config.json:
-            _print_json(seen)
-        else:
-            _print_status(config, seen, console)
-        if not config.watch:
-            return EXIT_DONE if sum(one.is_ready for one in seen) >= config.replicas else EXIT_TOO_FEW
+    seen = _show(config, console)
+    while config.watch:
         time.sleep(WATCH_EVERY_S)
+        try:
+            done = pool.adjust(config) if config.max is not None else ""
+            if done:
+                print(done, file=sys.stderr)
+            seen = _show(config, console)
+        except UserError as error:  # a scheduler that does not answer, or another command: it passes
+            print(error, file=sys.stderr)
+    is_enough = sum(one.is_ready for one in seen) >= pool.wanted(config, seen)
+    return EXIT_DONE if is_enough else EXIT_TOO_FEW
+
+
+def _show(config: StatusConfig, console: Terminal) -> list[pool.Seen]:
+    seen = pool.look(config)
+    if config.json:
+        _print_json(seen)
+    else:
+        _print_status(config, seen, console)
+    return seen
 
 
 def _print_json(seen: Sequence[pool.Seen]) -> None:
@@ -167,7 +184,7 @@ def _print_status(config: PoolConfig, seen: Sequence[pool.Seen], console: Termin
     for one in seen:
         if one.state == "failed" and one.record and one.record.why:
             console.print(f"\n{one.record.job}: {one.record.why}\n")
-    console.print(pool.summary(config, list(seen)))
+    console.print(pool.summary(pool.wanted(config, seen), seen))
 
 
 def _down(arguments: Sequence[str]) -> int:

@@ -13,6 +13,8 @@ from coral.errors import ConfigError
 
 SUPERVISOR = str(Path(supervisor.__file__).parent)
 
+_FILL_RANK = 'exec "${@//\\{rank\\}/$SLURM_PROCID}"'
+
 _TIMES = ("time", "t", "time-min", "begin", "deadline")
 """Options of sbatch that YAML may read as a number: of 24:00:00 it makes 86400, for sbatch minutes."""
 
@@ -37,6 +39,8 @@ class ReplicaOptions:
     """Starts in a row that do not come to a completion until a replica has failed."""
     silent_after_s: float = 30.0
     """Seconds without a beat until clients take a replica for dead; 90 on NFS with its usual caches."""
+    calm_s: float = 120.0
+    """Autoscaling: a pool shrinks when its replicas had less to do for so many seconds."""
 
     def __post_init__(self) -> None:
         """Refuse values that no replica could use.
@@ -66,7 +70,14 @@ class PoolConfig:
     place: Literal["local", "slurm"] = "local"
     """Where replicas run: processes of this machine, or SLURM jobs."""
     replicas: int = 1
-    """How many replicas are wanted."""
+    """How many replicas are wanted; with `max`, how many it begins with."""
+    min: int = 1
+    """Autoscaling: the fewest replicas."""
+    max: int | None = None
+    """Autoscaling: the most replicas. Between `min` and `max` their number follows the requests in flight
+    whenever `up` or `status --watch` runs; null: as many as `replicas` says."""
+    in_flight: int = 64
+    """Autoscaling: requests, queue included, that a replica is meant to have."""
     server: tuple[str, ...] = ()
     """Command of the server, as a list; {host}, {port} and {key_file} are filled in."""
     setup: tuple[str, ...] = ()
@@ -75,6 +86,10 @@ class PoolConfig:
     """Name that the server serves; by default the first one that it lists."""
     slurm: dict[str, Any] = field(default_factory=dict)
     """Options of sbatch by their long names, such as {partition: gpu, gres: "gpu:1", time: "24:00:00"}."""
+    replicas_per_job: int = 1
+    """SLURM: replicas in each job, for sites that give away whole nodes; they share its GPUs evenly."""
+    nodes: int = 1
+    """SLURM: nodes of each replica. The server is started on all of them, with {rank} filled in."""
     gpus: tuple[str, ...] = ()
     """Local: CUDA_VISIBLE_DEVICES of each replica, such as ["0,1", "2,3"]."""
     host: str = ""
@@ -97,20 +112,43 @@ class PoolConfig:
             raise ConfigError(
                 f"the name '{self.name}' cannot name a job", remedy="use letters, digits and - _ ."
             )
-        if self.replicas < 0:
-            raise ConfigError(f"replicas is {self.replicas}", remedy="give replicas a value of 0 or more")
-        if len(self.gpus) < self.replicas and self.gpus and self.place == "local":
-            raise ConfigError(
-                f"{self.replicas} replicas are wanted, and there are GPUs for {len(self.gpus)}",
-                remedy="lower replicas, or name more gpus: one entry per replica",
-            )
+        self._check_numbers()
         if not any("{port}" in part for part in self.server):
             raise ConfigError(
                 "the server's command does not say its port", remedy='add [..., --port, "{port}"] to server'
             )
         self._check_slurm()
 
+    def _check_numbers(self) -> None:
+        least = {"replicas": 0, "min": 1, "in_flight": 1, "replicas_per_job": 1, "nodes": 1}
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of {lowest} or more"
+                )
+        if self.max is not None and self.max < self.min:
+            raise ConfigError(
+                f"max ({self.max}) is less than min ({self.min})", remedy="raise max, or lower min"
+            )
+        most = max(self.replicas, self.max or 0)
+        if len(self.gpus) < most and self.gpus and self.place == "local":
+            raise ConfigError(
+                f"{most} replicas are wanted, and there are GPUs for {len(self.gpus)}",
+                remedy="lower replicas or max, or name more gpus: one entry per replica",
+            )
+
     def _check_slurm(self) -> None:
+        for name in ("replicas_per_job", "nodes"):
+            if getattr(self, name) > 1 and self.place != "slurm":
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, and the place is {self.place}",
+                    remedy=f"remove {name}, or use `place: slurm`",
+                )
+        if self.replicas_per_job > 1 and self.nodes > 1:
+            raise ConfigError(
+                "a job cannot hold several replicas and each replica several nodes",
+                remedy="remove replicas_per_job or nodes",
+            )
         for name in _TIMES:
             value = self.slurm.get(name)
             if value is not None and not isinstance(value, str):
@@ -136,9 +174,20 @@ class PoolConfig:
         return f"coral-{self.name}-{zlib.crc32(str(self.path).encode()) & 0xFFFF:04x}"
 
     def supervise(self, *, host: str, requeue: bool = False) -> list[str]:
-        """The command of one replica."""
+        """The command of the replicas of one job."""
         names = {"model": self.model, "host": host}
         flags = [f"--{name}={value}" for name, value in names.items() if value]
         flags += [f"--{name}={value:g}" for name, value in asdict(self.replica).items()]
         flags += ["--requeue"] * requeue
-        return [self.python, "-u", SUPERVISOR, f"--folder={self.path}", *flags, "--", *self.server]
+        flags += [f"--count={self.replicas_per_job}"] * (self.replicas_per_job > 1)
+        server = [*self._across_nodes(), *self.server]
+        return [self.python, "-u", SUPERVISOR, f"--folder={self.path}", *flags, "--", *server]
+
+    def _across_nodes(self) -> list[str]:
+        """What starts the server on each node of a replica; the first one is the supervisor's."""
+        if self.nodes == 1:
+            return []
+        cpus = self.slurm.get("cpus-per-task")  # which srun does not take over from sbatch
+        flags = [f"--nodes={self.nodes}", f"--ntasks={self.nodes}", "--ntasks-per-node=1"]
+        flags += ["--kill-on-bad-exit=1", *([f"--cpus-per-task={cpus}"] if cpus else [])]
+        return ["srun", *flags, "bash", "-c", _FILL_RANK, "replica"]

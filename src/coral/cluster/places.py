@@ -11,7 +11,7 @@ from coral.cluster.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a place keeps for one replica.
+    """What a place keeps for one replica, or for those of one node.
 
     Attributes:
         id: as `Record.job` names it.
@@ -39,7 +39,7 @@ class Place(Protocol):
         """
 
     def add(self, count: int) -> str:
-        """Start so many more; returns what was started, in words.
+        """Start so many jobs more; returns what was started, in words.
 
         Raises:
             UserError: they cannot be started.

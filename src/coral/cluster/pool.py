@@ -6,10 +6,12 @@ the folder says who is there.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +66,37 @@ def look(config: PoolConfig) -> list[Seen]:
             f"there is no pool in {config.path}", remedy="bring it up first: coral cluster up FILE"
         )
     jobs = {job.id: job for job in place_of(config).jobs()}
-    latest: dict[str, Record] = {}
+    latest: dict[tuple[str, int], Record] = {}
     for record in sorted(read_records(config.path), key=lambda record: record.requeued):
-        latest[record.job] = record  # of a requeued job, the run that is the latest
-    seen = [Seen(record=record, job=jobs.get(job)) for job, record in latest.items()]
-    return seen + [Seen(record=None, job=job) for id_, job in jobs.items() if id_ not in latest]
+        latest[record.job, record.slot] = record  # of a requeued job, the run that is the latest
+    seen = [Seen(record=record, job=jobs.get(record.job)) for record in latest.values()]
+    spoke = Counter(record.job for record in latest.values())
+    for job in jobs.values():
+        seen += [Seen(record=None, job=job)] * (config.replicas_per_job - spoke[job.id])
+    return seen
+
+
+def wanted(config: PoolConfig, seen: Sequence[Seen]) -> int:
+    """How many replicas are wanted: with `max`, as many as the requests in flight ask for.
+
+    The pool grows by what is in flight now, and shrinks by the most that was in flight of late, so that it
+    does not swing. While a replica is not ready, or does not tell, it does not shrink.
+    """
+    if config.max is None:
+        return config.replicas
+    living = _staying(seen)
+    records = [one.record for one in living if one.record is not None and one.is_ready]
+    now = sum(record.in_flight or 0 for record in records)
+    most = [record.most_in_flight for record in records if record.most_in_flight is not None]
+    count = len(living) if living else config.replicas
+    kept = min(count, math.ceil(sum(most) / config.in_flight)) if 0 < len(most) == len(living) else count
+    return max(config.min, min(config.max, max(kept, math.ceil(now / config.in_flight))))
+
+
+def _staying(seen: Sequence[Seen]) -> list[Seen]:
+    """The replicas whose jobs live and do not drain."""
+    leaving = {one.job for one in seen if one.state == "draining"}
+    return [one for one in seen if one.job is not None and one.job not in leaving]
 
 
 def up(config: PoolConfig) -> str:
@@ -77,6 +105,15 @@ def up(config: PoolConfig) -> str:
     Raises:
         UserError: the place cannot be asked, or another command is at work.
     """
+    done = adjust(config)
+    if done:
+        return done
+    seen = look(config)
+    return f"{len(_staying(seen))} of {wanted(config, seen)} there"
+
+
+def adjust(config: PoolConfig) -> str:
+    """As `up`; returns nothing where nothing had to be done."""
     make_folder(config.path)
     if config.place == "slurm" and not any(
         name.startswith("mem") and value for name, value in config.slurm.items()
@@ -89,34 +126,41 @@ def up(config: PoolConfig) -> str:
     with locked(config.path):
         place = place_of(config)
         _forget_the_dead(config, place)
-        living = [seen for seen in look(config) if seen.job is not None]
-        staying = [seen for seen in living if seen.state != "draining"]
-        missing = config.replicas - len(staying)
+        seen = look(config)
+        number, staying = wanted(config, seen), _staying(seen)
+        missing = number - len(staying)
         if missing > 0:
-            return f"{len(staying)} of {config.replicas} there, {place.add(missing)} for {missing} more"
-        if missing == 0:
-            return f"{len(staying)} of {config.replicas} there"
-        leaving = sorted(staying, key=_worth)[:-missing]
-        jobs = [seen.job for seen in leaving if seen.job is not None]
-        place.drain(jobs)
-        return f"{len(staying)} there, {config.replicas} wanted: {', '.join(job.id for job in jobs)} drain"
+            jobs = -(-missing // config.replicas_per_job)
+            return f"{len(staying)} of {number} there, {place.add(jobs)} for {missing} more"
+        leaving = _least_worth(staying, -missing // config.replicas_per_job)
+        if not leaving:
+            return ""
+        place.drain(leaving)
+        return f"{len(staying)} there, {number} wanted: {', '.join(job.id for job in leaving)} drain"
 
 
-def _worth(seen: Seen) -> tuple[bool, bool, float]:
-    """Which replicas stay when there are too many: those that are ready, that run, that are older."""
-    is_running = seen.job is not None and seen.job.state == "RUNNING"
-    return (seen.is_ready, is_running, -(seen.record.started if seen.record else time.time()))
+def _least_worth(seen: Sequence[Seen], count: int) -> list[Job]:
+    """The jobs that go when there are too many: with the fewest ready replicas, waiting, the newest."""
+    worth: dict[Job, tuple[int, bool, float]] = {}
+    for one in seen:
+        if one.job is not None:
+            ready, _, _ = worth.get(one.job, (0, False, 0.0))
+            started = one.record.started if one.record else time.time()
+            worth[one.job] = (ready + one.is_ready, one.job.state == "RUNNING", -started)
+    return sorted(worth, key=lambda job: worth[job])[:count]
 
 
 def _forget_the_dead(config: PoolConfig, place: Place) -> None:
     """Remove the records of replicas that have no job any more, and what they left behind."""
     jobs = {job.id for job in place.jobs()}
     records = read_records(config.path)
-    latest = {record.job: record.requeued for record in sorted(records, key=lambda one: one.requeued)}
+    latest = {
+        (record.job, record.slot): record.requeued for record in sorted(records, key=lambda one: one.requeued)
+    }
     here = socket.gethostname() if config.place == "local" else None
     for record in records:
         is_silent = record.shown_state in {"lost", "failed"} or record.node == here
-        is_over = record.job not in jobs or record.requeued < latest[record.job]
+        is_over = record.job not in jobs or record.requeued < latest[record.job, record.slot]
         if is_silent and is_over:
             place.sweep(record)
             remove_record(config.path, record)
@@ -129,23 +173,23 @@ def wait_ready(config: PoolConfig, tell: Callable[[str], object]) -> bool:
         tell: called with the number of ready ones when it changes.
     """
     deadline = time.monotonic() + config.replica.ready_within_s * config.replica.max_failed_starts
-    told = ""
+    number, told = wanted(config, look(config)), ""
     while True:
         seen = look(config)
-        line = summary(config, seen)
+        line = summary(number, seen)
         if line != told:
             tell(line)
             told = line
         ready = sum(one.is_ready for one in seen)
-        living = sum(one.job is not None for one in seen)
-        if ready >= config.replicas or living < config.replicas or time.monotonic() > deadline:
-            return ready >= config.replicas
+        living = sum(one.job is not None and one.state != "failed" for one in seen)
+        if ready >= number or living < number or time.monotonic() > deadline:
+            return ready >= number
         time.sleep(LOOK_EVERY_S)
 
 
-def summary(config: PoolConfig, seen: list[Seen]) -> str:
-    """How many are ready."""
-    return f"{sum(one.is_ready for one in seen)} of {config.replicas} ready"
+def summary(number: int, seen: Sequence[Seen]) -> str:
+    """How many are ready of those that are wanted."""
+    return f"{sum(one.is_ready for one in seen)} of {number} ready"
 
 
 def down(config: PoolConfig, *, now: bool = False) -> list[Job]:

@@ -20,11 +20,14 @@ class Record(ReplicaRecord, frozen=True, kw_only=True):
 
     Attributes:
         job: of SLURM as `squeue -r` lists it, or the supervisor's process.
+        slot: which of the job's replicas it is.
+        most_in_flight: requests at once in the latest `calm_s`, as far as the server tells.
         age_s: seconds since the latest beat, by the clock of the file system.
     """
 
     id: str
     job: str
+    slot: int = 0
     node: str
     pid: int
     log: str
@@ -32,6 +35,7 @@ class Record(ReplicaRecord, frozen=True, kw_only=True):
     gpus: str | None = None
     started: float = 0.0
     starts: int = 0
+    most_in_flight: float | None = None
     requeued: int = 0
     why: str | None = None
     age_s: float = 0.0

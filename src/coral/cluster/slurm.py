@@ -30,7 +30,7 @@ class SlurmPlace:
         config = self._config
         options = {
             "job-name": config.job_name,
-            "ntasks": 1,
+            **({"nodes": config.nodes, "ntasks-per-node": 1} if config.nodes > 1 else {"ntasks": 1}),
             "requeue": True,
             "open-mode": "append",
             "output": f"{config.path}/logs/slurm-%A_%a.out",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+SLOT = "CORAL_SLOT"
+"""Environment variable that tells the replicas of a job apart."""
 
 PORTS = range(20_000, 30_000, 8)
 """Below the ports that Linux gives to outgoing connections (from 32768), with gaps for an engine's inner
@@ -24,7 +28,7 @@ def own_id() -> str:
     if "SLURM_JOB_ID" not in env:
         return f"{socket.gethostname()}-{os.getpid()}"
     # An earlier run of a requeued job may still live on a node that only lost its link: one file per run.
-    return f"{own_job()}.{env.get('SLURM_PROCID') or 0}.{env.get('SLURM_RESTART_COUNT') or 0}"
+    return f"{own_job()}.{own_slot()}.{env.get('SLURM_RESTART_COUNT') or 0}"
 
 
 def own_job() -> str:
@@ -33,6 +37,27 @@ def own_job() -> str:
     if "SLURM_ARRAY_JOB_ID" in env:
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     return env.get("SLURM_JOB_ID") or str(os.getpid())
+
+
+def own_slot() -> int:
+    """Which of a job's replicas this is."""
+    return int(os.environ.get(SLOT) or 0)
+
+
+def requeue() -> None:
+    """Put this SLURM job back into the queue, which ends this process."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job:
+        subprocess.run(["scontrol", "requeue", job], check=False)  # noqa: S603, S607
+        signal.pause()
+
+
+def end_steps() -> None:
+    """Kill what `srun` started for this job on other nodes, where it may outlive `srun`."""
+    listed = _output("squeue", "-h", "-s", "-j", own_job(), "-o", "%i").split()
+    for step in listed:
+        if step.rpartition(".")[2].isdigit():
+            _output("scancel", "--signal=KILL", step)
 
 
 def own_address() -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .node import listeners, open_sockets, processes_of
+from .node import end_steps, listeners, open_sockets, processes_of
 
 KEY_VARIABLES = ("VLLM_API_KEY", "LLAMA_API_KEY")
 """How servers are told the key of the pool; others can read the file that `{key_file}` names."""
@@ -77,6 +77,7 @@ class Server:
         self.url = f"http://{host}:{port}/v1"
         self._host, self._port, self._key = host, port, key
         self._mark = f"{MARK}={mark}"
+        self._spans_nodes = "SLURM_JOB_ID" in os.environ and Path(command[0]).name == "srun"
         env = {**os.environ, MARK: mark, **(dict.fromkeys(KEY_VARIABLES, key) if key else {})}
         with log.open("ab") as output:
             output.write(f"--- {mark}: {' '.join(command)}\n".encode())
@@ -89,7 +90,7 @@ class Server:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of libc, loaded before
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, loaded before
                 )
             except OSError as error:
                 raise Ended(f"{command[0]}: {error.strerror}") from None
@@ -172,6 +173,8 @@ class Server:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        if self._spans_nodes:
+            end_steps()
 
 
 class Completion:
@@ -269,6 +272,7 @@ class Liveness:
             self._completion = Completion(self._server, self._model, timeout_s=3600)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a child that is about to run a program: end it when this process ends, however that comes about."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

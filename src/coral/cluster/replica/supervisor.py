@@ -19,15 +19,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from .node import Port, own_address, own_id, own_job, seconds_left
+from .node import Port, own_address, own_id, own_job, own_slot, requeue, seconds_left
 from .server import NO_ANSWER, Completion, Ended, Liveness, Metrics, Server
+from .several import Several
 
 LOG_LINES = 15
 """So many lines of a log tell why a server ended."""
@@ -46,8 +47,11 @@ class PortTaken(Ended):
 
 
 def main() -> int:
-    """Run a replica until it is told to stop; returns 1 if its server cannot start."""
-    return Replica(_parse(sys.argv[1:])).run()
+    """Run a replica, or several, until told to stop; returns 1 if its server cannot start."""
+    options = _parse(sys.argv[1:])
+    if options.count > 1:
+        return Several(options.count, sys.argv[1:], requeue=options.requeue).run()
+    return Replica(options).run()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -70,6 +74,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--silent_after_s", type=float, default=30, help="after which clients take this replica for dead")
     add("--backoff_s", type=float, default=1, help="before the second start; doubles up to a minute")
     add("--requeue", action="store_true", help="at SIGUSR1, put the SLURM job back into the queue")
+    add("--calm_s", type=float, default=120, help="the record tells the most requests in flight since then")
+    add("--count", type=int, default=1, help="replicas in this job, which share its GPUs")
     options = parser.parse_args(arguments[:split])
     options.command = arguments[split + 1 :]
     if not options.command:
@@ -127,6 +133,7 @@ class Replica:
         self._requeue = self._was_ready = False
         self._starts = self._failed_starts = self._short_lives = self._taken_ports = 0
         self._ends: float | None = None
+        self._loads: deque[tuple[float, float]] = deque()
         self._server: Server | None = None
         self._port: Port | None = None
         folder: Path = options.folder
@@ -141,6 +148,7 @@ class Replica:
             model=None,
             node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             job=own_job(),
+            slot=own_slot(),
             gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
             pid=os.getpid(),
             started=time.time(),
@@ -165,10 +173,8 @@ class Replica:
                     return 1
         self._drain()
         self._record.remove()
-        job = os.environ.get("SLURM_JOB_ID")
-        if self._requeue and job:
-            subprocess.run(["scontrol", "requeue", job], check=False)  # noqa: S603, S607
-            signal.pause()  # SLURM ends this process
+        if self._requeue:
+            requeue()
         return 0
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -254,8 +260,18 @@ class Replica:
                 self._short_lives = 0
 
     def _tell(self, state: str, metrics: Metrics, **more: object) -> None:
-        left_s = None if self._ends is None else round(self._ends - time.monotonic(), 1)
-        self._record.say(state, in_flight=metrics.in_flight, seconds_left=left_s, **more)
+        now = time.monotonic()
+        left_s = None if self._ends is None else round(self._ends - now, 1)
+        most = self._most_in_flight(now, metrics.in_flight)
+        self._record.say(state, in_flight=metrics.in_flight, most_in_flight=most, seconds_left=left_s, **more)
+
+    def _most_in_flight(self, now: float, in_flight: float | None) -> float | None:
+        """The most requests in flight within the latest `calm_s`; None where the server never told."""
+        if in_flight is not None:
+            self._loads.append((now, in_flight))
+        while self._loads and now - self._loads[0][0] > self._options.calm_s:
+            self._loads.popleft()
+        return max((load for _, load in self._loads), default=None)
 
     def _recover(self, ended: Ended) -> bool:
         """After the end of a server: whether to start it again. Pauses first."""
