@@ -72,7 +72,7 @@ def clustered_stderr(residuals: Array) -> float | None:
     clusters = len(residuals)
     if clusters < 2:
         return None
-    return sqrt(clusters / (clusters - 1) * float(residuals @ residuals))
+    return sqrt(clusters / (clusters - 1) * float(np.square(residuals).sum()))
 
 
 def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = None) -> Interval | None:
