@@ -159,6 +159,14 @@ def shift_ids(whole: dict[str, Any]) -> None:
     whole["model"]["vocab"] = {token: number + 1000 for token, number in whole["model"]["vocab"].items()}
 
 
+REGEX = {"type": "Replace", "pattern": {"Regex": "(e+)+$"}, "content": ""}
+
+
+def decoder(value: dict[str, Any]) -> Spoil:
+    """How tokens become text."""
+    return tokenizer(lambda whole: whole.update(decoder=value))
+
+
 CHARACTER_MAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
 
 
@@ -185,6 +193,11 @@ LYING = {
         for value in values
     },
     "no head size": (config(head_dim=0), "size of its heads is 0"),
+    "a decoder that runs a regular expression": (decoder(REGEX), "decoder uses a regular expression"),
+    "one inside a sequence": (
+        decoder({"type": "Sequence", "decoders": [{"type": "Fuse"}, REGEX]}),
+        "decoder uses a regular expression",
+    ),
     "odd heads": (config(head_dim=15), "size of its heads is 15"),
     "more heads than width": (config(num_attention_heads=10**6, num_key_value_heads=1), "heads is 0"),
     "a layer count beyond all files": (config(num_hidden_layers=10**12), r"lacks .*model\.layers\.2\."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,12 @@ _TOKENIZER_LIMIT = 256 << 20
 
 class _AddedToken(msgspec.Struct, frozen=True):
     content: str
+
+
+class _Decoder(msgspec.Struct, frozen=True):
+    """What a `tokenizer.json` says of how tokens become text."""
+
+    decoder: Any = None
 
 
 class _NamedTemplate(msgspec.Struct, frozen=True):
@@ -59,7 +65,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a model folder.
 
     Raises:
-        ConfigError: it is missing or damaged.
+        ConfigError: it is missing or damaged, or decodes by regular expressions.
     """
     path = folder / "tokenizer.json"
     raw = read_file(path, limit=_TOKENIZER_LIMIT)
@@ -68,6 +74,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             f"{folder} holds no tokenizer.json",
             remedy="save the fast tokenizer beside the model (`save_pretrained`)",
         )
+    _check_decoder(raw, path)
     from tokenizers import Tokenizer
 
     try:
@@ -81,6 +88,29 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _check_decoder(raw: bytes, path: Path) -> None:
+    """Prompts are tokenized in a process that can be killed, but replies are decoded in the engine's own: an
+    expression that backtracks would hold up every request. No published chat model decodes by one.
+    """
+    try:
+        decoder = msgspec.json.decode(raw, type=_Decoder).decoder
+    except (msgspec.DecodeError, RecursionError):
+        return  # the library says what is damaged
+    if _has_regex(decoder):
+        raise ConfigError(
+            f"{path}: the decoder uses a regular expression, which the embedded engine does not run",
+            remedy="serve the model with vLLM or llama.cpp, and name the server (--agent.base_url)",
+        )
+
+
+def _has_regex(decoder: Any) -> bool:
+    if isinstance(decoder, list):
+        return any(map(_has_regex, decoder))
+    if isinstance(decoder, dict):
+        return "Regex" in decoder or any(map(_has_regex, decoder.values()))
+    return False
 
 
 def token_text(token: str | _AddedToken | None) -> str:

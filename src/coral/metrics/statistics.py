@@ -188,7 +188,7 @@ def paired_interval(
         few: Student's t in place of the normal distribution, for shares of events, which may be few.
     """
     seen = np.asarray(effects, np.float64)
-    size = (float(seen @ seen) + PRIOR_UNIT) / (float(np.abs(seen).sum()) + PRIOR_UNIT)
+    size = (float(np.square(seen).sum()) + PRIOR_UNIT) / (float(np.abs(seen).sum()) + PRIOR_UNIT)
     padded = np.append(seen, [size, -size])
     n = len(padded)
     centre = difference * len(seen) / n
