@@ -224,6 +224,9 @@ class Reply(Record, frozen=True):
         attempts: requests sent for it, retries included. 0 where they stand in `Turn.attempts`.
         overrun: characters that the model wrote past its end mark: an invented next turn. They are not in
             `text`, and nobody sees them.
+        token_ids: what the model wrote, token by token, its end mark included; None where not asked for.
+        token_logprobs: natural logarithms of the probabilities that the model gave them, before temperature
+            and cuts, to six decimals; as many as `token_ids`.
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
             could not go on. A candidate that ends the conversation has one, of no turns.
     """
@@ -238,6 +241,8 @@ class Reply(Record, frozen=True):
     latency_s: float = 0.0
     attempts: int = 1
     overrun: int = 0
+    token_ids: tuple[int, ...] | None = None
+    token_logprobs: tuple[float, ...] | None = None
     rollouts: tuple[Rollout, ...] = ()
 
     @property
@@ -259,6 +264,7 @@ class Turn(Record, frozen=True):
         usage: tokens of all draws together, as the server counted them: of several candidates, or of one that
             was drawn again. None where one draw was all: then they stand in its reply.
         attempts: requests sent for all draws together, retries included; 0 where `usage` is None.
+        prompt_token_ids: what the model read, as its server split it; None where not asked for or not given.
     """
 
     seat: Seat
@@ -266,6 +272,7 @@ class Turn(Record, frozen=True):
     chosen: int = 0
     usage: Usage | None = None
     attempts: int = 0
+    prompt_token_ids: tuple[int, ...] | None = None
 
     @property
     def reply(self) -> Reply:

@@ -8,6 +8,8 @@ import pytest
 
 from coral.engine import scheduler
 from coral.engine.model import EmbeddedModel, EngineLimits
+from coral.engine.text import decode
+from coral.engine.tokens import load_template, load_tokenizer
 from coral.errors import ConfigError, ContextOverflow, Rejected, Unreachable
 from coral.models.protocol import Request, Sampling
 from coral.serving.stream import StreamingModel, TokenSplitter
@@ -324,3 +326,26 @@ async def test_a_conversation_beyond_the_memory_is_told_so(llama_folder, ask):
             await model.generate(ask("red box " * 1000))
         reply = await model.generate(ask("red box " * 900, max_tokens=4000))
         assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 1856
+
+
+async def test_token_ids_are_what_the_model_read_and_wrote(folder, model, ask):
+    """With `return_token_ids`: the prompt as the template makes it, each reply with its end mark, one log
+    probability each, whole and streamed alike; the text is what its tokens read.
+    """
+    tokenizer = load_tokenizer(folder)
+    request = ask(
+        "story", n=4, max_tokens=40, temperature=2.0, logprobs=True, return_token_ids=True, stop=("q",)
+    )
+    whole = await model.generate(request)
+    prompt = load_template(folder).render(request.messages, {})
+    assert list(whole.prompt_token_ids) == tokenizer.encode(prompt, add_special_tokens=False).ids
+    deltas = [delta async for delta in model.stream(request)]
+    assert [delta.prompt_token_ids for delta in deltas[:2]] == [whole.prompt_token_ids, None]
+    for index, candidate in enumerate(whole.candidates):
+        own = [delta for delta in deltas if delta.index == index]
+        assert sum((delta.token_ids for delta in own), ()) == candidate.token_ids
+        assert len(candidate.token_ids) == len(candidate.token_logprobs) == candidate.usage.completion_tokens
+        assert decode(tokenizer, candidate.token_ids).startswith(candidate.text)
+    plain = await model.generate(ask("story", n=4, max_tokens=40, temperature=2.0, stop=("q",)))
+    assert [c.text for c in plain.candidates] == [c.text for c in whole.candidates]
+    assert plain.prompt_token_ids is plain.candidates[0].token_ids is None

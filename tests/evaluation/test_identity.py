@@ -29,6 +29,7 @@ MODEL = {
     "api_key_env": "KEY", "context_tokens": 99, "max_connections": 3, "request_timeout_s": 1.0,
     "total_timeout_s": 2.0, "max_attempts": 2, "backoff_s": 0.1, "max_backoff_s": 0.2,
     "control": "wrong", "control_words": "model", "sees": "stance",
+    "return_token_ids": True,
 }  # fmt: skip
 BY_CONTENT = {"task", "data", "split", "problems", "prompt_library", "majority", "second_chance"}
 """Decide through what is read (fingerprints, task settings), or need another protocol."""

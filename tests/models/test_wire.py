@@ -12,6 +12,7 @@ from coral.errors import BadResponse, ContextOverflow, FatalReject, RateLimited,
 from coral.models import connections as connections_module
 from coral.models.config import ModelConfig
 from coral.models.listing import list_models
+from coral.models.protocol import Sampling
 from coral.models.providers import resolve
 from coral.models.wire import Answer, read_answer
 from coral.types import FinishReason, Usage
@@ -188,7 +189,9 @@ def test_a_byte_order_mark_is_no_obstacle():
 def test_forms_of_what_is_not_needed_cost_no_reply():
     """A finish reason that is a number, an index that is a text, log-probabilities that are neither."""
     choice = {"index": "0", "message": {"content": "four", "role": 3}, "finish_reason": 7, "logprobs": "?"}
-    answer = read_answer(json.dumps({"id": 3, "choices": [choice]}).encode(), 1, TARGET, logprobs=True)
+    answer = read_answer(
+        json.dumps({"id": 3, "choices": [choice]}).encode(), 1, TARGET, Sampling(logprobs=True)
+    )
     candidate = answer.candidates[0]
     assert (candidate.text, candidate.finish_reason, candidate.token_logprobs) == (
         "four",

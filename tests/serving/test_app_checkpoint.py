@@ -164,3 +164,48 @@ async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
         status, text = await site.text("/health")
         assert (status, json.loads(text)) == (503, {"status": "failed", "cause": cause})
     assert "Traceback" in caplog.text
+
+
+async def test_token_ids_come_as_from_vllm(serve: Any, checkpoint: Path) -> None:
+    """`return_token_ids`: `prompt_token_ids` in the body, `token_ids` in each choice, whole and streamed; a
+    client of ours reads what the engine in this process says. Unasked, neither field is there.
+    """
+    from coral.engine.model import EmbeddedModel
+    from coral.models.client import build_model
+    from coral.models.config import ModelConfig
+    from coral.models.protocol import Request
+    from coral.types import Message, Role
+
+    options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 9, "return_token_ids": True}
+    request = Request(
+        messages=(Message(Role.USER, "where is the ring"),),
+        sampling=ModelConfig(model="tiny", **options).sampling(),
+        n=3,
+        seed=4,
+    )
+    body: dict[str, Any] = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "where is the ring"}],
+        "seed": 4,
+        "max_tokens": 9,
+    }
+    async with (
+        EmbeddedModel(checkpoint, name="tiny") as model,
+        serve(model) as site,
+        build_model(ModelConfig(model="vllm/tiny", base_url=site.url, **options)) as client,
+        openai.AsyncOpenAI(base_url=site.url, api_key="none") as other,
+    ):
+        direct = await model.generate(request)
+        served = await client.generate(request)
+        asked = {"return_token_ids": True}
+        stream = await other.chat.completions.create(**body, stream=True, logprobs=True, extra_body=asked)
+        chunks = [chunk.model_extra | chunk.choices[0].model_extra async for chunk in stream]
+        plain = await other.chat.completions.create(**body)
+    assert served.prompt_token_ids == direct.prompt_token_ids
+    assert [c.token_ids for c in served.candidates] == [c.token_ids for c in direct.candidates]
+    assert [c.token_logprobs for c in served.candidates] == [c.token_logprobs for c in direct.candidates]
+    assert tuple(chunks[0]["prompt_token_ids"]) == direct.prompt_token_ids
+    streamed = [token for chunk in chunks for token in chunk.get("token_ids", ())]
+    assert tuple(streamed) == direct.candidates[0].token_ids
+    assert "prompt_token_ids" not in plain.model_extra
+    assert "token_ids" not in plain.choices[0].model_extra

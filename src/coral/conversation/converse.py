@@ -27,6 +27,7 @@ from coral.metrics.trace import trace_of_turns
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
+from coral.models.token_ids import gives_token_ids, no_token_ids
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import (
@@ -289,14 +290,20 @@ class TurnContext:
         )
         where = f"turn {step} ({seat})"
         with _blaming(where, agent.name):
-            generation = _own_turns(await self._generate(step, seat, turns, request))
+            generation = _own_turns(await self._generate(step, seat, turns, request), agent)
         usage, attempts = generation.usage, generation.attempts
         judge = self if agent.control is None else self._by_rules
         if draw.candidates == 1:
             with _adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
                 return _turn_of_one(seat, await judge.judge_only(generation, step), generation)
         replies = await judge.judge_siblings(generation, step)
-        turn = Turn(seat=seat, replies=replies, usage=usage, attempts=attempts)
+        turn = Turn(
+            seat=seat,
+            replies=replies,
+            usage=usage,
+            attempts=attempts,
+            prompt_token_ids=generation.prompt_token_ids,
+        )
         # Nothing but the candidates can fail the choice, and the failure counts their requests.
         lost = [msgspec.structs.replace(one, requests=0) for one in spent_on((turn,), {seat: agent.name})]
         with _adding(lost), _blaming(where, agent.name):
@@ -319,19 +326,9 @@ class TurnContext:
 
     async def judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
-        belief, correct, extraction = await self._judge(candidate, step)
-        return Reply(
-            text=candidate.text,
-            reasoning=candidate.reasoning,
-            belief=belief,
-            correct=correct,
-            finish_reason=candidate.finish_reason,
-            extraction=extraction,
-            usage=candidate.usage or generation.usage,
-            latency_s=round(generation.latency_s, 6),
-            attempts=generation.attempts,
-            overrun=candidate.overrun,
-        )
+        reply = _reply(candidate, await self._judge(candidate, step), generation.latency_s)
+        usage = candidate.usage or generation.usage
+        return msgspec.structs.replace(reply, usage=usage, attempts=generation.attempts)
 
     async def _judge(self, candidate: Candidate, step: str) -> _Verdict:
         with _blaming(f"extraction of turn {step}", EXTRACTOR):
@@ -398,7 +395,15 @@ class TurnContext:
         return tuple(kinds[len(turns) :]), frozenset(kinds[: len(turns)])
 
 
-def _own_turns(generation: Generation) -> Generation:
+def _own_turns(generation: Generation, agent: Agent) -> Generation:
+    """The candidates up to their end marks.
+
+    Raises:
+        FatalReject: the agent is to give token ids, and its model does not.
+    """
+    asked = agent.sampling.return_token_ids and agent.control is None
+    if asked and not gives_token_ids(generation.candidates):
+        raise no_token_ids(agent.model.name, f"--{agent.name}").error(generation.attempts)
     return msgspec.structs.replace(generation, candidates=tuple(map(own_turn, generation.candidates)))
 
 
@@ -407,24 +412,37 @@ def _turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
     draws were paid for, and the reply's own usage is that of the last one.
     """
     if reply.usage == generation.usage:
-        return Turn(seat=seat, replies=(reply,))
+        return Turn(seat=seat, replies=(reply,), prompt_token_ids=generation.prompt_token_ids)
     reply = msgspec.structs.replace(reply, attempts=0)
-    return Turn(seat=seat, replies=(reply,), usage=generation.usage, attempts=generation.attempts)
+    return Turn(
+        seat=seat,
+        replies=(reply,),
+        usage=generation.usage,
+        attempts=generation.attempts,
+        prompt_token_ids=generation.prompt_token_ids,
+    )
 
 
 def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repeated: bool) -> Reply:
-    extraction = verdict.extraction
-    if repeated and extraction.by == "model":
-        extraction = Extraction(by="model", text=extraction.text)
+    if repeated and verdict.extraction.by == "model":
+        verdict = verdict._replace(extraction=Extraction(by="model", text=verdict.extraction.text))
+    return _reply(candidate, verdict, latency_s)
+
+
+def _reply(candidate: Candidate, verdict: _Verdict, latency_s: float) -> Reply:
+    """A candidate with what was found of it. Its requests stand in its turn."""
+    logprobs = candidate.token_logprobs if candidate.token_ids is not None else None
     return Reply(
         text=candidate.text,
         reasoning=candidate.reasoning,
         belief=verdict.belief,
         correct=verdict.correct,
         finish_reason=candidate.finish_reason,
-        extraction=extraction,
+        extraction=verdict.extraction,
         usage=candidate.usage,
         latency_s=round(latency_s, 6),
         attempts=0,
         overrun=candidate.overrun,
+        token_ids=candidate.token_ids,
+        token_logprobs=None if logprobs is None else tuple(round(value, 6) for value in logprobs),
     )

@@ -69,7 +69,8 @@ class EmbeddedModel:
     The folder holds config.json, safetensors, tokenizer.json and a chat template. What `Sampling` leaves open
     means temperature 1, no cuts, and as many tokens as fit; its `extra` may hold `top_k` and
     `chat_template_kwargs`. A request gives the same text whatever else is running. Log probabilities are the
-    model's own, before temperature and cuts, one for each token of the text; the end mark has none.
+    model's own, before temperature and cuts, one for each token of the text; the end mark has one only where
+    token ids are asked for, which hold it, too.
     """
 
     def __init__(
@@ -164,7 +165,9 @@ class EmbeddedModel:
                     text=item.text,
                     finish_reason=item.finish,
                     token_logprobs=item.logprobs if request.sampling.logprobs else None,
+                    token_ids=item.tokens if request.sampling.return_token_ids else None,
                     usage=replies.usage if replies.are_complete else None,
+                    prompt_token_ids=replies.new_prompt_ids(),
                 )
 
     def split_tokens(self, text: str) -> Sequence[str]:
@@ -258,6 +261,7 @@ class EmbeddedModel:
             seed=random.SystemRandom().getrandbits(64) if request.seed is None else request.seed,
             stop=tuple(stop for stop in sampling.stop if stop),
             streamed=streamed,
+            token_ids=sampling.return_token_ids,
         )
 
     def _check_prompt(self, prompt: list[int]) -> None:
@@ -353,6 +357,9 @@ class _Replies:
 
     def __init__(self, request: Request) -> None:
         self._logprobs_wanted = request.sampling.logprobs
+        self._ids_wanted = request.sampling.return_token_ids
+        self._prompt_ids: tuple[int, ...] | None = None
+        self._tokens: list[tuple[int, ...]] = [()] * request.n
         self._texts = [""] * request.n
         self._logprobs: list[tuple[float, ...]] = [()] * request.n
         self._finish: list[FinishReason | None] = [None] * request.n
@@ -362,9 +369,17 @@ class _Replies:
     def add(self, job: Job, item: Written) -> None:
         self._texts[item.index] += item.text
         self._logprobs[item.index] += item.logprobs
+        self._tokens[item.index] += item.tokens
         self._finish[item.index] = item.finish
         self._counts[item.index] = item.num_tokens
         self._prompt = Usage(prompt_tokens=len(job.prompt), cached_tokens=job.cached)
+        if self._ids_wanted and self._prompt_ids is None:
+            self._prompt_ids = tuple(job.prompt)
+
+    def new_prompt_ids(self) -> tuple[int, ...] | None:
+        """The prompt's tokens where they are wanted, once."""
+        ids, self._ids_wanted = self._prompt_ids if self._ids_wanted else None, False
+        return ids
 
     @property
     def are_complete(self) -> bool:
@@ -386,9 +401,15 @@ class _Replies:
                 finish_reason=finish or FinishReason.UNKNOWN,
                 usage=self._used(count),
                 token_logprobs=logprobs if self._logprobs_wanted else None,
+                token_ids=tokens if self._ids_wanted else None,
             )
-            for text, finish, count, logprobs in zip(
-                self._texts, self._finish, self._counts, self._logprobs, strict=True
+            for text, finish, count, logprobs, tokens in zip(
+                self._texts, self._finish, self._counts, self._logprobs, self._tokens, strict=True
             )
         )
-        return Generation(candidates=candidates, usage=self.usage, latency_s=latency_s)
+        return Generation(
+            candidates=candidates,
+            usage=self.usage,
+            latency_s=latency_s,
+            prompt_token_ids=self._prompt_ids,
+        )

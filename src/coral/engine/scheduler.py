@@ -36,6 +36,7 @@ class Job:
     Attributes:
         prompt: its tokens; `max_tokens` more still fit into the context.
         streamed: pieces are wanted as they are written.
+        token_ids: the tokens themselves are wanted, too, the end mark included.
         cached: prompt tokens that were known already.
         known: prompt tokens computed so far, `cached` ones included.
         blocks: keys and values of the prompt, shared by the candidates.
@@ -52,6 +53,7 @@ class Job:
     seed: int
     stop: tuple[str, ...] = ()
     streamed: bool = False
+    token_ids: bool = False
     cached: int = 0
     known: int = 0
     blocks: Blocks | None = None
@@ -128,7 +130,9 @@ class Written:
 
     Attributes:
         text: new text of a streamed job; of another the whole reply, at its end.
-        logprobs: of the tokens behind that text, without the end mark; empty where not asked for.
+        tokens: behind that text, with the end mark; empty where not asked for.
+        logprobs: of the tokens behind that text; empty where not asked for. The end mark's is among them
+            where tokens are.
         finish: set on the last piece alone.
         num_tokens: of the reply so far, its end mark included.
     """
@@ -136,6 +140,7 @@ class Written:
     job: Job
     index: int
     text: str
+    tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: FinishReason | None
     num_tokens: int
@@ -364,9 +369,11 @@ class Scheduler:
         own = row.tokens[:-1] if ended else row.tokens
         if finish is not None:
             piece = self._last_piece(row, piece, own)
-        logprobs = tuple(row.logprobs[row.told : len(own)])
-        row.told = len(own)
-        return Written(row.job, row.index, piece, logprobs, finish, len(row.tokens))
+        all_tokens = row.tokens if row.job.token_ids else own
+        tokens = tuple(row.tokens[row.told :]) if row.job.token_ids else ()
+        logprobs = tuple(row.logprobs[row.told : len(all_tokens)])
+        row.told = len(all_tokens)
+        return Written(row.job, row.index, piece, tokens, logprobs, finish, len(row.tokens))
 
     def _last_piece(self, row: _Row, piece: str, tokens: Sequence[int]) -> str:
         if row.text is None:

@@ -239,6 +239,7 @@ class EvalConfig:
             "mode",
             "prompt",
             "system_in_user",
+            "return_token_ids",
         }
         shared = {
             item.name: getattr(self.agent, item.name)
@@ -357,7 +358,7 @@ def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConf
     return _like(kind(), options, kind, "agent")
 
 
-_PLACE = ("base_url", "replicas", "api_key_env", "extra_body", "context_tokens")
+_PLACE = ("base_url", "replicas", "api_key_env", "extra_body", "context_tokens", "return_token_ids")
 """What belongs to a server: not inherited by a model that is served elsewhere."""
 
 

@@ -75,7 +75,12 @@ def _drawing(draw: Draw) -> dict[str, Any]:
     return {"candidates": draw.candidates, **choosing, "rollouts": draw.rollouts}
 
 
-_LATER = {"thinking_tokens": ModelConfig.thinking_tokens, "control_words": "own", "sees": "everything"}
+_LATER = {
+    "thinking_tokens": ModelConfig.thinking_tokens,
+    "control_words": "own",
+    "sees": "everything",
+    "return_token_ids": False,
+}
 """Options that earlier versions did not have: their runs go on where these are at their defaults."""
 
 

@@ -18,6 +18,7 @@ _DECIDES = (
     "thinking_tokens",
     "stop",
     "extra_body",
+    "return_token_ids",
     "system_prompt",
 )
 

@@ -13,7 +13,7 @@ import msgspec
 
 from coral.errors import ModelError, RunFolderError
 from coral.generation.rows import Row, Rows
-from coral.models.protocol import Generation
+from coral.models.protocol import Candidate, Generation
 from coral.store.lines import Appender, decode, line_files, read_file
 from coral.store.lock import take_lock
 from coral.store.whole import whole_file, write_whole
@@ -210,10 +210,21 @@ def _completion(name: str, generation: Generation, model: str) -> dict[str, Any]
             message["reasoning_content"] = candidate.reasoning
         known = candidate.finish_reason is not FinishReason.UNKNOWN
         reason = candidate.finish_reason.value if known else None
-        choices.append({"index": index, "message": message, "finish_reason": reason})
+        choices.append({"index": index, "message": message, "finish_reason": reason, **_tokens(candidate)})
     usage = {
         name: value for name, value in msgspec.structs.asdict(generation.usage).items() if value is not None
     }
     if "prompt_tokens" in usage and "completion_tokens" in usage:
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
-    return {"id": name, "object": "chat.completion", "model": model, "choices": choices, "usage": usage}
+    prompt = generation.prompt_token_ids
+    more = {} if prompt is None else {"prompt_token_ids": prompt}
+    body = {"id": name, "object": "chat.completion", "model": model, "choices": choices, "usage": usage}
+    return {**body, **more}
+
+
+def _tokens(candidate: Candidate) -> dict[str, Any]:
+    """Token ids and log probabilities where vLLM puts them; nothing where they were not asked for."""
+    if candidate.token_ids is None:
+        return {}
+    content = [{"logprob": value} for value in candidate.token_logprobs or ()]
+    return {"token_ids": candidate.token_ids, "logprobs": {"content": content}}

@@ -31,12 +31,13 @@ from coral.models.connections import (
 from coral.models.endpoints import Endpoint
 from coral.models.habits import half, was_cut_thinking
 from coral.models.pool import EndpointClosed, NobodyReady, open_pool
-from coral.models.protocol import Generation, Request
+from coral.models.protocol import Generation, Request, Sampling
 from coral.models.providers import Target, resolve
 from coral.models.refusals import quote, read_refusal, unreadable, unusable
 from coral.models.retries import AttemptFailure, Backoff, Tries
 from coral.models.tally import Tally, kept_part, part_name
 from coral.models.together import all_of
+from coral.models.token_ids import with_remedy
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
 from coral.types import Usage
 
@@ -154,7 +155,11 @@ class ServedModel:
             candidates = tuple(candidate for answer in answers for candidate in answer.candidates)
             usage = Usage.total(answer.usage for answer in answers)
         return Generation(
-            candidates=candidates, usage=usage, latency_s=tally.latency_s(), attempts=tally.attempts
+            candidates=candidates,
+            usage=usage,
+            latency_s=tally.latency_s(),
+            attempts=tally.attempts,
+            prompt_token_ids=answers[0].prompt_token_ids,
         )
 
     async def _collect(self, request: Request, tally: Tally) -> list[Answer]:
@@ -222,7 +227,7 @@ class ServedModel:
         kept = kept_part(request, n, seed_shift)
         if kept is not None:
             tally.note_kept(kept)
-            return Answer(kept.candidates, (), kept.usage)
+            return Answer(kept.candidates, (), kept.usage, prompt_token_ids=kept.prompt_token_ids)
         seed = None if request.seed is None else request.seed + seed_shift
         tries = Tries(self._config.max_attempts, self._backoff, f"{request.conversation_id}:{seed}")
         answer = await self._deliver(request, n, seed, tally, tries)
@@ -232,6 +237,7 @@ class ServedModel:
                 usage=answer.usage,
                 latency_s=tally.seconds(),
                 attempts=1 + tries.sent,
+                prompt_token_ids=answer.prompt_token_ids,
             )
             request.parts.keep(part_name(n, seed_shift), part)
         return answer
@@ -313,7 +319,7 @@ class ServedModel:
             more = taken.thinking_tokens(wanted)
             sent, habits = taken.fields(request, seed), taken.habits
             body = self._encoder.encode(request, n, seed, habits, more)
-            outcome = await self._send(endpoint, body, n, sampling.logprobs, tally)
+            outcome = await self._send(endpoint, body, n, sampling, tally)
             if isinstance(outcome, Answer):
                 taken.note_answer(sent)
                 return self._without_cut_thoughts(outcome, wanted, more, limited=limited)
@@ -325,7 +331,7 @@ class ServedModel:
                 taken.note_singly("several candidates in one request are refused", outcome.words)
                 return outcome
             elif not taken.learn(outcome, sent, habits):
-                return outcome
+                return with_remedy(outcome, sampling, self._target.option)
         return taken.conflict
 
     def _without_cut_thoughts(self, answer: Answer, wanted: int, given: int, *, limited: bool) -> Answer:
@@ -341,12 +347,7 @@ class ServedModel:
         return answer._replace(candidates=whole, failures=(*answer.failures, *(again for _ in cut)))
 
     async def _send(
-        self,
-        endpoint: Endpoint,
-        body: bytes,
-        n: int,
-        logprobs: bool,
-        tally: Tally,
+        self, endpoint: Endpoint, body: bytes, n: int, sampling: Sampling, tally: Tally
     ) -> Answer | AttemptFailure:
         """Send a request once, and tell the server's limit and health what came of it."""
         limit, health = endpoint.server.limit, endpoint.server.health
@@ -357,7 +358,7 @@ class ServedModel:
         tally.note_start(acquired_at)
         health.note_probe()
         try:
-            outcome = await self._exchange(endpoint, body, n, logprobs, tally)
+            outcome = await self._exchange(endpoint, body, n, sampling, tally)
         except BaseException:
             limit.release()
             raise
@@ -380,12 +381,7 @@ class ServedModel:
         return outcome
 
     async def _exchange(
-        self,
-        endpoint: Endpoint,
-        body: bytes,
-        n: int,
-        logprobs: bool,
-        tally: Tally,
+        self, endpoint: Endpoint, body: bytes, n: int, sampling: Sampling, tally: Tally
     ) -> Answer | AttemptFailure:
         limit_s = self._config.request_timeout_s
         seconds = min(limit_s, max(tally.seconds_left(), LAST_TRY_S))
@@ -412,7 +408,7 @@ class ServedModel:
         except (aiohttp.ClientError, OSError) as fault:
             return self._disconnected(endpoint, fault)
         if 200 <= response.status < 300:
-            return read_answer(answer, n, self._target, logprobs=logprobs)
+            return read_answer(answer, n, self._target, sampling)
         refusal = read_refusal(response.status, response.headers, answer, self._target)
         if refusal.status == 404 and refusal.kind is FatalReject and self._has_answered:
             # The model was there before: perhaps a replica restarts behind a gateway. Final only if it lasts.

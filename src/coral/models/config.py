@@ -43,6 +43,9 @@ class ModelConfig:
     """Texts at which the model stops writing."""
     extra_body: dict[str, Any] = option(decides=True, default_factory=dict)
     """Further fields of the request body, such as {top_k: 20} or {reasoning_effort: low}."""
+    return_token_ids: bool = option(False, decides=True)
+    """Keep the token ids of prompts and replies, and the replies' log probabilities, for reinforcement
+    learning. vLLM, `coral serve` and checkpoint folders give them, llama.cpp those of replies."""
     system_prompt: str | None = option(None, decides=True)
     """Replaces the system prompt of this agent; null keeps the one of the setting."""
     context_tokens: int | None = option(None, decides=False)
@@ -105,7 +108,8 @@ class ModelConfig:
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             stop=tuple(self.stop),
-            logprobs=logprobs,
+            logprobs=logprobs or self.return_token_ids,
+            return_token_ids=self.return_token_ids,
             extra=msgspec.Raw(msgspec.json.encode(self.extra_body)) if self.extra_body else None,
         )
 

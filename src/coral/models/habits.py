@@ -130,7 +130,7 @@ class Adaptation:
             "temperature": sampling.temperature is not None,
             "top_p": sampling.top_p is not None,
             "max_tokens": sampling.max_tokens is not None,
-            "logprobs": sampling.logprobs,
+            "logprobs": sampling.logprobs and not sampling.return_token_ids,
             "seed": seed is not None and self._target.provider.seed_field is not None,
             "system": bool(request.messages)
             and request.messages[0].role is Role.SYSTEM

@@ -16,6 +16,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `extra` is merged into the request body as it is, for what only one server knows
     (`top_k`, `chat_template_kwargs`, `reasoning_effort`, ...).
+    `return_token_ids`, together with `logprobs`, asks for the tokens of the prompt and of the replies.
     """
 
     temperature: float | None = None
@@ -23,6 +24,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    return_token_ids: bool = False
     extra: msgspec.Raw | None = None
 
 
@@ -60,6 +62,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         usage: None where the server only reports the sum over `n`.
+        token_ids: with the end mark's; then `token_logprobs` has as many. None where not asked for.
         overrun: characters that the model wrote past its end mark; they are not in `text`.
     """
 
@@ -68,6 +71,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning: str | None = None
     usage: Usage | None = None
     token_logprobs: tuple[float, ...] | None = None
+    token_ids: tuple[int, ...] | None = None
     overrun: int = 0
 
 
@@ -78,12 +82,14 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         usage: of the whole request, as reported.
         latency_s: from first sending to full reply, retries and waiting between them included.
         attempts: requests sent, retries included.
+        prompt_token_ids: None where not asked for or not given.
     """
 
     candidates: tuple[Candidate, ...]
     usage: Usage
     latency_s: float
     attempts: int = 1
+    prompt_token_ids: tuple[int, ...] | None = None
 
 
 class Model(Protocol):
@@ -115,14 +121,16 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         index: of the candidate.
         finish_reason: set on the candidate's last piece alone.
-        usage: of the whole request, on its very last piece alone.
+        usage: of the whole request, on its very last piece alone; `prompt_token_ids` on its first.
     """
 
     index: int
     text: str
     finish_reason: FinishReason | None = None
     token_logprobs: tuple[float, ...] | None = None
+    token_ids: tuple[int, ...] | None = None
     usage: Usage | None = None
+    prompt_token_ids: tuple[int, ...] | None = None
 
 
 @runtime_checkable

@@ -247,6 +247,7 @@ FIELDS: dict[str, str] = {
     "random_seed": "seed",
     "logprobs": "logprobs",
     "top_logprobs": "logprobs",
+    "return_token_ids": "return_token_ids",
     "stop": "stop",
     "n": "n",
     "n_cmpl": "n",
@@ -259,7 +260,7 @@ FIELDS: dict[str, str] = {
 
 FIELD_WORDS = re.compile(
     r"\b(temperature|top_p|max_completion_tokens|max_(?:new_|output_)?tokens|random_seed|seed"
-    r"|(?:top_)?logprobs|n_cmpl"
+    r"|(?:top_)?logprobs|return_token_ids|n_cmpl"
     r"|candidate_?count|num_generations)\b",
     re.IGNORECASE,
 )

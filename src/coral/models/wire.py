@@ -19,6 +19,7 @@ from coral.models.refusals import quote, read_hidden_refusal, unreadable, unusab
 from coral.models.retries import AttemptFailure
 from coral.models.secrets import hide_known
 from coral.models.thinking import is_thinking_part, split_thinking, thinking_in
+from coral.models.token_ids import gives_token_ids, no_token_ids, read_ids, read_logprobs
 from coral.types import FinishReason, Message, Role, Usage
 
 SEED_BITS = 31
@@ -51,6 +52,7 @@ _BROKEN_OFF = frozenset(
 )
 
 _ENCODER = msgspec.json.Encoder()
+_NOTHING_ASKED = Sampling()
 
 
 class RequestEncoder:
@@ -109,6 +111,7 @@ class RequestEncoder:
             habits.max_tokens_field or self._target.provider.max_tokens_field: max_tokens,
             "stop": list(sampling.stop) or None,
             "logprobs": True if sampling.logprobs else None,
+            "return_token_ids": True if sampling.return_token_ids else None,
         }
         given = {
             name: value
@@ -147,10 +150,12 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: Any = None
     error: Any = None
     logprobs: msgspec.Raw = msgspec.Raw(b"null")
+    token_ids: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Completion(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
+    prompt_token_ids: msgspec.Raw = msgspec.Raw(b"null")
     usage: Any = None
     timings: Any = None  # llama.cpp
     error: Any = None
@@ -173,17 +178,8 @@ class _ErrorObject(msgspec.Struct, gc=False):
         )
 
 
-class _TokenLogprob(msgspec.Struct):
-    logprob: float
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_TokenLogprob] | None = None
-
-
 _DECODER = msgspec.json.Decoder(_Completion)
 _ERROR_DECODER = msgspec.json.Decoder(_ErrorObject)
-_LOGPROBS_DECODER = msgspec.json.Decoder(_Logprobs | None)
 
 
 class Answer(NamedTuple):
@@ -199,9 +195,12 @@ class Answer(NamedTuple):
     usage: Usage
     thinks: bool = False
     miscounted: bool = False
+    prompt_token_ids: tuple[int, ...] | None = None
 
 
-def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) -> Answer | AttemptFailure:
+def read_answer(
+    body: bytes, n: int, target: Target, sampling: Sampling = _NOTHING_ASKED
+) -> Answer | AttemptFailure:
     """Read the body of a 200 to a request for `n` candidates. Choices beyond `n` are left out."""
     try:
         completion = _decode(body)
@@ -219,7 +218,7 @@ def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) 
     if miscounted:
         usage = msgspec.structs.replace(usage, completion_tokens=None, reasoning_tokens=None)
     own_usage = usage if len(completion.choices) == 1 else None
-    results = [_read_choice(choice, own_usage, target, logprobs) for choice in completion.choices[:n]]
+    results = [_read_choice(choice, own_usage, target, sampling) for choice in completion.choices[:n]]
     candidates = tuple(result for result in results if isinstance(result, Candidate))
     return Answer(
         candidates=candidates,
@@ -227,6 +226,7 @@ def read_answer(body: bytes, n: int, target: Target, *, logprobs: bool = False) 
         usage=usage,
         thinks=bool(usage.reasoning_tokens or any(candidate.reasoning for candidate in candidates)),
         miscounted=miscounted,
+        prompt_token_ids=read_ids(completion.prompt_token_ids) if sampling.return_token_ids else None,
     )
 
 
@@ -329,7 +329,7 @@ def _counts_one(timings: Any) -> bool:
 
 
 def _read_choice(
-    choice: _Choice, usage: Usage | None, target: Target, logprobs: bool
+    choice: _Choice, usage: Usage | None, target: Target, sampling: Sampling
 ) -> Candidate | AttemptFailure:
     message = choice.message
     if choice.error:
@@ -349,13 +349,17 @@ def _read_choice(
         if finish is not FinishReason.LENGTH and (ended or not reasoning):
             return _blank(message, reasoning, target)
         text, finish = "", FinishReason.LENGTH  # cut while it thought
-    return Candidate(
+    candidate = Candidate(
         text=text,
         finish_reason=finish,
         reasoning=reasoning,
         usage=usage,
-        token_logprobs=_read_logprobs(choice.logprobs) if logprobs else None,
+        token_logprobs=read_logprobs(choice.logprobs) if sampling.logprobs else None,
+        token_ids=read_ids(choice.token_ids, choice.logprobs) if sampling.return_token_ids else None,
     )
+    if sampling.return_token_ids and not gives_token_ids((candidate,)):
+        return no_token_ids(target.name, target.option)
+    return candidate
 
 
 def _read_texts(message: _Message, target: Target) -> tuple[str, str | None]:
@@ -400,14 +404,3 @@ def _blank(message: _Message, reasoning: str | None, target: Target) -> AttemptF
         return unusable("the model thought and then replied nothing", target, retry=True)
     what = "null" if message.content is None else "empty"
     return unusable(f"the content of the reply is {what}", target, retry=True, kind=BadResponse)
-
-
-def _read_logprobs(raw: msgspec.Raw) -> tuple[float, ...] | None:
-    """Log-probabilities in OpenAI's form; other forms count as none."""
-    try:
-        logprobs = _LOGPROBS_DECODER.decode(raw)
-    except msgspec.DecodeError:
-        return None
-    if logprobs is None or logprobs.content is None:
-        return None
-    return tuple(token.logprob for token in logprobs.content)

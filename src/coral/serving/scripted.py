@@ -23,7 +23,7 @@ from coral.conversation import words
 from coral.conversation.controls import submitting
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.words import Move
-from coral.errors import ConfigError
+from coral.errors import ConfigError, Rejected
 from coral.models.protocol import Candidate, Delta, Generation, Request
 from coral.serving.app import Served
 from coral.serving.scripted_request import ExtractionRequest, ProblemIndex, SpeakRequest, understand
@@ -135,8 +135,14 @@ class ScriptedModel:
         return None
 
     async def generate(self, request: Request) -> Generation:
-        """Answer `request`; tokens are words."""
+        """Answer `request`; tokens are words, and have no ids.
+
+        Raises:
+            Rejected: ids are asked for.
+        """
         started = time.perf_counter()
+        if request.sampling.return_token_ids:
+            raise Rejected("'return_token_ids' is not supported: a scripted agent has no tokens", status=400)
         if self._persona.latency_s:
             await asyncio.sleep(self._persona.latency_s)
         asked = understand(request.messages, self._knowledge.index)

@@ -42,6 +42,8 @@ async def stream_deltas(model: Model, request: Request) -> AsyncGenerator[Delta,
             text=candidate.text,
             finish_reason=candidate.finish_reason,
             token_logprobs=candidate.token_logprobs,
+            token_ids=candidate.token_ids,
+            prompt_token_ids=None if index else generation.prompt_token_ids,
             usage=generation.usage if index == last else None,
         )
 
@@ -64,10 +66,13 @@ class ChunkWriter:
         events = []
         if delta.index not in self._begun:
             self._begun.add(delta.index)
-            events.append(self._choice(delta.index, {"role": "assistant", "content": ""}))
-        if delta.text or delta.token_logprobs:
+            prompt = delta.prompt_token_ids
+            more = {} if prompt is None else {"prompt_token_ids": prompt}
+            events.append(self._choice(delta.index, {"role": "assistant", "content": ""}, more=more))
+        if delta.text or delta.token_logprobs or delta.token_ids:
             logprobs = render_logprobs(delta.token_logprobs, tokens)
-            events.append(self._choice(delta.index, {"content": delta.text}, logprobs))
+            ids = delta.token_ids
+            events.append(self._choice(delta.index, {"content": delta.text}, logprobs, token_ids=ids))
         if delta.finish_reason is not None:
             events.append(self._choice(delta.index, {}, finish_reason=delta.finish_reason.value))
         return events
@@ -87,9 +92,13 @@ class ChunkWriter:
         logprobs: dict[str, Any] | None = None,
         *,
         finish_reason: str | None = None,
+        token_ids: Sequence[int] | None = None,
+        more: dict[str, Any] | None = None,
     ) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        body = {**self._head, "choices": [choice]}
+        if token_ids is not None:
+            choice["token_ids"] = token_ids
+        body = {**self._head, "choices": [choice], **(more or {})}
         return event({**body, "usage": None} if self._include_usage else body)
 
 

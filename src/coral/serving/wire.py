@@ -92,6 +92,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     stop: StopText | Annotated[list[StopText], Meta(max_length=16)] | None = None
     logprobs: bool | None = None
+    return_token_ids: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -142,6 +143,7 @@ def _request(body: ChatBody, extra: msgspec.Raw | None) -> Request:
         max_tokens=body.max_completion_tokens or body.max_tokens,
         stop=tuple(text for text in stop if text),
         logprobs=bool(body.logprobs),
+        return_token_ids=bool(body.return_token_ids),
         extra=extra,
     )
     messages = tuple(map(_message, body.messages))
@@ -179,13 +181,17 @@ def render_chat(
     generation: Generation,
     pieces: Sequence[Sequence[str] | None],
 ) -> dict[str, Any]:
-    """The body of a `chat.completion`. `pieces` are each candidate's tokens as text, where known."""
+    """The body of a `chat.completion`. `pieces` are each candidate's tokens as text, where known.
+
+    Token ids stand where vLLM puts them: `prompt_token_ids` in the body, `token_ids` in each choice.
+    """
     choices = [
         {
             "index": index,
             "message": render_message(candidate),
             "logprobs": render_logprobs(candidate.token_logprobs, tokens),
             "finish_reason": candidate.finish_reason.value,
+            **({} if candidate.token_ids is None else {"token_ids": candidate.token_ids}),
         }
         for index, (candidate, tokens) in enumerate(zip(generation.candidates, pieces, strict=True))
     ]
@@ -196,6 +202,7 @@ def render_chat(
         "model": model,
         "choices": choices,
         "usage": render_usage(generation.usage),
+        **({} if generation.prompt_token_ids is None else {"prompt_token_ids": generation.prompt_token_ids}),
     }
 
 
