@@ -49,6 +49,7 @@ def test_what_decides_no_result_may_change(changes, why):
         ({"common": {"extractor": {"mode": "model"}}}, "other beliefs"),
         ({"evaluate": {"limit": 5}}, "other problems"),
         ({"sample": {"candidates": 3}}, "other trees"),
+        ({"rehearsal": {"task": {"size": 3}}}, "further trees"),
         ({"build": {"max_rows": 5}}, "other rows"),
         ({"train": {"learning_rate": 1e-5}}, "other weights"),
         ({"dpo": {"train": {"beta": 0.2}}}, "other weights of one arm"),
@@ -60,6 +61,11 @@ def test_what_decides_no_result_may_change(changes, why):
 def test_what_decides_the_results_may_not(changes, why):
     """Else half of a report would be about other options than the other half."""
     assert identity(**changes) != identity(**{k: v for k, v in changes.items() if k == "split"}), why
+
+
+def test_a_section_that_older_versions_did_not_know_is_left_out_while_it_is_empty():
+    """So a loop that was begun before goes on."""
+    assert "rehearsal" not in identity()
 
 
 def test_a_password_is_in_no_file():

@@ -71,8 +71,8 @@ async def test_each_iteration_goes_on_from_the_last_model_taken_over():
     assert notes.runs["samples/pair-3-pair-dpo-1"].agent.path == "/out/models/pair-dpo-1/train"
 
 
-async def test_what_no_gate_sees_is_measured_first_of_the_start_and_last_of_the_best():
-    """Its problems are spec out of all rows, and no checkpoint is judged by them."""
+async def test_what_no_gate_sees_is_measured_first_of_the_start_and_at_the_end_of_every_arm():
+    """Its problems are in no rows, and no checkpoint is judged by them: a refused arm has a figure, too."""
     final = {"split": "validation"}
     refused = {"pair-dpo-2", "alone-dpo-1", "alone-dpo-2"}
     notes, _ = await taken(
@@ -82,13 +82,59 @@ async def test_what_no_gate_sees_is_measured_first_of_the_start_and_last_of_the_
     assert [name for name in runs if name.endswith("/final")] == [
         "models/start/final",
         "models/pair-dpo-1/final",
+        "models/pair-dpo-2/final",
+        "models/alone-dpo-2/final",
     ]
     assert runs.index("models/start/final") < runs.index("samples/pair-1-start")
-    assert runs[-1] == "models/pair-dpo-1/final"
+    assert runs[-1] == "models/alone-dpo-2/final"
     assert notes.runs["models/start/final"].config.split == "validation"
     assert all("/out/models/start/final" in build.held_out for build in notes.builds.values())
     without, _ = await taken()
     assert not [name for name in without.runs if name.endswith("/final")]
+
+
+async def test_what_should_not_be_forgotten_is_sampled_beside_the_target():
+    """Each iteration and each arm samples both, with the same model, and rows are made of both runs."""
+    notes, _ = await taken(
+        lambda model: model == "pair-dpo-1",
+        iterations=2,
+        controls=("pair-sft", "alone-dpo"),
+        rehearsal={"task": {"size": 7}, "samples": 3},
+    )
+    assert [name for name in notes.runs if name.startswith("samples/")] == [
+        f"samples/{run}{part}"
+        for run in ("pair-1-start", "pair-2-pair-dpo-1", "pair-2-start", "alone-1-start", "alone-2-start")
+        for part in ("", "-rehearsal")
+    ]
+    assert notes.builds["pair-dpo-2"].runs == [
+        "/out/samples/pair-2-pair-dpo-1",
+        "/out/samples/pair-2-pair-dpo-1-rehearsal",
+    ]
+    target, rehearsal = (notes.runs[f"samples/pair-1-start{part}"].config for part in ("", "-rehearsal"))
+    assert (target.samples, rehearsal.samples) == (5, 3)
+    assert rehearsal.task == {"name": "sally_anne", "size": 7}
+    assert rehearsal.agent == target.agent
+    stacked, _ = await taken(iterations=2, stack=True, rehearsal={"task": {"size": 7}})
+    assert len(stacked.builds["pair-dpo-2"].runs) == 4
+
+
+@pytest.mark.parametrize(
+    ("rehearsal", "said"),
+    [
+        ({"split": "validation"}, "split 'validation', which is meant"),
+        ({"task": {"people": 4}}, "5 of 5 problems to sample are also"),
+    ],
+)
+async def test_a_rehearsal_on_evaluated_problems_is_refused_before_the_first_step(tmp_path, rehearsal, said):
+    """As for the target's own conversations."""
+    sections = {
+        "sample": {"split": "train"},
+        "evaluate": {"split": "test"},
+        "second": {"split": "train", "task": {"people": 4}},
+    }
+    with pytest.raises(ConfigError, match=said):
+        await rehearsed(tmp_path, **SALLY, **sections, rehearsal=rehearsal)
+    await rehearsed(tmp_path, **SALLY, **sections, rehearsal={"task": {"people": 5}})
 
 
 async def test_a_second_chance_is_for_the_model_alone():
@@ -235,6 +281,8 @@ def test_options_that_cannot_be_used_are_refused(options, said):
         ("common", {"agent": {"model": "x"}}),
         ("evaluate", {"protocol": "cot"}),
         ("final", {"protocol": "cot"}),
+        ("rehearsal", {"agent": {"model": "x"}}),
+        ("rehearsal", {"candidates": 2}),
         ("build", {"runs": ["x"]}),
         ("build", {"format": "openai"}),
         ("train", {"model": "x"}),

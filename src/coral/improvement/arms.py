@@ -25,6 +25,10 @@ SEED_STEP = 1_000_003
 """From one iteration's sampling seed to the next: far enough that repeats of the loop with seeds 0, 1, 2 ...
 share none.
 """
+RUN_SECTIONS = ("common", "evaluate", "second", "final", "sample", "rehearsal")
+"""The sections with options of `coral eval` and `coral sample`."""
+Part = Literal["sample", "rehearsal"]
+"""What an iteration samples: the target, and what the model should not forget."""
 C = TypeVar("C", bound=EvalConfig)
 
 
@@ -62,6 +66,7 @@ _TAKEN = {
     "second": ("output", "dry_run", "partner", "protocol"),
     "final": ("output", "dry_run", "partner", "protocol"),
     "sample": ("output", "dry_run", "partner", "protocol"),
+    "rehearsal": ("output", "dry_run", "partner", "protocol", "candidates"),
     "build": ("runs", "output", "format", "tokenizer"),
     "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
 }
@@ -87,9 +92,7 @@ def check_sections(config: ImproveConfig) -> None:
         for option in _TAKEN.get(name.rpartition(".")[2], ()):
             if option in section:
                 raise ConfigError(f"{name}.{option} is decided by the loop", remedy="leave it out")
-        if name in {"common", "evaluate", "second", "final", "sample"} and "model" in section.get(
-            "agent", {}
-        ):
+        if name in RUN_SECTIONS and "model" in section.get("agent", {}):
             raise ConfigError(
                 f"{name}.agent.model is decided by the loop",
                 remedy="name the model to start from with `model`",
@@ -118,8 +121,14 @@ def evaluation(
     return _spec(config, EvalConfig, options, SINGLE if sight == "alone" else PAIR, model, start)
 
 
+def parts(config: ImproveConfig) -> tuple[Part, ...]:
+    """What each iteration samples."""
+    return ("sample", "rehearsal") if config.rehearsal else ("sample",)
+
+
 def sampling(
     config: ImproveConfig,
+    part: Part,
     data: str,
     iteration: int,
     model: Checkpoint,
@@ -136,7 +145,8 @@ def sampling(
         problems: file of the iteration's problems; None for all.
         samples: trees a problem; None for those of the options.
     """
-    options = {"seed": config.seed, **merged(config.common, config.sample)}
+    own = config.rehearsal if part == "rehearsal" else {}
+    options = {"seed": config.seed, **merged(config.common, config.sample, own)}
     options |= {"data_seed": options.get("data_seed", options["seed"]), "output": str(output)}
     options |= {"seed": options["seed"] + SEED_STEP * (iteration - 1), "retry_failed": True}
     if problems is not None:

@@ -127,9 +127,13 @@ class ImproveConfig:
     """Options that make the second task of `evaluate`'s, tested for regressions. Empty: none."""
     final: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
     """Options that make problems of `evaluate`'s which no gate sees: another split, or other `problems`. The
-    start and the best model of each arm are evaluated on them; the report begins with that. Empty: none."""
+    start, and the best and the last model of each arm are evaluated on them; the report begins with that.
+    Empty: none."""
     sample: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
     """Further options of `coral sample`."""
+    rehearsal: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    """Options that make further conversations of `sample`'s, on what the model should not forget: another
+    task, fewer problems. They are sampled in each iteration, and rows are made of both. Empty: none."""
     build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
     """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft or pair-kto."""
     train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))

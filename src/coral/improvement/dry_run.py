@@ -57,6 +57,8 @@ class DryRun:
 
     async def sample(self, spec: EvalSpec[SampleConfig]) -> Drawn | None:
         """Say it."""
+        if spec.config.problems is None:
+            self._note_leak(spec.config)
         self._say_run("coral sample", spec)
         return None
 
@@ -103,9 +105,13 @@ class DryRun:
 
     def choose_problems(self, config: SampleConfig, iteration: int) -> Path | None:
         """The file that would be written."""
+        self._note_leak(config)
+        return file_of(self._config, self._out, iteration)
+
+    def _note_leak(self, config: SampleConfig) -> None:
+        """Keep why no rows may be made of problems that are to be sampled."""
         for plan in self._new_data("sample", config):
             self._leak = self._leak or _leak_of(plan, self._held_out)
-        return file_of(self._config, self._out, iteration)
 
     def _say_run(self, command: str, spec: EvalSpec[EvalConfig] | EvalSpec[SampleConfig]) -> None:
         serve = self._config.serve

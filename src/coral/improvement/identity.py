@@ -9,12 +9,12 @@ import msgspec
 
 from coral.config import deciding
 from coral.evaluation.config import AgentConfig, ExtractorConfig
+from coral.improvement.arms import RUN_SECTIONS
 from coral.improvement.config import ImproveConfig
 from coral.improvement.servers import Checkpoint
 from coral.training.checkpoints import model_fingerprint
 from coral.training.config import DECIDES_NOTHING
 
-_RUNS = ("common", "evaluate", "second", "final", "sample")
 _AGENTS = ("agent", "partner", "extractor")
 _OF_RUNS = ("max_connections", "max_failed_rate", "prices", "retry_failed", "data_password", "lock")
 _OF_ROWS = ("push_to_hub", "public", "data_password")
@@ -31,7 +31,9 @@ def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
         del decided[name]
     if config.split != "even":
         del decided["iterations"]
-    decided |= {name: _of_run(decided[name]) for name in _RUNS}
+    if not config.rehearsal:  # folders of versions that did not know it go on
+        del decided["rehearsal"]
+    decided |= {name: _of_run(decided[name]) for name in RUN_SECTIONS if name in decided}
     decided |= {kind: _of_kind(decided[kind]) for kind in ("dpo", "sft", "kto")}
     return {
         **decided,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.improvement import arms
-from coral.improvement.arms import EvalSpec, Sight
+from coral.improvement.arms import EvalSpec, Part, Sight
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
 from coral.improvement.servers import Checkpoint
@@ -17,6 +17,12 @@ from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig
 
 START = "start"
+
+
+def sampled_in(out: Path, data: str, iteration: int, model: str, part: Part) -> Path:
+    """The folder of a sampling."""
+    suffix = "-rehearsal" if part == "rehearsal" else ""
+    return out / "samples" / f"{data}-{iteration}-{model}{suffix}"
 
 
 class Executor(Protocol):
@@ -57,36 +63,36 @@ class Loop:
 
     def __init__(self, config: ImproveConfig, start: Checkpoint, out: Path, executor: Executor) -> None:
         self._config, self._start, self._out, self._doer = config, start, out, executor
-        self._drawn: dict[int, Drawn | None] = {}
+        self._drawn: dict[tuple[int, Part], Drawn | None] = {}
         self._rows: dict[tuple[str, int], int | None] = {}
-        self._best: dict[str, Checkpoint] = {}
+        self._finalists: list[Checkpoint] = []
 
     async def go_round(self) -> list[Trained]:
         """Every arm, one after the other; returns what was trained, in order.
 
         What no gate sees is measured of the start before anything is trained, so that no row comes of it, and
-        of each arm's best model when all is decided.
+        of each arm's best model, and its last, when all is decided.
         """
         await self._measure(self._start)
         await self._measure_finally(self._start)
         trained = [one for arm in self._config.arms for one in await self._improve(arm)]
-        for best in self._best.values():
-            await self._measure_finally(best)
+        for model in self._finalists:
+            await self._measure_finally(model)
         return trained
 
     async def _improve(self, arm: str) -> list[Trained]:
         """All iterations of an arm. Each begins with the best model so far."""
-        best, sampled, done = self._start, list[Path](), list[Trained]()
+        best, sampled, done = self._start, list[list[Path]](), list[Trained]()
         for iteration in range(1, self._config.iterations + 1):
-            sampled.append(await self._sample(arm, iteration, best))
-            runs = sampled if self._config.stack else sampled[-1:]
-            new = await self._train(arm, iteration, best, runs)
+            parts = arms.parts(self._config)
+            sampled.append([await self._sample(arm, iteration, best, part) for part in parts])
+            used = sampled if self._config.stack else sampled[-1:]
+            new = await self._train(arm, iteration, best, [run for runs in used for run in runs])
             await self._measure(new)
             done.append(Trained(new, arm, iteration, best.name))
             if await self._doer.judge(arm, new.name, best.name):
                 best = new
-        if best != self._start:
-            self._best[arm] = best
+        self._finalists += [one for one in dict.fromkeys((best, new)) if one != self._start]
         return done
 
     async def _measure(self, model: Checkpoint) -> None:
@@ -103,29 +109,30 @@ class Loop:
         output = self._folder(model.name) / sight
         await self._doer.evaluate(arms.evaluation(self._config, sight, model, self._start, output))
 
-    async def _sample(self, arm: str, iteration: int, model: Checkpoint) -> Path:
+    async def _sample(self, arm: str, iteration: int, model: Checkpoint, part: Part) -> Path:
         """Sample for an arm. Arms with the same data, iteration and model share the run."""
         data = arm.partition("-")[0]
-        output = self._out / "samples" / f"{data}-{iteration}-{model.name}"
-        plain = arms.sampling(self._config, data, iteration, model, self._start, output)
+        output = sampled_in(self._out, data, iteration, model.name, part)
+        plain = arms.sampling(self._config, part, data, iteration, model, self._start, output)
         spec = arms.sampling(
             self._config,
+            part,
             data,
             iteration,
             model,
             self._start,
             output,
-            problems=self._doer.choose_problems(plain.config, iteration),
-            samples=self._budget(iteration, plain.config) if data == "alone" else None,
+            problems=self._doer.choose_problems(plain.config, iteration) if part == "sample" else None,
+            samples=self._budget(iteration, part, plain.config) if data == "alone" else None,
         )
         drawn = await self._doer.sample(spec)
         if arm == self._config.main_arm:
-            self._drawn[iteration] = drawn
+            self._drawn[iteration, part] = drawn
         return output
 
-    def _budget(self, iteration: int, config: SampleConfig) -> int | None:
+    def _budget(self, iteration: int, part: Part, config: SampleConfig) -> int | None:
         """Trees a problem that give a model alone as many candidates as the pair had."""
-        drawn = self._drawn.get(iteration)
+        drawn = self._drawn.get((iteration, part))
         if drawn is None or not drawn.problems:
             return None
         return max(1, math.ceil(drawn.candidates / drawn.problems / config.candidates))

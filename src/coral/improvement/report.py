@@ -118,7 +118,7 @@ def _models(results: Results) -> Iterable[str]:
 
 
 def _final(results: Results) -> Iterable[str]:
-    """The start and the best of each arm, on problems that decided nothing."""
+    """The start, and the best and the last of each arm, on problems that decided nothing."""
     models = [model for model in results.models if "final" in model.measured]
     if not models:
         return
@@ -287,6 +287,14 @@ def _data(results: Results) -> Iterable[str]:
     header = ["model", "problems", "conversations", "candidates", "right", "tokens written"]
     header += ["rows", "tokens in rows", "steps", "learning rate"]
     yield _table(header, [_data_row(model.name, model.made) for model in results.models if model.made])
+    rehearsed = [
+        f"- {model.name}: {made.rehearsed.conversations:,} further conversations on "
+        f"{made.rehearsed.problems:,} problems are its rehearsal; its rows are of both"
+        for model in results.models
+        if (made := model.made) and made.rehearsed
+    ]
+    if rehearsed:
+        yield "\n".join(rehearsed)
 
 
 def _data_row(name: str, made: Provenance) -> list[str]:

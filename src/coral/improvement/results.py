@@ -11,12 +11,12 @@ import msgspec
 from coral import workers
 from coral.errors import RunFolderError
 from coral.evaluation.measure import tally_run
-from coral.improvement.arms import Sight, sights
+from coral.improvement.arms import Sight, parts, sights
 from coral.improvement.collapse import StyleStatistics, style_of
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Done, load_done
 from coral.improvement.gate import Verdict
-from coral.improvement.loop import START, Trained
+from coral.improvement.loop import START, Trained, sampled_in
 from coral.metrics import Comparison, Summary, Tally, compare
 from coral.store.folder import RunFolder
 from coral.studies.compare import CHANGES
@@ -61,6 +61,7 @@ class Provenance(Record, frozen=True, omit_defaults=False):
         rows: trained on.
         seconds: of each step (sample, build, train), in the session that finished it. A run that arms share
             is counted with each.
+        rehearsed: the second run that its rows were built of; None where there is none.
     """
 
     arm: str
@@ -71,6 +72,7 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     training: Training
     verdict: Verdict
     seconds: dict[str, float]
+    rehearsed: Summary | None = None
 
 
 class ModelResult(Record, frozen=True, omit_defaults=False):
@@ -78,7 +80,7 @@ class ModelResult(Record, frozen=True, omit_defaults=False):
 
     Attributes:
         made: None of the starting model.
-        measured: the evaluation's summary, by sight; `final` of the start and the best of each arm alone.
+        measured: the evaluation's summary, by sight; `final` of the start, the best and the last of each arm.
         since_start: headline against the starting model, paired, by sight.
         social: other figures of the pair against the starting model's.
     """
@@ -149,7 +151,7 @@ class ResultCache:
     async def _model(self, name: str, trained: Trained | None) -> ModelResult:
         folder = self._out / "models" / name
         used = sights(self._config)
-        if self._config.final and load_done(folder / "final") is not None:
+        if self._final(name):
             used = (*used, "final")
         social = {one: await self.compare(START, name, "pair", one) for one in (*CHANGES, *SOCIAL)}
         return ModelResult(
@@ -166,12 +168,15 @@ class ResultCache:
     def _provenance(self, trained: Trained) -> Provenance:
         folder = self._out / "models" / trained.checkpoint.name
         data = trained.arm.partition("-")[0]
-        sampled = self._out / "samples" / f"{data}-{trained.iteration}-{trained.came_from}"
+        sampled, *rehearsed = (
+            sampled_in(self._out, data, trained.iteration, trained.came_from, part)
+            for part in parts(self._config)
+        )
         training = load_training(folder / "train")
         assert training is not None, "a checkpoint of the loop is trained"
         verdict = load_verdict(folder)
         assert verdict is not None, "and judged"
-        steps = {"sample": sampled, "build": folder / "rows", "train": folder / "train"}
+        steps = {"sample": (sampled, *rehearsed), "build": (folder / "rows",), "train": (folder / "train",)}
         return Provenance(
             arm=trained.arm,
             iteration=trained.iteration,
@@ -180,7 +185,8 @@ class ResultCache:
             rows=training.rows.trained,
             training=training,
             verdict=verdict,
-            seconds={step: _done(path).seconds for step, path in steps.items()},
+            seconds={step: sum(_done(path).seconds for path in paths) for step, paths in steps.items()},
+            rehearsed=_summary(rehearsed[0]) if rehearsed else None,
         )
 
     async def _rivals(self, trained: Sequence[Trained]) -> dict[str, dict[str, Comparison]]:
@@ -188,10 +194,15 @@ class ResultCache:
         main = last.pop(self._config.main_arm)
         head_to_head: dict[str, dict[str, Comparison]] = {}
         for arm, name in last.items():
-            head_to_head[arm] = {
-                sight: await self.compare(name, main, sight) for sight in sights(self._config)
-            }
+            used = sights(self._config)
+            if self._final(name) and self._final(main):
+                used = (*used, "final")
+            head_to_head[arm] = {sight: await self.compare(name, main, sight) for sight in used}
         return head_to_head
+
+    def _final(self, model: str) -> bool:
+        """Whether a model was measured on problems that no gate saw."""
+        return bool(self._config.final) and load_done(self._out / "models" / model / "final") is not None
 
 
 def _described(task: str, options: Mapping[str, Any]) -> str:
