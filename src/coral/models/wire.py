@@ -316,8 +316,9 @@ def _is_impossible(usage: Usage, contents: list[Any]) -> bool:
     if usage.completion_tokens is None:
         return False
     texts = [content for content in contents if isinstance(content, str)]
-    least = sum(len(text.split()) for text in texts)
-    return usage.completion_tokens < (least if len(texts) > 1 else min(least, 1))
+    if len(texts) > 1:
+        return usage.completion_tokens < sum(len(text.split()) for text in texts)
+    return usage.completion_tokens == 0 and any(text.strip() for text in texts)
 
 
 def _counts_one(timings: Any) -> bool:
