@@ -13,12 +13,14 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from yarl import URL
 
 from coral.errors import ConfigError, FatalReject, Outage
 from coral.models import pool as pools
+from coral.models.client import build_model
 from coral.models.config import ModelConfig
 from coral.models.connections import SILENT_LINK_S, Connections
-from coral.models.roster import Roster
+from coral.models.roster import NameRoster, Roster, addresses_of
 
 
 @pytest.fixture(autouse=True)
@@ -312,6 +314,104 @@ def test_one_place_is_enough():
     """base_url and replicas contradict each other."""
     with pytest.raises(ConfigError, match="base_url and replicas"):
         ModelConfig(model="m", base_url="http://a/v1", replicas="folder")
+
+
+# Names ------------------------------------------------------------------------------------------------------
+
+
+class Names:
+    """A resolver: a list of addresses, or what it raises."""
+
+    def __init__(self):
+        self.answer = []
+
+    def __call__(self, host):
+        self.asked = host
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def urls(present):
+    return sorted(present.ready), sorted(present.closing)
+
+
+LOOK_UPS = {
+    "one more": (["10.0.0.1", "10.0.0.2"], (["http://10.0.0.1:8000/v1", "http://10.0.0.2:8000/v1"], [])),
+    "another one": (["10.0.0.2"], (["http://10.0.0.2:8000/v1"], ["http://10.0.0.1:8000/v1"])),
+    "an IPv6 address": (["[fd00::1]"], (["http://[fd00::1]:8000/v1"], ["http://10.0.0.1:8000/v1"])),
+    "none any more": (socket.gaierror(socket.EAI_NONAME, "?"), ([], ["http://10.0.0.1:8000/v1"])),
+    "no server answers": (socket.gaierror(socket.EAI_AGAIN, "?"), (["http://10.0.0.1:8000/v1"], [])),
+    "a failure of it": (socket.gaierror(socket.EAI_FAIL, "?"), (["http://10.0.0.1:8000/v1"], [])),
+    "no files are left": (OSError(24, "too many open files"), (["http://10.0.0.1:8000/v1"], [])),
+    "a name that is none": (UnicodeError("label too long"), (["http://10.0.0.1:8000/v1"], [])),
+}
+
+
+@pytest.mark.parametrize("name", LOOK_UPS)
+def test_a_name_stands_for_its_addresses(name):
+    """Each is a replica; one that is gone may end what it has; a look-up that fails is no news."""
+    names = Names()
+    roster = NameRoster("dns://vllm.space.svc:8000/v1", resolve=names)
+    names.answer = ["10.0.0.1"]
+    assert urls(roster.read()) == (["http://10.0.0.1:8000/v1"], [])
+    assert names.asked == "vllm.space.svc"
+    names.answer, seen = LOOK_UPS[name]
+    assert urls(roster.read()) == seen
+    names.answer = ["10.0.0.1"]
+    assert urls(roster.read())[0] == ["http://10.0.0.1:8000/v1"]
+
+
+def test_a_real_name_is_looked_up():
+    """By the system's resolver; a name with IPv4 and IPv6 addresses leads to the same servers twice."""
+    assert addresses_of("localhost") == ["127.0.0.1"]
+    assert addresses_of("::1") == ["[::1]"]
+    with pytest.raises(socket.gaierror):
+        addresses_of("no-such-name.invalid")
+
+
+async def test_requests_follow_a_name(server, open_model, ask, monkeypatch):
+    """Servers come and go behind it: a conversation moves on, and nothing fails."""
+    names = Names()
+    monkeypatch.setattr(NameRoster.__init__, "__defaults__", (names,))
+    port = URL(server.url).port
+    async with Connections() as connections:
+        model = await open_model(connections, base_url=f"dns://coral.test:{port}")
+        waiting = asyncio.ensure_future(model.generate(ask()))
+        await asyncio.sleep(0.3)
+        assert connections.retry_state.latest.message == "m: no replica is ready (none is there)"
+        names.answer = ["127.0.0.1"]
+        assert (await asyncio.wait_for(waiting, 20)).attempts == 1
+        names.answer = ["127.0.0.1", "127.0.0.2"]
+        await eventually(lambda: len(model.endpoints) == 2)
+        names.answer = ["127.0.0.1"]
+        await eventually(lambda: len(model.endpoints) == 1)
+        assert (await model.generate(ask())).attempts == 1
+
+
+async def test_localhost_is_such_a_name(server, open_model, ask):
+    """The system's resolver, from the option to the reply."""
+    async with Connections() as connections:
+        model = await open_model(connections, base_url=f"dns://localhost:{URL(server.url).port}/v1")
+        await model.generate(ask())
+    assert server.requests[-1].path == "/v1/chat/completions"
+
+
+NOT_A_NAME = {
+    "no port": "dns://vllm.space.svc",
+    "two of them": ("dns://a:8000", "dns://b:8000"),
+    "with an address": ("dns://a:8000", "http://b:8000"),
+    "no name": "dns://:8000",
+    "a port that is none": "dns://a:http",
+}
+
+
+@pytest.mark.parametrize("name", NOT_A_NAME)
+def test_what_is_no_name_is_refused(name):
+    """Before the first look-up, with the form that is meant."""
+    with pytest.raises(ConfigError) as caught:
+        build_model(ModelConfig(model="m", base_url=NOT_A_NAME[name]))
+    assert "dns://" in caught.value.remedy or "not an address" in str(caught.value)
 
 
 # Connections ------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ class ModelConfig:
     """`provider/name` (see docs/models.md), a checkpoint folder, or the server's own name together with
     `base_url`. By default the tiny model in the package."""
     base_url: str | tuple[str, ...] | None = option(None, decides=False)
-    """Address of an OpenAI-compatible server; a list of addresses if several serve the same model."""
+    """Address of an OpenAI-compatible server; a list if several serve the same model; dns://NAME:PORT if they
+    share a name that is looked up again and again."""
     replicas: str | None = option(None, decides=False)
     """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
     replicas_within_s: float = option(3600.0, decides=False)

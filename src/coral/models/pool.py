@@ -13,8 +13,8 @@ from pathlib import Path
 from coral.models.config import ModelConfig
 from coral.models.connections import Connections
 from coral.models.endpoints import Endpoint, Route
-from coral.models.providers import Target
-from coral.models.roster import Present, Roster
+from coral.models.providers import DNS, Target
+from coral.models.roster import NameRoster, Present, Roster
 
 DEFAULT_CONNECTIONS = 256
 """Most requests in flight to a server where nobody says otherwise."""
@@ -85,7 +85,7 @@ class _Home:
 
 
 class ReplicaPool(Pool):
-    """The endpoints of the replicas in a folder.
+    """The endpoints of the replicas of a roster.
 
     A new conversation goes to the replica with the least to do, and stays there until that one ends, rests
     after failures, or has much more to do than another. None begins on a replica that has less time left than
@@ -97,7 +97,7 @@ class ReplicaPool(Pool):
 
     def __init__(
         self,
-        roster: Roster,
+        roster: Roster | NameRoster,
         connections: Connections,
         endpoint: Callable[[str], Endpoint],
         *,
@@ -171,7 +171,7 @@ class ReplicaPool(Pool):
         began = time.monotonic()
         while not self.endpoints:
             if time.monotonic() - self._empty_since > self._within_s:
-                raise NobodyReady(f"{self.describe()} in {self._roster.folder}")
+                raise NobodyReady(f"{self.describe()} in {self._roster.place}")
             await self._connections.pause(0.1)
         return time.monotonic() - began
 
@@ -227,10 +227,11 @@ def open_pool(
         note_key: called with the key that the replicas of a pool want, as soon as it is known.
     """
     most = config.max_connections or DEFAULT_CONNECTIONS
-    if config.replicas is None:
+    place = target.replicas
+    if place is None:
         return Pool([connections.endpoint(url, most) for url in target.chat_urls])
     return ReplicaPool(
-        Roster(Path(config.replicas)),
+        NameRoster(place) if place.startswith(DNS) else Roster(Path(place)),
         connections,
         lambda url: connections.endpoint(f"{url}/chat/completions", most),
         within_s=config.replicas_within_s,

@@ -208,6 +208,9 @@ PROVIDERS: Mapping[str, Provider] = {
     )
 }
 
+DNS = "dns://"
+"""Begins an address whose name stands for several servers, which may come and go."""
+
 _BY_PREFIX = {prefix: row for row in PROVIDERS.values() for prefix in (row.name, *row.aliases)}
 
 UNKNOWN_SERVER = Provider(name="", title="any OpenAI-compatible server", key_required=False, takes_n=None)
@@ -230,7 +233,7 @@ class Target:
         chat_urls: where completions are posted, one an endpoint.
         key: never shown; `key_variable` is what messages name.
         option: where the user set the model, as messages name it.
-        replicas: folder of the replicas that serve the model.
+        replicas: folder of the replicas that serve the model, or dns:// and the name of all of them.
     """
 
     name: str
@@ -246,7 +249,7 @@ class Target:
     @property
     def listing(self) -> str:
         """Where the names of served models stand, and what else may be wrong if a name is not among them."""
-        if self.replicas is not None:
+        if not self.base_urls:
             return f"the records in {self.replicas}"
         return f"{self.base_urls[0]}/models, and base_url"
 
@@ -277,6 +280,7 @@ def resolve(
         raise ConfigError("no model is named", remedy="name one, such as --agent.model openai/gpt-4o-mini")
     provider, wire_name = _provider_of(config)
     given = tuple(_tidy_address(url) for url in config.base_urls)
+    replicas = config.replicas or _shared_name(config, given)
     base_urls = given if given or config.replicas else (_own_address(provider, environ),)
     key_variable = config.api_key_env or provider.key_variable
     return Target(
@@ -288,8 +292,20 @@ def resolve(
         key_variable=key_variable,
         key=_read_key(config, provider, environ),
         option=option,
-        replicas=config.replicas,
+        replicas=replicas,
     )
+
+
+def _shared_name(config: ModelConfig, given: tuple[str, ...]) -> str | None:
+    """dns:// and what follows, where the address is the name of several servers."""
+    if not any(url.strip().startswith(DNS) for url in config.base_urls):
+        return None
+    if len(given) > 1 or urlsplit(given[0]).port is None:
+        raise ConfigError(
+            f"'{', '.join(config.base_urls)}' is not one name with a port",
+            remedy="write base_url as dns://NAME:PORT, alone: all addresses of the name are used",
+        )
+    return DNS + given[0].removeprefix("http://")
 
 
 def _provider_of(config: ModelConfig) -> tuple[Provider, str]:
@@ -329,6 +345,8 @@ def _own_address(provider: Provider, environ: Mapping[str, str]) -> str:
 
 def _tidy_address(address: str, default_path: str = "/v1") -> str:
     """Bring what users paste into one form: no trailing slash, no method, `/v1` where there is no path."""
+    if address.strip().startswith(DNS):
+        address = "http://" + address.strip().removeprefix(DNS)
     try:
         parts = urlsplit(address.strip())
         parts.port  # noqa: B018 - raises for what is no number

@@ -6,10 +6,12 @@ never compared. What cannot be read is no news. A reader deletes nothing.
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,6 +28,10 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: float | None = None
     seconds_left: float | None = None
     silent_after_s: float = SILENT_AFTER_S
+
+
+_NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+"""What a look-up says of a name that is not known, or has no address now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +52,14 @@ class Present:
 
 
 class Roster:
-    """Reads the folder of a pool, and remembers what it said before."""
+    """Reads the folder of a pool, and remembers what it said before.
+
+    Attributes:
+        place: where it looks, for messages.
+    """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder = folder
+        self.folder, self.place = folder, str(folder)
         self._clock = clock
         self._seen: dict[str, tuple[ReplicaRecord, float]] = {}
         self._gone: set[str] = set()
@@ -99,3 +109,44 @@ class Roster:
             self._key = (self.folder / "key").read_text().strip() or None
         except (OSError, UnicodeDecodeError):
             return
+
+
+def addresses_of(host: str) -> list[str]:
+    """The addresses of a name; of a name with both kinds the IPv4 ones, since both lead to the same machines.
+
+    Raises:
+        OSError: the name cannot be looked up, or has none.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = {family: [str(each[4][0]) for each in found if each[0] == family] for family, *_ in found}
+    return addresses.get(socket.AF_INET) or [f"[{address}]" for address in addresses[socket.AF_INET6]]
+
+
+class NameRoster:
+    """Looks up a name again and again: each address behind it is a replica, such as of a headless service.
+
+    A name without addresses has no replicas. A look-up that fails otherwise is no news. See `Roster`.
+    """
+
+    def __init__(self, place: str, resolve: Callable[[str], Sequence[str]] = addresses_of) -> None:
+        self.place = place
+        self._url, self._resolve = urlsplit(place), resolve
+        self._ready: dict[str, ReplicaRecord] = {}
+        self._gone: set[str] = set()
+
+    def read(self) -> Present:
+        """See `Roster`."""
+        addresses: Sequence[str] | None
+        try:
+            addresses = self._resolve(self._url.hostname or "")
+        except socket.gaierror as error:
+            addresses = [] if error.errno in _NO_ADDRESS else None
+        except (OSError, UnicodeError):
+            addresses = None
+        if addresses is not None:
+            urls = [f"http://{address}:{self._url.port}{self._url.path}" for address in addresses]
+            self._gone |= self._ready.keys() - set(urls)
+            self._ready = {url: ReplicaRecord(state="ready", beat=0, url=url) for url in sorted(urls)}
+        closing = frozenset(self._gone - self._ready.keys())
+        states = {"ready": len(self._ready)} if self._ready else {}
+        return Present(ready=self._ready, closing=closing, states=states, key=None)
