@@ -10,7 +10,7 @@ import coral
 PACKAGE = Path(coral.__file__).parent
 ORDER = (
     ("errors", "types", "end_marks", "config", "version"),
-    ("answers", "prompts", "store", "workers", "jail", "plugins"),
+    ("answers", "prompts", "store", "workers", "jail", "plugins", "roster"),
     ("engine",),
     ("models",),
     ("tasks", "metrics"),

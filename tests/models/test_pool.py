@@ -20,7 +20,7 @@ from coral.models import pool as pools
 from coral.models.client import build_model
 from coral.models.config import ModelConfig
 from coral.models.connections import SILENT_LINK_S, Connections
-from coral.models.roster import NameRoster, Roster, addresses_of
+from coral.roster import NameRoster, Roster, addresses_of
 
 
 @pytest.fixture(autouse=True)

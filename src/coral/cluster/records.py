@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from coral.errors import UserError
-from coral.models.roster import ReplicaRecord
+from coral.roster import ReplicaRecord
 
 
 class Record(ReplicaRecord, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from coral.models.config import ModelConfig
 from coral.models.connections import Connections
 from coral.models.endpoints import Endpoint, Route
 from coral.models.providers import DNS, Target
-from coral.models.roster import NameRoster, Present, Roster
+from coral.roster import NameRoster, Present, Roster
 
 DEFAULT_CONNECTIONS = 256
 """Most requests in flight to a server where nobody says otherwise."""
