@@ -42,6 +42,8 @@ class EvaluateOptions(TypedDict, total=False):
     prices: Path | None
     output: Path | None
     lock: Literal["file", "none"]
+    shard: str | None
+    processes: int
     retry_failed: bool
     max_failed_rate: float
 

@@ -21,6 +21,7 @@ OTHER = {
     "split_seed": 5, "salt": "x", "extractor": {"mode": "rules"},
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
     "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5, "dry_run": True, "data_password": "s",
+    "shard": "1/2", "processes": 2,
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,

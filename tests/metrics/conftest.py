@@ -141,6 +141,7 @@ def tally() -> Callable[..., object]:
         classes, sums = AnswerClasses(), Tally(task="t", rules=rules_of(protocol))
         for one in conversations:
             sums.add(one, await trace_of(one, equal, classes))
+        sums.sort()
         return sums
 
     return make

@@ -61,9 +61,9 @@ def run_sitting(
     if config.dry_run:
         print_estimate(config, estimate(config))
         return EXIT_DONE
-    run = run_in_loop(_in_view(lambda progress: job(config, progress), config.protocol))
+    run = run_in_loop(_in_view(lambda progress: job(config, progress), config.protocol, config.shard))
     if run.summary is None:
-        return EXIT_INTERRUPTED
+        return EXIT_DONE if run.missing else EXIT_INTERRUPTED
     show(run.summary, run.path, asked=run.total)
     objections = list(_objections(run, run.summary, config))
     for objection in objections:
@@ -87,7 +87,7 @@ def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]
         yield f"no answer could be read from any of {len(beliefs)} replies; {why}\n  -> {remedy}"
 
 
-async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> Run:
+async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str, shard: str | None) -> Run:
     console = standard_error()
     progress = Progress()
     _with_interrupts(progress, console)
@@ -100,7 +100,12 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str) -> 
         console.print(f"went on with {run.path}: {kept} were kept")
     for failure in boundary.failures():
         console.print(f"{failure}: what it was asked is counted as unreadable, unknown or not the same")
-    if run.summary is None:
+    if run.missing:
+        console.print(
+            f"shard {shard} is complete: {run.finished} conversations in {run.path}\n"
+            f"not complete: {', '.join(run.missing)}; whichever ends last measures the whole",
+        )
+    elif run.summary is None:
         console.print(
             f"interrupted: {run.finished} of {run.total} conversations are finished and kept in {run.path}\n"
             "run the same command again to go on",

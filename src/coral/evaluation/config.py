@@ -24,6 +24,7 @@ from coral.models.config import ModelConfig
 from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
+from coral.store.shards import shard_of
 from coral.tasks import registry
 
 OF_TASK = Section(
@@ -134,6 +135,11 @@ class EvalConfig:
     lock: Literal["file", "none"] = option("file", decides=False)
     """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
     then see to it that only one process works there."""
+    shard: str | None = option(None, decides=False)
+    """I/N: hold the I-th of N parts of the run (from 0 on) in a folder of its own below the run's, as one of
+    several processes on any machines that see the folder. Whichever ends last measures the whole."""
+    processes: int = option(1, decides=False)
+    """So many processes on this machine share the run as its shards, and `max_connections`."""
     retry_failed: bool = option(False, decides=False)
     """Run failed conversations of earlier sessions again."""
     max_failed_rate: float = option(0.05, decides=False)
@@ -149,10 +155,17 @@ class EvalConfig:
             ConfigError: names the option and what it may be.
         """
         _check_types(self)
-        for name in ("limit", "samples", "max_turns", "max_connections"):
+        for name in ("limit", "samples", "max_turns", "max_connections", "processes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
+        if self.shard is not None:
+            shard_of(self.shard)
+            if self.processes > 1:
+                raise ConfigError(
+                    "shard and processes both divide the run",
+                    remedy="give --shard to each process that you start, or --processes to one command",
+                )
         if not 0 <= self.max_failed_rate <= 1:
             raise ConfigError(
                 f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"

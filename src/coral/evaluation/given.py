@@ -24,6 +24,11 @@ class Given:
     task: Task | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def holds_objects(self) -> bool:
+        """Whether anything was given that has no name by which another process could import it."""
+        return bool(self.task or self.metrics or self.models)
+
     def own_metrics(self, names: Iterable[str]) -> list[OwnMetric]:
         """The metrics that options name.
 

@@ -146,6 +146,7 @@ async def tally_run(
         tally.add(conversation, _as_decided(trace, conversation))
         for collector in collectors:
             collector.add(conversation)
+    tally.sort()
     return tally
 
 

@@ -19,6 +19,7 @@ from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.problem_list import load_ids
 from coral.store.disk_list import DiskList, store_problems
 from coral.store.prompts import RunPrompts
+from coral.store.shards import Shard
 from coral.tasks import registry, sources
 from coral.tasks.protocol import Source, Task
 from coral.types import Problem
@@ -80,18 +81,27 @@ class Plan:
         except UserError:
             return False
 
-    def pending(self, finished: AbstractSet[str], samples: int) -> tuple[array[int], int]:
+    def pending(
+        self, finished: AbstractSet[str], samples: int, shard: Shard | None = None
+    ) -> tuple[array[int], int]:
         """Which conversations are to be held, as `problem index * samples + sample`, and how many there are
-        with the finished ones.
+        with the finished ones: of the whole run, or of one of its shards.
 
         Samples of one problem stand together: they share a prompt, which servers keep.
         """
         pending = array("Q")
-        for index, problem in enumerate(self.problems):
+        indices = self._dealt(shard) if shard else range(len(self.problems))
+        for index in indices:
+            problem = self.problems[index]
             for sample in range(samples):
                 if f"{problem.id}#{sample}" not in finished:
                     pending.append(index * samples + sample)
-        return pending, len(self.problems) * samples
+        return pending, len(indices) * samples
+
+    def _dealt(self, shard: Shard) -> list[int]:
+        """The problems of a shard, dealt by their rank: a larger `limit` deals no problem anew."""
+        ranked = self.problems.ranked(self.source.seed)
+        return sorted(ranked[shard.index :: shard.count])
 
 
 @contextmanager

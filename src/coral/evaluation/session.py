@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 import warnings
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ from coral.evaluation.measure import measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
 from coral.evaluation.setup import Participants, open_participants
-from coral.metrics import Summary, load_prices
+from coral.evaluation.shards import ShardMark
+from coral.metrics import PriceTable, Summary, load_prices
+from coral.metrics.own import OwnMetric
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
 from coral.models.open import Objects
@@ -40,6 +43,7 @@ from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
+from coral.store.shards import shard_of
 from coral.types import Adjustment, Conversation, StopReason
 
 GUARD_S = 2.0
@@ -52,15 +56,17 @@ class Run:
 
     Attributes:
         path: the run folder.
-        summary: its metrics; None when the run was interrupted.
-        finished: conversations that are finished, failed ones included.
-        total: conversations the run is to have.
+        summary: its metrics; None when the run was interrupted, or other shards are not complete.
+        finished: conversations that are finished, failed ones included; of a shard until all are complete.
+        total: conversations the run, or the shard, is to have.
+        missing: of a complete shard, the shards that are not.
     """
 
     path: Path
     summary: Summary | None
     finished: int
     total: int
+    missing: tuple[str, ...] = ()
 
     def conversations(self) -> Iterator[Conversation]:
         """Stream the conversations of the run."""
@@ -68,7 +74,7 @@ class Run:
 
 
 async def run_session(config: EvalConfig, progress: Progress, given: Given | None = None) -> Run:
-    """Start the run that `config` describes, or go on with it, to its end unless it is stopped.
+    """Start the run that `config` describes or a shard of it, or resume it, to its end unless it is stopped.
 
     Setting `progress.stopping` interrupts it: requests in flight finish and are kept, no new ones are sent.
 
@@ -82,6 +88,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
     prices = load_prices(config.prices)
     given = given or Given()
     own_metrics = given.own_metrics(config.metrics)
+    shard = shard_of(config.shard) if config.shard else None
     with open_plan(config, given.task) as plan:
         decided = identity(
             config,
@@ -91,24 +98,50 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             prompts=plan.prompts_fingerprint,
             sources=given.models.sources([*config.participants().values(), config.extractor_config()]),
         )
-        folder = RunFolder(config.output or default_output(config, decided))
-        decided = _sources_as_before(folder, _split_as_before(folder, decided, plan))
+        whole = RunFolder(config.output or default_output(config, decided))
+        decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
+        folder = whole.part(shard) if shard else whole
+        mark = ShardMark(whole, shard, plan, config.samples) if shard else None
         async with AsyncExitStack() as stack:
             # A missing key or a silent server is met before there is a folder.
             participants = (
                 None if folder.has_begun else await open_participants(config, plan, stack, given.models)
             )
             await stack.enter_async_context(workers.in_use())
+            if shard:
+                whole.divide(
+                    decided,
+                    stored(dataclasses.replace(config, shard=None, processes=shard.count)),
+                    shard.count,
+                )
+                save_prompts(whole, plan.run_prompts)
             with folder.claim(decided, stored(config), lock=config.lock == "file"):
                 save_prompts(folder, plan.run_prompts)
+                if mark:
+                    mark.withdraw()
                 await _hold_conversations(config, plan, participants, folder, progress, given.models)
                 folder.check()
                 done = progress.kept + progress.done
-                summary = None
-                if done == progress.total:
-                    summary = await measure_run(folder, plan.task, prices=prices, own=own_metrics)
-                    folder.write("summary.json", summary)
-    return Run(path=folder.path, summary=summary, finished=done, total=progress.total)
+                run = Run(path=whole.path, summary=None, finished=done, total=progress.total)
+                if mark is None and done == progress.total:
+                    return await _measured(run, whole, plan, prices, own_metrics)
+            if mark is None or done < progress.total:
+                return run
+            mark.set()  # when the files are closed: another machine may read them now
+            if missing := mark.missing():
+                return dataclasses.replace(run, missing=missing)
+            everything = len(plan.problems) * config.samples
+            run = dataclasses.replace(run, finished=everything, total=everything)
+            return await _measured(run, whole, plan, prices, own_metrics)
+
+
+async def _measured(
+    run: Run, folder: RunFolder, plan: Plan, prices: PriceTable, own: Sequence[OwnMetric]
+) -> Run:
+    """The complete run with its summary, which is written."""
+    summary = await measure_run(folder, plan.task, prices=prices, own=own)
+    folder.write("summary.json", summary)
+    return dataclasses.replace(run, summary=summary)
 
 
 def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -154,7 +187,8 @@ async def _hold_conversations(
     endings = folder.endings()
     ended_well, had_failed = bool(endings.well), bool(endings.failed)
     finished = endings.well if config.retry_failed else endings.well | endings.failed
-    pending, progress.total = plan.pending(finished, config.samples)
+    shard = shard_of(config.shard) if config.shard else None
+    pending, progress.total = plan.pending(finished, config.samples, shard)
     progress.kept = progress.total - len(pending)
     folder.plan(max(progress.total, len(finished)))
     journal = Journal(folder.journal_path, finished)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -27,12 +28,7 @@ class Tally:
     """
 
     def __init__(self, *, task: str, rules: Rules, own: Sequence[OwnMetric] = ()) -> None:
-        """Start empty.
-
-        Args:
-            rules: the protocol of the conversations.
-            own: metrics that the user adds.
-        """
+        """Start empty, for the conversations of a protocol (`rules`); `own`: metrics that the user adds."""
         self.own = tuple(own)
         self.task = task
         self.rules = rules
@@ -43,7 +39,7 @@ class Tally:
         self.failed_requests = 0
         self.columns: tuple[str, ...] = ()
         self._values = array("f")
-        self._problem_of_row = array("q")
+        self._keys = array("q")  # of each row its problem, and below that a digest of the conversation's id
         self._failed = array("q")
         self._problems: dict[str, int] = {}
         self._groups: list[tuple[tuple[str, str], ...]] = []
@@ -68,7 +64,20 @@ class Tally:
         for metric in self.own:
             counts |= metric.counts(conversation, trace)
         self._keep(counts)
-        self._problem_of_row.append(problem)
+        self._keys.append(problem << 32 | crc32(conversation.id.encode()))
+
+    def sort(self) -> None:
+        """Order all by ids: sums are alike to the last digit in whatever order the conversations ended."""
+        names = sorted(self._problems)
+        rank = np.argsort([self._problems[name] for name in names])
+        keys = np.array(self._keys, np.int64)
+        keys = rank[keys >> 32] << 32 | keys & 0xFFFFFFFF
+        order = np.argsort(keys, kind="stable")
+        table = np.array(self._values, np.float32).reshape(len(order), len(self.columns))
+        self._values, self._keys = array("f", table[order].tobytes()), array("q", keys[order].tobytes())
+        self._failed = array("q", rank[np.array(self._failed, np.int64)].tobytes())
+        self._groups = [self._groups[self._problems[name]] for name in names]
+        self._problems = {name: number for number, name in enumerate(names)}
 
     def _check(self, conversation: Conversation) -> None:
         speakers = conversation.speakers
@@ -143,7 +152,7 @@ class Tally:
 
     def view(self, problems: Collection[int] | None = None) -> View:
         """The conversations on some problems, or on all."""
-        problem_of, failed = (np.array(column, np.int64) for column in (self._problem_of_row, self._failed))
+        problem_of, failed = np.array(self._keys, np.int64) >> 32, np.array(self._failed, np.int64)
         if problems is None:
             return View(self, np.arange(len(problem_of)), problem_of, failed)
         wanted = np.zeros(self.num_problems, bool)

@@ -49,6 +49,9 @@ class Objects:
     def __init__(self) -> None:
         self._by_name: dict[str, Any] = {}
 
+    def __len__(self) -> int:
+        return len(self._by_name)
+
     def add(self, given: object) -> str:
         """Take in a function or a model object.
 
@@ -118,7 +121,7 @@ class Models:
     ) -> None:
         self._connections, self._stack = connections, stack
         self._max_connections = max_connections
-        self._objects = objects or Objects()
+        self._objects = Objects() if objects is None else objects
         self._here: dict[Path | str, Model] = {}
         self._reached: set[str] = set()
 

@@ -36,6 +36,10 @@ class DiskList:
     def __iter__(self) -> Iterator[Problem]:
         return (self[index] for index in range(len(self)))
 
+    def ranked(self, seed: int) -> list[int]:
+        """All indices in the seeded order in which `store_problems` draws."""
+        return sorted(range(len(self)), key=lambda index: _rank(seed, self[index].id))
+
     def close(self) -> None:
         self._file.close()
 
@@ -56,8 +60,7 @@ def store_problems(problems: Iterable[Problem], *, limit: int | None, seed: int)
         if limit is None or limit >= len(everything):
             opened.pop_all()
             return everything
-        ranked = sorted(range(len(everything)), key=lambda index: _rank(seed, everything[index].id))
-        return _write(everything[index] for index in sorted(ranked[:limit]))
+        return _write(everything[index] for index in sorted(everything.ranked(seed)[:limit]))
 
 
 def _write(problems: Iterable[Problem]) -> DiskList:

@@ -8,6 +8,7 @@ DIR/journal/*.jsonl       generations received for conversations that are not fi
 DIR/adjustments.json      what was changed for models that refuse what the options say, if anything was
 DIR/summary.json          the metrics, once all are finished
 DIR/lock                  held while a process works here
+DIR/shards/I-of-N/        a run folder per shard, where processes share a run: in place of DIR/conversations
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import msgspec
 from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.store.lines import Appender, decode, line_files, read_lines
-from coral.store.lock import take_lock
+from coral.store.lock import holder, sign, take_lock
+from coral.store.shards import FOLDER, Shard, shards
 from coral.store.stored import Endings, StoredConversations
-from coral.store.whole import write_whole
+from coral.store.whole import whole_file, write_whole
 from coral.types import Adjustment, Conversation
 
 
@@ -41,6 +43,10 @@ ADJUSTMENTS = "adjustments.json"
 
 class _Plan(msgspec.Struct, frozen=True):
     conversations: int
+
+
+class _Shards(msgspec.Struct, frozen=True):
+    shards: int | None = None
 
 
 T = TypeVar("T")
@@ -64,7 +70,9 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.journal_path = self.path / "journal"
-        self._stored = StoredConversations(self.path / "conversations")
+        self._stored = StoredConversations(
+            lambda: [part.path / "conversations" for part in self.parts() or [self]]
+        )
         self._appender = Appender(self.path / "conversations")
         self._lock: int | None = None
 
@@ -72,6 +80,50 @@ class RunFolder:
     def has_begun(self) -> bool:
         """Whether a run was started here."""
         return (self.path / "run.json").is_file()
+
+    def parts(self) -> list[RunFolder]:
+        """The folders of the shards of a run that is divided; none of one that is not.
+
+        Raises:
+            RunFolderError: shards of another division lie here, too.
+        """
+        division = self.read("run.json", _Shards)
+        if division is None or division.shards is None:
+            return []
+        count = division.shards
+        own = [self.part(shard) for shard in shards(count)]
+        strays = sorted({*(self.path / FOLDER).glob("*-of-*")} - {part.path for part in own})
+        if strays:
+            raise RunFolderError(
+                f"{self.path} is a run in {count} shards, and holds {strays[0].relative_to(self.path)}",
+                remedy="move that folder away: what it holds is of another division",
+            )
+        return own
+
+    def part(self, shard: Shard) -> RunFolder:
+        """The run folder of one shard."""
+        return RunFolder(self.path / shard.folder)
+
+    def divide(self, identity: Mapping[str, Any], config: Mapping[str, Any], shard_count: int) -> None:
+        """Create the folder of a run in shards, or check that it is of this run and so divided.
+
+        Shards begin at the same moment on many machines: nothing is locked, and all of them write the same.
+
+        Raises:
+            RunFolderError: it cannot be written, belongs to another run, or is divided otherwise.
+        """
+        text = _pretty({**identity, "shards": shard_count})
+        if not self.has_begun:
+            self._must_know_its_run()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with whole_file(self.path / "run.json", replace=False) as file:
+                file.write(text.encode())
+        except FileExistsError:
+            self._agree(text, free_while_empty=False)
+        except OSError as error:
+            raise self._unwritable("run.json", error) from None
+        self._replace("config.yaml", dump_yaml(dict(config)))
 
     @contextmanager
     def claim(
@@ -181,8 +233,9 @@ class RunFolder:
         Raises:
             RunFolderError: the file is damaged.
         """
-        path = self.path / ADJUSTMENTS
-        return _read(path, list[Adjustment]) if path.exists() else []
+        folders = self.parts() or [self]
+        found = [made for folder in folders for made in folder.read(ADJUSTMENTS, list[Adjustment]) or ()]
+        return list({(made.model, made.setting, made.change): made for made in found}.values())
 
     def planned(self) -> int | None:
         """How many conversations the latest session is to have in the end; None where none began.
@@ -190,8 +243,8 @@ class RunFolder:
         Raises:
             RunFolderError: the file is damaged.
         """
-        path = self.path / "plan.json"
-        return _read(path, _Plan).conversations if path.exists() else None
+        plan = self.read("plan.json", _Plan)
+        return plan.conversations if plan else None
 
     def plan(self, conversations: int) -> None:
         """Note how many conversations the run is to have, and drop the summary of what it was before.
@@ -200,10 +253,7 @@ class RunFolder:
             RunFolderError: the folder cannot be written.
         """
         self.write("plan.json", _Plan(conversations))
-        try:
-            (self.path / "summary.json").unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unwritable("summary.json", error) from None
+        self.remove("summary.json")
 
     def write(self, name: str, value: object) -> None:
         """Put a JSON file beside the conversations: complete or not at all.
@@ -212,6 +262,26 @@ class RunFolder:
             RunFolderError: it cannot be written.
         """
         self._replace(name, _pretty(value))
+
+    def read(self, name: str, kind: type[T]) -> T | None:
+        """What a JSON file beside the conversations says; None where there is none.
+
+        Raises:
+            RunFolderError: it is damaged.
+        """
+        path = self.path / name
+        return _read(path, kind) if path.exists() else None
+
+    def remove(self, name: str) -> None:
+        """Take a JSON file away, if it is there.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable(name, error) from None
 
     def _must_exist(self) -> None:
         if not self.has_begun:
@@ -229,14 +299,11 @@ class RunFolder:
 
     def _keep_others_out(self, descriptor: int) -> None:
         if not take_lock(descriptor, self.path):
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            who = "this process" if holder == str(os.getpid()) else f"another process (id {holder})"
             raise RunFolderError(
-                f"{who} works in {self.path}",
+                f"{holder(descriptor)} works in {self.path}",
                 remedy="wait for it, stop it, or choose another folder with --output",
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        sign(descriptor)
         for left in self.path.glob(".*.partial"):  # by a process that was killed
             left.unlink(missing_ok=True)
 
@@ -257,6 +324,7 @@ class RunFolder:
             )
         if {**stored, "version": None} == {**wanted, "version": None}:
             return
+        _same_division(self.path, stored.get("shards"), wanted.get("shards"))
         if free_while_empty and self._holds_nothing():
             self._replace(path.name, text)
             return
@@ -289,6 +357,23 @@ class RunFolder:
             f"cannot write {self.path / name}: {error.strerror}",
             remedy="free space or mend the folder, then run the same command again",
         )
+
+
+def _same_division(path: Path, there: int | None, wanted: int | None) -> None:
+    """Refuse another number of shards: problems would be dealt otherwise, and some of them held twice."""
+    if there == wanted:
+        return
+    other = "or give another --output for a new run"
+    if there is None:
+        raise RunFolderError(
+            f"{path} holds a run that is not divided into shards",
+            remedy=f"leave out --shard and --processes to go on with it, {other}",
+        )
+    now = f", not {wanted}" if wanted else ""
+    raise RunFolderError(
+        f"{path} holds a run in {there} shards{now}",
+        remedy=f"give --shard I/{there} or --processes {there} to go on with it, {other}",
+    )
 
 
 def _changes(there: object, wanted: object, name: str = "") -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import socket
 from pathlib import Path
 
 from coral.errors import RunFolderError
@@ -28,3 +30,18 @@ def take_lock(descriptor: int, folder: Path) -> bool:
             "coral eval and coral sample with --lock none",
         ) from None
     return True
+
+
+def sign(descriptor: int) -> None:
+    """Write into a locked file who holds it: the process and its machine, since the folder may be shared."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+
+
+def holder(descriptor: int) -> str:
+    """Who holds a locked file, in words."""
+    pid, _, host = os.pread(descriptor, 300, 0).decode(errors="replace").strip().partition(" ")
+    here = socket.gethostname()
+    if (pid, host or here) == (str(os.getpid()), here):
+        return "this process"
+    return f"another process (id {pid or 'unknown'}{f' on {host}' if host and host != here else ''})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import msgspec
 
 from coral.errors import Notice, RunFolderError
 from coral.store.index import LineIndex, digest_of
-from coral.store.lines import Line, decode, line_files, read_file, read_lines
+from coral.store.lines import Line, decode, line_files, read_file
 from coral.store.schema1 import BEGINNING, Conversation1
 from coral.types import SCHEMA, Conversation, StopReason
 
@@ -48,12 +48,19 @@ _Place = tuple[Path, int]
 
 
 class StoredConversations:
-    """What stands in the files of a folder. Of several lines about one conversation the first counts that did
-    not fail, else the last.
+    """What stands in the files of one folder, or of one per shard. Of several lines about one conversation
+    the first counts that did not fail, else the last.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folders: Callable[[], Sequence[Path]]) -> None:
+        self._folders = folders
+
+    def _files(self) -> list[Path]:
+        return [path for folder in self._folders() for path in line_files(folder)]
+
+    def _lines(self) -> Iterator[Line]:
+        for path in self._files():
+            yield from read_file(path)
 
     def endings(self) -> Endings:
         """Which conversations have ended, well or failed. Reads, and so checks, every line.
@@ -63,7 +70,7 @@ class StoredConversations:
         """
         well: set[str] = set()
         failed: set[str] = set()
-        for line in read_lines(self._folder):
+        for line in self._lines():
             ending = decode(line, _ENDINGS)
             (failed if ending.stop is StopReason.FAILED else well).add(ending.id)
         return Endings(well, failed - well)
@@ -75,7 +82,7 @@ class StoredConversations:
             RunFolderError: a stored line is damaged.
         """
         superfluous = self._superfluous()
-        for line in read_lines(self._folder):
+        for line in self._lines():
             if (line.path, line.offset) not in superfluous:
                 yield _conversation(line)
 
@@ -87,7 +94,7 @@ class StoredConversations:
         """
         digest = digest_of(identity)
         lines = []
-        for path in line_files(self._folder):
+        for path in self._files():
             index = _up_to_date(path)
             index.save(path)
             lines += [_line_at(path, offset) for offset in index.find(digest)]
@@ -99,7 +106,7 @@ class StoredConversations:
 
         Memory is eight bytes a conversation, and for those of which there are several lines more.
         """
-        indices = {path: _up_to_date(path) for path in line_files(self._folder)}
+        indices = {path: _up_to_date(path) for path in self._files()}
         for path, index in indices.items():
             index.save(path)
         repeated = _repeated(sorted(digest for index in indices.values() for digest in index.digests))
@@ -111,7 +118,7 @@ class StoredConversations:
                 if digest in repeated:
                     line = _line_at(path, offset)
                     lines[decode(line, _ENDINGS).id].append(line)
-        _tell_of_twins(self._folder, lines)
+        _tell_of_twins(lines)
         every = {_place(line) for of_one in lines.values() for line in of_one}
         return every - {_place(_counting(of_one)) for of_one in lines.values()}
 
@@ -180,10 +187,11 @@ def _repeated(ordered: list[int]) -> set[int]:
     return {one for one, following in pairwise(ordered) if one == following}
 
 
-def _tell_of_twins(folder: Path, lines: dict[str, list[Line]]) -> None:
+def _tell_of_twins(lines: dict[str, list[Line]]) -> None:
     """Say which conversations are stored several times although they did not fail."""
     twins = [identity for identity, of_one in lines.items() if sum(map(_ended_well, of_one)) > 1]
     if twins:
+        folder = lines[twins[0]][0].path.parent
         warnings.warn(
             f"{folder}: {len(twins)} conversations are stored more than once, such as {twins[0]}; "
             "each is counted once",
