@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from coral.rows.report import Report
     from coral.store.folder import RunFolder
     from coral.studies.compare import PairedRuns
+    from coral.studies.results import StudyResults
+    from coral.studies.study import study, study_async
     from coral.tasks.protocol import Source, Task, TaskInfo
     from coral.training.train import TrainResult
     from coral.types import (
@@ -111,6 +113,8 @@ _HOMES = {
     "coral.rows.report": ("Report",),
     "coral.store.folder": ("RunFolder",),
     "coral.studies.compare": ("PairedRuns",),
+    "coral.studies.results": ("StudyResults",),
+    "coral.studies.study": ("study", "study_async"),
     "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),
     "coral.training.train": ("TrainResult",),
     "coral.types": (
@@ -168,6 +172,7 @@ __all__ = [
     "Speaker",
     "StopReason",
     "StoppedEarly",
+    "StudyResults",
     "Summary",
     "Task",
     "TaskInfo",
@@ -193,6 +198,8 @@ __all__ = [
     "sample_async",
     "score",
     "score_async",
+    "study",
+    "study_async",
     "train",
 ]
 

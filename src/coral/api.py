@@ -20,10 +20,10 @@ from coral.evaluation.measure import score as _score
 from coral.evaluation.progress import Progress
 from coral.evaluation.sample import sample as _sample
 from coral.evaluation.session import Run
+from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
 from coral.improvement.improve import improve as _improve
 from coral.improvement.results import Results
-from coral.improvement.steps import Watch
 from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions, TrainOptions
 from coral.metrics import Summary
 from coral.metrics.own import MetricFunction

@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from coral.errors import ConfigError
+from coral.evaluation.watch import Watch
 from coral.improvement.collapse import StyleStatistics, signs_of_collapse, style_of
 from coral.improvement.config import CollapseConfig, GateConfig, ImproveConfig
 from coral.improvement.gate import judge, seen, told
 from coral.improvement.results import ResultCache
-from coral.improvement.steps import Steps, Watch
+from coral.improvement.steps import Steps
 from coral.metrics import Comparison, detectable_with
 from coral.store.folder import RunFolder
 from coral.types import (

@@ -13,8 +13,8 @@ import pytest
 
 import coral
 from coral.errors import ConfigError, RunFolderError, UserError
+from coral.evaluation.watch import Watch
 from coral.improvement.results import HEADLINE, Results
-from coral.improvement.steps import Watch
 from coral.metrics import Summary
 from coral.training.checkpoints import model_fingerprint
 

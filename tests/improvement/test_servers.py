@@ -7,9 +7,9 @@ import pytest
 
 import coral
 from coral.errors import UserError
+from coral.evaluation.watch import Watch
 from coral.improvement.config import ServeConfig
 from coral.improvement.servers import Checkpoint, Stopped, serving
-from coral.improvement.steps import Watch
 
 SERVE = ("{python}", "-m", "coral", "serve", "{checkpoint}", "--port", "{port}", "--name", "{name}")
 UNNAMED = SERVE[:-2]

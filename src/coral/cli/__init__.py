@@ -20,6 +20,7 @@ COMMANDS = {
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
     "compare": "compare two runs on the same problems, paired by problem",
+    "study": "run arms on the same problems, and report what they show",
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, with or without texts",
     "tasks": "list the tasks, and how to fetch their data",

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
-from coral.cli.live import Display
-from coral.cli.loop import on_interrupt, run_in_loop
+from coral.cli.live import Displays, stop_on_interrupt
+from coral.cli.loop import run_in_loop
 from coral.cli.options import as_yaml, parse
-from coral.cli.terminal import Terminal, standard_error, standard_output
-from coral.evaluation.progress import Progress
+from coral.cli.terminal import standard_error, standard_output
+from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
 from coral.improvement.gate import told
 from coral.improvement.improve import improve, rehearse
 from coral.improvement.report import best_of, headline, points
 from coral.improvement.results import Results
-from coral.improvement.steps import Watch
 
 ABOUT = (
     "Improve a model by its own conversations: evaluate, sample, build rows, train, evaluate again, and take "
@@ -52,42 +51,13 @@ def _say_step(step: str, options: object) -> None:
 
 async def _in_view(config: ImproveConfig) -> Results | None:
     console = standard_error()
-    displays = _Displays(console)
+    displays = Displays(console)
     watch = Watch(say=displays.end, begin=displays.begin)
-    _with_interrupts(watch, console)
+    stop_on_interrupt(watch, console)
     try:
         return await improve(config, watch)
     finally:
         displays.end()
-
-
-class _Displays:
-    """One run's progress at a time, and a line for every step."""
-
-    def __init__(self, console: Terminal) -> None:
-        self._console = console
-        self._shown: Display | None = None
-
-    def begin(self, progress: Progress, protocol: str) -> None:
-        self.end()
-        self._shown = Display(progress, self._console, protocol=protocol)
-
-    def end(self, line: str | None = None) -> None:
-        if self._shown is not None:
-            self._shown.end()
-            self._shown = None
-        if line is not None:
-            self._console.print(line, soft_wrap=True)
-
-
-def _with_interrupts(watch: Watch, console: Terminal) -> None:
-    """First Ctrl-C: let what is in flight finish. Second: stop at once."""
-
-    def stop() -> None:
-        watch.interrupt()
-        console.print("stopping after what is in flight; Ctrl-C again stops at once")
-
-    on_interrupt(stop, is_stopping=watch.stop.is_set)
 
 
 def _print_results(results: Results, output: str) -> None:

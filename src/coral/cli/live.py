@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from coral.cli.loop import on_interrupt
 from coral.cli.terminal import Terminal
 from coral.conversation import protocols
 from coral.evaluation.progress import Progress
+from coral.evaluation.watch import Watch
 
 REFRESH_S = 0.5
 LINE_EVERY_S = 10.0
@@ -166,3 +168,32 @@ def _brief(words: str) -> str:
 
 def _short(number: float) -> str:
     return f"{number / 1000:.1f}k" if number >= 1000 else f"{number:.0f}"
+
+
+class Displays:
+    """One run's progress at a time, and a line for every step."""
+
+    def __init__(self, console: Terminal) -> None:
+        self._console = console
+        self._shown: Display | None = None
+
+    def begin(self, progress: Progress, protocol: str) -> None:
+        self.end()
+        self._shown = Display(progress, self._console, protocol=protocol)
+
+    def end(self, line: str | None = None) -> None:
+        if self._shown is not None:
+            self._shown.end()
+            self._shown = None
+        if line is not None:
+            self._console.print(line, soft_wrap=True)
+
+
+def stop_on_interrupt(watch: Watch, console: Terminal) -> None:
+    """First Ctrl-C: let what is in flight finish. Second: stop at once."""
+
+    def stop() -> None:
+        watch.interrupt()
+        console.print("stopping after what is in flight; Ctrl-C again stops at once")
+
+    on_interrupt(stop, is_stopping=watch.stop.is_set)

@@ -201,7 +201,7 @@ class EvalConfig:
         Raises:
             ConfigError: `partner` holds an unknown option or a value of the wrong type.
         """
-        return _like(self.agent, self.partner, AgentConfig, "partner")
+        return filled_up(self.agent, self.partner, AgentConfig, "partner")
 
     def participants(self) -> dict[str, AgentConfig]:
         """The agents that take part, by name, `agent` or `agent_1` first: each filled up from `agent`.
@@ -218,7 +218,7 @@ class EvalConfig:
         number = len(several)
         names = ("agent", "partner") if kind.max_agents == 2 else [f"agent_{i + 1}" for i in range(number)]
         return {
-            name: _like(self.agent, options, AgentConfig, f"agents[{index}]")
+            name: filled_up(self.agent, options, AgentConfig, f"agents[{index}]")
             for index, (name, options) in enumerate(zip(names, several, strict=True))
         }
 
@@ -259,7 +259,7 @@ class EvalConfig:
             for item in dataclasses.fields(ModelConfig)
             if item.name not in own
         }
-        extractor = _like(ExtractorConfig(**shared), self.extractor, ExtractorConfig, "extractor")
+        extractor = filled_up(ExtractorConfig(**shared), self.extractor, ExtractorConfig, "extractor")
         if "mode" not in self.extractor and (
             embedded.folder_of(extractor)  # such small models extract nothing
             or (is_object(extractor) and "model" not in self.extractor)  # and a function only takes turns
@@ -322,7 +322,7 @@ class SampleConfig(EvalConfig):
         return Draw(candidates=self.candidates, select=self.select, rollouts=self.rollouts)
 
 
-_OF_PROTOCOLS = ("agents", "partner", "opener", "max_turns", "second_chance", "majority")
+OF_PROTOCOLS = ("agents", "partner", "opener", "max_turns", "second_chance", "majority")
 """Options that concern some protocols only."""
 
 
@@ -330,7 +330,7 @@ def _check_protocol(config: EvalConfig) -> None:
     """Refuse what is set and concerns other protocols. `max_turns` may be set for all arms of a loop."""
     kind = protocols.kind(config.protocol)
     defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}
-    for name in _OF_PROTOCOLS:
+    for name in OF_PROTOCOLS:
         item = defaults[name]
         default = item.default if item.default is not dataclasses.MISSING else {}
         if name != "max_turns" and name not in kind.takes and getattr(config, name) != default:
@@ -368,14 +368,14 @@ def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConf
     Raises:
         ConfigError: an option is unknown or of the wrong type.
     """
-    return _like(kind(), options, kind, "agent")
+    return filled_up(kind(), options, kind, "agent")
 
 
 _PLACE = ("base_url", "replicas", "api_key_env", "extra_body", "context_tokens", "return_token_ids")
 """What belongs to a server: not inherited by a model that is served elsewhere."""
 
 
-def _like(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> C:
+def filled_up(template: C, options: Mapping[str, Any], kind: type[C], name: str) -> C:
     """`template` with `options` set."""
     typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
     model = str(options.get("model", template.model))

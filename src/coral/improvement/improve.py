@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coral.errors import ConfigError, MissingExtra, RunFolderError
+from coral.evaluation.watch import Watch
 from coral.improvement.arms import check_sections
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import write_record, write_text
@@ -15,7 +16,7 @@ from coral.improvement.plots import save_plots
 from coral.improvement.report import render_report
 from coral.improvement.results import ResultCache, Results
 from coral.improvement.servers import Checkpoint, Stopped, check_start
-from coral.improvement.steps import Steps, Watch
+from coral.improvement.steps import Steps
 from coral.models import embedded
 from coral.models.config import ModelConfig
 from coral.store.folder import RunFolder

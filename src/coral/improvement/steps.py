@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from coral.evaluation.evaluate import evaluate
 from coral.evaluation.progress import Progress
 from coral.evaluation.sample import sample
 from coral.evaluation.session import Run
+from coral.evaluation.watch import Watch
 from coral.improvement.arms import EvalSpec, Sight
 from coral.improvement.collapse import signs_of_collapse
 from coral.improvement.config import ImproveConfig
@@ -39,34 +39,6 @@ from coral.training.config import TrainConfig
 from coral.training.record import load_training
 
 C = TypeVar("C", bound=EvalConfig)
-
-
-@dataclass
-class Watch:
-    """Who follows the loop, and can stop it.
-
-    Attributes:
-        say: told a line when a step begins and ends.
-        begin: told a run's progress when it begins, and its protocol.
-        stop: set to stop after what is in flight.
-    """
-
-    say: Callable[[str], None] = lambda _line: None
-    begin: Callable[[Progress, str], None] = lambda _progress, _protocol: None
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    _progress: Progress | None = None
-
-    def interrupt(self) -> None:
-        """Let requests in flight finish, let a training save itself, and stop."""
-        self.stop.set()
-        if self._progress is not None:
-            self._progress.stopping = True
-
-    def follow(self, protocol: str) -> Progress:
-        """Counters for a run that begins."""
-        self._progress = Progress(stopping=self.stop.is_set())
-        self.begin(self._progress, protocol)
-        return self._progress
 
 
 class Steps:

@@ -79,11 +79,11 @@ async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
     _check_same_task(a, b)
-    before, after = _Questions(), _Questions()
+    before, after = Questions(), Questions()
     async with workers.in_use():
         first = await tally_run(a, task_of(a), collectors=[before])
         second = await tally_run(b, task_of(b), collectors=[after])
-    _check_same_problems(before.asked, after.asked)
+    check_same_problems(before.asked, after.asked)
     changed = _talker(first, second)
     changes, unreadable = _what_talking_changed(first, second, changed)
     return PairedRuns(
@@ -145,7 +145,7 @@ def _what_talking_changed(a: Tally, b: Tally, changed: str) -> tuple[dict[str, E
     return changes, unreadable or 0.0
 
 
-class _Questions:
+class Questions:
     """A hash of what was asked, by the problem's id: texts need not be kept."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ def _check_same_task(a: RunFolder, b: RunFolder) -> None:
         )
 
 
-def _check_same_problems(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+def check_same_problems(before: Mapping[str, int], after: Mapping[str, int]) -> None:
     """Refuse runs that share no problem, or call two problems by one id."""
     shared = before.keys() & after.keys()
     if not shared:

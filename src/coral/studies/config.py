@@ -1,0 +1,208 @@
+"""The options of a study: what its arms share, the arms, and what is contrasted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coral.config import deciding, option
+from coral.conversation import protocols
+from coral.errors import ConfigError
+from coral.evaluation.config import OF_PROTOCOLS, AgentConfig, EvalConfig, filled_up
+from coral.options import merged, typed_options
+from coral.studies.facts import info_of
+from coral.studies.presets import PRESETS, Preset
+from coral.types import SCHEMA
+from coral.version import version
+
+RIGHT = "right"
+"""The metric of a contrast that names none: the share of all conversations that end right."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+_SHARED = {
+    "task", "data", "split", "data_password", "limit", "problems", "data_seed", "split_seed",
+}  # fmt: skip
+"""Options that decide which problems there are: the same in all arms."""
+_OF_THE_STUDY = {"output", "lock", "dry_run", "metrics", "prices", "max_failed_rate"}
+"""Options that are the study's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(EvalConfig):
+    """All options of a study: those that its arms share, and the arms."""
+
+    preset: Preset | None = option(None, decides=True)
+    """controls: partners that insist on the right and on a wrong answer, and what is shown of them.
+    equal_cost: one agent several times, with self-correction, and the pair, at equal tokens."""
+    arms: dict[str, dict[str, Any]] = option(decides=True, default_factory=dict)
+    """The arms by name, each with the options in which it differs: {alone: {protocol: single}, pair: {}}.
+    With a preset they are added to its arms, or change them."""
+    contrasts: tuple[str, ...] = option((), decides=True)
+    """What is compared, planned before: "pair - alone", or with a metric, "turns: pair - alone". By default
+    that of the preset, or every arm with the first."""
+
+    def __post_init__(self) -> None:
+        """Check the options, those of every arm, and the contrasts.
+
+        Raises:
+            ConfigError: names the option, or the arm.
+        """
+        super().__post_init__()
+        arms = self.arm_configs()
+        for contrast in self.planned():
+            for name in (contrast.left, contrast.right):
+                if name not in arms:
+                    raise ConfigError(
+                        f"the contrast '{contrast.text}' names no arm '{name}'",
+                        remedy=f"the arms are {', '.join(arms)}",
+                    )
+                if contrast.metric != RIGHT:
+                    rules = protocols.build(arms[name].protocol, arms[name].settings())
+                    info_of(contrast.metric, name, rules)
+
+    def arm_options(self) -> dict[str, dict[str, Any]]:
+        """What each arm says itself, in order.
+
+        Raises:
+            ConfigError: there is no arm.
+        """
+        preset = PRESETS[self.preset].arms if self.preset else {}
+        arms = {str(name): dict(options or {}) for name, options in merged(preset, self.arms).items()}
+        if not arms:
+            raise ConfigError(
+                "the study has no arms",
+                remedy=f"give --preset {' or '.join(PRESETS)}, or arms in a YAML file (docs/studies.md)",
+            )
+        return arms
+
+    def arm_configs(self) -> dict[str, EvalConfig]:
+        """The options of each arm's run, by its name; folders are below `output`.
+
+        Raises:
+            ConfigError: an arm has an unknown option, or one that is not its own.
+        """
+        return {name: self._arm(name, options) for name, options in self.arm_options().items()}
+
+    def planned(self) -> list[Planned]:
+        """The contrasts.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
+        first, *others = self.arm_options()
+        by_default = [f"{other} - {first}" for other in others]
+        texts = self.contrasts or (PRESETS[self.preset].contrasts if self.preset else by_default)
+        return [parse_contrast(text) for text in texts]
+
+    @property
+    def folder(self) -> str:
+        """Where the study is."""
+        if self.output:
+            return self.output
+        digest = hashlib.sha256(msgspec.json.encode(self.identity()["study"])).hexdigest()[:8]
+        task = re.sub(r"[^\w.-]+", "-", self.task_name)
+        return f"runs/study-{task}-{self.preset or 'arms'}-{digest}"
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same in every session: the arms and what is contrasted."""
+        return {
+            "schema": SCHEMA,
+            "version": version(),
+            "study": {
+                "task": self.task_name,
+                "arms": {name: _decisive(config) for name, config in self._arms_anywhere().items()},
+                "contrasts": [contrast.text for contrast in self.planned()],
+            },
+        }
+
+    def _arms_anywhere(self) -> dict[str, EvalConfig]:
+        return {name: self._arm(name, options, "") for name, options in self.arm_options().items()}
+
+    def _arm(self, name: str, options: Mapping[str, Any], out: str | None = None) -> EvalConfig:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"'{name}' cannot be an arm's name", remedy="use letters, digits, _ and .")
+        for key in options:
+            if key in _SHARED:
+                raise ConfigError(
+                    f"the arm {name} sets {key}: all arms are about the same problems",
+                    remedy=f"set {key} for the whole study, or make two studies",
+                )
+            if key in _OF_THE_STUDY:
+                raise ConfigError(f"the arm {name} sets {key}", remedy=f"set {key} for the whole study")
+        typed = typed_options(EvalConfig, _without_sections(options), f"arms.{name}", remedy="mend the arm")
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(EvalConfig)}
+        protocol = protocols.kind(str(options.get("protocol", self.protocol)))
+        defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}
+        for other in OF_PROTOCOLS:
+            if other not in protocol.takes and other != "max_turns":
+                item = defaults[other]
+                values[other] = {} if item.default is dataclasses.MISSING else item.default
+        if "agents" in options:
+            values["partner"] = {}
+        return EvalConfig(
+            **{
+                **values,
+                **typed,
+                **self._sections(name, options, values),
+                "data_seed": self.problem_seed,
+                "output": f"{self.folder if out is None else out}/arms/{name}",
+                "dry_run": False,
+            }
+        )
+
+    def _sections(self, name: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Agent, partner and extractor of an arm: the study's, with what the arm changes."""
+        given = {role: _as_options(options.get(role, {})) for role in ("agent", "partner", "extractor")}
+        return {
+            "agent": filled_up(self.agent, given["agent"], AgentConfig, f"arms.{name}.agent"),
+            "partner": merged(values["partner"], given["partner"]),
+            "extractor": merged(self.extractor, given["extractor"]),
+        }
+
+
+class Planned(NamedTuple):
+    """A contrast: `left` minus `right`, by a metric."""
+
+    text: str
+    metric: str
+    left: str
+    right: str
+
+
+def parse_contrast(text: str) -> Planned:
+    """Read `[METRIC:] ARM - ARM`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    metric, colon, arms = text.rpartition(":")
+    sides = [side.strip() for side in arms.split(" - ")]
+    if len(sides) != 2 or not all(sides) or (colon and not metric.strip()):
+        raise ConfigError(
+            f"'{text}' is not a contrast", remedy='write "pair - alone", or "METRIC: pair - alone"'
+        )
+    if sides[0] == sides[1]:
+        raise ConfigError(f"'{text}' contrasts an arm with itself", remedy="name two arms")
+    return Planned(text.strip(), metric.strip() or RIGHT, *sides)
+
+
+def _as_options(section: Any) -> dict[str, Any]:
+    return {"model": section} if isinstance(section, str) else dict(section or {})
+
+
+def _without_sections(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in {"agent", "partner", "extractor"}}
+
+
+def _decisive(config: EvalConfig) -> dict[str, Any]:
+    """What an arm is, but for where its data lie and what its own folder checks."""
+    places = {"data", "problems", "prompt_library", "task"}
+    names = [name for name in deciding(EvalConfig) if name not in places]
+    plain: dict[str, Any] = msgspec.to_builtins({name: getattr(config, name) for name in names})
+    plain["agent"] = {name: plain["agent"][name] for name in deciding(AgentConfig)}
+    return plain

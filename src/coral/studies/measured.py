@@ -1,0 +1,223 @@
+"""The arms of a study as numbers: what each has on each problem, and their differences, paired by problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from coral import workers
+from coral.evaluation.measure import tally_run
+from coral.metrics import Estimate, MetricInfo, PriceTable, Tally
+from coral.metrics.arrays import Array, sum_by
+from coral.metrics.cost import EXTRACTOR
+from coral.metrics.estimate import estimate, sums_of
+from coral.metrics.own import OwnMetric
+from coral.metrics.paired import paired_difference
+from coral.metrics.statistics import Ratio, clustered_ratio
+from coral.metrics.tally import View
+from coral.store.folder import RunFolder
+from coral.studies.compare import Questions, check_same_problems, headline
+from coral.studies.config import RIGHT
+from coral.studies.facts import FACTS, info_of
+from coral.tasks.registry import task_of
+from coral.types import Record
+
+Part = tuple[float, float]
+"""Numerator and denominator of a metric on one problem."""
+NOTHING: Part = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm, measured.
+
+    Attributes:
+        identity: its run's.
+        asked: a hash of what was asked, by problem.
+    """
+
+    name: str
+    folder: RunFolder
+    identity: Mapping[str, Any]
+    tally: Tally
+    asked: Mapping[str, int]
+    prices: PriceTable
+
+    def info(self, name: str) -> MetricInfo:
+        """A metric by its name in studies.
+
+        Raises:
+            ConfigError: there is none, or this arm does not have it.
+        """
+        return info_of(self._headline if name == RIGHT else name, self.name, self.tally.rules)
+
+    @property
+    def _headline(self) -> str:
+        """What counts as right: beside a control partner, the last answer of the agent that spoke first."""
+        speaks_first = next(iter(self.tally.rules.speakers.values()))
+        if self.option("partner", "control") and speaks_first == "agent":
+            return "final_accuracy"
+        return headline(self.tally.rules)
+
+    def estimate(self, name: str) -> Estimate:
+        """A metric of the arm, over all of its problems."""
+        return estimate(self.info(name), self.view, self.costs)
+
+    def parts(self, name: str) -> dict[str, Part]:
+        """Numerator and denominator of a metric by problem id; problems without either are absent."""
+        sums = sums_of(self.info(name), self.view, self.costs)
+        each = zip(sums.problems.tolist(), sums.numerators.tolist(), sums.denominators.tolist(), strict=True)
+        return {self.ids[number]: (part, whole) for number, part, whole in each if (part, whole) != NOTHING}
+
+    @cached_property
+    def view(self) -> View:
+        return self.tally.view()
+
+    @cached_property
+    def costs(self) -> Array:
+        """USD of each conversation; NaN where it is not known."""
+        return self.tally.costs(self.view.rows, self.prices, self.identity["extractor"].get("model"))
+
+    def per_conversation(self, values: Array) -> dict[str, float]:
+        """The mean over each problem's conversations; problems of which one is not known are absent.
+
+        Args:
+            values: of each conversation, such as a column of `view`.
+        """
+        problems, size = self.view.problem_of, self.tally.num_problems
+        means = sum_by(problems, size, values) / np.maximum(sum_by(problems, size), 1)
+        held = zip(np.unique(problems).tolist(), means[np.unique(problems)].tolist(), strict=True)
+        return {self.ids[number]: mean for number, mean in held if not isnan(mean)}
+
+    @cached_property
+    def ids(self) -> dict[int, str]:
+        """The id of each problem, by its number in the tally."""
+        return {number: problem for problem, number in self.tally.problems.items()}
+
+    @property
+    def answers_once(self) -> bool:
+        """Nobody is asked twice: samples of it can be put to the vote at any number."""
+        return self.tally.rules.answers_once
+
+    def option(self, role: str, name: str, default: str = "") -> str:
+        """An option of an agent, as the run's record has it."""
+        return str(self.identity.get(role, {}).get(name, default))
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each agent by name, the extractor left out."""
+        return {name: model for name, model in self.tally.models.items() if name != EXTRACTOR}
+
+
+async def measured(folders: Mapping[str, RunFolder], prices: PriceTable) -> dict[str, Arm]:
+    """Read the runs of some arms.
+
+    Raises:
+        UserError: a folder cannot be read, or the arms are not about the same problems.
+    """
+    arms: dict[str, Arm] = {}
+    async with workers.in_use():
+        for name, folder in folders.items():
+            questions = Questions()
+            own = [OwnMetric(fact, function) for fact, function in FACTS.items()]
+            tally = await tally_run(folder, task_of(folder), collectors=[questions], own=own)
+            arms[name] = Arm(name, folder, folder.identity(), tally, questions.asked, prices)
+    first, *others = arms.values()
+    for other in others:
+        check_same_problems(first.asked, other.asked)
+    return arms
+
+
+class Difference(Record, frozen=True, omit_defaults=False):
+    """A paired difference, left minus right.
+
+    Attributes:
+        left: the metric on the shared problems; likewise `right`.
+        stderr: paired by problem; None with fewer than two problems.
+        p_value: two-sided, of "there is no difference".
+        problems: shared ones on which either has something to count.
+        alone: problems that only one of the two has, which are left out.
+    """
+
+    left: float | None
+    right: float | None
+    value: float | None
+    stderr: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    problems: int
+    alone: int
+
+
+def difference(
+    left: Mapping[str, Part],
+    right: Mapping[str, Part],
+    info: MetricInfo,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Difference:
+    """Left minus right on the problems that both have.
+
+    Args:
+        limits: the most turns that a conversation of right and of left can have.
+    """
+    shared = [problem for problem in right if problem in left]
+    a, b = _ratio(right, shared), _ratio(left, shared)
+    found = paired_difference(a, b, info.interval, limits)
+    return Difference(
+        left=b.value,
+        right=a.value,
+        value=None if a.value is None or b.value is None else b.value - a.value,
+        stderr=found and found.stderr,
+        low=found and found.interval.low,
+        high=found and found.interval.high,
+        p_value=found and found.p_value,
+        problems=len(shared),
+        alone=len(left) + len(right) - 2 * len(shared),
+    )
+
+
+def unpaired(left: Mapping[str, Part], right: Mapping[str, Part], info: MetricInfo) -> Difference:
+    """Left minus right where the two are about different conversations of the same problems: a problem that
+    one of the two lacks still counts for the other.
+    """
+    either = list(dict.fromkeys((*left, *right)))
+    a, b = ({problem: parts.get(problem, NOTHING) for problem in either} for parts in (right, left))
+    found = difference(b, a, info)
+    both = sum(problem in left and problem in right for problem in either)
+    return Difference(
+        left=found.left,
+        right=found.right,
+        value=found.value,
+        stderr=found.stderr,
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value,
+        problems=len(either),
+        alone=len(either) - both,
+    )
+
+
+def contrast(left: Arm, right: Arm, name: str) -> Difference:
+    """Left minus right by a metric of both.
+
+    Raises:
+        ConfigError: there is no such metric, or one of the arms does not have it.
+    """
+    limits = (float(right.tally.rules.max_turns), float(left.tally.rules.max_turns))
+    right.info(name)
+    return difference(left.parts(name), right.parts(name), left.info(name), limits)
+
+
+def _ratio(parts: Mapping[str, Part], problems: Sequence[str]) -> Ratio:
+    return clustered_ratio(*_columns(parts[problem] for problem in problems))
+
+
+def _columns(parts: Iterable[Part]) -> tuple[list[float], list[float]]:
+    listed = list(parts)
+    return [part[0] for part in listed], [part[1] for part in listed]

@@ -1,0 +1,116 @@
+"""Pictures of a study, as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from coral.errors import MissingExtra
+from coral.store.whole import whole_file
+from coral.studies.results import StudyResults
+
+INK, MUTED = "#222222", "#8a8a8a"
+COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a")
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "svg.hashsalt": "coral",
+    "svg.fonttype": "path",
+}
+
+
+def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
+    """Draw what there is to draw into `folder`; returns the PNG files by name.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OSError: the folder cannot be written.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingExtra("matplotlib", extra="plot", why="drawing pictures") from None
+    wanted: dict[str, Callable[[Any, StudyResults], None]] = {"arms": draw_arms}
+    if results.flips:
+        wanted["flips"] = draw_flips
+    if results.curve:
+        wanted["cost"] = draw_cost
+    drawn = {}
+    with mpl.rc_context(_STYLE):
+        for name, draw in wanted.items():
+            figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+            draw(figure, results)
+            with whole_file(folder / f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+            with whole_file(folder / f"{name}.svg") as file:
+                figure.savefig(file, format="svg", metadata={"Date": None})
+            drawn[f"{name}.png"] = (folder / f"{name}.png").read_bytes()
+    return drawn
+
+
+def draw_arms(figure: Any, results: StudyResults) -> None:
+    """What is right of all conversations, by arm, with intervals."""
+    axes = figure.subplots()
+    for place, arm in enumerate(reversed(results.arms)):
+        found = arm.right
+        if found.mean is None:
+            continue
+        low, high = found.low or 0.0, 1.0 if found.high is None else found.high
+        axes.plot([100 * low, 100 * high], [place, place], color=COLOURS[0], linewidth=2)
+        axes.plot(100 * found.mean, place, "o", color=COLOURS[0])
+    axes.set_yticks(range(len(results.arms)))
+    axes.set_yticklabels([arm.name for arm in reversed(results.arms)])
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("right, of all conversations (%)")
+    _head(axes, f"{results.task}: {results.problems:,} problems, 95% intervals")
+
+
+def draw_flips(figure: Any, results: StudyResults) -> None:
+    """The parts of the flips toward wrong and toward right, side by side."""
+    panels = figure.subplots(1, len(results.flips), sharey=True, squeeze=False)[0]
+    for axes, found in zip(panels, results.flips, strict=True):
+        parts = [*found.parts, found.whole]
+        for place, part in enumerate(reversed(parts)):
+            if part.share is None:
+                continue
+            colour = INK if part is found.whole else COLOURS[len(parts) - 1 - place]
+            ends = [100 * (part.share if end is None else end) for end in (part.low, part.high)]
+            axes.plot(ends, [place, place], color=colour, linewidth=2)
+            axes.plot(100 * part.share, place, "o", color=colour)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        axes.set_yticks(range(len(parts)))
+        axes.set_yticklabels([part.name for part in reversed(parts)])
+        axes.set_xlabel("of the challenged answers (%)")
+        _head(axes, f"toward {found.toward} (n = {found.whole.challenged:,})")
+
+
+def draw_cost(figure: Any, results: StudyResults) -> None:
+    """Accuracy against all tokens: the curve of one agent's votes, and the other arms as points."""
+    axes = figure.subplots()
+    curve = [point for point in results.curve if point.tokens is not None and point.accuracy is not None]
+    tokens = [point.tokens for point in curve]
+    axes.plot(tokens, [100 * (point.accuracy or 0.0) for point in curve], "-", color=COLOURS[0],
+              label=f"{curve[0].arm}: majority vote" if curve else None)  # fmt: skip
+    ends = [[100 * (end or 0.0) for end in (point.low, point.high)] for point in curve]
+    if curve:
+        axes.fill_between(tokens, *zip(*ends, strict=True), color=COLOURS[0], alpha=0.15, linewidth=0)
+    for place, point in enumerate(results.points):
+        if point.tokens is None or point.accuracy is None:
+            continue
+        colour = COLOURS[(1 + place) % len(COLOURS)]
+        bar = [100 * (point.low or 0.0), 100 * (1.0 if point.high is None else point.high)]
+        axes.plot([point.tokens] * 2, bar, color=colour, linewidth=2)
+        axes.plot(point.tokens, 100 * point.accuracy, "o", color=colour, label=point.arm)
+    axes.set_xlabel("all tokens per problem, read and written")
+    axes.set_ylabel("right (%)")
+    axes.legend(frameon=False)
+    _head(axes, f"{results.task}: {results.problems:,} problems, 95% intervals")
+
+
+def _head(axes: Any, title: str) -> None:
+    axes.set_title(title, fontsize=10, loc="left", color=INK)

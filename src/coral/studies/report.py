@@ -1,0 +1,366 @@
+"""The report of a study, as Markdown and as HTML, made of its results alone."""
+
+from __future__ import annotations
+
+import html
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+
+from coral.errors import ConfigError
+from coral.metrics import detectable_with, metric
+from coral.studies.config import RIGHT
+from coral.studies.measured import Difference
+from coral.studies.results import ArmResult, Contrast, StudyResults
+from coral.studies.tables import (
+    Table,
+    amount,
+    as_html,
+    between,
+    markdown,
+    p_value,
+    percent,
+    points,
+    share,
+)
+
+SHARES = {"to_wrong", "to_right", "first_oracle", RIGHT}
+"""Metrics of studies that are shares."""
+
+
+def tables_of(results: StudyResults) -> list[Table]:
+    """Every table, in the order of the report."""
+    made = (
+        _arms(results),
+        _contrasts(results),
+        _flips(results),
+        _persuasion(results),
+        _speakers(results),
+        _curve(results),
+        _equal_cost(results),
+        _synergy(results),
+        _power(results),
+    )
+    return [table for table in made if table.rows]
+
+
+def as_markdown(results: StudyResults, pictures: Iterable[str]) -> str:
+    """`report.md`."""
+    shown = [f"![{name}]({name})" for name in pictures]
+    body = [markdown(table) for table in tables_of(results)]
+    return "\n\n".join([f"# {title(results)}", *opening(results), *shown, *body]) + "\n"
+
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;font-size:.85rem}td,th{padding:.25rem .6rem;text-align:right;"
+    "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+)
+
+
+def as_page(results: StudyResults, pictures: Mapping[str, bytes]) -> str:
+    """`report.html`: one file, pictures inside, nothing loaded from anywhere.
+
+    Args:
+        pictures: PNG files by name.
+    """
+    shown = [
+        f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{b64encode(data).decode()}"></p>'
+        for name, data in pictures.items()
+    ]
+    name = html.escape(title(results))
+    body = [f"<p>{html.escape(text)}</p>" for text in opening(results)]
+    body += [*shown, *map(as_html, tables_of(results))]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{name}</h1>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def title(results: StudyResults) -> str:
+    """What the report is called."""
+    return f"Study of {results.task}"
+
+
+def opening(results: StudyResults) -> list[str]:
+    """What was done, and what holds among all planned contrasts."""
+    number, problems = len(results.arms), f"{results.problems:,}"
+    intervals = "Intervals are 95%, clustered by problem; differences are paired by problem, in points."
+    lines = [f"{number} arms on the same {problems} problems. {intervals}"]
+    tested = [one for one in results.contrasts if one.p_holm is not None]
+    if tested:
+        holding = [one for one in tested if one.p_holm is not None and one.p_holm < 0.05]
+        said = "; ".join(f"{one.text}: {_difference(one)}" for one in holding)
+        lines.append(
+            f"Of {len(tested)} planned contrasts, {len(holding)} hold among all of them (Holm, 0.05)"
+            + (f": {said}." if said else ".")
+        )
+    if not any(arm.right.n for arm in results.arms):
+        lines.append("No arm has a finished conversation.")
+    return lines
+
+
+# Tables -----------------------------------------------------------------------------------------------------
+
+
+def _arms(results: StudyResults) -> Table:
+    return Table(
+        "arms",
+        "Arms",
+        ("arm", "protocol", "partner", "shown", "right, of all", "agent's first right", "agent's last right",
+         "tokens per conversation", "USD per conversation", "conversations", "problems", "failed"),
+        tuple(_arm(arm) for arm in results.arms),
+        "Right, of all: a conversation that failed or has no grade counts as not right. Of a pair: agreed, "
+         "and right. Beside a control partner: the agent's last answer. Tokens: all, read and written, "
+         "thinking and extraction included; a control partner's words cost none.",
+    )  # fmt: skip
+
+
+def _arm(arm: ArmResult) -> tuple[str, ...]:
+    partner = f"control: {arm.control}" if arm.control else ", ".join(dict.fromkeys(arm.models.values()))
+    found = arm.metrics
+    last = found.get("final_accuracy", found.get("first_accuracy"))
+    return (
+        arm.name,
+        arm.protocol,
+        partner,
+        arm.shown,
+        share(arm.right),
+        share(found.get("first_accuracy")),
+        share(last),
+        amount(found.get("total_tokens")),
+        amount(found.get("cost"), ".5f"),
+        f"{arm.conversations:,}",
+        f"{arm.problems:,}",
+        f"{arm.failed:,}",
+    )
+
+
+def _contrasts(results: StudyResults) -> Table:
+    return Table(
+        "contrasts",
+        "Planned contrasts",
+        ("contrast", "by", "difference", "95% interval", "p", "p, Holm", "problems", "left out"),
+        tuple(
+            (
+                one.text,
+                one.metric.replace("_", " "),
+                _difference(one),
+                _interval(one),
+                p_value(one.p_value),
+                p_value(one.p_holm),
+                f"{one.problems:,}",
+                f"{one.alone:,}",
+            )
+            for one in results.contrasts
+        ),
+        "Differences of shares are in points, left minus right. Holm: adjusted for all contrasts of this "
+         "table. Left out: problems on which only one side has something to count.",
+    )  # fmt: skip
+
+
+def _is_share(name: str) -> bool:
+    if name in SHARES:
+        return True
+    try:
+        return metric(name).unit == "share"
+    except ConfigError:
+        return False
+
+
+def _difference(one: Contrast) -> str:
+    if one.difference is None:
+        return "-"
+    return points(one.difference) if _is_share(one.metric) else f"{one.difference:+,.2f}"
+
+
+def _interval(one: Contrast) -> str:
+    if one.low is None or one.high is None:
+        return "-"
+    if _is_share(one.metric):
+        return between(one.low, one.high, signed=True)
+    return f"[{one.low:+,.2f}, {one.high:+,.2f}]"
+
+
+def _with_interval(found: Difference) -> str:
+    return f"{points(found.value)} {between(found.low, found.high, signed=True)}"
+
+
+def _flips(results: StudyResults) -> Table:
+    rows = []
+    for found in results.flips:
+        for part in (*found.parts, found.whole):
+            is_share = len(part.arms) == 1
+            rows.append(
+                (
+                    f"toward {found.toward}",
+                    part.name,
+                    " - ".join(part.arms),
+                    percent(part.share) if is_share else points(part.share),
+                    between(part.low, part.high, signed=not is_share),
+                    p_value(part.p_value),
+                    f"{part.challenged:,}",
+                    f"{part.problems:,}",
+                )
+            )
+    return Table(
+        "flips",
+        "Why answers flip",
+        ("direction", "part", "arms", "share", "95% interval", "p", "challenged", "problems"),
+        tuple(rows),
+        "Challenged: first answers that met another one. Toward wrong: a right answer met a wrong one, and "
+         "the next answer is wrong; toward right: the reverse. Spontaneous: the agent was shown nothing, and "
+         "asked again. Conforming: what the bare answer adds. Reasoned: what its reasons add. The three add "
+         "up to all flips. A next turn that is unsure is no flip; one that cannot be read is left out.",
+    )  # fmt: skip
+
+
+def _persuasion(results: StudyResults) -> Table:
+    found = results.persuasion
+    if found is None:
+        return Table("persuasion", "", (), ())
+    net = found.net
+    row = (
+        found.model,
+        share(found.resistance),
+        share(found.receptiveness),
+        "-" if net is None else _with_interval(net),
+        "-" if net is None else f"{net.problems:,}",
+    )
+    return Table(
+        "persuasion",
+        "Resistance and net persuasion",
+        ("model", "resistance", "receptiveness", "net persuasion", "problems"),
+        (row,),
+        "Resistance: right answers kept against a wrong one. Receptiveness: wrong answers given up for the "
+         "right one. Net persuasion: what right arguments move beyond what wrong ones do.",
+    )  # fmt: skip
+
+
+def _speakers(results: StudyResults) -> Table:
+    rows = []
+    for arm in results.arms:
+        for speaker, found in arm.speakers.items():
+            if arm.control and speaker == "partner":
+                continue
+            lost = found["lost_right_answer_rate"]
+            kept = "-" if lost.mean is None else percent(1 - lost.mean)
+            ends = (None, None) if lost.low is None or lost.high is None else (1 - lost.high, 1 - lost.low)
+            rows.append(
+                (
+                    arm.name,
+                    speaker,
+                    arm.models.get(speaker, ""),
+                    share(found["persuasion_success_rate"]),
+                    "-" if lost.mean is None else f"{kept} {between(*ends)} (n = {lost.n:,})",
+                    share(found["gained_right_answer_rate"]),
+                )
+            )
+    return Table(
+        "speakers",
+        "Who persuades",
+        ("arm", "speaker", "model", "persuasiveness", "resistance", "receptiveness"),
+        tuple(rows),
+        "Over all turns of the conversations. Persuasiveness: turns with another answer than the partner's "
+         "after which the partner adopts it.",
+    )  # fmt: skip
+
+
+def _curve(results: StudyResults) -> Table:
+    rows = [
+        (
+            point.arm,
+            f"{point.samples}",
+            f"{percent(point.accuracy)} {between(point.low, point.high)}",
+            "-" if point.tokens is None else f"{point.tokens:,.0f}",
+            "-" if point.usd is None else f"{point.usd:.5f}",
+            f"{point.problems:,}",
+        )
+        for point in (*results.curve, *results.points)
+    ]
+    return Table(
+        "equal_cost",
+        "Accuracy and its price",
+        ("arm", "samples", "right", "tokens per problem", "USD per problem", "problems"),
+        tuple(rows if results.curve else ()),
+        "Of one agent: the expected majority vote of so many samples, over all subsets of those of the run; "
+         "tied answers share the credit. Of the others: right of all, at one conversation per problem.",
+    )  # fmt: skip
+
+
+def _equal_cost(results: StudyResults) -> Table:
+    rows = [
+        (
+            f"{one.arm} - {one.alone}",
+            one.by,
+            f"{one.price:,.0f}" if one.by == "tokens" else f"{one.price:.5f}",
+            f"{one.samples:.2f}" + ("" if one.reached else " (more than the run has)"),
+            percent(one.accuracy),
+            percent(one.against),
+            points(one.difference),
+            between(one.low, one.high, signed=True),
+            p_value(one.p_value),
+            f"{one.problems:,}",
+        )
+        for one in results.equal_cost
+    ]
+    return Table(
+        "at_equal_cost",
+        "At the arm's own price",
+        ("arm - votes", "by", "price", "samples it buys", "arm", "votes", "difference", "95% interval", "p",
+         "problems"),
+        tuple(rows),
+        "Price: mean per problem. Between two numbers of samples a coin decides, at equal mean price; that "
+         "the price is an estimate is part of the interval. An arm cheaper than one sample meets one sample, "
+         "a dearer one than all samples meets them all.",
+    )  # fmt: skip
+
+
+def _synergy(results: StudyResults) -> Table:
+    rows = []
+    for one in results.synergy:
+        each = map(_with_interval, one.over_each)
+        rows.append(
+            (
+                one.arm,
+                share(one.oracle),
+                one.best,
+                percent(one.best_per_problem),
+                _with_interval(one.over_mean),
+                "; ".join(each),
+                "yes" if one.weak else "not shown",
+                "yes" if one.strong else "not shown",
+                f"{one.over_mean.problems:,}",
+            )
+        )
+    return Table(
+        "synergy",
+        "Synergy",
+        ("arm", "oracle of first answers", "best member", "best member per problem", "over the mean member",
+         "over each member", "weak", "strong", "problems"),
+        tuple(rows),
+        "Members: the same models alone, one sample per problem. Oracle: the first answer of either seat is "
+         "right; the second has heard the first. Weak synergy: better than the mean member; strong: better "
+         "than every member.",
+    )  # fmt: skip
+
+
+def _power(results: StudyResults) -> Table:
+    rows = [
+        (
+            one.text,
+            f"{one.problems:,}",
+            (points(one.detectable).lstrip("+") if _is_share(one.metric) else f"{one.detectable:,.2f}"),
+        )
+        for one in results.contrasts
+        if one.detectable is not None
+    ]
+    planned = 100 * detectable_with(results.problems)
+    return Table(
+        "power",
+        "What the design could have detected",
+        ("contrast", "problems", "found in 8 of 10 cases"),
+        tuple(rows),
+        f"True differences of this size leave 0 outside a 95% interval in 8 of 10 studies like this one. "
+         f"Before anything was measured: {planned:.1f} points with {results.problems:,} problems, if one of "
+         "three comes out differently. `coral power` says how many problems another difference needs.",
+    )  # fmt: skip

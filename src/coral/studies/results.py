@@ -1,0 +1,247 @@
+"""What came of a study: the record of `results.json`, from which every report is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from coral.metrics import Estimate, detectable, holm, metric
+from coral.studies.config import RIGHT, Planned
+from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
+from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
+from coral.studies.measured import Arm, Difference, contrast
+from coral.studies.synergy import Synergy, synergy_of
+from coral.types import SCHEMA, Record
+from coral.version import version
+
+SHOWN = (
+    "first_accuracy",
+    "final_accuracy",
+    "conversation_gain",
+    "agreement",
+    "total_tokens",
+    "cost",
+    "turns",
+)
+"""What is reported of every arm that has it, beside what is right of all."""
+SPEAKERS = ("persuasion_success_rate", "lost_right_answer_rate", "gained_right_answer_rate")
+"""What is reported of every speaker of an arm of several."""
+
+
+class ArmResult(Record, frozen=True, omit_defaults=False):
+    """One arm.
+
+    Attributes:
+        shown: what its agent is shown of the others' turns.
+        control: kind of its control partner; empty without one.
+        right: share of all conversations that end right.
+        metrics: further ones, by name.
+        speakers: by the name of each speaker of several: persuasion, resistance and receptiveness.
+    """
+
+    name: str
+    protocol: str
+    models: dict[str, str]
+    shown: str
+    control: str
+    conversations: int
+    problems: int
+    failed: int
+    right: Estimate
+    metrics: dict[str, Estimate]
+    speakers: dict[str, dict[str, Estimate]]
+
+
+class Contrast(Record, frozen=True, omit_defaults=False):
+    """A planned contrast.
+
+    Attributes:
+        text: as it was planned.
+        kind: arms: two arms by a metric. flips: a part of the flips. equal cost: an arm and votes of one
+            agent at its price.
+        p_holm: adjusted for all planned contrasts of the study (Holm 1979).
+        detectable: the true difference that the design finds in 8 of 10 cases at 0.05, without adjustment.
+    """
+
+    text: str
+    kind: str
+    metric: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    p_holm: float | None
+    detectable: float | None
+    left: float | None
+    right: float | None
+    problems: int
+    alone: int = 0
+
+
+class StudyResults(Record, frozen=True, omit_defaults=False):
+    """What came of a study.
+
+    Attributes:
+        curve: votes of one agent, by the number of samples; `points`: the other arms, at their prices.
+    """
+
+    schema: int
+    version: str
+    task: str
+    problems: int
+    arms: tuple[ArmResult, ...]
+    contrasts: tuple[Contrast, ...]
+    flips: tuple[Decomposition, ...] = ()
+    persuasion: Persuasion | None = None
+    curve: tuple[Point, ...] = ()
+    points: tuple[Point, ...] = ()
+    equal_cost: tuple[AtEqualCost, ...] = ()
+    synergy: tuple[Synergy, ...] = ()
+
+
+def results_of(arms: Mapping[str, Arm], planned: Sequence[Planned]) -> StudyResults:
+    """Everything that a study says, from its measured arms.
+
+    Raises:
+        ConfigError: a contrast names a metric that its arms do not have.
+    """
+    first = next(iter(arms.values()))
+    flips = [found for toward in ("wrong", "right") if (found := decompose(arms, toward)) is not None]
+    alone = _alone(arms)
+    votes = None if alone is None else Votes(alone)
+    others = [arm for arm in arms.values() if alone is not None and _comparable(arm, alone)]
+    equal = [
+        at_cost
+        for arm in others
+        for by in ("tokens", "usd")
+        if votes is not None and (at_cost := at_equal_cost(arm, votes, by)) is not None
+    ]
+    contrasts = [
+        *(_contrast(one, arms) for one in planned),
+        *_of_flips(flips),
+        *(_of_cost(one) for one in equal if one.by == "tokens"),
+    ]
+    several = [arm for arm in arms.values() if len(arm.models) > 1 and not arm.option("partner", "control")]
+    return StudyResults(
+        schema=SCHEMA,
+        version=version(),
+        task=first.tally.task,
+        problems=first.tally.num_problems,
+        arms=tuple(_arm_result(arm) for arm in arms.values()),
+        contrasts=tuple(_adjusted(contrasts)),
+        flips=tuple(flips),
+        persuasion=persuasion_of(arms),
+        curve=tuple(votes.points()) if votes else (),
+        points=tuple(point_of(arm) for arm in others),
+        equal_cost=tuple(equal),
+        synergy=tuple(made for arm in several if (made := synergy_of(arm, arms)) is not None),
+    )
+
+
+def _alone(arms: Mapping[str, Arm]) -> Arm | None:
+    """The arm whose samples can be put to the vote: of one agent that answers once, with the most samples."""
+    able = [arm for arm in arms.values() if arm.answers_once and len(arm.models) == 1]
+    return max(able, key=lambda arm: arm.tally.num_conversations / arm.tally.num_problems, default=None)
+
+
+def _comparable(arm: Arm, alone: Arm) -> bool:
+    """Another arm, which works by itself: a control partner knows the gold answer."""
+    return arm is not alone and not arm.option("partner", "control")
+
+
+def _arm_result(arm: Arm) -> ArmResult:
+    tally = arm.tally
+    names = [name for name in SHOWN if _has(arm, name)]
+    speakers = dict.fromkeys(tally.rules.speakers.values()) if len(tally.rules.speakers) > 1 else {}
+    return ArmResult(
+        name=arm.name,
+        protocol=tally.protocol,
+        models=arm.models,
+        shown=arm.option("agent", "sees", "everything"),
+        control=arm.option("partner", "control"),
+        conversations=tally.num_conversations,
+        problems=tally.num_problems,
+        failed=tally.stop_reasons.get("failed", 0),
+        right=arm.estimate(RIGHT),
+        metrics={name: arm.estimate(name) for name in names},
+        speakers={
+            speaker: {name: arm.estimate(f"{speaker}/{name}") for name in SPEAKERS}
+            for speaker in speakers
+            if _has(arm, f"{speaker}/{SPEAKERS[0]}")
+        },
+    )
+
+
+def _has(arm: Arm, name: str) -> bool:
+    info = metric(name)
+    columns = {*arm.tally.columns, "cost", ""}
+    return info.applies(arm.tally.rules) and {info.numerator, info.denominator} <= columns
+
+
+def _contrast(planned: Planned, arms: Mapping[str, Arm]) -> Contrast:
+    found = contrast(arms[planned.left], arms[planned.right], planned.metric)
+    return _made(planned.text, "arms", planned.metric, found)
+
+
+def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
+    return Contrast(
+        text=text,
+        kind=kind,
+        metric=name,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value,
+        p_holm=None,
+        detectable=None if found.stderr is None else detectable(found.stderr),
+        left=found.left,
+        right=found.right,
+        problems=found.problems,
+        alone=found.alone,
+    )
+
+
+def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
+    return [
+        Contrast(
+            text=f"{part.name}, toward {found.toward}: {' - '.join(part.arms)}",
+            kind="flips",
+            metric=f"to_{found.toward}",
+            difference=part.share,
+            low=part.low,
+            high=part.high,
+            p_value=part.p_value,
+            p_holm=None,
+            detectable=None if part.stderr is None else detectable(part.stderr),
+            left=None,
+            right=None,
+            problems=part.problems,
+        )
+        for found in flips
+        for part in found.parts
+        if len(part.arms) == 2
+    ]
+
+
+def _of_cost(found: AtEqualCost) -> Contrast:
+    return Contrast(
+        text=f"{found.arm} - {found.alone} at the {found.by} of {found.arm}",
+        kind="equal cost",
+        metric=RIGHT,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value,
+        p_holm=None,
+        detectable=None if found.stderr is None else detectable(found.stderr),
+        left=found.accuracy,
+        right=found.against,
+        problems=found.problems,
+    )
+
+
+def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    tested = [place for place, one in enumerate(contrasts) if one.p_value is not None]
+    adjusted = dict(zip(tested, holm([contrasts[place].p_value or 0.0 for place in tested]), strict=True))
+    return [msgspec.structs.replace(one, p_holm=adjusted.get(place)) for place, one in enumerate(contrasts)]

@@ -1,0 +1,133 @@
+"""Tables of a report, and how they are written: Markdown, HTML, LaTeX and csv."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from coral.metrics import Estimate
+
+
+class Table(NamedTuple):
+    """One table.
+
+    Attributes:
+        name: of its files.
+        note: what stands below it.
+    """
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def markdown(table: Table) -> str:
+    """The table for `report.md`."""
+    lines = [_row(table.header), _row(["---"] * len(table.header)), *map(_row, table.rows)]
+    note = f"\n\n{table.note}" if table.note else ""
+    return f"## {table.title}\n\n" + "\n".join(lines) + note
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def as_html(table: Table) -> str:
+    """The table for `report.html`. Every cell is data, never markup."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    )
+    note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
+    title = html.escape(table.title)
+    return f"<h2>{title}</h2>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>{note}"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$",
+}  # fmt: skip
+
+
+def latex(table: Table) -> str:
+    """The table for a paper: `booktabs`, first column to the left, figures to the right."""
+    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in table.rows]
+    note = f"% {' '.join(table.note.split())}\n" if table.note else ""
+    return (
+        f"% {table.title}; \\usepackage{{booktabs}}\n{note}"
+        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}\n\\toprule\n"
+        + " & ".join(map(_escaped, table.header))
+        + " \\\\\n\\midrule\n"
+        + "\n".join(lines)
+        + "\n\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def as_csv(table: Table) -> str:
+    """The table as a spreadsheet reads it; a cell that would be a formula there is quoted."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows([_harmless(cell) for cell in row] for row in table.rows)
+    return file.getvalue()
+
+
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.])")
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+# Figures ----------------------------------------------------------------------------------------------------
+
+
+def percent(share: float | None) -> str:
+    """A share in percent."""
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in points."""
+    return "-" if difference is None else f"{100 * difference:+.1f}"
+
+
+def between(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """An interval of shares, in percent or points."""
+    if low is None or high is None:
+        return "-"
+    sign = "+" if signed else ""
+    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def share(found: Estimate | None) -> str:
+    """A share with its interval and what it is of."""
+    if found is None or found.mean is None:
+        return "-"
+    return f"{percent(found.mean)} {between(found.low, found.high)} (n = {found.n:,})"
+
+
+def amount(found: Estimate | None, form: str = ",.0f") -> str:
+    """A quantity with its interval and what it is of."""
+    if found is None or found.mean is None:
+        return "-"
+    low, high = ("-" if end is None else format(end, form) for end in (found.low, found.high))
+    return f"{found.mean:{form}} [{low}, {high}] (n = {found.n:,})"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value."""
+    if p is None:
+        return "-"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -1,0 +1,217 @@
+"""Whole studies, as a user starts them, against scripted agents on loopback."""
+
+import asyncio
+import json
+import shutil
+
+import pytest
+import yaml
+
+import coral
+from coral.cli import main
+from coral.errors import ConfigError, RunFolderError
+from coral.evaluation.watch import Watch
+from coral.studies.config import StudyConfig, parse_contrast
+
+
+def options(url, data, out, **more):
+    return {
+        "task": {"name": "hi_tom"},
+        "data": data,
+        "agent": {"model": "scripted", "base_url": url},
+        "extractor": {"mode": "rules"},
+        "limit": 10,
+        "output": str(out),
+        **more,
+    }
+
+
+async def test_controls_from_start_to_report(serve, data, tmp_path):
+    """All arms are about the same problems, and every file of the report is there and says n."""
+    async with serve(accuracy=0.5, stubbornness=0.4) as (url, _):
+        results = await coral.study_async(options(url, data, tmp_path / "study", preset="controls"))
+    assert [arm.name for arm in results.arms][:2] == ["right", "right_stance"]
+    assert {arm.problems for arm in results.arms} == {10}
+    firsts = {arm.metrics["first_accuracy"].mean for arm in results.arms}
+    assert len(firsts) == 1, "with one seed the first answers are the same in all arms"
+    assert [found.toward for found in results.flips] == ["wrong", "right"]
+    for found in results.flips:
+        parts = {part.name: part.share for part in found.parts}
+        assert parts["spontaneous"] + parts["conforming"] + parts["reasoned"] == pytest.approx(
+            found.whole.share
+        )
+    names = {path.name for path in (tmp_path / "study").iterdir()}
+    assert {"report.md", "report.html", "results.json", "tables", "flips.png", "arms.png"} <= names
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http://127.0.0.1", "")
+    report = (tmp_path / "study" / "report.md").read_text()
+    assert "| wrong_nothing |" in report
+    stored = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert stored["contrasts"][0]["p_holm"] >= stored["contrasts"][0]["p_value"]
+    for name in ("arms", "contrasts", "flips", "power"):
+        assert (tmp_path / "study" / "tables" / f"{name}.tex").read_text().count(r"\\") > 1
+        assert (tmp_path / "study" / "tables" / f"{name}.csv").is_file()
+
+
+async def test_controls_send_no_request_of_their_own(serve, data, tmp_path):
+    """Eight arms of ten problems: the agent's turns are all that is asked."""
+    async with serve(accuracy=0.5) as (url, asked):
+        await coral.study_async(options(url, data, tmp_path / "study", preset="controls"))
+        sent = asked.total()
+        turns = sum(
+            turn.seat == "responder"
+            for arm in (tmp_path / "study" / "arms").iterdir()
+            for talk in coral.load_run(arm).conversations()
+            for turn in talk.turns
+        )
+    assert sent == turns
+
+
+async def test_equal_cost_from_start_to_report(serve, data, tmp_path):
+    """The curve of one agent, the pair at its own price, synergy, and what could have been detected."""
+    async with serve(accuracy=0.6) as (url, _):
+        results = await coral.study_async(options(url, data, tmp_path / "study", preset="equal_cost"))
+    assert [point.samples for point in results.curve] == list(range(1, 9))
+    single = next(arm for arm in results.arms if arm.name == "single")
+    assert results.curve[0].accuracy == pytest.approx(single.right.mean)
+    assert {one.arm for one in results.equal_cost} == {"pair", "self_refine"}
+    assert all(one.problems == 10 for one in results.equal_cost)
+    synergy = results.synergy[0]
+    assert (synergy.arm, synergy.members) == ("pair", ("single",))
+    pair = next(arm for arm in results.arms if arm.name == "pair")
+    assert synergy.over_mean.value == pytest.approx(pair.right.mean - single.right.mean)
+    report = (tmp_path / "study" / "report.md").read_text()
+    for part in ("At the arm's own price", "Synergy", "What the design could have detected", "oracle"):
+        assert part in report
+
+
+async def test_a_stopped_study_resumes(serve, data, tmp_path, content):
+    """Stopped in the middle of an arm, the same command gives what an uninterrupted one gives."""
+    async with serve(latency_s=0.005) as (url, _):
+        more = {"preset": "controls", "max_connections": 2}
+        whole = await coral.study_async(options(url, data, tmp_path / "a", **more))
+        watch = Watch()
+        task = asyncio.create_task(coral.study_async(options(url, data, tmp_path / "b", **more), watch=watch))
+        while not (tmp_path / "b" / "arms" / "right_vacuous" / "journal").exists():
+            await asyncio.sleep(0.005)
+        watch.interrupt()
+        assert await task is None
+        again = await coral.study_async(options(url, data, tmp_path / "b", **more))
+    for arm in whole.arms:
+        runs = [coral.load_run(tmp_path / name / "arms" / arm.name) for name in "ab"]
+        assert content(runs[0]) == content(runs[1])
+    assert again.flips == whole.flips
+
+
+async def test_a_study_may_grow_and_is_no_other(serve, data, tmp_path):
+    """More problems go on with the folder; another arm or contrast is another study."""
+    arms = {"alone": {"protocol": "single"}, "pair": {}}
+    async with serve() as (url, _):
+        out = tmp_path / "study"
+        first = await coral.study_async(options(url, data, out, arms=arms, limit=4))
+        grown = await coral.study_async(options(url, data, out, arms=arms, limit=8))
+        assert (first.problems, grown.problems) == (4, 8)
+        assert [one.text for one in first.contrasts][:1] == ["pair - alone"]
+        for other in (
+            {"arms": {**arms, "third": {"seed": 5}}},
+            {"arms": arms, "contrasts": ["alone - pair"]},
+        ):
+            with pytest.raises(RunFolderError, match="other options"):
+                await coral.study_async(options(url, data, out, **other))
+
+
+ARMS = {"alone": {"protocol": "single"}, "pair": {}}
+REFUSED = [
+    ({}, "the study has no arms", "--preset controls"),
+    ({"arms": ARMS, "contrasts": ["pair - lone"]}, "names no arm 'lone'", "alone, pair"),
+    ({"arms": ARMS, "contrasts": ["pair"]}, "'pair' is not a contrast", "pair - alone"),
+    ({"arms": ARMS, "contrasts": ["pair - pair"]}, "with itself", "two arms"),
+    ({"arms": ARMS, "contrasts": [": pair - alone"]}, "is not a contrast", "METRIC"),
+    ({"arms": {"a": {"limit": 3}, "b": {}}}, "the arm a sets limit", "whole study"),
+    ({"arms": {"a": {"task": {"name": "gsm8k"}}}}, "the arm a sets task", "same problems|two studies"),
+    ({"arms": {"a": {"data_seed": 3}}}, "the arm a sets data_seed", "whole study"),
+    ({"arms": {"a": {"output": "x"}}}, "the arm a sets output", "whole study"),
+    ({"arms": {"a": {"protocl": "single"}}}, "no option arms.a.protocl", "protocol"),
+    ({"arms": {"a": {"agent": {"modl": "x"}}}}, "arms.a.agent.modl", "model"),
+    ({"arms": {"a b": {}}}, "cannot be an arm's name", "letters"),
+    ({"arms": {"../a": {}}}, "cannot be an arm's name", "letters"),
+    ({"arms": {"a": {"majority": True}}}, "has no majority", "panel"),
+    ({"preset": "control", "arms": {}}, "preset cannot be", ""),
+]
+
+
+@pytest.mark.parametrize(("given", "cause", "remedy"), REFUSED, ids=lambda value: str(value)[:30])
+def test_bad_input_is_refused_before_anything_is_sent(given, cause, remedy, tmp_path):
+    """An arm, a contrast or an option that there is not: the cause and the remedy, and no folder."""
+    import re
+
+    with pytest.raises(ConfigError, match=re.escape(cause)) as caught:
+        coral.study({"task": {"name": "sally_anne"}, "output": str(tmp_path / "study"), **given})
+    assert re.search(remedy, caught.value.remedy)
+    assert not (tmp_path / "study").exists()
+
+
+def test_an_unknown_metric_of_a_contrast_is_refused(tmp_path):
+    """A metric that there is not, or that an arm does not have."""
+    base = {"task": {"name": "sally_anne"}, "arms": ARMS}
+    for text, cause in (("agrement: pair - alone", "no metric"), ("agreement: pair - alone", "no metric")):
+        with pytest.raises(ConfigError, match=cause):
+            coral.study({**base, "contrasts": [text], "output": str(tmp_path / "study")})
+        assert not (tmp_path / "study").exists()
+
+
+async def test_arms_on_other_problems_are_refused_when_read(serve, data, tmp_path):
+    """A folder of an arm that was swapped for one about other problems is noticed."""
+    async with serve() as (url, _):
+        out = tmp_path / "study"
+        await coral.study_async(options(url, data, out, arms=ARMS, limit=4))
+        shutil.rmtree(out / "arms" / "pair")
+        await coral.evaluate_async(
+            "sally_anne", agent={"model": "scripted", "base_url": url}, extractor={"mode": "rules"}, limit=4,
+            output=str(out / "arms" / "pair"),
+        )  # fmt: skip
+        with pytest.raises(RunFolderError, match="other options"):
+            await coral.study_async(options(url, data, out, arms=ARMS, limit=4))
+
+
+def test_a_yaml_file_and_the_command_line(tmp_path, capsys):
+    """`coral study STUDY.yaml`: the file may say everything, words win, and the end is printed with n."""
+    study = {
+        "task": "sally_anne", "limit": 3, "output": str(tmp_path / "study"),
+        "arms": {"alone": {"protocol": "single", "samples": 2}, "pair": {"max_turns": 3}},
+        "contrasts": ["pair - alone", "unreadable_rate: pair - alone"],
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert main(["study", str(tmp_path / "study.yaml"), "--limit", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "sally_anne, 4 problems" in said
+    assert "(n = 8)" in said
+    assert "report.html" in said
+    assert main(["study", "sally_anne"]) == 2
+    assert "no arms" in capsys.readouterr().err
+    assert main(["study", "sally_anne", "--preset", "controls", "--arms.pair.limit", "3"]) == 2
+    assert "sets limit" in capsys.readouterr().err
+
+
+def test_contrasts_are_read():
+    """With a metric and without; spaces do not matter."""
+    assert parse_contrast("pair - alone")[1:] == ("right", "pair", "alone")
+    assert parse_contrast(" turns :a -  b ")[1:] == ("turns", "a", "b")
+
+
+def test_an_arm_takes_what_the_study_says_and_changes_it():
+    """Options of the study hold for all arms, an arm's own win, and an arm's protocol drops what it lacks."""
+    config = StudyConfig(
+        task={"name": "sally_anne"},
+        partner={"temperature": 0.7},
+        samples=3,
+        seed=4,
+        arms={"alone": {"protocol": "single", "samples": 8}, "pair": {"partner": {"control": "wrong"}}},
+    )
+    arms = config.arm_configs()
+    assert (arms["alone"].samples, arms["pair"].samples) == (8, 3)
+    assert arms["alone"].partner == {}
+    assert arms["pair"].partner == {"temperature": 0.7, "control": "wrong"}
+    assert arms["pair"].data_seed == 4
+    assert arms["alone"].output.endswith("/arms/alone")

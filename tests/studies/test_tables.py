@@ -1,0 +1,52 @@
+"""What a table looks like in each form: every cell is data."""
+
+import csv
+import io
+
+from coral.studies.tables import Table, as_csv, as_html, between, latex, markdown, p_value, percent, points
+
+NASTY = Table(
+    "nasty", "A <b>title</b>", ("arm|x", "50% & more"), (("a_b|c", "<script>"), ("=1+1", "{x}\n$y$ \\ ~^#")),
+    "A note & <more>.",
+)  # fmt: skip
+
+
+def test_markdown_keeps_its_columns():
+    """A bar or a line break in a cell makes no other column or row."""
+    lines = markdown(NASTY).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 4
+    assert r"a_b\|c" in rows[2]
+
+
+def test_html_is_no_markup():
+    """Model and arm names are text."""
+    page = as_html(NASTY)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in page
+
+
+def test_latex_escapes_everything_special():
+    """Each special character of LaTeX is written out; rows end as they must."""
+    text = latex(NASTY)
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    assert r"a\_b\textbar{}c & \textless{}script\textgreater{} \\" in body
+    assert r"\{x\} \$y\$ \textbackslash{} \textasciitilde{}\textasciicircum{}\#" in body
+    assert r"50\% \& more" in text
+
+
+def test_csv_reads_back_and_holds_no_formula():
+    """A spreadsheet reads cells, and none that it would run."""
+    rows = list(csv.reader(io.StringIO(as_csv(NASTY))))
+    assert rows[0] == ["arm|x", "50% & more"]
+    assert rows[2][0] == "'=1+1"
+    signed = as_csv(Table("t", "t", ("a",), (("+1.5",), ("-",))))
+    assert signed.splitlines()[1] == "+1.5"
+
+
+def test_figures():
+    """Nothing stands for what is not known but a dash."""
+    assert (percent(None), points(None), between(None, 1.0), p_value(None)) == ("-",) * 4
+    assert (percent(0.123), points(-0.05), between(0.0, 0.161)) == ("12.3%", "-5.0", "[0.0, 16.1]")
+    assert (p_value(0.00001), p_value(0.0312)) == ("< 0.0001", "0.0312")
