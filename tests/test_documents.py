@@ -9,7 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from documents import ROOT, Shell, agrees, matches, steps
 
-PAGES = ("README.md", "docs/quickstart.md", "docs/sampling.md", "docs/training_data.md", "docs/python.md")
+PAGES = (
+    "README.md", "docs/quickstart.md", "docs/sampling.md", "docs/training_data.md", "docs/python.md",
+    "docs/own_data.md",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)

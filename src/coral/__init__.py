@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from coral.studies.compare import PairedRuns
     from coral.studies.results import StudyResults
     from coral.studies.study import study, study_async
+    from coral.tasks.own.function import task
     from coral.tasks.protocol import Source, Task, TaskInfo
     from coral.training.train import TrainResult
     from coral.types import (
@@ -115,6 +116,7 @@ _HOMES = {
     "coral.studies.compare": ("PairedRuns",),
     "coral.studies.results": ("StudyResults",),
     "coral.studies.study": ("study", "study_async"),
+    "coral.tasks.own.function": ("task",),
     "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),
     "coral.training.train": ("TrainResult",),
     "coral.types": (
@@ -200,6 +202,7 @@ __all__ = [
     "score_async",
     "study",
     "study_async",
+    "task",
     "train",
 ]
 

@@ -147,7 +147,7 @@ def failures() -> list[str]:
 
 
 def imported(path: str, *, kind: str, otherwise: str) -> Any:
-    """What `module:name` stands for. Modules of the working folder are found, too.
+    """What `module:name` or `folder/module.py:name` stands for. Modules of the working folder are found, too.
 
     Args:
         kind: what it should be, for messages.
@@ -162,12 +162,16 @@ def imported(path: str, *, kind: str, otherwise: str) -> Any:
             f"the {kind} {path} cannot be imported: no module holds it by a name",
             remedy=f"define it at the top of a module and give module:name; or {otherwise}",
         )
-    here = str(Path.cwd())
-    added = here not in sys.path
+    file = Path(module).resolve() if module.endswith(".py") else None
+    if file is not None and not file.exists():
+        raise ConfigError(f"there is no file {module}", remedy=f"give the path of what holds {name}")
+    folder = str(Path.cwd() if file is None else file.parent)
+    added = folder not in sys.path
     if added:
-        sys.path.append(here)
+        sys.path.append(folder)
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = importlib.import_module(module if file is None else file.stem)
+        _check_file(found, file)
         for part in name.split("."):
             found = getattr(found, part)
     except BROKEN as error:
@@ -177,8 +181,15 @@ def imported(path: str, *, kind: str, otherwise: str) -> Any:
         ) from error
     finally:
         if added:
-            sys.path.remove(here)
+            sys.path.remove(folder)
     return found
+
+
+def _check_file(module: Any, file: Path | None) -> None:
+    """Raises ImportError where a module of that name lies elsewhere, too, and was found first."""
+    where = getattr(module, "__file__", None)
+    if file is not None and (where is None or Path(where).resolve() != file):
+        raise ImportError(f"another module is called {file.stem}: {where}; rename the file")
 
 
 def known(names: Collection[str], wanted: str) -> str:

@@ -6,6 +6,7 @@ that whatever is wrong with it can be reported with file, line and field.
 
 from __future__ import annotations
 
+import ast
 import codecs
 import csv
 import gzip
@@ -315,3 +316,22 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[Row]:
                 yield Row(fields=fields, file=name, number=next(numbers), unit="record")
     except ArrowException as error:
         raise DataError(f"{name} is not a parquet file: {error}", remedy="fetch it again") from error
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """A list, or a text that holds one in the notation of Python or JSON, as in csv files."""
+    if isinstance(value, str) and value.strip()[:1] in {"[", "("}:
+        value = literal(value)
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def literal(text: str) -> Any:
+    """What a text holds in the notation of Python or JSON; None where it is neither."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last: nested too deep
+        pass
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None

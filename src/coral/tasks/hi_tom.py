@@ -125,7 +125,7 @@ class HiTom(lettered.SplitContext):
             parts.append(f"One of these choices is right:\n{lettered.listing(choices)}")
         return "\n\n".join([*parts, NOTE] if self.note else parts)
 
-    def context(self, problem: Problem) -> tuple[list[str], str]:
+    def pieces(self, problem: Problem) -> tuple[list[str], str]:
         """The pieces of the story, and the question."""
         return context.pieces(str(problem.source["story"])), f"Question: {problem.question}"
 

@@ -43,11 +43,14 @@ def content_id(*texts: str) -> str:
     return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:16]
 
 
-def distinct(problems: Iterable[tuple[Row, Problem]]) -> Iterator[Problem]:
+def distinct(problems: Iterable[tuple[Row, Problem]], *, option: str = "") -> Iterator[Problem]:
     """The problems with ids that are unique.
 
     Two problems of one content id are the same problem twice: the second is named `<id>-2`. Two of one
     published id are an error of the file.
+
+    Args:
+        option: what tells the field of the ids, where the user can.
 
     Raises:
         DataError: a published id appears twice.
@@ -60,7 +63,8 @@ def distinct(problems: Iterable[tuple[Row, Problem]]) -> Iterator[Problem]:
         elif _CONTENT_ID.fullmatch(problem.id):
             yield msgspec.structs.replace(problem, id=f"{problem.id}-{count}")
         else:
+            other = f", or name a field whose values are unique ({option} FIELD)" if option else ""
             raise row.error(
                 f"the id '{problem.id}' is there for the second time",
-                remedy="delete one of the two records, or give the parts of the data one by one",
+                remedy=f"delete one of the two records, or give the parts of the data one by one{other}",
             )

@@ -69,7 +69,7 @@ class SplitContext(LetteredAnswers):
 
     split_context: bool
 
-    def context(self, problem: Problem) -> tuple[list[str], str]:
+    def pieces(self, problem: Problem) -> tuple[list[str], str]:
         """The pieces that can be dealt, and the question, which both seats know."""
         *before, question = context.pieces(problem.question)
         return before, question
@@ -78,15 +78,15 @@ class SplitContext(LetteredAnswers):
         """The question and the choices as both seats know them."""
         if not self.split_context:
             return problem.question, problem.choices
-        return context.common(problem, *self.context(problem))
+        return context.common(problem, *self.pieces(problem))
 
     def briefing(self, problem: Problem, seat: Seat) -> str:
         """What this seat alone is told; nothing where both see the whole problem."""
-        return context.dealt(problem, self.context(problem)[0], seat) if self.split_context else ""
+        return context.dealt(problem, self.pieces(problem)[0], seat) if self.split_context else ""
 
     def grouped(self, problem: Problem) -> Problem:
         """The problem; where something is dealt, what it is becomes a group of the statistics."""
         if not self.split_context:
             return problem
-        told = context.kind(self.context(problem)[0])
+        told = context.kind(self.pieces(problem)[0])
         return msgspec.structs.replace(problem, group={**problem.group, "split": told})

@@ -7,22 +7,18 @@ A record as published:
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any, ClassVar
-
-import msgspec
+from typing import ClassVar
 
 from coral.tasks import lettered, sources
-from coral.tasks.files import Row
+from coral.tasks.files import Row, as_list
 from coral.tasks.identity import content_id, distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 
 _PUBLISHED = ("test", "validation")
-_SEEDED = "seeded-"
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,14 @@ class MmluPro(lettered.SplitContext):
         origin="TIGER-Lab, https://huggingface.co/datasets/TIGER-Lab/MMLU-Pro",
         license="MIT",
         fetch="hf download TIGER-Lab/MMLU-Pro --repo-type dataset --local-dir mmlu_pro",
-        splits=(*_PUBLISHED, *(f"{_SEEDED}{part}" for part in sources.PARTS)),
+        splits=(*_PUBLISHED, *sources.SEEDED_SPLITS),
     )
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
-        is_seeded = source.split.startswith(_SEEDED)
-        part = source.split.removeprefix(_SEEDED) if is_seeded else "all"
-        rows = sources.rows(source, self.info, published=_PUBLISHED, split="test" if is_seeded else None)
-        problems = distinct((row, self.grouped(_problem(row))) for row in rows)
-        return sources.seeded(problems, part, source.split_seed, key=lambda problem: problem.id)
+        split = "test" if source.split in sources.SEEDED_SPLITS else None
+        rows = sources.rows(source, self.info, published=_PUBLISHED, split=split)
+        return sources.seeded_part(source, distinct((row, self.grouped(_problem(row))) for row in rows))
 
     def opening(self, problem: Problem) -> str:
         question, choices = self.known(problem)
@@ -79,7 +73,7 @@ def _problem(row: Row) -> Problem:
 
 def _choices(row: Row) -> tuple[str, ...]:
     """The options, without the "N/A" that fills up short lists at their end in some published files."""
-    options = _as_list(row.value("options"))
+    options = as_list(row.value("options"))
     if options is None or not all(isinstance(option, str) for option in options):
         raise row.error("the field 'options' is no list of texts")
     texts = [option.strip() for option in options]
@@ -88,23 +82,6 @@ def _choices(row: Row) -> tuple[str, ...]:
     if not 2 <= len(texts) <= len(ascii_uppercase):
         raise row.error(f"the field 'options' holds {len(texts)} options")
     return tuple(texts)
-
-
-def _as_list(value: Any) -> list[Any] | None:
-    """Some published files (csv among them) hold the list as a text, in the notation of Python or JSON."""
-    if isinstance(value, str):
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last: nested too deep
-            value = _json_list(value)
-    return list(value) if isinstance(value, list | tuple) else None
-
-
-def _json_list(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
 
 
 def _target(row: Row, choices: tuple[str, ...]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import metadata
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from coral.errors import ConfigError, UserError
+from coral.errors import ConfigError, Notice, UserError
 from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, imported, known
 from coral.store.folder import RunFolder
-from coral.tasks import sources
+from coral.tasks import files, sources
 from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo
 
@@ -26,6 +28,8 @@ BUILT_IN = {
     "sally_anne": "coral.tasks.sally_anne:SallyAnne",
     "hidden_profile": "coral.tasks.hidden_profile:HiddenProfile",
     "split_chain": "coral.tasks.split_chain:SplitChain",
+    "choices": "coral.tasks.own.choices:Choices",
+    "open": "coral.tasks.own.open:Open",
 }
 """Name -> module and class. Imported when asked for, so that the command line starts fast."""
 
@@ -93,12 +97,33 @@ def task_class(name: str) -> type[Task]:
         BrokenTask: as `load`.
     """
     if ":" not in name:
+        if name not in names() and files.data_format(name) and Path(name).is_file():
+            raise _data_as_task(name)
         return cast("type[Task]", _PLUG_INS.load(name))
     found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
     if not isinstance(found, type) or (missing := [part for part in REQUIRED if not hasattr(found, part)]):
         what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is no class"
         raise ConfigError(f"{name} is no task: {what}", remedy="docs/tasks.md says what a task is")
     return cast("type[Task]", found)
+
+
+def _data_as_task(data: str) -> ConfigError:
+    """The user named a file of data in a task's place: say which tasks can read it."""
+    found = [name for name in BUILT_IN if _reads(name, data)]
+    others = f" (or by {', '.join(found[1:])})" if found[1:] else ""
+    readable = f"it can be read by: coral eval {found[0]} --data {data}{others}" if found else ""
+    return ConfigError(
+        f"{data} is a file of data, not a task", remedy=readable or "`coral tasks` lists the tasks"
+    )
+
+
+def _reads(name: str, data: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        try:
+            return next(load(name).problems(Source(data=data, split="")), None) is not None
+        except UserError:
+            return False
 
 
 _WHERE_IT_IS = (

@@ -119,7 +119,7 @@ class SallyAnne(lettered.SplitContext):
     def briefing(self, problem: Problem, seat: Seat) -> str:
         return str(problem.source.get(seat, "")) or super().briefing(problem, seat)
 
-    def context(self, problem: Problem) -> tuple[list[str], str]:
+    def pieces(self, problem: Problem) -> tuple[list[str], str]:
         """The lines of the story without the word above them, and the question."""
         story, _, question = problem.question.rpartition("\n\n")
         return story.splitlines()[1:], question

@@ -20,6 +20,9 @@ PARTS = ("train", "validation", "test")
 SEEDED = ("all", *PARTS)
 """The splits of such a data set; `all` is the default."""
 
+SEEDED_SPLITS = tuple(f"seeded-{part}" for part in PARTS)
+"""Parts of the test split of data that have splits, but too little to train on."""
+
 _BOUNDS = {"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)}
 _SPELLINGS = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ("validation", "valid", "val", "dev"), "validation"
@@ -125,6 +128,17 @@ def seeded(
 ) -> Iterator[Problem]:
     """The problems of a seeded split. Problems of one key stay together, so that no story is in two parts."""
     return (problem for problem in problems if split == "all" or in_part(key(problem), split, seed))
+
+
+def seeded_part(source: Source, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The part of the test split that one of `SEEDED_SPLITS` asks for; all problems for any other split."""
+    part = source.split.removeprefix("seeded-") if source.split in SEEDED_SPLITS else "all"
+    return seeded(problems, part, source.split_seed, key=lambda problem: problem.id)
+
+
+def no_records(source: Source) -> DataError:
+    """The data are there, but empty."""
+    return DataError(f"{source.data} holds no record", remedy="is it the right file? See --data and --split")
 
 
 def fingerprint(source: Source, info: TaskInfo | None = None) -> str:

@@ -1,0 +1,246 @@
+"""`open`: questions of one's own with free answers: numbers, mathematics, phrases, or exact texts.
+
+{"question": "...", "answer": "Paris"}
+{"question": "...", "answer": ["U.S.", "United States"]}
+question,answer
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from coral.answers import math, phrase, prose, quantities
+from coral.tasks import files, mathematics, phrases, sources
+from coral.tasks.files import Row
+from coral.tasks.identity import distinct
+from coral.tasks.own import fields
+from coral.tasks.own.fields import Fields
+from coral.tasks.protocol import Source, TaskInfo
+from coral.types import Answered, Belief, Problem, Seat, Unreadable, Unsure
+
+Kind = Literal["number", "math", "phrase", "exact"]
+
+_FORMS: dict[Kind | None, str] = {
+    None: "a line of this form: Answer: X, where X is your answer alone, as short as it can be",
+    "number": "a line of this form: Answer: X, where X is a number, with its unit if it has one",
+    "phrase": "a line of this form: Answer: X, where X is a short phrase and no sentence",
+    "exact": "a line of this form: Answer: X, where X is your answer, letter for letter",
+}
+
+
+@dataclass(frozen=True)
+class Open(mathematics.MathematicalAnswers):
+    """Questions of your own with free answers.
+
+    Attributes:
+        question: field of the question; by default one of the usual names.
+        answer: field of the right answer, or of a list of answers that are all right.
+        context: field of a text that is stated above the question.
+        id: field of a name that is unique; by default a hash of what the problem says.
+        group: field or fields that statistics split by.
+        kind: number, math (LaTeX), phrase (case, articles and punctuation do not count) or exact (all do);
+            number where all answers of the data are numbers and phrase elsewhere, unless it is given.
+    """
+
+    question: str = ""
+    answer: str = ""
+    context: str = ""
+    id: str = ""
+    group: str | tuple[str, ...] = ()
+    kind: Kind | None = None
+
+    info: ClassVar[TaskInfo] = TaskInfo(
+        name="open",
+        title="Free answers: questions of your own",
+        size="yours",
+        origin="you: jsonl, json, csv, parquet or hf://",
+        license="yours",
+        fetch="give --data a file of your own with a question and an answer in each record",
+        splits=(*fields.PUBLISHED, *sources.SEEDED_SPLITS),
+    )
+
+    @property
+    def instruction(self) -> str:  # type: ignore[override]
+        """The form in which an answer of this kind is to be given."""
+        if self.kind == "math":
+            return mathematics.INSTRUCTION
+        return f"Submit an answer by ending your message with {_FORMS[self.kind]}."
+
+    def problems(self, source: Source) -> Iterator[Problem]:
+        """Stream the problems of a split; see `Task.problems`."""
+        return sources.seeded_part(source, self.problems_in(lambda: fields.rows(source, self.info)))
+
+    def problems_in(self, read: Callable[[], Iterator[Row]]) -> Iterator[Problem]:
+        """The problems of some records.
+
+        Args:
+            read: streams the records; called twice where only all of them tell the kind of the answers.
+        """
+        reader = _Reader(self, read)
+        return distinct(((row, reader.problem(row)) for row in read()), option="--task.id")
+
+    def opening(self, problem: Problem) -> str:
+        return f"I'm trying to solve this problem:\n\n{problem.question}"
+
+    def briefing(self, problem: Problem, seat: Seat) -> str:  # noqa: ARG002 - part of the protocol
+        """Nothing: both seats see the whole problem."""
+        return ""
+
+    def read(self, text: str, problem: Problem) -> Belief:
+        match _kind(problem):
+            case "phrase":
+                return phrases.find(phrase.read, text, _accepted(problem), free=True)
+            case "exact":
+                return _read_exactly(text, problem)
+            case _:
+                return super().read(text, problem)
+
+    def parse(self, answer: str, problem: Problem) -> Belief:
+        match _kind(problem):
+            case "phrase":
+                return phrases.find(phrase.parse, answer, _accepted(problem), free=True)
+            case "exact":
+                return _exact(prose.unlabel(answer.strip()), problem)
+            case _:
+                return super().parse(answer, problem)
+
+    async def same(self, a: str, b: str, problem: Problem) -> bool:
+        """Whether two answers mean the same; all accepted answers of a problem do."""
+        return await self._equal(a, b, problem) or all(
+            [await self._is_accepted(answer, problem) for answer in (a, b)]
+        )
+
+    async def _is_accepted(self, answer: str, problem: Problem) -> bool:
+        return any([await self._equal(answer, one, problem) for one in _accepted(problem)])
+
+    async def _equal(self, a: str, b: str, problem: Problem) -> bool:
+        match _kind(problem):
+            case "phrase":
+                return phrase.same(a, b) or _number(a) == _number(b) is not None
+            case "exact":
+                return a == b
+            case _:
+                return await super().same(a, b, problem)
+
+    async def grade(self, answer: str, problem: Problem) -> bool | None:
+        """Whether it is one of the accepted answers; None where that could not be determined in time."""
+        if _kind(problem) in ("phrase", "exact"):
+            return await self._is_accepted(answer, problem)
+        graded = super().grade
+        wanted = [msgspec.structs.replace(problem, target=target) for target in _accepted(problem)]
+        verdicts = [await graded(answer, one) for one in wanted]
+        return True if True in verdicts else None if None in verdicts else False
+
+
+class _Reader:
+    """Reads the records of one data set, whose fields its first record tells."""
+
+    def __init__(self, task: Open, read: Callable[[], Iterator[Row]]) -> None:
+        first = next(read())
+        named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
+        self._task = task
+        self._fields = Fields(first, named, needed=("question", "answer"))
+        self._kind: Kind = task.kind or self._kind_of(read())
+        told = "" if task.kind else f"answers are {self._kind}s (--task.kind number, math, phrase or exact)"
+        self._fields.tell(first.file, told)
+
+    def _kind_of(self, rows: Iterator[Row]) -> Kind:
+        """All answers of the data are numbers, or they count as phrases."""
+        texts = (text for row in rows for text in self._answers(row))
+        return "phrase" if any(_number(text) is None for text in texts) else "number"
+
+    def problem(self, row: Row) -> Problem:
+        """The problem of a record.
+
+        Raises:
+            DataError: it is none.
+        """
+        question = fields.statement(row, self._fields)
+        accepted = [self._canonical(text, row) for text in self._answers(row)]
+        return Problem(
+            id=fields.name_of(row, self._fields, question, *accepted),
+            task=self._task.info.name,
+            question=question,
+            target=accepted[0],
+            group=fields.groups(row, self._task.group),
+            source={"kind": self._kind, **({"accepted": accepted} if len(accepted) > 1 else {})},
+        )
+
+    def _answers(self, row: Row) -> list[str]:
+        name = self._fields["answer"]
+        value = row.value(name)
+        if isinstance(value, Mapping):  # as SQuAD and TriviaQA write them
+            value = next((value[key] for key in ("text", "aliases", "value") if value.get(key)), value)
+        several = files.as_list(value)
+        values = [value] if several is None else several
+        texts = [_texts(one) for one in values]
+        if not texts or not all(texts):
+            raise row.error(f"the field '{name}' holds no answer", remedy="give a text, a number or a list")
+        return list(dict.fromkeys(text for spellings in texts for text in spellings))
+
+    def _canonical(self, text: str, row: Row) -> str:
+        if self._kind in ("phrase", "exact"):
+            return text
+        if self._kind == "number" and _number(text) is None:
+            raise row.error(
+                f"the answer '{text}' is no number", remedy="say --task.kind phrase, math or exact"
+            )
+        belief = math.parse(text)
+        return belief.value if isinstance(belief, Answered) else text
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A text or a number as a text, a truth as both of its names; nothing for blanks and anything else."""
+    if isinstance(value, bool):
+        return ("yes", "true") if value else ("no", "false")
+    text = str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
+    return (text,) if text else ()
+
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+
+
+def _number(text: str) -> Fraction | None:
+    """The value of digits, with separators or a currency, or of a number word."""
+    number = quantities.read_number(_THOUSANDS.sub("", text).strip(" $€£¥"))
+    return None if number is None else number.value
+
+
+def _kind(problem: Problem) -> str:
+    return str(problem.source.get("kind", "phrase"))
+
+
+def _accepted(problem: Problem) -> tuple[str, ...]:
+    return tuple(problem.source.get("accepted", (problem.target,)))
+
+
+_LINE = re.compile(
+    r"^[\s*_#>-]*(?:final )?answer[*_]*[ \t]*:[*_]*[ \t]*(?P<answer>\S.*?)[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _read_exactly(text: str, problem: Problem) -> Belief:
+    """What stands behind the label in the last line that bears one."""
+    lines = [found["answer"] for found in _LINE.finditer(text)]
+    if not lines:
+        return Unsure() if prose.says_unsure(text) else Unreadable("no line 'Answer: ...'")
+    said = lines[-1]
+    for mark in ("**", "`", "*"):
+        if said.startswith(mark) and said.endswith(mark) and len(said) > 2 * len(mark):
+            said = said[len(mark) : -len(mark)].strip()
+    return _exact(said, problem)
+
+
+def _exact(said: str, problem: Problem) -> Belief:
+    """The answer as it stands. Where "unknown" is right, it is one."""
+    if not said:
+        return Unreadable("empty")
+    return Unsure() if prose.is_not_sure(said) and said not in _accepted(problem) else Answered(said)
