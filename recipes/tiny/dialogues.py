@@ -49,11 +49,14 @@ MEDIUM = Difficulty(max_events=6, max_tells=1, max_distractors=1)
 """A notch below the task's defaults, so that training on the task itself has something to gain."""
 SHORT = Difficulty(min_events=1, max_events=3, max_tells=0, max_distractors=0)
 LETTERS = Lesson(SHORT, {"letters": 0.7, "alone": 0.3}, orders=(0, 1, 2))
-SHORT_STORIES = Lesson(SHORT, {"alone": 0.85, "letters": 0.15}, orders=(0, 1, 2))
+SHORT_STORIES = Lesson(SHORT, {"alone": 0.75, "letters": 0.15, "keys": 0.1}, orders=(0, 1, 2))
 STORIES = Lesson(MEDIUM, {"alone": 1})
 TALK = Lesson(MEDIUM, {"alone": 0.5, "dialogue": 0.5})
-COMPARISONS = Lesson(MEDIUM, {"compare": 0.92, "days": 0.04, "alone": 0.02, "dialogue": 0.02})
-EVERYTHING = Lesson(MEDIUM, {"days": 0.4, "alone": 0.2, "compare": 0.16, "dialogue": 0.14, "chain": 0.1})
+COMPARISONS = Lesson(MEDIUM, {"compare": 0.9, "keys": 0.04, "days": 0.02, "alone": 0.02, "dialogue": 0.02})
+EVERYTHING = Lesson(
+    MEDIUM, {"days": 0.33, "alone": 0.32, "dialogue": 0.16, "compare": 0.08, "chain": 0.08, "keys": 0.03}
+)
+LATER = Lesson(MEDIUM, {"later": 1})
 
 
 def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
@@ -65,6 +68,10 @@ def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
             return [_recite(rng)]
         case "compare":
             return [halves.compare(rng)]
+        case "later":
+            return [halves.later(rng)]
+        case "keys":
+            return [halves.look_up(rng)]
         case "alone":
             question = draw_question(rng, "train", order, lesson.difficulty)
             return [view(STORY, state(question, rng), [_alone(rng, question)], RESPONDER)]

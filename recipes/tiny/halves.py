@@ -1,4 +1,4 @@
-"""Dialogues of speakers who know one half each, and the drill that lets the model compare days at all."""
+"""Dialogues of speakers who know one half each, and the drills for comparing days and for finding keys."""
 
 from __future__ import annotations
 
@@ -8,27 +8,64 @@ from random import Random
 import speakers
 from lines import Example, Line, answer_line, drill, named
 
+from coral.tasks.split_chain import KEYS
 from coral.tasks.stories.events import Entered, Moved, Put
-from coral.tasks.stories.generator import CONTAINERS
+from coral.tasks.stories.generator import CONTAINERS, NAMES
 from coral.tasks.stories.questions import Question
 from coral.tasks.stories.render import render_choices
 from coral.types import OPENER, PAIR_SEATS, RESPONDER, Problem
 
-DEFERS = (0.1, 0.1, 0.3, 0.3)
+DEFERS = (0.1, 0.2, 0.65, 0.65)
 """How often the second speaker agrees without comparing the days, by the question's order: the more minds a
 question looks through, the less speakers trust what they saw."""
+DEFERRING = "I agree with you."
+"""Always the same words, so that how often it is said at a low temperature is how often it is preferred."""
 
 
 def compare(rng: Random) -> Example:
     """A drill: which of two days is later, and in half of the examples what was where on it."""
-    days = rng.sample(range(1, 31), 2) if rng.random() < 0.2 else _close_days(rng)
+    days = _two_days(rng)
     if rng.random() < 0.5:
-        return drill(f"Day {days[0]}, day {days[1]}.", _weighed(*[f"day {day}" for day in days], max(days)))
+        return _compared(days)
     choices = tuple(rng.sample(CONTAINERS, 4))
     places = rng.sample(choices, 2)
     asked = [f"Day {day} in the {place}." for day, place in zip(days, places, strict=True)]
     told = [_sighting(day, place, choices) for day, place in zip(days, places, strict=True)]
     return drill(f"{render_choices(choices)}\n{' '.join(asked)}", _weighed(*told, max(days)))
+
+
+def look_up(rng: Random) -> Example:
+    """A drill: one line of a list of keys, found by its person, or by its key for a person who has it."""
+    people, keys, choices = rng.sample(NAMES, 4), rng.sample(KEYS, 4), tuple(rng.sample(CONTAINERS, 4))
+    asked = rng.randrange(4)
+    question = f"Question: What can {people[asked]} open?"
+    if rng.random() < 0.5:
+        facts = [f"- {person} has the {key} key." for person, key in zip(people, keys, strict=True)]
+        return drill(_listed(rng, question, facts), f"{people[asked]} has the {keys[asked]} key.")
+    opened = rng.sample(choices, 4)
+    facts = [f"- The {key} key opens the {place}." for key, place in zip(keys, opened, strict=True)]
+    told = f"{question}\n{render_choices(choices)}\n{people[asked]} has the {keys[asked]} key."
+    return drill(
+        _listed(rng, told, facts), f"the {keys[asked]} key opens the {named(opened[asked], choices)}."
+    )
+
+
+def _listed(rng: Random, asked: str, facts: list[str]) -> str:
+    rng.shuffle(facts)
+    return "\n".join((asked, *facts))
+
+
+def later(rng: Random) -> Example:
+    """A drill: which of two days is later."""
+    return _compared(_two_days(rng))
+
+
+def _compared(days: list[int]) -> Example:
+    return drill(f"Day {days[0]}, day {days[1]}.", _weighed(*[f"day {day}" for day in days], max(days)))
+
+
+def _two_days(rng: Random) -> list[int]:
+    return rng.sample(range(1, 31), 2) if rng.random() < 0.2 else _close_days(rng)
 
 
 def _close_days(rng: Random) -> list[int]:
@@ -55,7 +92,7 @@ def talk_days(rng: Random, question: Question, problem: Problem) -> list[Line]:
     (place, day), (other_place, other_day) = known[RESPONDER], known[OPENER]
     lines = [_report(rng, question, place, day)]
     if rng.random() < DEFERS[len(question.chain)]:
-        text = f"{rng.choice(speakers.AGREE)}{answer_line(place, question.choices)}"
+        text = f"{DEFERRING}{answer_line(place, question.choices)}"
         return [*lines, Line(text, place, learned=True)]
     heard, mine = (_sighting(d, p, question.choices) for d, p in ((day, place), (other_day, other_place)))
     later = place if day > other_day else other_place

@@ -1,9 +1,10 @@
 """Train the tiny model from scratch on one CPU core.
 
-    python recipes/tiny/train.py --out runs/tiny --tokens 10e6
+    python recipes/tiny/train.py --out runs/tiny
 
 Every batch is drawn anew, so no token file is written. The learning rate warms up, stays constant and decays
-linearly over the last part; `stable.pt` is the state before the decay, from which `--resume` trains longer.
+linearly over the last part. `lesson.pt` is the state at the start of the current lesson: each lesson draws
+from a random stream of its own, so `--resume` ends in the weights of a run that was never stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -37,8 +38,10 @@ LESSONS = (
     (2_500_000, dialogues.STORIES),
     (5_500_000, dialogues.TALK),
     (6_500_000, dialogues.COMPARISONS),
+    (7_000_000, dialogues.EVERYTHING),
+    (7_300_000, dialogues.LATER),
 )
-"""Up to how many tokens which lesson is drawn; everything after that."""
+"""Up to how many tokens which lesson is learned; everything after that."""
 BATCH = 16
 CHUNK = 48
 """Batches that are drawn together and sorted by length, so that little padding is computed."""
@@ -85,17 +88,11 @@ def weight_of(token: str) -> float:
     return DECISIVE_WEIGHT if token in DECISIVE else 1.0
 
 
-def lesson_at(tokens: int) -> dialogues.Lesson:
-    """What is learned after so many tokens."""
-    return next((lesson for until, lesson in LESSONS if tokens < until), dialogues.EVERYTHING)
-
-
 def batches(
-    rng: Random, tokenizer: Tokenizer, progress: Callable[[], int]
+    rng: Random, tokenizer: Tokenizer, lesson: dialogues.Lesson
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of ids and weights; `progress` says how many tokens have been learned from."""
+    """Endless batches of ids and weights."""
     while True:
-        lesson = lesson_at(progress())
         rows: list[Row] = []
         while len(rows) < BATCH * CHUNK:
             rows += [encode(e, tokenizer) for e in dialogues.draw_examples(rng, lesson) if any(e.learned)]
@@ -163,21 +160,6 @@ def save(model: LlamaForCausalLM, path: Path) -> None:
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def adopt(model: LlamaForCausalLM, folder: Path, other: Path) -> None:
-    """Take over another checkpoint's weights; embeddings go by token, and new words keep theirs."""
-    weights = LlamaForCausalLM.from_pretrained(other).float().state_dict()
-    ids, other_ids = (
-        Tokenizer.from_file(str(path / "tokenizer.json")).get_vocab() for path in (folder, other)
-    )
-    shared = [token for token in ids if token in other_ids]
-    embeddings = model.state_dict()["model.embed_tokens.weight"].clone()
-    embeddings[[ids[token] for token in shared]] = weights["model.embed_tokens.weight"][
-        [other_ids[token] for token in shared]
-    ]
-    tied = ("model.embed_tokens.weight", "lm_head.weight")
-    model.load_state_dict({**weights, **dict.fromkeys(tied, embeddings)})
-
-
 class Training:
     """A run in progress: model, optimizer, and how far it has come."""
 
@@ -190,19 +172,12 @@ class Training:
         self.tokens, self.seconds_before = 0, 0.0
         if args.resume:
             self._resume(torch.load(args.resume))
-        elif args.init:
-            adopt(self.model, out, args.init)
-            self.tokens = int(args.init_tokens)
         self.started = time.process_time()
 
     @property
     def seconds(self) -> float:
         """CPU seconds spent, those of a resumed run included."""
         return self.seconds_before + time.process_time() - self.started
-
-    @property
-    def decays(self) -> bool:
-        return self.tokens > self.total * (1 - DECAY_SHARE)
 
     def step(self, ids: torch.Tensor, weights: torch.Tensor) -> float:
         """Learn from one batch; return its loss."""
@@ -219,7 +194,7 @@ class Training:
     def keep(self) -> None:
         """Write the state from which `--resume` continues."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**state, "tokens": self.tokens, "seconds": self.seconds}, self.out / "stable.pt")
+        torch.save({**state, "tokens": self.tokens, "seconds": self.seconds}, self.out / "lesson.pt")
 
     def _resume(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -234,19 +209,24 @@ def train(args: argparse.Namespace) -> None:
     vocabulary.build(args.out)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     run = Training(args.out, tokenizer.get_vocab_size(), args)
-    losses: list[float] = []
-    kept, report_at = False, run.tokens + REPORT_TOKENS
-    for ids, weights in batches(Random(f"train:{args.seed}:{run.tokens}"), tokenizer, lambda: run.tokens):
-        losses.append(run.step(ids, weights))
-        if run.decays and not kept:
+    for number, (until, lesson) in enumerate((*LESSONS, (args.tokens, dialogues.EVERYTHING))):
+        if run.tokens < (end := min(until, args.tokens)):
             run.keep()
-            kept = True
-        if run.tokens >= min(report_at, args.tokens):
+            learn(run, batches(Random(f"train:{args.seed}:{number}"), tokenizer, lesson), end)
+
+
+def learn(run: Training, drawn: Iterator[tuple[torch.Tensor, torch.Tensor]], end: float) -> None:
+    """Learn until so many tokens have been seen in all."""
+    losses: list[float] = []
+    report_at = run.tokens + REPORT_TOKENS
+    for ids, weights in drawn:
+        losses.append(run.step(ids, weights))
+        if run.tokens >= min(report_at, end):
             loss = sum(losses) / len(losses)
             print(f"tokens {run.tokens}  cpu_s {run.seconds:.0f}  loss {loss:.4f}", flush=True)
-            save(run.model, args.out)
+            save(run.model, run.out)
             losses, report_at = [], report_at + REPORT_TOKENS
-        if run.tokens >= args.tokens:
+        if run.tokens >= end:
             return
 
 
@@ -255,13 +235,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--tokens", type=float, default=10e6, help="training tokens, padding not counted")
+    parser.add_argument("--tokens", type=float, default=11e6, help="training tokens, padding not counted")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", type=Path, help="a stable.pt to resume from")
-    parser.add_argument("--init", type=Path, help="a checkpoint to continue from, with a fresh optimizer")
-    parser.add_argument("--init-tokens", type=float, default=0, help="tokens that it has been trained on")
+    parser.add_argument("--resume", type=Path, help="a lesson.pt to resume from")
     train(parser.parse_args())
 
 

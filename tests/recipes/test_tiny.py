@@ -3,6 +3,7 @@
 import importlib
 import random
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,13 @@ def test_examples_have_the_shape_of_the_messages_that_coral_sends(examples):
         assert not any(example.learned[0::2])
 
 
-def test_every_turn_ends_with_a_letter_or_says_that_it_is_unsure(examples):
-    """What the model learns to say is what the task's rules can read. Drills state no problem."""
-    stated = [example for example in examples if "Question:" in example.messages[0].content]
-    assert len(stated) > 0.8 * len(examples)
-    for example in stated:
+def test_every_turn_ends_with_a_letter_or_says_that_it_is_unsure(recipe):
+    """What the model learns to say is what the task's rules can read; drills state no problem."""
+    dialogues, rng = recipe("dialogues"), random.Random(8)
+    kinds = {k: v for k, v in dialogues.EVERYTHING.kinds.items() if k not in {"compare", "keys"}}
+    assert sum(kinds.values()) > 0.8
+    stories = dialogues.Lesson(dialogues.MEDIUM, kinds)
+    for example in (e for _ in range(200) for e in dialogues.draw_examples(rng, stories)):
         for message in example.messages[1::2]:
             assert re.search(r"\nAnswer: \([A-D]\)$", message.content) or "not sure yet" in message.content
             assert "{" not in message.content
@@ -155,3 +158,37 @@ def test_training_rows_are_what_the_chat_template_makes(recipe, examples, tmp_pa
         row = train.encode(example, tokenizer.backend_tokenizer)
         assert row.ids == tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]
         assert len(row.ids) == len(row.weights)
+
+
+def test_keys_are_looked_up_in_the_list_that_was_asked_with(recipe):
+    """The drill's answer is a line of its list: the asked person's key, or what that key opens."""
+    halves, rng = recipe("halves"), random.Random(7)
+    for _ in range(100):
+        asked, said = (message.content for message in halves.look_up(rng).messages)
+        assert len(re.findall("^- ", asked, re.MULTILINE)) == 4
+        person = re.search(r"What can (\w+) open", asked)[1]
+        if said.startswith(person):
+            assert f"- {said}" in asked
+        else:
+            key, place, letter = re.fullmatch(r"the (\w+) key opens the (\w+) \(([A-D])\)\.", said).groups()
+            assert f"{person} has the {key} key." in asked
+            assert f"- The {key} key opens the {place}." in asked
+            assert f"{place} ({letter})" in asked
+
+
+def test_a_resumed_training_ends_in_the_weights_of_one_that_was_never_stopped(recipe, monkeypatch, tmp_path):
+    """Each lesson draws from its own stream, and lesson.pt is the state at a lesson's start."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    train, dialogues, vocabulary = recipe("train"), recipe("dialogues"), recipe("vocabulary")
+    monkeypatch.setattr(train, "LESSONS", ((1_000, dialogues.LETTERS),))
+    monkeypatch.setattr(train, "CHUNK", 1)
+    words = vocabulary.words(50)
+    monkeypatch.setattr(vocabulary, "build", lambda path: vocabulary.write(path, words))
+    threads = torch.get_num_threads()
+    for name, resume in (("whole", None), ("resumed", tmp_path / "whole" / "lesson.pt")):
+        options = {"tokens": 2_000, "width": 64, "layers": 1, "seed": 0, "resume": resume}
+        train.train(Namespace(out=tmp_path / name, **options))
+    torch.set_num_threads(threads)
+    whole, resumed = (tmp_path / name / "model.safetensors" for name in ("whole", "resumed"))
+    assert whole.read_bytes() == resumed.read_bytes()
