@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 REAL := $(VENV)/.real
+RAYS := $(VENV)/.ray
 MODEL := .cache/smollm2/.built
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real test-slurm check format clean
+.PHONY: demo test test-kernels test-lowest test-real test-slurm test-ray test-netns check format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -56,6 +57,12 @@ check: $(READY)  ## lint, format check, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test-ray: $(READY) $(RAYS)  ## pools of replicas on a real Ray cluster of two nodes on loopback
+	$(BIN)/pytest -q -m ray tests/on_ray
+
+test-netns: $(READY)  ## links that break: each host in a network of its own; needs root and iproute2
+	$(BIN)/pytest -q -m netns tests/cluster tests/slurm
+
 format: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -71,6 +78,10 @@ $(READY): $(CORE)
 
 $(REAL): $(READY)
 	$(PIP) -e '.[real]'
+	touch $@
+
+$(RAYS): $(READY)
+	$(PIP) -e '.[ray]'
 	touch $@
 
 $(MODEL): scripts/smollm2.py | $(REAL)

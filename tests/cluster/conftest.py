@@ -40,14 +40,14 @@ def eventually():
 class Supervised:
     """A supervisor, its record, and the control file of its server."""
 
-    def __init__(self, folder, name, server, flags=()):
+    def __init__(self, folder, name, server, flags=(), inside=()):
         self.folder, self.path = folder, folder / f"{name}.json"
         self.control = folder / f"{name}.control"
         stub = [sys.executable, STUB, "--host", "{host}", "--port", "{port}", "--control", str(self.control)]
         command = [sys.executable, "-I", "-S", SUPERVISOR, "--folder", str(folder)]
         command += [] if "--count" in flags else ["--id", name]
         self.process = subprocess.Popen(
-            [*command, *FAST, *flags, "--", *(server or stub)], stderr=subprocess.PIPE
+            [*inside, *command, *FAST, *flags, "--", *(server or stub)], stderr=subprocess.PIPE
         )
 
     def record(self):
@@ -85,13 +85,13 @@ def supervise(tmp_path):
     """Starts supervisors in the test's folder; all end with it."""
     started = []
 
-    def start(name="one", *, server=None, words="", flags=(), key=None):
+    def start(name="one", *, server=None, words="", flags=(), key=None, inside=()):
         if words:
             (tmp_path / f"{name}.control").write_text(words)
         if key:
             (tmp_path / "key").touch(0o600)
             (tmp_path / "key").write_text(key)
-        started.append(Supervised(tmp_path, name, server, flags))
+        started.append(Supervised(tmp_path, name, server, flags, inside))
         return started[-1]
 
     yield start

@@ -342,6 +342,21 @@ def test_how_many_are_wanted(name):
     assert wanted(config, seen) == number
 
 
+def test_without_ray_its_place_is_refused(pool, tmp_path, monkeypatch):
+    """The remedy says what to install."""
+    pool.write(place="ray")
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "ray.py").write_text("raise ImportError")
+    before = os.environ.get("PYTHONPATH")
+    paths = [str(tmp_path / "modules"), *([before] if before else [])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    code, output = pool.up()
+    assert code == 2
+    assert "pip install 'collaborative-reasoner[ray]'" in output
+    monkeypatch.undo()
+    pool.write()
+
+
 def test_no_such_command():
     """`coral cluster` lists what there is."""
     assert coral()[0] == 0

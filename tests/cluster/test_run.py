@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +17,7 @@ from coral.evaluation.doctor import diagnose
 from coral.evaluation.progress import Progress
 from coral.models import pool as pools
 from coral.models.config import ModelConfig
+from coral.store.folder import RunFolder
 
 CHECKS = ("--check_every_s", "0.2", "--silent_after_s", "2")
 
@@ -102,6 +105,30 @@ async def test_without_a_replica_the_run_is_owed(supervise, tmp_path):
     await asyncio.to_thread(replica.await_state, "ready")
     run = await hold(tmp_path, tmp_path / "out", limit=10)
     assert (run.finished, run.summary.stop_reasons.get("failed", 0)) == (10, 0)
+
+
+def test_a_killed_client_resumes(supervise, tmp_path):
+    """The replicas do not notice; the same command ends the run as one that was never killed."""
+    replica = supervise("one", server=scripted(), flags=CHECKS)
+    replica.await_state("ready")
+    command = [
+        sys.executable, "-m", "coral", "eval", "sally_anne", "--limit", "40", "--max_connections", "4",
+        "--agent.model", "scripted", "--agent.replicas", str(tmp_path), "--output",
+    ]  # fmt: skip
+    killed = subprocess.Popen([*command, str(tmp_path / "out" / "killed")], stdout=subprocess.DEVNULL)
+    folder = RunFolder(tmp_path / "out" / "killed")
+    while not folder.path.exists() or len(list(folder.conversations())) < 10:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    assert len(list(folder.conversations())) < 40
+    for name in ("killed", "calm"):
+        subprocess.run([*command, str(tmp_path / "out" / name)], check=True, capture_output=True)
+    found = [texts(RunFolder(tmp_path / "out" / name)) for name in ("killed", "calm")]
+    assert len(found[0]) == 40
+    assert found[0] == found[1]
+    assert replica.record()["starts"] == 1
 
 
 async def test_the_doctor_probes_a_pool(supervise, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -57,8 +58,9 @@ def eventually():
 class SlurmPool:
     """A pool on the virtual cluster."""
 
-    def __init__(self, base, slurm):
+    def __init__(self, base, slurm, before=()):
         self.folder, self.file, self.slurm = base / "pool", base / "pool.yaml", slurm
+        self.before = before
         self.control = base / "control"
 
     def stub(self):
@@ -79,7 +81,8 @@ class SlurmPool:
     def coral(self, command, *flags):
         """Run `coral cluster ...` on the login node; returns exit code, standard output and error."""
         done = subprocess.run(
-            [sys.executable, "-m", "coral", "cluster", command, str(self.file), *flags], env=self.slurm.env,
+            [*self.before, sys.executable, "-m", "coral", "cluster", command, str(self.file), *flags],
+            env=self.slurm.env,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -113,6 +116,32 @@ class SlurmPool:
             return sum(record.items() <= one.items() for one in found) >= count and seen
 
         return _eventually(look)
+
+
+@pytest.fixture
+def networked_slurm(tmp_path_factory):
+    """A cluster whose nodes have networks of their own."""
+    virtual = _load("virtual_slurm")
+    missing = [*virtual.missing_programs(), *([] if shutil.which("ip") else ["iproute2"])]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"needs root and {', '.join(missing) or 'SLURM'}")
+    cluster = _load("networked_slurm").NetworkedSlurm(tmp_path_factory.mktemp("networked"))
+    try:
+        cluster.up()
+        yield cluster
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
+    finally:
+        cluster.down()
+
+
+@pytest.fixture
+def networked_pool(networked_slurm, tmp_path, monkeypatch):
+    """A pool of one replica on it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made = SlurmPool(tmp_path, networked_slurm, before=networked_slurm.inside("head"))
+    made.write(replicas=1)
+    return made
 
 
 @pytest.fixture

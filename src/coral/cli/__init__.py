@@ -26,7 +26,7 @@ COMMANDS = {
     "tasks": "list the tasks, and how to fetch their data",
     "doctor": "probe a model: what it and its server can do, and what follows",
     "generate": "ask a model for a reply to each row of a file",
-    "cluster": "keep a pool of replicas of a server, on this machine or on SLURM",
+    "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",
 }
 

@@ -1,4 +1,4 @@
-"""`coral cluster up|status|down|logs`: a pool of replicas on this machine or on SLURM."""
+"""`coral cluster up|status|down|logs`: a pool of replicas on this machine, on SLURM or on Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABOUT = {
 }
 HELP = """usage: coral cluster COMMAND FILE [--OPTION VALUE ...]
 
-Keep a pool of replicas of a server, on this machine or on SLURM.
+Keep a pool of replicas of a server, on this machine, on SLURM or on Ray.
 
   up       start what is missing, or drain what is too much
   status   show a line per replica

@@ -1,1 +1,1 @@
-"""Replica pools: servers on this machine or on SLURM, kept by supervisors that write into a shared folder."""
+"""Replica pools on this machine, SLURM or Ray: each server has a supervisor that writes into a folder."""

@@ -67,8 +67,8 @@ class PoolConfig:
     """Name of the pool, as jobs show it."""
     folder: str = ""
     """Folder that the login node, the compute nodes and the clients all see; only its owner can read it."""
-    place: Literal["local", "slurm"] = "local"
-    """Where replicas run: processes of this machine, or SLURM jobs."""
+    place: Literal["local", "slurm", "ray"] = "local"
+    """Where replicas run: processes of this machine, SLURM jobs, or actors of a Ray cluster."""
     replicas: int = 1
     """How many replicas are wanted; with `max`, how many it begins with."""
     min: int = 1
@@ -90,10 +90,12 @@ class PoolConfig:
     """SLURM: replicas in each job, for sites that give away whole nodes; they share its GPUs evenly."""
     nodes: int = 1
     """SLURM: nodes of each replica. The server is started on all of them, with {rank} filled in."""
+    ray: dict[str, Any] = field(default_factory=dict)
+    """Ray: {address: HOST:PORT}, and resources of a replica, such as {num_gpus: 1, num_cpus: 8}."""
     gpus: tuple[str, ...] = ()
     """Local: CUDA_VISIBLE_DEVICES of each replica, such as ["0,1", "2,3"]."""
     host: str = ""
-    """Address of a replica for clients; by default 127.0.0.1 (local), or the node's address (SLURM)."""
+    """Address of a replica for clients; by default 127.0.0.1 (local), or the node's address (SLURM, Ray)."""
     python: str = sys.executable
     """Python (3.9 or later) that runs the supervisor on the replica's machine; it needs no packages."""
     replica: ReplicaOptions = field(default_factory=ReplicaOptions)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from coral.cluster.config import PoolConfig
-from coral.cluster.places import Job
+from coral.cluster.places import Job, drains
 from coral.cluster.records import Record
 from coral.cluster.replica.node import processes_of
 from coral.cluster.replica.server import MARK
@@ -73,11 +73,12 @@ class LocalPlace:
             )
         return int(done.stdout.split()[-1])
 
-    def drain(self, jobs: Sequence[Job]) -> None:
+    def drain(self, jobs: Sequence[Job]) -> str:
         """See `Place`."""
         for job in jobs:
             with suppress(ProcessLookupError):
                 os.kill(int(job.id), signal.SIGTERM)
+        return drains(jobs)
 
     def end(self, jobs: Sequence[Job]) -> None:
         """See `Place`. A server dies with its supervisor; `sweep` ends what it started itself."""

@@ -17,12 +17,14 @@ class Job:
         id: as `Record.job` names it.
         state: in the words of SLURM, such as RUNNING or PENDING.
         why: the place's own reason for that.
+        actor: Ray's name of it.
     """
 
     id: str
     state: str
     node: str = ""
     why: str = ""
+    actor: str = ""
 
 
 class Place(Protocol):
@@ -45,11 +47,16 @@ class Place(Protocol):
             UserError: they cannot be started.
         """
 
-    def drain(self, jobs: Sequence[Job]) -> None:
-        """Let the requests in flight of these jobs end, then end them."""
+    def drain(self, jobs: Sequence[Job]) -> str:
+        """Let the requests in flight of these jobs end, then end them; returns what is done, in words."""
 
     def end(self, jobs: Sequence[Job]) -> None:
         """End these jobs at once."""
 
     def sweep(self, record: Record) -> None:
         """End what a replica without a supervisor left behind."""
+
+
+def drains(jobs: Sequence[Job]) -> str:
+    """What is done, where these very jobs go."""
+    return f"{', '.join(job.id for job in jobs)} drain"

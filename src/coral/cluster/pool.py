@@ -18,6 +18,7 @@ from pathlib import Path
 from coral.cluster.config import PoolConfig
 from coral.cluster.local import LocalPlace
 from coral.cluster.places import Job, Place
+from coral.cluster.ray import RayPlace
 from coral.cluster.records import Record, locked, make_folder, read_records, remove_record
 from coral.cluster.slurm import SlurmPlace
 from coral.errors import Notice, UserError
@@ -52,7 +53,9 @@ class Seen:
 
 def place_of(config: PoolConfig) -> Place:
     """Where the replicas of a pool run."""
-    return SlurmPlace(config) if config.place == "slurm" else LocalPlace(config)
+    places: dict[str, Callable[[PoolConfig], Place]]
+    places = {"local": LocalPlace, "slurm": SlurmPlace, "ray": RayPlace}
+    return places[config.place](config)
 
 
 def look(config: PoolConfig) -> list[Seen]:
@@ -85,6 +88,8 @@ def wanted(config: PoolConfig, seen: Sequence[Seen]) -> int:
     if config.max is None:
         return config.replicas
     living = _staying(seen)
+    if config.place == "ray" and living:  # whose own autoscaler follows the requests
+        return max(config.min, min(config.max, len(living)))
     records = [one.record for one in living if one.record is not None and one.is_ready]
     now = sum(record.in_flight or 0 for record in records)
     most = [record.most_in_flight for record in records if record.most_in_flight is not None]
@@ -96,7 +101,8 @@ def wanted(config: PoolConfig, seen: Sequence[Seen]) -> int:
 def _staying(seen: Sequence[Seen]) -> list[Seen]:
     """The replicas whose jobs live and do not drain."""
     leaving = {one.job for one in seen if one.state == "draining"}
-    return [one for one in seen if one.job is not None and one.job not in leaving]
+    living = [one for one in seen if one.job is not None and one.job.state != "STOPPING"]
+    return [one for one in living if one.job not in leaving]
 
 
 def up(config: PoolConfig) -> str:
@@ -134,9 +140,10 @@ def adjust(config: PoolConfig) -> str:
             return f"{len(staying)} of {number} there, {place.add(jobs)} for {missing} more"
         leaving = _least_worth(staying, -missing // config.replicas_per_job)
         if not leaving:
+            if isinstance(place, RayPlace) and staying:
+                place.add(0)  # it scales by itself: what is new are its limits
             return ""
-        place.drain(leaving)
-        return f"{len(staying)} there, {number} wanted: {', '.join(job.id for job in leaving)} drain"
+        return f"{len(staying)} there, {number} wanted: {place.drain(leaving)}"
 
 
 def _least_worth(seen: Sequence[Seen], count: int) -> list[Job]:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 
 from coral.cluster.config import PoolConfig
-from coral.cluster.places import Job
+from coral.cluster.places import Job, drains
 from coral.cluster.records import Record
 from coral.errors import UserError
 
@@ -63,7 +63,7 @@ class SlurmPlace:
         ]
         return f"job {', '.join(ids)}"
 
-    def drain(self, jobs: Sequence[Job]) -> None:
+    def drain(self, jobs: Sequence[Job]) -> str:
         """See `Place`. The signal reaches the supervisor alone: a plain scancel would end its server, too."""
         running = [job.id for job in jobs if job.state == "RUNNING"]
         waiting = [job.id for job in jobs if job.state != "RUNNING"]
@@ -71,6 +71,7 @@ class SlurmPlace:
             _run("scancel", "--batch", "--signal=TERM", *running)
         if waiting:
             _run("scancel", *waiting)
+        return drains(jobs)
 
     def end(self, jobs: Sequence[Job]) -> None:
         """See `Place`."""

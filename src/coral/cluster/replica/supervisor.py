@@ -62,6 +62,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--folder", type=Path, required=True, help="shared by all replicas of the pool and by its clients")
     add("--id", default=own_id(), help="names this run of this replica")
+    add("--job", default=own_job(), help="what the place calls it")
     add("--host", default="", help="address of this node for clients; found out by default")
     add("--model", default="", help="served name; by default the first one that /v1/models lists")
     add("--ready_within_s", type=float, default=1800, help="from the start of the server")
@@ -147,7 +148,7 @@ class Replica:
             url=None,
             model=None,
             node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
-            job=own_job(),
+            job=options.job,
             slot=own_slot(),
             gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
             pid=os.getpid(),
