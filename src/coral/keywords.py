@@ -46,6 +46,9 @@ class EvaluateOptions(TypedDict, total=False):
     processes: int
     retry_failed: bool
     max_failed_rate: float
+    max_tokens_total: int | None
+    max_cost: float | None
+    max_hours: float | None
 
 
 class SampleOptions(EvaluateOptions, total=False):

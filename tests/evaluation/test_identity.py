@@ -20,7 +20,8 @@ OTHER = {
     "agents": ({}, {"temperature": 1.0}), "agent": AgentConfig(model="openai/b"), "seed": 7, "data_seed": 3,
     "split_seed": 5, "salt": "x", "extractor": {"mode": "rules"},
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
-    "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5, "dry_run": True, "data_password": "s",
+    "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5,
+    "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
     "shard": "1/2", "processes": 2,
 }  # fmt: skip
 MODEL = {

@@ -215,3 +215,38 @@ def test_an_arm_takes_what_the_study_says_and_changes_it():
     assert arms["pair"].partner == {"temperature": 0.7, "control": "wrong"}
     assert arms["pair"].data_seed == 4
     assert arms["alone"].output.endswith("/arms/alone")
+
+
+async def test_limits_hold_for_all_arms_together(serve, data, tmp_path):
+    """What the first arms spend is missing for the later ones; a higher limit resumes the study."""
+    from coral.errors import StoppedEarly
+
+    async with serve() as (url, _):
+        more = {"arms": ARMS, "limit": 6, "agent": {"model": "scripted", "base_url": url, "max_tokens": 120}}
+        whole = await coral.study_async(options(url, data, tmp_path / "a", **more))
+        tokens = [arm.metrics["total_tokens"].mean * arm.conversations for arm in whole.arms]
+        limit = int(tokens[0] + tokens[1] / 2)
+        with pytest.raises(StoppedEarly, match="tokens") as caught:
+            await coral.study_async(options(url, data, tmp_path / "b", max_tokens_total=limit, **more))
+        assert "higher limit" in caught.value.remedy
+        again = await coral.study_async(options(url, data, tmp_path / "b", **more))
+    assert [arm.right for arm in again.arms] == [arm.right for arm in whole.arms]
+
+
+def test_a_dry_run_and_a_pilot(tmp_path, capsys):
+    """What each arm will take: by assumption without a request; from a pilot whose problems count."""
+    words = ["study", "sally_anne", "--preset", "equal_cost", "--limit", "6", "--output", str(tmp_path / "s")]
+    words += ["--arms.single.samples", "2", "--arms.self_refine.max_turns", "2", "--arms.pair.max_turns", "2"]
+    assert main([*words, "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing was sent" in said
+    assert "self_refine" in said
+    assert not (tmp_path / "s").exists()
+    assert main([*words, "--pilot", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "from a pilot of 2 problems, which count" in said
+    single = next(line for line in said.splitlines() if line.startswith("single"))
+    assert single.split()[1] == "12"
+    assert coral.load_run(tmp_path / "s" / "arms" / "single").planned() == 4
+    assert main([*words]) == 0
+    assert "sally_anne, 6 problems" in capsys.readouterr().out

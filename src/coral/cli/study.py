@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from rich.table import Table
 
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import Displays, stop_on_interrupt
@@ -12,11 +15,13 @@ from coral.cli.terminal import standard_error, standard_output
 from coral.cli.visible import shell_word
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
+from coral.studies.forecast import Forecast, assumed
 from coral.studies.report import opening
 from coral.studies.results import StudyResults
-from coral.studies.study import run_study
+from coral.studies.study import run_pilot, run_study
 from coral.studies.tables import between, percent
 
+Outcome = TypeVar("Outcome")
 ABOUT = (
     "Compare arms on the same problems: control partners, what is shown of them, one agent at equal tokens. "
     "Ends with a report. The same command resumes. docs/studies.md explains it."
@@ -31,29 +36,67 @@ def run(arguments: Sequence[str]) -> int:
     elif name is not None:
         flags = [*flags, "--task.name", name]
     config = parse(StudyConfig, flags, command="coral study TASK", about=ABOUT)
-    results = run_in_loop(_in_view(config))
-    if results is None:
-        standard_error().print(
-            f"interrupted: everything so far is kept in {config.folder}; the same command resumes",
-            soft_wrap=True,
-        )
-        return EXIT_INTERRUPTED
-    _print_results(results, config.folder)
-    return EXIT_DONE
+    if config.dry_run:
+        return _print_forecasts(assumed(config.arm_configs()))
+    if config.pilot is not None:
+        forecasts = run_in_loop(_in_view(config, run_pilot))
+        return _interrupted(config) if forecasts is None else _print_forecasts(forecasts)
+    results = run_in_loop(_in_view(config, run_study))
+    return _interrupted(config) if results is None else _print_results(results, config.folder)
 
 
-async def _in_view(config: StudyConfig) -> StudyResults | None:
+def _interrupted(config: StudyConfig) -> int:
+    standard_error().print(
+        f"interrupted: everything so far is kept in {config.folder}; the same command resumes",
+        soft_wrap=True,
+    )
+    return EXIT_INTERRUPTED
+
+
+async def _in_view(
+    config: StudyConfig, job: Callable[[StudyConfig, Watch], Awaitable[Outcome | None]]
+) -> Outcome | None:
     console = standard_error()
     displays = Displays(console)
     watch = Watch(say=displays.end, begin=displays.begin)
     stop_on_interrupt(watch, console)
     try:
-        return await run_study(config, watch)
+        return await job(config, watch)
     finally:
         displays.end()
 
 
-def _print_results(results: StudyResults, folder: str) -> None:
+def _print_forecasts(forecasts: Sequence[Forecast]) -> int:
+    """What each arm will take, and all together."""
+    out = standard_output()
+    pilot = max(one.pilot for one in forecasts)
+    how = f"from a pilot of {pilot} problems, which count" if pilot else "nothing was sent; a typical case"
+    out.print(f"\n{forecasts[0].problems:,} problems per arm · {how}\n", style="bold", markup=False)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("arm")
+    for name in ("requests", "tokens", "cost", "hours"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in forecasts:
+        table.add_row(one.arm, f"{one.requests:,}", *_amounts(one.tokens, one.usd, one.hours))
+    tokens, usd, hours = (
+        None if None in each else sum(value for value in each if value is not None)
+        for each in zip(*((one.tokens, one.usd, one.hours) for one in forecasts), strict=True)
+    )
+    requests = sum(one.requests for one in forecasts)
+    table.add_row("all", f"{requests:,}", *_amounts(tokens, usd, hours), style="bold")
+    out.print(table)
+    return EXIT_DONE
+
+
+def _amounts(tokens: float | None, usd: float | None, hours: float | None) -> tuple[str, str, str]:
+    return (
+        "-" if tokens is None else f"{tokens:,.0f}",
+        "price unknown" if usd is None else f"${usd:,.2f}",
+        "-" if hours is None else f"{hours:,.2f}",
+    )
+
+
+def _print_results(results: StudyResults, folder: str) -> int:
     out = standard_output()
     width = max(len(arm.name) for arm in results.arms)
     out.print(f"\n{results.task}, {results.problems:,} problems, right of all:", style="bold", markup=False)
@@ -64,3 +107,4 @@ def _print_results(results: StudyResults, folder: str) -> None:
     for line in opening(results)[1:]:
         out.print(f"\n{line}", markup=False, soft_wrap=True)
     out.print(f"\nreport: {shell_word(folder)}/report.md and report.html", markup=False, soft_wrap=True)
+    return EXIT_DONE

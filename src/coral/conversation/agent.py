@@ -31,6 +31,11 @@ class Agent:
     sight: Sight | None = None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether no model is asked for its words."""
+        return self.control is not None and self.control.words == "own"
+
+    @property
     def speaker(self) -> Speaker:
         """How this agent appears in the record of a conversation."""
         return Speaker(name=self.name, model=self.model.name)

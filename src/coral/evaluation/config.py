@@ -145,6 +145,13 @@ class EvalConfig:
     max_failed_rate: float = option(0.05, decides=False)
     """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
     every request fails."""
+    max_tokens_total: int | None = option(None, decides=False)
+    """Stop before the run has read and written more tokens than this, in all sessions together; the same
+    command with a higher limit resumes it."""
+    max_cost: float | None = option(None, decides=False)
+    """Stop before the run has cost more USD than this, by the price table."""
+    max_hours: float | None = option(None, decides=False)
+    """Stop before this session has lasted longer than this."""
     dry_run: bool = option(False, decides=False)
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
 
@@ -166,6 +173,10 @@ class EvalConfig:
                     "shard and processes both divide the run",
                     remedy="give --shard to each process that you start, or --processes to one command",
                 )
+        for name in ("max_tokens_total", "max_cost", "max_hours"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value above 0")
         if not 0 <= self.max_failed_rate <= 1:
             raise ConfigError(
                 f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"

@@ -28,7 +28,10 @@ _SHARED = {
     "task", "data", "split", "data_password", "limit", "problems", "data_seed", "split_seed",
 }  # fmt: skip
 """Options that decide which problems there are: the same in all arms."""
-_OF_THE_STUDY = {"output", "lock", "dry_run", "metrics", "prices", "max_failed_rate"}
+_OF_THE_STUDY = {
+    "output", "lock", "dry_run", "metrics", "prices", "max_failed_rate", "max_tokens_total", "max_cost",
+    "max_hours", "shard", "processes",
+}  # fmt: skip
 """Options that are the study's own."""
 
 
@@ -46,6 +49,10 @@ class StudyConfig(EvalConfig):
     """What is compared, planned before: "pair - alone", or with a metric, "turns: pair - alone". By default
     that of the preset, or every arm with the first."""
 
+    pilot: int | None = option(None, decides=False)
+    """Hold so many problems of each arm, say what all will take, and end. They count: the same command
+    without it resumes from them."""
+
     def __post_init__(self) -> None:
         """Check the options, those of every arm, and the contrasts.
 
@@ -53,6 +60,8 @@ class StudyConfig(EvalConfig):
             ConfigError: names the option, or the arm.
         """
         super().__post_init__()
+        if self.pilot is not None and self.pilot < 1:
+            raise ConfigError(f"pilot is {self.pilot}", remedy="give pilot a value of at least 1")
         arms = self.arm_configs()
         for contrast in self.planned():
             for name in (contrast.left, contrast.right):

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import time
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from coral.errors import MissingExtra, Notice, RunFolderError
+from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
+from coral.evaluation.budget import OutOfBudget
+from coral.evaluation.config import EvalConfig
 from coral.evaluation.evaluate import evaluate
 from coral.evaluation.plan import open_plan
+from coral.evaluation.progress import Progress
+from coral.evaluation.session import Run
 from coral.evaluation.watch import Watch
 from coral.metrics import load_prices
 from coral.options import build_config, load_yaml_file
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
 from coral.studies.config import StudyConfig
+from coral.studies.forecast import Forecast, piloted
 from coral.studies.measured import measured
 from coral.studies.pictures import save_pictures
 from coral.studies.report import as_markdown, as_page, tables_of
@@ -38,18 +45,11 @@ async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyRes
     """
     watch = watch or Watch()
     arms = config.arm_configs()
-    out = RunFolder(config.folder)
-    with ExitStack() as stack:
-        for arm in arms.values():  # a mistake in the last arm is met before the first one is paid for
-            stack.enter_context(open_plan(arm))
-        stack.close()
-        options = _stored(config)
-        stack.enter_context(
-            out.claim(config.identity(), options, lock=config.lock == "file", free_while_empty=False)
-        )
+    with _begun(config, arms) as out:
+        left = Left(config)
         for name, arm in arms.items():
             watch.say(f"arm {name}: {arm.output}")
-            run = await evaluate(arm, watch.follow(arm.protocol))
+            run = await left.evaluate(arm, watch.follow(arm.protocol))
             if run.summary is None:
                 return None
         folders = {name: RunFolder(str(arm.output)) for name, arm in arms.items()}
@@ -80,7 +80,81 @@ async def study_async(
     """`study` for callers that have an event loop, such as a notebook."""
     if not isinstance(options, Mapping):
         options = load_yaml_file(options)
-    return await run_study(build_config(StudyConfig, options, "study"), watch)
+    config = build_config(StudyConfig, options, "study")
+    if config.dry_run or config.pilot is not None:
+        raise ConfigError("dry_run and pilot make no study", remedy="`coral study` says what it would take")
+    return await run_study(config, watch)
+
+
+@contextmanager
+def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig]) -> Iterator[RunFolder]:
+    """The folder of the study, claimed, once it is clear that every arm can begin.
+
+    Raises:
+        UserError: the data or a prompt of an arm cannot be used, or the folder is another study's.
+    """
+    for arm in arms.values():  # a mistake in the last arm is met before the first one is paid for
+        with open_plan(arm):
+            pass
+    out = RunFolder(config.folder)
+    with out.claim(config.identity(), _stored(config), lock=config.lock == "file", free_while_empty=False):
+        yield out
+
+
+async def run_pilot(config: StudyConfig, watch: Watch | None = None) -> list[Forecast] | None:
+    """Hold the pilot of every arm, and say what the whole study will take.
+
+    Returns:
+        A forecast per arm; None where it was stopped.
+
+    Raises:
+        UserError: as `run_study`.
+    """
+    assert config.pilot is not None
+    arms = config.arm_configs()
+    with _begun(config, arms):
+        return await piloted(arms, config.pilot, watch or Watch())
+
+
+class Left:
+    """What the limits of a study leave to its next arm: they hold for all arms together."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._tokens: float | None = config.max_tokens_total
+        self._usd, self._hours = config.max_cost, config.max_hours
+        self._began = time.monotonic()
+
+    async def evaluate(self, arm: EvalConfig, progress: Progress) -> Run:
+        """Hold an arm, or go on with it, within what is left.
+
+        Raises:
+            OutOfBudget: the next request could pass a limit of the study.
+        """
+        if (self._tokens is not None and self._tokens < 1) or (self._usd is not None and self._usd <= 0):
+            raise OutOfBudget("the study has spent what it may", remedy=_HIGHER)
+        hours = None if self._hours is None else self._hours - (time.monotonic() - self._began) / 3600
+        if hours is not None and hours <= 0:
+            raise OutOfBudget("the study has lasted its hours", remedy=_HIGHER)
+        limited = dataclasses.replace(
+            arm,
+            max_tokens_total=None if self._tokens is None else int(self._tokens),
+            max_cost=self._usd,
+            max_hours=hours,
+        )
+        try:
+            run = await evaluate(limited, progress)
+        except OutOfBudget as error:
+            raise OutOfBudget(f"{error} (of what earlier arms left)", remedy=_HIGHER) from None
+        if run.summary is not None:
+            used = run.summary.usage.values()
+            if self._tokens is not None:
+                self._tokens -= sum(role.prompt_tokens + role.completion_tokens for role in used)
+            if self._usd is not None:
+                self._usd -= run.summary.cost or 0.0
+        return run
+
+
+_HIGHER = "run the same command again with a higher limit: what is there is kept"
 
 
 async def report(out: RunFolder, folders: Mapping[str, RunFolder], config: StudyConfig) -> StudyResults:
