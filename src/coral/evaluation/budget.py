@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf, isnan
 
-from coral.errors import ConfigError, StoppedEarly
-from coral.metrics.cost import PriceTable, Tokens, calls_of
+from coral.errors import ConfigError, ModelError, StoppedEarly
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.setup import Participants
+from coral.metrics.cost import PriceTable, Tokens, calls_of, load_prices
 from coral.models.client import Stopped
-from coral.models.protocol import Model, Request
+from coral.models.protocol import Generation, Model, Request
+from coral.store.folder import RunFolder
+from coral.store.journal import Calls
+from coral.store.shards import shard_of
 from coral.types import Conversation, Usage
 
 MESSAGE_TOKENS = 16
@@ -156,6 +161,29 @@ class Budget:
             self.spent.add(reservation.wanted)
         self.wake()
 
+    async def make(self, journaled: Calls, step: str, model: Model, request: Request) -> Generation:
+        """Make a request of a conversation where there is room for it; what the journal has is only counted.
+
+        Raises:
+            OutOfBudget: there is no room.
+            ModelError: it failed for good.
+        """
+        if journaled.holds(step):
+            generation = await journaled(step, model, request)
+            self.replayed(model, generation.usage)
+            return generation
+        reservation = await self.enter(model, request)
+        usage: Usage = Usage(prompt_tokens=0, completion_tokens=0)
+        try:
+            generation = await journaled(step, model, request)
+            usage = generation.usage
+        except ModelError as error:
+            usage = error.usage or usage
+            raise
+        finally:
+            self.leave(reservation, usage, replies=request.n)
+        return generation
+
     def wake(self) -> None:
         """Let those that wait look again."""
         self._changed.set()
@@ -193,6 +221,28 @@ class Budget:
         prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
         usd = self._prices.cost(model, Tokens(prompt, min(usage.cached_tokens or 0, prompt), completion))
         return Spent(prompt + completion, 0.0 if isnan(usd) else usd)
+
+
+def budget_of(
+    config: EvalConfig, participants: Participants, folder: RunFolder, is_stopping: Callable[[], bool]
+) -> Budget | None:
+    """What the limits of a run leave, what earlier sessions spent taken off; None without limits.
+
+    Raises:
+        ConfigError: money is limited, and a model has no price.
+    """
+    limits = Limits(config.max_tokens_total, config.max_cost, config.max_hours)
+    if not limits.any:
+        return None
+    if config.shard:  # each of the processes has its share
+        limits = limits.shared(shard_of(config.shard).count)
+    models = {agent.model.name for agent in participants.agents.values() if not agent.is_silent}
+    extractor = participants.extractor.model
+    asked = [*sorted(models), *([] if extractor is None else [extractor.name])]
+    budget = Budget(limits, load_prices(config.prices), asked, is_stopping=is_stopping)
+    for conversation in folder.conversations():
+        budget.count(conversation, None if extractor is None else extractor.name)
+    return budget
 
 
 @dataclass(frozen=True)

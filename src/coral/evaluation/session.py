@@ -26,7 +26,7 @@ from coral.errors import (
     StoppedEarly,
 )
 from coral.evaluation.breaker import LATER, Breaker
-from coral.evaluation.budget import Budget, Limits, OutOfBudget
+from coral.evaluation.budget import OutOfBudget, budget_of
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
 from coral.evaluation.identity import default_output, identity, stored
@@ -45,7 +45,7 @@ from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
 from coral.store.shards import shard_of
-from coral.types import Adjustment, Conversation, StopReason, Usage
+from coral.types import Adjustment, Conversation, StopReason
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -239,7 +239,7 @@ class _Session:
             halt=self._halt,
         )
         self._doubtful: list[tuple[Conversation, list[Model]]] = []
-        self._budget = self._limited(participants, folder)
+        self._budget = budget_of(config, participants, folder, lambda: progress.stopping)
         adjustments = self._connections.adjustments
         adjustments.restore(folder.adjustments(), settled=bool(ended_well or journal.replayed))
         adjustments.listener = self._note_adjustment
@@ -253,30 +253,6 @@ class _Session:
             draw=config.draw,
             on_belief=self._breaker.believed,
         )
-
-    def _limited(self, participants: Participants, folder: RunFolder) -> Budget | None:
-        """What the limits of the run leave; None without limits.
-
-        Raises:
-            ConfigError: money is limited, and a model has no price.
-        """
-        config = self._config
-        limits = Limits(config.max_tokens_total, config.max_cost, config.max_hours)
-        if not limits.any:
-            return None
-        if config.shard:  # each of the processes has its share
-            limits = limits.shared(shard_of(config.shard).count)
-        models = {agent.model.name for agent in participants.agents.values() if not agent.is_silent}
-        extractor = participants.extractor.model
-        budget = Budget(
-            limits,
-            load_prices(config.prices),
-            [*sorted(models), *([] if extractor is None else [extractor.name])],
-            is_stopping=lambda: self._progress.stopping,
-        )
-        for conversation in folder.conversations():
-            budget.count(conversation, None if extractor is None else extractor.name)
-        return budget
 
     async def work(self, pending: array[int]) -> None:
         """Hold the conversations of `pending`, as many at once as all servers together take requests.
@@ -386,7 +362,13 @@ class _Session:
                 raise Stopped
             is_new = not journaled.holds(step)
             try:
-                generation = await self._afforded(journaled, step, model, request, is_new=is_new)
+                if self._budget is None:
+                    generation = await journaled(step, model, request)
+                else:
+                    generation = await self._budget.make(journaled, step, model, request)
+            except OutOfBudget as error:
+                self._halt(error)
+                raise
             except STOPS_THE_RUN as error:
                 self._halt(error)
                 raise
@@ -402,37 +384,6 @@ class _Session:
             return generation
 
         return call
-
-    async def _afforded(
-        self, journaled: Calls, step: str, model: Model, request: Request, *, is_new: bool
-    ) -> Generation:
-        """Make a request where the limits of the run leave room for it.
-
-        Raises:
-            OutOfBudget: they do not.
-        """
-        budget = self._budget
-        if budget is None:
-            return await journaled(step, model, request)
-        if not is_new:
-            generation = await journaled(step, model, request)
-            budget.replayed(model, generation.usage)
-            return generation
-        try:
-            reservation = await budget.enter(model, request)
-        except OutOfBudget as error:
-            self._halt(error)
-            raise
-        usage: Usage | None = Usage(prompt_tokens=0, completion_tokens=0)
-        try:
-            generation = await journaled(step, model, request)
-            usage = generation.usage
-        except ModelError as error:
-            usage = error.usage or usage
-            raise
-        finally:
-            budget.leave(reservation, usage, replies=request.n)
-        return generation
 
     def _append(self, conversation: Conversation) -> None:
         self._folder.append(conversation)
