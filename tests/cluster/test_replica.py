@@ -7,9 +7,11 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -293,6 +295,47 @@ def test_a_port_is_held_for_life():
     assert Port("same").number == ports[0].number
     for port in ports[1:]:
         port.close()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user of this machine can read, with the supervisor and the small server in it."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    shutil.copytree(PACKAGE, folder / "replica", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(STUB, folder / "stub_server.py")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_two_users_of_a_node_do_not_meet(open_folder, eventually):
+    """They see neither each other's locks nor processes, and want the same port first: one moves on."""
+    python = shutil.which("python3", path="/usr/bin:/bin")
+    if os.geteuid() != 0 or python is None or shutil.which("setpriv") is None:
+        pytest.skip("needs root, setpriv and a Python for all users")
+    started = []
+    try:
+        for user in (1001, 1002):
+            (open_folder / str(user)).mkdir()
+            os.chown(open_folder / str(user), user, user)
+            command = [
+                "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", python,
+                str(open_folder / "replica"), f"--folder={open_folder / str(user)}", "--id=same",
+                "--host=127.0.0.1", "--check_every_s=0.2", "--max_failed_starts=1", "--",
+                python, str(open_folder / "stub_server.py"), "--port", "{port}",
+            ]  # fmt: skip
+            started.append(subprocess.Popen(command))
+        files = [open_folder / str(user) / "same.json" for user in (1001, 1002)]
+
+        def ready():
+            found = [json.loads(file.read_text()) for file in files if file.exists()]
+            return len(found) == 2 and all(one["state"] == "ready" for one in found) and found
+
+        assert len({one["url"] for one in eventually(ready)}) == 2
+    finally:
+        for process in started:
+            process.terminate()
+            assert process.wait(20) == 0
 
 
 def test_the_pools_key_reaches_the_server(supervise):
