@@ -13,12 +13,11 @@ from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.evaluation.estimate import CostEstimate
 from coral.evaluation.estimate import estimate as _estimate
-from coral.evaluation.evaluate import evaluate as _evaluate
 from coral.evaluation.given import Given
 from coral.evaluation.measure import save_summary
 from coral.evaluation.measure import score as _score
+from coral.evaluation.processes import run as _run
 from coral.evaluation.progress import Progress
-from coral.evaluation.sample import sample as _sample
 from coral.evaluation.session import Run
 from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
@@ -36,6 +35,7 @@ from coral.options import build_config, load_yaml_file
 from coral.rows.build import BuildConfig
 from coral.rows.build import build as _build
 from coral.rows.report import Report
+from coral.serving.launch import LaunchConfig
 from coral.store.folder import RunFolder
 from coral.studies.compare import PairedRuns, compare_runs
 from coral.tasks import registry
@@ -121,7 +121,7 @@ async def evaluate_async(
     given = Given()
     own = {"agents": agents, "extractor": extractor, "metrics": metrics}
     config = _config(EvalConfig, AgentConfig, task, agent, partner, {**options, **own}, given)
-    return await _evaluate(config, progress, given)
+    return await _run(config, progress, given)
 
 
 def sample(
@@ -184,7 +184,7 @@ async def sample_async(
     given = Given()
     own = {"agents": agents, "extractor": extractor, "metrics": metrics}
     config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, {**options, **own}, given)
-    return await _sample(config, progress, given)
+    return await _run(config, progress, given)
 
 
 def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> Results | None:
@@ -238,9 +238,11 @@ def _config(
     if options.get("dry_run"):
         raise ConfigError("dry_run makes no run", remedy="call coral.estimate with the same arguments")
     plain = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in options.items()}
+    serve = plain.pop("serve", {})
     plain["agents"] = tuple(_as_mapping(one, given.models) for one in plain["agents"])
     extractor = plain.pop("extractor")
     return kind(
+        serve=build_config(LaunchConfig, {"command": serve} if isinstance(serve, str) else serve, "serve"),
         task=_named_task(task, given),
         agent=agent_config(_as_mapping(agent, given.models) if agent is not None else {}, seat),
         partner=_as_mapping(partner, given.models) if partner is not None else {},
@@ -299,9 +301,8 @@ def estimate(
         UserError: an option or the data cannot be used.
     """
     given = Given()
-    own = {"agents": agents, "extractor": extractor}
-    config = _config(EvalConfig, AgentConfig, task, agent, partner, {**options, **own}, given)
-    return _estimate(config, given.task)
+    own = {**options, "agents": agents, "extractor": extractor}
+    return _estimate(_config(EvalConfig, AgentConfig, task, agent, partner, own, given), given.task)
 
 
 def build(
@@ -384,7 +385,6 @@ async def score_async(
     """`score` for callers that have an event loop, such as a notebook."""
     folder, given = RunFolder(path), Given()
     own = None if metrics is None else given.own_metrics(_named_metrics(metrics, given))
-    prices = None if prices is None else os.fspath(prices)
     summary = await _score(folder, prices=prices, regrade=regrade, task=task, own=own)
     save_summary(folder, summary)
     return summary

@@ -47,7 +47,9 @@ def option(default: Any = dataclasses.MISSING, *, decides: bool, **more: Any) ->
     """A field of a config class.
 
     Args:
-        decides: whether it decides results: then it must be the same in every session of a run.
+        decides: whether it decides results. Then it must be the same in every session of what is resumed; a
+            test finds an option that does not say. Data and models count by their content, not by where they
+            are.
         more: `default_factory`, and further metadata.
     """
     made = {"default": default} if default is not dataclasses.MISSING else {}

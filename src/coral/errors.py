@@ -3,6 +3,7 @@
 CoralError
 ├── UserError            the user can mend it: shown as message and remedy, without a traceback, exit code 2
 │   ├── StoppedEarly     nothing came of what a run sent, or nobody answers: the rest is owed, exit code 3
+│   ├── Interrupted      stopped by the user before there was a run to resume, exit code 130
 │   ├── MissingExtra     an optional package is not installed: names the `pip install` to run
 │   ├── DataError        a data set file is missing or a record in it is bad: names file, line and field
 │   ├── RunFolderError   a run folder is locked, damaged, full, or belongs to another config
@@ -53,6 +54,12 @@ class StoppedEarly(UserError):
     """A run stopped because it would have come to nothing. What it lacks is owed, not failed."""
 
     exit_code = 3
+
+
+class Interrupted(UserError):
+    """The user stopped the work before there was a result to return; everything so far is kept."""
+
+    exit_code = 130
 
 
 class MissingExtra(UserError):

@@ -6,7 +6,8 @@ A test compares them with the options of the commands, names and types.
 from __future__ import annotations
 
 import os
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 from coral.conversation.selection import Selection
 from coral.rows.assemble import OnShared
@@ -17,6 +18,10 @@ from coral.rows.write import FileType
 from coral.training.config import Backend
 
 Path = str | os.PathLike[str]
+
+
+Command = str | Mapping[str, Any]
+"""A command line, or the options of `--serve.*`."""
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -33,6 +38,7 @@ class EvaluateOptions(TypedDict, total=False):
     majority: bool
     second_chance: bool
     opener: Literal["agent", "partner"]
+    serve: Command
     max_connections: int
     seed: int
     data_seed: int | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,12 +99,22 @@ def read_section(word: Word, kind: Any) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, or it holds something else.
     """
-    if isinstance(kind, Section) and kind.short and not word.lower().endswith(("}", ".yaml", ".yml")):
+    if isinstance(kind, Section) and kind.short and not (_is_braced(word) or _is_file(word)):
         return {kind.short: word}
-    options = _flow(word) if word.lstrip().startswith("{") else load_yaml_file(word)
+    options = _flow(word) if _is_braced(word) else load_yaml_file(word)
     if not isinstance(options, dict):
         raise ConfigError(f"{word!r} holds no options", remedy="write them as {name: value, ...}")
     return options
+
+
+def _is_braced(word: str) -> bool:
+    """Whether a word is a mapping: `{name: value}`, but not a command such as `{python} -m coral`."""
+    return word.lstrip().startswith("{") and not re.match(r"\s*\{\w+\}", word)
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word is the name of a YAML file; a command may end with one, too."""
+    return word.lower().endswith((".yaml", ".yml")) and (" " not in word or Path(word).is_file())
 
 
 def section_types(kind: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:

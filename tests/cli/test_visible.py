@@ -21,7 +21,7 @@ from coral.cli import main
 from coral.cli.doctor import print_diagnosis
 from coral.cli.terminal import Terminal
 from coral.cli.visible import one_line, shell_word, visible
-from coral.evaluation.doctor import Diagnosis, Finding
+from coral.doctor.diagnose import Diagnosis, Finding
 from coral.types import OPENER, RESPONDER, Conversation
 
 SHOWN = [

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from coral.api import evaluate_async
+from coral.doctor.diagnose import diagnose
 from coral.errors import StoppedEarly
-from coral.evaluation.doctor import diagnose
 from coral.evaluation.progress import Progress
 from coral.models import pool as pools
 from coral.models.config import ModelConfig

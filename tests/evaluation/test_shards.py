@@ -13,9 +13,9 @@ import pytest
 import coral
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import AgentConfig, EvalConfig
-from coral.evaluation.evaluate import evaluate
 from coral.evaluation.export import export
 from coral.evaluation.measure import score
+from coral.evaluation.processes import run as evaluate
 from coral.evaluation.progress import Progress
 from coral.rows.build import BuildConfig, build
 from coral.store.shards import shard_of

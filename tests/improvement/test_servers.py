@@ -6,13 +6,14 @@ import time
 import pytest
 
 import coral
-from coral.errors import UserError
+from coral.errors import Interrupted, UserError
 from coral.evaluation.watch import Watch
 from coral.improvement.config import ServeConfig
-from coral.improvement.servers import Checkpoint, Stopped, serving
+from coral.improvement.servers import Checkpoint, serving
 
 SERVE = ("{python}", "-m", "coral", "serve", "{checkpoint}", "--port", "{port}", "--name", "{name}")
 UNNAMED = SERVE[:-2]
+SLEEP = "import time; time.sleep(60)"
 
 
 def started(**options):
@@ -37,9 +38,9 @@ async def test_a_server_is_ready_in_the_body_and_gone_after_it(guesser, tmp_path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"command": ("{python}", "-c", "raise SystemExit('no memory')")}, "no memory"),  # it ended
+        ({"command": ("{python}", "-c", "raise SystemExit('no memory')", "{port}")}, "no memory"),  # it ended
         (
-            {"command": ("{python}", "-c", "import time; time.sleep(60)"), "ready_within_s": 0.5},
+            {"command": ("{python}", "-c", SLEEP, "{port}"), "ready_within_s": 0.5},
             "after 0.5 s",
         ),
         ({"command": UNNAMED}, "does not list 'start', but guesser"),  # it never will
@@ -56,9 +57,9 @@ async def test_a_server_that_does_not_serve_is_an_error_with_its_words(guesser, 
 
 async def test_a_stop_while_a_server_starts_is_heeded(guesser, tmp_path):
     """A large model takes half an hour to load; Ctrl-C does not wait for it."""
-    sleeps = started(command=("{python}", "-c", "import time; time.sleep(60)"))
+    sleeps = started(command=("{python}", "-c", SLEEP, "{port}"))
     begun = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         async with serving(
             sleeps,
             [Checkpoint("start", str(guesser))],

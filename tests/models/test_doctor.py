@@ -12,9 +12,9 @@ import pytest
 
 import coral
 from coral.cli.doctor import run
+from coral.doctor import context_probe
+from coral.doctor.diagnose import Diagnosis, diagnose
 from coral.errors import ConfigError, ContextOverflow
-from coral.evaluation import context_probe
-from coral.evaluation.doctor import Diagnosis, diagnose
 from coral.models.config import ModelConfig
 from coral.models.protocol import Candidate, Generation
 from coral.types import FinishReason, Usage

@@ -169,7 +169,7 @@ def test_taken_port_is_an_error_with_a_remedy(start: Any, data: Path) -> None:
         (["scripted", "--task", "sally_anne", "--host", "h" * 70], ConfigError, "cannot listen on hhh"),
         (["scripted", "--task", "sally_anne", "--host", "no such host"], ConfigError, "cannot listen on no"),
         (["no/such/folder"], ConfigError, "no/such/folder"),
-        (["."], ConfigError, "is no checkpoint: it has no config.json"),
+        (["."], ConfigError, "is not a checkpoint: it has no config.json"),
         ([".", "--task", "mmlu_pro"], ConfigError, "task"),
     ],
 )

@@ -14,6 +14,7 @@ from coral.cli.terminal import Terminal
 from coral.cluster import pool
 from coral.cluster.config import PoolConfig
 from coral.cluster.names import folder_named, remember
+from coral.config import option
 from coral.errors import ConfigError, UserError
 
 ABOUT = {
@@ -42,9 +43,9 @@ SAVED = "pool.yaml"
 class UpConfig(PoolConfig):
     """A pool, and what to do about it."""
 
-    dry_run: bool = False
+    dry_run: bool = option(False, decides=False)
     """Print what would be run for a replica; start nothing."""
-    wait: bool = False
+    wait: bool = option(False, decides=False)
     """Return when all replicas are ready; exit code 1 if that does not come about."""
 
 
@@ -52,9 +53,9 @@ class UpConfig(PoolConfig):
 class StatusConfig(PoolConfig):
     """A pool, and how to show it."""
 
-    watch: bool = False
+    watch: bool = option(False, decides=False)
     """Show it again and again; with `max`, bring it to the number that its requests ask for."""
-    json: bool = False
+    json: bool = option(False, decides=False)
     """Print the records as JSON, one per line."""
 
 
@@ -62,7 +63,7 @@ class StatusConfig(PoolConfig):
 class DownConfig(PoolConfig):
     """A pool, and how to end it."""
 
-    now: bool = False
+    now: bool = option(False, decides=False)
     """Do not wait for requests in flight."""
 
 
@@ -70,7 +71,7 @@ class DownConfig(PoolConfig):
 class LogsConfig(PoolConfig):
     """A pool, and what of its logs to show."""
 
-    lines: int = 40
+    lines: int = option(40, decides=False)
     """Lines from the end of each log."""
 
 

@@ -11,8 +11,8 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import WIDTH, Terminal
 from coral.cli.visible import one_line
+from coral.doctor.diagnose import Diagnosis, DoctorConfig, diagnose
 from coral.errors import ConfigError
-from coral.evaluation.doctor import Diagnosis, DoctorConfig, diagnose
 
 ABOUT = (
     "Probe a model with about 20 short requests: what it can do, and what follows for Coral. It is the one "

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coral.cli.report import print_summary
-from coral.cli.session import run_sitting
+from coral.cli.session import run_job
 from coral.evaluation.config import EvalConfig
-from coral.evaluation.evaluate import evaluate
 
 ABOUT = "Let agents converse over a task, and measure how well they reason together."
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    return run_sitting(
-        EvalConfig, arguments, command="coral eval", about=ABOUT, job=evaluate, show=print_summary
-    )
+    return run_job(EvalConfig, arguments, command="coral eval", about=ABOUT, show=print_summary)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coral.cli.options import parse, take_name
+from coral.config import option
 from coral.errors import ConfigError
 from coral.evaluation.export import export
 
@@ -19,9 +20,9 @@ ABOUT = (
 class ExportConfig:
     """What to write."""
 
-    output: str = ""
+    output: str = option("", decides=False)
     """The file to write; must not exist."""
-    redact: bool | None = None
+    redact: bool | None = option(None, decides=True)
     """Leave out all texts that hold or may quote a problem; by default for confidential tasks only."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, Action
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -42,10 +43,12 @@ def _stated(default: Any) -> str | None:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def explain_config_options(parser: ArgumentParser) -> None:
-    """Say in our words what the options are for that the parser adds by itself."""
+def explain_config_options(parser: ArgumentParser, types: Mapping[str, Any]) -> None:
+    """Say in our words what the options are for that the parser adds by itself; `types` are those of all."""
     for action in parser._actions:  # noqa: SLF001 - no public list
         if "--print_config" in action.option_strings:
             action.help = PRINT_CONFIG
         elif action.help == "Path to a configuration file.":
-            action.help = f"YAML file with the options of {action.dest}."
+            short = getattr(types.get(action.dest), "short", None)
+            file = f"YAML file with the options of {action.dest}."
+            action.help = f"Its {short}, or a {file}" if short else file

@@ -44,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 async def _in_view(config: GenerateConfig) -> Counts:
-    console, counts = standard_error(), Counts()
+    console = standard_error()
+    counts = Counts(say=lambda line: console.print(line, soft_wrap=True))
 
     def stop() -> None:
         counts.stop()

@@ -173,7 +173,7 @@ def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
             "--config", action="config", help="YAML file with any of these options; may be repeated."
         )
         parser.add_class_arguments(kind)
-        explain_config_options(parser)
+        explain_config_options(parser, types_of(kind))
         return parser
 
 

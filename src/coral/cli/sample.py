@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coral.cli.candidates import print_sampled
-from coral.cli.session import run_sitting
+from coral.cli.session import run_job
 from coral.evaluation.config import SampleConfig
-from coral.evaluation.sample import sample
 
 ABOUT = (
     "Sample conversations for training: several candidates a turn, of which one goes on and the others are "
@@ -17,6 +16,4 @@ ABOUT = (
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    return run_sitting(
-        SampleConfig, arguments, command="coral sample", about=ABOUT, job=sample, show=print_sampled
-    )
+    return run_job(SampleConfig, arguments, command="coral sample", about=ABOUT, show=print_sampled)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_summary
+from coral.config import option
 from coral.errors import ConfigError
 from coral.evaluation.measure import save_summary, score
 from coral.metrics.own import own_metric
@@ -20,13 +21,13 @@ ABOUT = "Measure a stored run again, without a model, and write its summary.json
 class ScoreConfig:
     """How to measure."""
 
-    prices: str | None = None
+    prices: str | None = option(None, decides=True)
     """Price table (YAML) that replaces the shipped one."""
-    everything: bool = False
+    everything: bool = option(False, decides=False)
     """Show every metric, by the name it has in summary.json."""
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = option(None, decides=True)
     """Further metrics, `module:function` each, or names that packages add; by default those of the run."""
-    regrade: bool = False
+    regrade: bool = option(False, decides=True)
     """Grade every stored answer anew, with the graders of this version."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
+from coral.evaluation import processes
 from coral.evaluation.breaker import nothing_read
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import estimate
@@ -34,20 +35,18 @@ class Show(Protocol):
     def __call__(self, summary: Summary, path: Path, *, asked: int | None) -> None: ...
 
 
-def run_sitting(
+def run_job(
     kind: type[C],
     arguments: Sequence[str],
     *,
     command: str,
     about: str,
-    job: Callable[[C, Progress], Awaitable[Run]],
     show: Show,
 ) -> int:
     """Read the options of a job, run it in view, and show its results; or only say what it would send.
 
     Args:
         kind: the job's options; the task's name may stand right behind the command.
-        job: runs to its end, or until `Progress.stopping` is set.
         show: prints the summary of a run that is finished.
 
     Returns:
@@ -61,7 +60,7 @@ def run_sitting(
     if config.dry_run:
         print_estimate(config, estimate(config))
         return EXIT_DONE
-    run = run_in_loop(_in_view(lambda progress: job(config, progress), config.protocol, config.shard))
+    run = run_in_loop(_in_view(config))
     if run.summary is None:
         return EXIT_DONE if run.missing else EXIT_INTERRUPTED
     show(run.summary, run.path, asked=run.total)
@@ -87,12 +86,12 @@ def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]
         yield f"no answer could be read from any of {len(beliefs)} replies; {why}\n  -> {remedy}"
 
 
-async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str, shard: str | None) -> Run:
+async def _in_view(config: EvalConfig) -> Run:
     console = standard_error()
     progress = Progress()
     _with_interrupts(progress, console)
-    async with shown(progress, console, protocol=protocol):
-        run = await job(progress)
+    async with shown(progress, console, protocol=config.protocol):
+        run = await processes.run(config, progress)
     if progress.kept or progress.replayed:
         kept = f"{progress.kept} finished conversations"
         if progress.replayed:
@@ -102,7 +101,7 @@ async def _in_view(job: Callable[[Progress], Awaitable[Run]], protocol: str, sha
         console.print(f"{failure}: what it was asked is counted as unreadable, unknown or not the same")
     if run.missing:
         console.print(
-            f"shard {shard} is complete: {run.finished} conversations in {run.path}\n"
+            f"shard {config.shard} is complete: {run.finished} conversations in {run.path}\n"
             f"not complete: {', '.join(run.missing)}; whichever ends last measures the whole",
         )
     elif run.summary is None:

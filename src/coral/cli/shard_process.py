@@ -16,6 +16,7 @@ import msgspec
 from coral.cli.loop import run_in_loop
 from coral.errors import ModelError, Notice, UserError
 from coral.evaluation.config import EvalConfig, SampleConfig
+from coral.evaluation.given import Given
 from coral.evaluation.processes import SUMMED, Order, Said
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run, run_session
@@ -38,7 +39,7 @@ def main() -> None:
     threading.Thread(target=_hear, args=(progress,), daemon=True).start()
     try:
         config = build_config(KINDS[order.kind], order.options, "")
-        run = run_in_loop(_in_view(config, progress, voice))
+        run = run_in_loop(_in_view(config, progress, voice, Given(server=order.server)))
     except (UserError, ModelError) as error:
         voice.say(progress, error=(type(error).__name__, str(error), error.remedy))
         return
@@ -60,10 +61,10 @@ def _hear(progress: Progress) -> None:
     _stop(progress)
 
 
-async def _in_view(config: EvalConfig, progress: Progress, voice: _Voice) -> Run:
+async def _in_view(config: EvalConfig, progress: Progress, voice: _Voice, given: Given) -> Run:
     telling = asyncio.create_task(_tell(progress, voice))
     try:
-        return await run_session(config, progress)
+        return await run_session(config, progress, given)
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)

@@ -16,6 +16,7 @@ from rich.text import Text
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line, shell_word, visible
+from coral.config import option
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.tasks.protocol import Task
@@ -32,15 +33,15 @@ Only = Literal["all", "agreed", "disagreed", "failed", "right", "wrong", "change
 class ShowConfig:
     """What to show."""
 
-    only: Only = "all"
+    only: Only = option("all", decides=False)
     """Of the list: all, agreed, disagreed, failed, right, wrong, or changed (an answer was given up)."""
-    limit: int = 20
+    limit: int = option(20, decides=False)
     """Most rows of the list."""
-    read: int = 0
+    read: int = option(0, decides=False)
     """Show so many conversations of the list whole, instead of the list."""
-    reasoning: bool = False
+    reasoning: bool = option(False, decides=False)
     """Show what thinking models wrote apart from their replies."""
-    siblings: bool = False
+    siblings: bool = option(False, decides=False)
     """Below each turn, show the candidates that did not go on (of a sampled run)."""
 
     def __post_init__(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from coral.cluster import replica as supervisor
+from coral.config import option
 from coral.errors import ConfigError
 
 SUPERVISOR = str(Path(supervisor.__file__).parent)
@@ -23,23 +24,23 @@ _TIMES = ("time", "t", "time-min", "begin", "deadline")
 class ReplicaOptions:
     """How each replica is looked after."""
 
-    ready_within_s: float = 1800.0
+    ready_within_s: float = option(1800.0, decides=False)
     """Seconds from a server's start until it answers a completion."""
-    check_every_s: float = 5.0
+    check_every_s: float = option(5.0, decides=False)
     """Seconds between two checks, and between two beats."""
-    give_up_after_s: float = 120.0
+    give_up_after_s: float = option(120.0, decides=False)
     """Seconds without a sign of life until a server is started again."""
-    probe_every_s: float = 60.0
+    probe_every_s: float = option(60.0, decides=False)
     """Seconds between two completions of one token that show that a server works."""
-    drain_s: float = 60.0
+    drain_s: float = option(60.0, decides=False)
     """Seconds that requests in flight get to end."""
-    stop_within_s: float = 20.0
+    stop_within_s: float = option(20.0, decides=False)
     """Seconds from SIGTERM to SIGKILL of a server."""
-    max_failed_starts: int = 3
+    max_failed_starts: int = option(3, decides=False)
     """Starts in a row that do not come to a completion until a replica has failed."""
-    silent_after_s: float = 30.0
+    silent_after_s: float = option(30.0, decides=False)
     """Seconds without a beat until clients take a replica for dead; 90 on NFS with its usual caches."""
-    calm_s: float = 120.0
+    calm_s: float = option(120.0, decides=False)
     """Autoscaling: a pool shrinks when its replicas had less to do for so many seconds."""
 
     def __post_init__(self) -> None:
@@ -63,42 +64,42 @@ class ReplicaOptions:
 class PoolConfig:
     """A pool of replicas: what serves, how many, where they run, and the folder that tells of them."""
 
-    name: str = ""
+    name: str = option("", decides=False)
     """Name of the pool, as jobs show it."""
-    folder: str = ""
+    folder: str = option("", decides=False)
     """Folder that the login node, the compute nodes and the clients all see; only its owner can read it."""
-    place: Literal["local", "slurm", "ray"] = "local"
+    place: Literal["local", "slurm", "ray"] = option("local", decides=False)
     """Where replicas run: processes of this machine, SLURM jobs, or actors of a Ray cluster."""
-    replicas: int = 1
+    replicas: int = option(1, decides=False)
     """How many replicas are wanted; with `max`, how many it begins with."""
-    min: int = 1
+    min: int = option(1, decides=False)
     """Autoscaling: the fewest replicas."""
-    max: int | None = None
+    max: int | None = option(None, decides=False)
     """Autoscaling: the most replicas. Between `min` and `max` their number follows the requests in flight
     whenever `up` or `status --watch` runs; null: as many as `replicas` says."""
-    in_flight: int = 64
+    in_flight: int = option(64, decides=False)
     """Autoscaling: requests, queue included, that a replica is meant to have."""
-    server: tuple[str, ...] = ()
+    server: tuple[str, ...] = option((), decides=True)
     """Command of the server, as a list; {host}, {port} and {key_file} are filled in."""
-    setup: tuple[str, ...] = ()
+    setup: tuple[str, ...] = option((), decides=False)
     """Shell lines before it, such as `module load cuda`."""
-    model: str = ""
+    model: str = option("", decides=True)
     """Name that the server serves; by default the first one that it lists."""
-    slurm: dict[str, Any] = field(default_factory=dict)
+    slurm: dict[str, Any] = option(decides=False, default_factory=dict)
     """Options of sbatch by their long names, such as {partition: gpu, gres: "gpu:1", time: "24:00:00"}."""
-    replicas_per_job: int = 1
+    replicas_per_job: int = option(1, decides=False)
     """SLURM: replicas in each job, for sites that give away whole nodes; they share its GPUs evenly."""
-    nodes: int = 1
+    nodes: int = option(1, decides=False)
     """SLURM: nodes of each replica. The server is started on all of them, with {rank} filled in."""
-    ray: dict[str, Any] = field(default_factory=dict)
+    ray: dict[str, Any] = option(decides=False, default_factory=dict)
     """Ray: {address: HOST:PORT}, and resources of a replica, such as {num_gpus: 1, num_cpus: 8}."""
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = option((), decides=False)
     """Local: CUDA_VISIBLE_DEVICES of each replica, such as ["0,1", "2,3"]."""
-    host: str = ""
+    host: str = option("", decides=False)
     """Address of a replica for clients; by default 127.0.0.1 (local), or the node's address (SLURM, Ray)."""
-    python: str = sys.executable
+    python: str = option(sys.executable, decides=False)
     """Python (3.9 or later) that runs the supervisor on the replica's machine; it needs no packages."""
-    replica: ReplicaOptions = field(default_factory=ReplicaOptions)
+    replica: ReplicaOptions = option(decides=False, default_factory=ReplicaOptions)
     """How each replica is looked after."""
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from coral.models.config import ModelConfig
 from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
 from coral.options import Section, section, typed_options
+from coral.serving.launch import LaunchConfig, check_agent
 from coral.store.shards import shard_of
 from coral.tasks import registry
 
@@ -111,6 +112,10 @@ class EvalConfig:
     extractor: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: ExtractorConfig))
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
+    serve: LaunchConfig = option(
+        decides=False, default_factory=LaunchConfig, **section(lambda: LaunchConfig, short="command")
+    )
+    """The agent's server, started by a command and ended with the run."""
     max_connections: int = option(128, decides=False)
     """Most requests in flight to each server. Starts lower and adapts to the server."""
     seed: int = option(0, decides=True)
@@ -183,6 +188,7 @@ class EvalConfig:
             )
         object.__setattr__(self, "protocol", protocols.ALIASES.get(self.protocol, self.protocol))
         _check_protocol(self)
+        check_agent(self.serve, self.agent)
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
 

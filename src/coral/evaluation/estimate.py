@@ -10,6 +10,7 @@ from typing import NamedTuple
 from coral.conversation.messages import Told
 from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
 from coral.evaluation.plan import Plan, open_plan
+from coral.evaluation.setup import settled
 from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
 from coral.models import embedded
@@ -75,6 +76,7 @@ def estimate(config: EvalConfig, task: Task | None = None) -> CostEstimate:
     Raises:
         UserError: an option or the data cannot be used.
     """
+    config = settled(config)
     with open_plan(config, task) as plan:
         problem = plan.problems[0]
         opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)

@@ -18,11 +18,13 @@ class Given:
     Attributes:
         task: in place of the one that the options name.
         metrics: functions by name; those of other names are imported.
+        server: the agent's model and address where the server that `serve` names runs already.
     """
 
     models: Objects = field(default_factory=Objects)
     task: Task | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    server: dict[str, Any] | None = None
 
     @property
     def holds_objects(self) -> bool:

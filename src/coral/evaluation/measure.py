@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -34,7 +35,7 @@ from coral.types import Answered, Conversation, Problem, Reply, Rollout, StopRea
 async def score(
     folder: RunFolder,
     *,
-    prices: str | None,
+    prices: str | Path | None,
     regrade: bool,
     task: Task | None = None,
     own: Sequence[OwnMetric] | None = None,

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +24,7 @@ from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run, run_session
+from coral.evaluation.setup import launched
 from coral.metrics import Summary
 from coral.models.retries import AttemptFailure, RetryState
 from coral.store.folder import RunFolder
@@ -38,10 +41,12 @@ class Order(Record, frozen=True):
 
     Attributes:
         kind: class of the options: EvalConfig or SampleConfig.
+        server: see `Given`.
     """
 
     kind: str
     options: dict[str, object]
+    server: dict[str, Any] | None = None
 
 
 class Said(Record, frozen=True):
@@ -65,13 +70,14 @@ class Said(Record, frozen=True):
     path: str | None = None
 
 
-async def run(config: EvalConfig, progress: Progress, given: Given | None = None) -> Run:
-    """Hold the run in this process, or in several. See `run_session`.
+async def run(config: EvalConfig, progress: Progress | None = None, given: Given | None = None) -> Run:
+    """Evaluate, or sample if `config` is a `SampleConfig`, in this process or in several. See `run_session`.
 
     Raises:
         ConfigError: Python objects cannot be handed to other processes.
         CoralError: what ended a shard; the others have kept what they had.
     """
+    progress = progress or Progress()
     if config.processes == 1:
         return await run_session(config, progress, given)
     if given is not None and given.holds_objects:
@@ -79,8 +85,15 @@ async def run(config: EvalConfig, progress: Progress, given: Given | None = None
             "Python objects cannot be given to other processes",
             remedy="name them as module:name, or leave processes out",
         )
+    async with AsyncExitStack() as stack:
+        agent = (await launched(config, stack, progress)).agent  # one server for all
+        server = {"model": agent.model, "base_url": agent.base_url} if config.serve.command else None
+        return await _run_shards(config, progress, server)
+
+
+async def _run_shards(config: EvalConfig, progress: Progress, server: dict[str, Any] | None) -> Run:
     crew = [_Process(str(shard)) for shard in shards(config.processes)]
-    working = [asyncio.ensure_future(one.work(_order(config, one.shard))) for one in crew]
+    working = [asyncio.ensure_future(one.work(_order(config, one.shard, server))) for one in crew]
     telling = asyncio.ensure_future(_tell(crew, progress))
     loop = asyncio.get_running_loop()
     try:
@@ -107,11 +120,11 @@ def _result(crew: Sequence[_Process], progress: Progress) -> Run:
     return Run(path=path, summary=summary, finished=finished, total=progress.total)
 
 
-def _order(config: EvalConfig, shard: str) -> Order:
+def _order(config: EvalConfig, shard: str, server: dict[str, Any] | None) -> Order:
     part = dataclasses.replace(
         config, shard=shard, processes=1, max_connections=max(1, config.max_connections // config.processes)
     )
-    return Order(kind=type(config).__name__, options=msgspec.to_builtins(part))
+    return Order(kind=type(config).__name__, options=msgspec.to_builtins(part), server=server)
 
 
 def _failed(ended: asyncio.Future[None]) -> bool:

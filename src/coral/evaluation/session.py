@@ -33,13 +33,12 @@ from coral.evaluation.identity import default_output, identity, stored
 from coral.evaluation.measure import measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
-from coral.evaluation.setup import Participants, open_participants
+from coral.evaluation.setup import Opener, Participants
 from coral.evaluation.shards import ShardMark
 from coral.metrics import PriceTable, Summary, load_prices
 from coral.metrics.own import OwnMetric
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
-from coral.models.open import Objects
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
@@ -90,50 +89,50 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
     given = given or Given()
     own_metrics = given.own_metrics(config.metrics)
     shard = shard_of(config.shard) if config.shard else None
-    with open_plan(config, given.task) as plan:
+    opener = Opener(config, given, progress)
+    async with AsyncExitStack() as stack:
+        settled = await opener.settle(stack)
+        plan = stack.enter_context(open_plan(settled, given.task))
         decided = identity(
-            config,
+            settled,
             task=plan.task_settings,
             split=plan.source.split,
             data_fingerprint=plan.fingerprint,
             prompts=plan.prompts_fingerprint,
-            sources=given.models.sources([*config.participants().values(), config.extractor_config()]),
+            sources=given.models.sources([*settled.participants().values(), settled.extractor_config()]),
         )
-        whole = RunFolder(config.output or default_output(config, decided))
+        whole = RunFolder(config.output or default_output(settled, decided))
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
         mark = ShardMark(whole, shard, plan, config.samples) if shard else None
-        async with AsyncExitStack() as stack:
-            # A missing key or a silent server is met before there is a folder.
-            participants = (
-                None if folder.has_begun else await open_participants(config, plan, stack, given.models)
+        # A missing key or a silent server is met before there is a folder.
+        participants = None if folder.has_begun else await opener.open(plan, stack)
+        await stack.enter_async_context(workers.in_use())
+        if shard:
+            whole.divide(
+                decided,
+                stored(dataclasses.replace(config, shard=None, processes=shard.count)),
+                shard.count,
             )
-            await stack.enter_async_context(workers.in_use())
-            if shard:
-                whole.divide(
-                    decided,
-                    stored(dataclasses.replace(config, shard=None, processes=shard.count)),
-                    shard.count,
-                )
-                save_prompts(whole, plan.run_prompts)
-            with folder.claim(decided, stored(config), lock=config.lock == "file"):
-                save_prompts(folder, plan.run_prompts)
-                if mark:
-                    mark.withdraw()
-                await _hold_conversations(config, plan, participants, folder, progress, given.models)
-                folder.check()
-                done = progress.kept + progress.done
-                run = Run(path=whole.path, summary=None, finished=done, total=progress.total)
-                if mark is None and done == progress.total:
-                    return await _measured(run, whole, plan, prices, own_metrics)
-            if mark is None or done < progress.total:
-                return run
-            mark.set()  # when the files are closed: another machine may read them now
-            if missing := mark.missing():
-                return dataclasses.replace(run, missing=missing)
-            everything = len(plan.problems) * config.samples
-            run = dataclasses.replace(run, finished=everything, total=everything)
-            return await _measured(run, whole, plan, prices, own_metrics)
+            save_prompts(whole, plan.run_prompts)
+        with folder.claim(decided, stored(config), lock=config.lock == "file"):
+            save_prompts(folder, plan.run_prompts)
+            if mark:
+                mark.withdraw()
+            await _hold_conversations(settled, plan, participants, folder, progress, opener)
+            folder.check()
+            done = progress.kept + progress.done
+            run = Run(path=whole.path, summary=None, finished=done, total=progress.total)
+            if mark is None and done == progress.total:
+                return await _measured(run, whole, plan, prices, own_metrics)
+        if mark is None or done < progress.total:
+            return run
+        mark.set()  # when the files are closed: another machine may read them now
+        if missing := mark.missing():
+            return dataclasses.replace(run, missing=missing)
+        everything = len(plan.problems) * config.samples
+        run = dataclasses.replace(run, finished=everything, total=everything)
+        return await _measured(run, whole, plan, prices, own_metrics)
 
 
 async def _measured(
@@ -182,7 +181,7 @@ async def _hold_conversations(
     participants: Participants | None,
     folder: RunFolder,
     progress: Progress,
-    objects: Objects,
+    opener: Opener,
 ) -> None:
     """Hold every conversation that the folder lacks; `participants` is opened where it is needed and None."""
     endings = folder.endings()
@@ -198,7 +197,7 @@ async def _hold_conversations(
     try:
         if pending:
             async with AsyncExitStack() as stack:
-                participants = participants or await open_participants(config, plan, stack, objects)
+                participants = participants or await opener.open(plan, stack)
                 session = _Session(
                     config, plan, participants, folder, journal, progress, ended_well=ended_well
                 )

@@ -1,9 +1,11 @@
-"""Building the models of a run from its options."""
+"""Building the models of a run from its options, and starting their server where that is asked for."""
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from coral.conversation.agent import Agent
 from coral.conversation.controls import ControlPartner, Nobody
@@ -11,10 +13,13 @@ from coral.conversation.extraction import Extractor
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.sight import ProblemPool, Sight
 from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
+from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan
+from coral.evaluation.progress import Progress
 from coral.models.connections import Connections
 from coral.models.open import Models, Objects
 from coral.models.protocol import Model
+from coral.serving.launch import LaunchConfig, launch, to_come
 from coral.types import Seat
 
 
@@ -28,6 +33,65 @@ class Participants:
 
     agents: dict[Seat, Agent]
     extractor: Extractor
+
+
+C = TypeVar("C", bound=EvalConfig)
+
+
+def settled(config: C) -> C:
+    """The options with the agent at the server that `serve` will start; they decide all but the address."""
+    if not config.serve.command:
+        return config
+    return _placed(config, to_come(config.agent))
+
+
+class Opener:
+    """Opens who takes part in a run, and before that the server that `serve` starts."""
+
+    def __init__(self, config: EvalConfig, given: Given, progress: Progress) -> None:
+        if given.server is not None:
+            config = _placed(config, dataclasses.replace(config.agent, **given.server))
+        self._config, self._objects, self._progress = config, given.models, progress
+
+    async def settle(self, stack: AsyncExitStack) -> EvalConfig:
+        """The options as they decide the run. The server is started here if it alone can name the model, else
+        only when it is needed: of a finished run nothing is asked.
+        """
+        if self._config.serve.command and not self._config.agent.model:
+            self._config = await launched(self._config, stack, self._progress)
+        return settled(self._config)
+
+    async def open(self, plan: Plan, stack: AsyncExitStack) -> Participants:
+        """See `open_participants`."""
+        self._config = await launched(self._config, stack, self._progress)
+        return await open_participants(self._config, plan, stack, self._objects)
+
+
+async def launched(config: C, stack: AsyncExitStack, progress: Progress) -> C:
+    """The options with the agent at the server that `serve` starts, unless it is started already.
+
+    Raises:
+        Interrupted, UserError: as `launch`.
+    """
+    if not config.serve.command:
+        return config
+
+    def stop() -> None:
+        progress.stopping = True
+
+    agent = await launch(
+        config.serve,
+        config.agent,
+        stack,
+        stop=stop,
+        stopping=lambda: progress.stopping,
+        say=progress.notes.append,
+    )
+    return _placed(config, agent)
+
+
+def _placed(config: C, agent: AgentConfig) -> C:
+    return dataclasses.replace(config, agent=agent, serve=LaunchConfig())
 
 
 async def open_participants(

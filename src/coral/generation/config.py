@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coral.config import deciding, option
 from coral.errors import ConfigError
 from coral.models.config import ModelConfig
 from coral.options import section
-
-_DECIDES = (
-    "model",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "thinking_tokens",
-    "stop",
-    "extra_body",
-    "return_token_ids",
-    "system_prompt",
-)
+from coral.serving.launch import LaunchConfig, check_agent
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
     """What to ask, whom, and where the replies go."""
 
-    input: str = ""
+    input: str = option("", decides=False)
     """File of rows, a JSON object per line: OpenAI batch lines, {"messages": [...]} or {"prompt": "..."}."""
-    output: str = ""
+    output: str = option("", decides=False)
     """File of replies, in the order of the rows; while it is made, OUTPUT.parts keeps what has arrived."""
-    agent: ModelConfig = field(
-        default_factory=ModelConfig, metadata=section(lambda: ModelConfig, short="model")
+    agent: ModelConfig = option(
+        decides=True, default_factory=ModelConfig, **section(lambda: ModelConfig, short="model")
     )
     """The model. What a row says itself, such as temperature, comes first."""
-    n: int = 1
+    serve: LaunchConfig = option(
+        decides=False, default_factory=LaunchConfig, **section(lambda: LaunchConfig, short="command")
+    )
+    """The agent's server, started by a command and ended with the run."""
+    n: int = option(1, decides=True)
     """Replies per row."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Decides the seeds of requests."""
-    limit: int | None = None
+    limit: int | None = option(None, decides=False)
     """Only the first rows; by default all. May grow later."""
-    max_connections: int = 128
+    max_connections: int = option(128, decides=False)
     """Most requests in flight to each server."""
-    prices: str | None = None
+    prices: str | None = option(None, decides=False)
     """YAML file of prices that overrides those shipped."""
-    dry_run: bool = False
+    dry_run: bool = option(False, decides=False)
     """Check the rows and show the first request; send nothing."""
 
     def __post_init__(self) -> None:
@@ -64,9 +58,10 @@ class GenerateConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
+        check_agent(self.serve, self.agent)
 
     @property
     def decisive(self) -> dict[str, Any]:
         """What decides the replies: must be the same when the work is resumed."""
-        agent = asdict(self.agent)
-        return {**{name: agent[name] for name in _DECIDES}, "n": self.n, "seed": self.seed}
+        of_model = {name: getattr(self.agent, name) for name in deciding(ModelConfig)}
+        return of_model | {name: getattr(self, name) for name in deciding(GenerateConfig) if name != "agent"}

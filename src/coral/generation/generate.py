@@ -18,11 +18,12 @@ from coral.generation.parts import ANSWERED, Parts
 from coral.generation.rows import Rows
 from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
-from coral.models import embedded
-from coral.models.client import Connections, ServedModel, Stopped, build_model
+from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
+from coral.models.open import Models
 from coral.models.protocol import Generation, Model, Request
 from coral.models.retries import RetryState
+from coral.serving.launch import LaunchConfig, launch
 
 HOPELESS = 16
 """So many failed rows, where none was ever answered, stop the work: the others would fare no better."""
@@ -35,6 +36,7 @@ class Counts:
     Attributes:
         kept: rows that earlier runs answered.
         stopping: requests in flight are still answered, no others are sent.
+        say: told what the work waits for before the first request.
     """
 
     total: int = 0
@@ -49,6 +51,7 @@ class Counts:
     stopping: bool = False
     retry_state: RetryState = field(default_factory=RetryState)
     started: float = field(default_factory=time.monotonic)
+    say: Callable[[str], object] = lambda _line: None
     _listener: Callable[[], object] | None = None
 
     @property
@@ -112,15 +115,18 @@ async def generate(config: GenerateConfig, counts: Counts) -> Counts:
         FatalReject: the server refuses every request.
     """
     with Rows(Path(config.input), limit=config.limit) as rows:
-        parts = Parts(Path(config.output), rows)
-        with parts.claimed(config.decisive):
+        async with AsyncExitStack() as stack:
+            if not config.agent.model:  # only the server can name it
+                config = await _launched(config, counts, stack)
+            parts = Parts(Path(config.output), rows)
+            stack.enter_context(parts.claimed(config.decisive))
             counts.total = len(rows)
             pending = [number for number, status in enumerate(parts.status) if status != ANSWERED]
             counts.kept = counts.total - len(pending)
             if pending:
-                async with AsyncExitStack() as stack:
-                    work = await _Work.open(config, rows, parts, counts, stack)
-                    await work.do(iter(pending), len(pending))
+                config = await _launched(config, counts, stack)
+                work = await _Work.open(config, rows, parts, counts, stack)
+                await work.do(iter(pending), len(pending))
             if counts.is_complete:
                 parts.assemble(config.agent.model)
     usd = load_prices(config.prices).cost(config.agent.model, _tokens(counts))
@@ -130,6 +136,21 @@ async def generate(config: GenerateConfig, counts: Counts) -> Counts:
 
 def _tokens(counts: Counts) -> Tokens:
     return Tokens(float(counts.prompt_tokens), float(counts.cached_tokens), float(counts.completion_tokens))
+
+
+async def _launched(config: GenerateConfig, counts: Counts, stack: AsyncExitStack) -> GenerateConfig:
+    """The options with the agent at the server that `serve` starts, if it is not started yet."""
+    if not config.serve.command:
+        return config
+    agent = await launch(
+        config.serve,
+        config.agent,
+        stack,
+        stop=counts.stop,
+        stopping=lambda: counts.stopping,
+        say=counts.say,
+    )
+    return dataclasses.replace(config, agent=agent, serve=LaunchConfig())
 
 
 class _Work:
@@ -162,16 +183,9 @@ class _Work:
         """
         connections = await stack.enter_async_context(Connections())
         counts.retry_state = connections.retry_state
-        folder = embedded.folder_of(config.agent)
-        model: Model
-        if folder is None:
-            most = min(config.agent.max_connections or config.max_connections, config.max_connections)
-            model = build_model(dataclasses.replace(config.agent, max_connections=most), connections)
-        else:
-            from coral.engine.model import EmbeddedModel
-
-            model = EmbeddedModel(folder, name=embedded.name_of(config.agent))
-        return _Work(config, rows, parts, counts, await stack.enter_async_context(model), connections)
+        models = Models(connections, stack, max_connections=config.max_connections)
+        model = await models.open(config.agent, "--agent")
+        return _Work(config, rows, parts, counts, model, connections)
 
     async def do(self, pending: Iterator[int], count: int) -> None:
         """Answer the rows of `pending`.

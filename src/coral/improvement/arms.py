@@ -61,12 +61,12 @@ class EvalSpec(Generic[C]):
 
 
 _TAKEN = {
-    "common": ("output", "dry_run", "partner", "protocol", "problems", "samples"),
-    "evaluate": ("output", "dry_run", "partner", "protocol"),
-    "second": ("output", "dry_run", "partner", "protocol"),
-    "final": ("output", "dry_run", "partner", "protocol"),
-    "sample": ("output", "dry_run", "partner", "protocol"),
-    "rehearsal": ("output", "dry_run", "partner", "protocol", "candidates"),
+    "common": ("output", "dry_run", "partner", "protocol", "serve", "problems", "samples"),
+    "evaluate": ("output", "dry_run", "partner", "protocol", "serve"),
+    "second": ("output", "dry_run", "partner", "protocol", "serve"),
+    "final": ("output", "dry_run", "partner", "protocol", "serve"),
+    "sample": ("output", "dry_run", "partner", "protocol", "serve"),
+    "rehearsal": ("output", "dry_run", "partner", "protocol", "serve", "candidates"),
     "build": ("runs", "output", "format", "tokenizer"),
     "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from coral.config import option
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig
 from coral.options import section
 from coral.rows.build import BuildConfig
+from coral.serving.launch import LaunchConfig
 from coral.training.config import TrainConfig
 
 ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto")
@@ -16,24 +18,22 @@ ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeConfig:
+class ServeConfig(LaunchConfig):
     """Who runs the checkpoints."""
 
-    kind: Literal["embedded", "endpoint", "command"] = "embedded"
+    kind: Literal["embedded", "endpoint", "command"] | None = option(None, decides=True)
     """embedded: this process. endpoint: a server that is running. command: a server that the loop starts
-    before each stage that needs one, and stops after it."""
-    command: tuple[str, ...] = ()
-    """What starts a server. {checkpoint}, {name} and {port} are filled in; {port} is free at the time."""
-    base_url: str = "http://127.0.0.1:{port}/v1"
-    """Its address."""
-    model: str = "{name}"
+    before each stage that needs one, and stops after it. By default command where one is given, else
+    embedded."""
+    command: str | tuple[str, ...] = option((), decides=False)
+    """What starts a server, as one text or a list of words; no shell reads it. {checkpoint}, {name}, {model}
+    and {python} are filled in, and {port}: a free one."""
+    model: str = option("{name}", decides=False)
     """Name under which the server knows a checkpoint."""
-    prepare: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = option((), decides=False)
     """endpoint: a command that makes the server load {checkpoint} as {name}, run to its end before use."""
-    ready_within_s: float = 900.0
-    """Seconds until a started server must list its model."""
-    stop_within_s: float = 60.0
-    """Seconds that a server gets to stop before it is killed."""
+    log: str | None = option(None, decides=False)
+    """File for what servers write; by default OUT/loop/server-NAME.log for each checkpoint."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot serve.
@@ -41,28 +41,32 @@ class ServeConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
+        super().__post_init__()
+        if self.kind is None:
+            object.__setattr__(self, "kind", "command" if self.command else "embedded")
         if self.kind == "command" and not self.command:
             raise ConfigError("serve.kind is command, and there is none", remedy="give serve.command")
+        if self.kind != "command" and self.command:
+            raise ConfigError(
+                f"serve.kind is {self.kind}, which starts no command", remedy="leave out one of the two"
+            )
         if self.kind == "endpoint" and "{port}" in self.base_url:
             raise ConfigError("serve.kind is endpoint, and there is no address", remedy="give serve.base_url")
-        for name in ("ready_within_s", "stop_within_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"serve.{name} is not above 0", remedy="give a number of seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
     """When a new checkpoint is taken over. Tests are paired by problem, against the model it came from."""
 
-    target: Literal["better", "not_worse", "higher"] = "better"
+    target: Literal["better", "not_worse", "higher"] = option("better", decides=True)
     """On the target. better: the whole 95% interval of the difference is above 0. not_worse: it is above
     -tolerance (non-inferiority). higher: the difference is, by however little: what chance alone may do."""
-    second: Literal["not_worse", "report"] = "not_worse"
+    second: Literal["not_worse", "report"] = option("not_worse", decides=True)
     """On the second task. not_worse: the whole interval is above -tolerance; report: it is only reported."""
-    tolerance: float = 0.05
+    tolerance: float = option(0.05, decides=True)
     """Loss that not_worse accepts, as a share: 0.05 is five points. Too few problems cannot show that a loss
     is smaller: --dry_run says what so many problems can show."""
-    collapse: Literal["warn", "refuse"] = "warn"
+    collapse: Literal["warn", "refuse"] = option("warn", decides=True)
     """What a sign of collapse means: a line in the report, or that the checkpoint is not taken over."""
 
     def __post_init__(self) -> None:
@@ -82,13 +86,13 @@ class GateConfig:
 class CollapseConfig:
     """Signs of collapse. Each compares a checkpoint with the starting model; null switches it off."""
 
-    instant_agreement: float | None = 0.97
+    instant_agreement: float | None = option(0.97, decides=True)
     """More than this share of conversations end with the second turn, and more than at the start."""
-    copied_turns: float | None = 0.5
+    copied_turns: float | None = option(0.5, decides=True)
     """More than this share of turns repeat the partner's words, and more than at the start."""
-    length_ratio: float | None = 0.5
+    length_ratio: float | None = option(0.5, decides=True)
     """Turns are shorter than this share of their length at the start."""
-    disagreement_ratio: float | None = 0.1
+    disagreement_ratio: float | None = option(0.1, decides=True)
     """Conversations with differing answers are rarer than this share of what they were at the start."""
 
 
@@ -96,9 +100,9 @@ class CollapseConfig:
 class OfKind:
     """The sections that arms of one kind have for themselves."""
 
-    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
+    build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: BuildConfig))
     """Options of `coral build`."""
-    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
+    train: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: TrainConfig))
     """Options of `coral train`."""
 
 
@@ -106,72 +110,74 @@ class OfKind:
 class ImproveConfig:
     """All options of the loop."""
 
-    output: str = "runs/improve"
+    output: str = option("runs/improve", decides=False)
     """Folder of everything. The same command again goes on where it was stopped."""
-    model: str = ""
+    model: str = option("", decides=True)
     """The model to start from: a checkpoint folder, or with serve.kind command a name on the hub. By default
     the model that comes with the package."""
-    iterations: int = 1
+    iterations: int = option(1, decides=False)
     """How often the loop goes round. May grow later."""
-    controls: tuple[str, ...] = ()
+    controls: tuple[str, ...] = option((), decides=False)
     """Trained beside the main arm for comparison: alone-dpo, pair-sft, alone-sft ... Those alone get as many
     candidates and at most as many rows as the pair's. May grow later."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Seed of every step that has no other: sampling, rows, training, problems of the iterations."""
 
-    common: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    common: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: SampleConfig))
     """Options of `coral eval` and `coral sample` alike: task, data, agent, max_turns ..."""
-    evaluate: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    evaluate: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: EvalConfig))
     """Further options of `coral eval` for the target: split, limit ..."""
-    second: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    second: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: EvalConfig))
     """Options that make the second task of `evaluate`'s, tested for regressions. Empty: none."""
-    final: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: EvalConfig))
+    final: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: EvalConfig))
     """Options that make problems of `evaluate`'s which no gate sees: another split, or other `problems`. The
     start, and the best and the last model of each arm are evaluated on them; the report begins with that.
     Empty: none."""
-    sample: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    sample: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: SampleConfig))
     """Further options of `coral sample`."""
-    rehearsal: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: SampleConfig))
+    rehearsal: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: SampleConfig))
     """Options that make further conversations of `sample`'s, on what the model should not forget: another
     task, fewer problems. They are sampled in each iteration, and rows are made of both. Empty: none."""
-    build: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: BuildConfig))
+    build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: BuildConfig))
     """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft or pair-kto."""
-    train: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: TrainConfig))
+    train: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: TrainConfig))
     """Options of `coral train`."""
-    dpo: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    dpo: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: OfKind))
     """Options for arms that train dpo alone: {build: {...}, train: {...}}. Likewise sft and kto."""
-    sft: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    sft: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: OfKind))
     """The same for sft."""
-    kto: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: OfKind))
+    kto: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: OfKind))
     """The same for kto."""
 
-    split: Literal["all", "even", "random"] = "all"
+    split: Literal["all", "even", "random"] = option("all", decides=True)
     """Training problems of an iteration: all, its own part of them, or a draw of `share`."""
-    share: float = 0.5
+    share: float = option(0.5, decides=True)
     """Share of the problems that `split: random` draws for an iteration."""
-    stack: bool = False
+    stack: bool = option(False, decides=True)
     """Train on the conversations of earlier iterations, too."""
-    reference: Literal["updated", "fixed"] = "updated"
+    reference: Literal["updated", "fixed"] = option("updated", decides=True)
     """Reference of dpo and kto: the model that an iteration starts from, or always the first."""
-    start_from: Literal["last", "first"] = "last"
+    start_from: Literal["last", "first"] = option("last", decides=True)
     """What an iteration trains: the model that it sampled from, or again the first."""
-    lr_multiplier: float = 1.0
+    lr_multiplier: float = option(1.0, decides=True)
     """Factor of the learning rate from one iteration to the next; needs train.learning_rate."""
-    seat: Literal["both", "one"] = "both"
+    seat: Literal["both", "one"] = option("both", decides=True)
     """both: the model talks to itself. one: it talks to `partner`, and only its own turns are trained."""
-    partner: dict[str, Any] = field(default_factory=dict, metadata=section(lambda: AgentConfig))
+    partner: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: AgentConfig))
     """seat one: options of the frozen partner, as in `coral eval --partner.*`; by default the start."""
 
-    gate: GateConfig = field(default_factory=GateConfig)
+    gate: GateConfig = option(decides=True, default_factory=GateConfig)
     """When a new checkpoint is taken over."""
-    signs: CollapseConfig = field(default_factory=CollapseConfig)
+    signs: CollapseConfig = option(decides=True, default_factory=CollapseConfig)
     """Signs of collapse."""
-    serve: ServeConfig = field(default_factory=ServeConfig)
+    serve: ServeConfig = option(
+        decides=True, default_factory=ServeConfig, **section(lambda: ServeConfig, short="command")
+    )
     """Who runs the checkpoints."""
-    launch: tuple[str, ...] = ()
+    launch: tuple[str, ...] = option((), decides=False)
     """What starts a training instead of this Python: {config} is its file of options, such as
     [accelerate, launch, --config_file, fsdp.yaml, -m, coral, train, --config, "{config}"]."""
-    dry_run: bool = False
+    dry_run: bool = option(False, decides=False)
     """Check every option, and print every stage with its full options. Nothing is run or written."""
 
     def __post_init__(self) -> None:

@@ -15,10 +15,11 @@ from coral.improvement.arms import EvalSpec
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
 from coral.improvement.problems import file_of
-from coral.improvement.servers import fill, places
+from coral.improvement.servers import filled_in, places
 from coral.metrics import detectable_with
 from coral.rows.build import BuildConfig
 from coral.rows.problem_statistics import HeldOut, is_for_evaluation
+from coral.serving.launch import fill
 from coral.training.config import TrainConfig
 from coral.training.libraries import require_libraries
 
@@ -117,8 +118,8 @@ class DryRun:
         serve = self._config.serve
         if serve.kind == "command":
             for checkpoint in spec.checkpoints:
-                names = {"checkpoint": checkpoint.path, "name": checkpoint.name, "port": "PORT"}
-                self._say("served by", " ".join(fill(part, names) for part in serve.command))
+                names = filled_in(serve, checkpoint, "PORT")
+                self._say("served by", " ".join(fill(word, names) for word in serve.words))
         config = spec.at({checkpoint: places(serve, checkpoint, 8000) for checkpoint in spec.checkpoints})
         config.partner_config(), config.extractor_config()
         self._say(self._named(command, config.output), stored(config))

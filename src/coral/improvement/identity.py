@@ -8,16 +8,17 @@ from typing import Any
 import msgspec
 
 from coral.config import deciding
-from coral.evaluation.config import AgentConfig, ExtractorConfig
+from coral.evaluation.config import AgentConfig, ExtractorConfig, SampleConfig
 from coral.improvement.arms import RUN_SECTIONS
 from coral.improvement.config import ImproveConfig
 from coral.improvement.servers import Checkpoint
+from coral.rows.build import BuildConfig
 from coral.training.checkpoints import model_fingerprint
-from coral.training.config import DECIDES_NOTHING
+from coral.training.config import TrainConfig
 
 _AGENTS = ("agent", "partner", "extractor")
-_OF_RUNS = ("max_connections", "max_failed_rate", "prices", "retry_failed", "data_password", "lock")
-_OF_ROWS = ("push_to_hub", "public", "data_password")
+_GROW = ("limit", "samples")
+"""A run may grow by these; in the loop, other steps are built on it."""
 
 
 def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
@@ -26,20 +27,18 @@ def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
     Iterations may be added (but where the problems are dealt to them), and controls; servers may move; and
     what the commands of the steps let change may change here, such as connections, or rows on a device.
     """
-    decided = stored(config)
-    for name in ("output", "controls", "serve", "launch"):
-        del decided[name]
-    if config.split != "even":
-        del decided["iterations"]
+    options = stored(config)
+    decided = {name: options[name] for name in deciding(ImproveConfig)}
+    if config.split == "even":
+        decided["iterations"] = config.iterations
     if not config.rehearsal:  # folders of versions that did not know it go on
         del decided["rehearsal"]
     decided |= {name: _of_run(decided[name]) for name in RUN_SECTIONS if name in decided}
-    decided |= {kind: _of_kind(decided[kind]) for kind in ("dpo", "sft", "kto")}
+    decided |= {kind: _of_arm(decided[kind]) for kind in ("dpo", "sft", "kto")}
     return {
         **decided,
+        **_of_arm({"build": config.build, "train": config.train}),
         "partner": _of_agent(config.partner),
-        "build": _without(config.build, _OF_ROWS),
-        "train": _without(config.train, DECIDES_NOTHING),
         "serve": config.serve.kind,
         "model": model_fingerprint(start.path),
     }
@@ -63,21 +62,18 @@ def _without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_run(section: Mapping[str, Any]) -> dict[str, Any]:
     agents = {name: _of_agent(section[name]) for name in _AGENTS if name in section}
-    return {**_without(section, _OF_RUNS), **agents}
-
-
-_DECIDING = frozenset({*deciding(AgentConfig), *deciding(ExtractorConfig)})
+    return {**_only(section, (*deciding(SampleConfig), *_GROW)), **agents}
 
 
 def _of_agent(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in _DECIDING}
+    return _only(options, (*deciding(AgentConfig), *deciding(ExtractorConfig)))
 
 
-def _of_kind(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `dpo`, `sft` or `kto`: their sections for rows and training."""
-    changing = {"build": _OF_ROWS, "train": DECIDES_NOTHING}
-    return {name: _without(values, changing.get(name, ())) for name, values in section.items()}
+def _of_arm(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Of `dpo`, `sft`, `kto` or the loop itself: the sections for rows and training."""
+    kinds = {"build": BuildConfig, "train": TrainConfig}
+    return {name: _only(options, deciding(kinds[name])) for name, options in sections.items()}
 
 
-def _without(section: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in section.items() if name not in names}
+def _only(options: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in names}

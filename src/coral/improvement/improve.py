@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coral.errors import ConfigError, MissingExtra, RunFolderError
+from coral.errors import ConfigError, Interrupted, MissingExtra, RunFolderError
 from coral.evaluation.watch import Watch
 from coral.improvement.arms import check_sections
 from coral.improvement.config import ImproveConfig
@@ -15,7 +15,7 @@ from coral.improvement.loop import START, Loop
 from coral.improvement.plots import save_plots
 from coral.improvement.report import render_report
 from coral.improvement.results import ResultCache, Results
-from coral.improvement.servers import Checkpoint, Stopped, check_start
+from coral.improvement.servers import Checkpoint, check_start
 from coral.improvement.steps import Steps
 from coral.models import embedded
 from coral.models.config import ModelConfig
@@ -43,7 +43,7 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
         cache = ResultCache(config, out)
         try:
             trained = await Loop(config, start, out, Steps(config, out, cache, watch)).go_round()
-        except Stopped:
+        except Interrupted:
             return None
         results = await cache.results(trained)
         write_report(results, out)

@@ -16,12 +16,9 @@ from typing import TypeVar
 import msgspec
 
 from coral.config import dump_yaml
-from coral.errors import UserError
+from coral.errors import Interrupted, UserError
+from coral.evaluation import processes
 from coral.evaluation.config import EvalConfig, SampleConfig
-from coral.evaluation.evaluate import evaluate
-from coral.evaluation.progress import Progress
-from coral.evaluation.sample import sample
-from coral.evaluation.session import Run
 from coral.evaluation.watch import Watch
 from coral.improvement.arms import EvalSpec, Sight
 from coral.improvement.collapse import signs_of_collapse
@@ -31,10 +28,11 @@ from coral.improvement.gate import judge, seen, told
 from coral.improvement.loop import START
 from coral.improvement.problems import write_problems
 from coral.improvement.results import JUDGED, ResultCache, load_verdict
-from coral.improvement.servers import Stopped, fill, run_supervised, serving, tail
+from coral.improvement.servers import serving
 from coral.metrics import Comparison, Summary
 from coral.rows.build import BuildConfig, build
 from coral.rows.report import Report
+from coral.serving.launch import fill, run_supervised, tail
 from coral.training.config import TrainConfig
 from coral.training.record import load_training
 
@@ -49,11 +47,11 @@ class Steps:
 
     async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None:
         """Evaluate."""
-        await self._run("evaluate", spec, evaluate)
+        await self._run("evaluate", spec)
 
     async def sample(self, spec: EvalSpec[SampleConfig]) -> Drawn | None:
         """Sample; returns what was drawn."""
-        done = await self._run("sample", spec, sample)
+        done = await self._run("sample", spec)
         return Drawn(done.candidates or 0, done.problems or 0)
 
     async def build(self, config: BuildConfig) -> int | None:
@@ -110,16 +108,16 @@ class Steps:
     async def _judged(self, against: str, model: str, sight: Sight) -> Comparison:
         return await self._book.compare(against, model, sight, JUDGED[sight])
 
-    async def _run(self, step: str, spec: EvalSpec[C], job: Callable[[C, Progress], Awaitable[Run]]) -> Done:
+    async def _run(self, step: str, spec: EvalSpec[C]) -> Done:
         """Evaluate or sample, with the models served meanwhile."""
         config = spec.config
 
         async def work() -> Done:
             stopping, logs = self._watch.stop.is_set, self._out / "loop"
             async with serving(self._config.serve, spec.checkpoints, logs, stopping=stopping) as places:
-                run = await job(spec.at(places), self._watch.follow(config.protocol))
+                run = await processes.run(spec.at(places), self._watch.follow(config.protocol))
             if run.summary is None:
-                raise Stopped
+                raise Interrupted("the loop was stopped")
             _check_failures(run.summary, config)
             drawn = run.summary.candidates
             return Done(
@@ -137,7 +135,7 @@ class Steps:
         if done is not None:
             return done
         if self._watch.stop.is_set():
-            raise Stopped
+            raise Interrupted("the loop was stopped")
         name = folder.relative_to(self._out)
         self._watch.say(f"{name} ...")
         started = time.monotonic()
@@ -155,7 +153,7 @@ class Steps:
         try:
             await asyncio.wait({training, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not training.done():
-                raise Stopped
+                raise Interrupted("the loop was stopped")
         finally:
             for task in (training, stopping):
                 task.cancel()

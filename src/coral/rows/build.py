@@ -14,14 +14,14 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from coral import workers
-from coral.config import dump_yaml
+from coral.config import dump_yaml, option
 from coral.errors import ConfigError, Rejected, RunFolderError
 from coral.rows.assemble import Assembly, OnShared, assemble
 from coral.rows.formats import Format, Render, check_format
@@ -42,29 +42,29 @@ from coral.types import Message
 class BuildConfig(RowOptions):
     """All options of a build."""
 
-    runs: list[str] = field(default_factory=list)
+    runs: list[str] = option(decides=True, default_factory=list)
     """Run folders to make rows of (the first arguments of the command)."""
-    output: str = ""
+    output: str = option("", decides=False)
     """Folder to write. It must not exist: nothing is overwritten."""
-    format: Format = "trl"
+    format: Format = option("trl", decides=True)
     """trl, openai, sharegpt: lists of messages. fairseq2: text, rendered with `tokenizer`'s chat template."""
-    file: FileType = "jsonl"
+    file: FileType = option("jsonl", decides=True)
     """jsonl or parquet."""
-    tokenizer: str | None = None
+    tokenizer: str | None = option(None, decides=True)
     """fairseq2: a model or tokenizer folder with a chat template."""
-    held_out: list[str] = field(default_factory=list)
+    held_out: list[str] = option(decides=True, default_factory=list)
     """What no row may come from: run folders of evaluations, or names of splits of the runs' own data."""
-    data_password: str | None = None
+    data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA) whose split is held out. Never stored."""
-    shared: OnShared = "stop"
+    shared: OnShared = option("stop", decides=True)
     """What to do if the runs share problems with held-out data, or were sampled on an evaluation split: stop;
     drop (leave the shared problems out; of an evaluation split, `held_out` must then say which problems are
     evaluated on); keep (make rows of them all the same)."""
-    unfinished: bool = False
+    unfinished: bool = option(False, decides=True)
     """Take what is there of runs that are not finished."""
-    push_to_hub: str | None = None
+    push_to_hub: str | None = option(None, decides=False)
     """OWNER/NAME of a data set on the Hugging Face hub to upload the folder to."""
-    public: bool = False
+    public: bool = option(False, decides=False)
     """Make the data set on the hub public, if it is new."""
 
 

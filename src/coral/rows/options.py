@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from coral.config import option
 from coral.errors import ConfigError
 
 Kind = Literal["sft", "dpo", "kto"]
@@ -34,54 +35,54 @@ _CONCERNS: dict[str, tuple[Kind, ...]] = {
 class RowOptions:
     """What rows are made, of what."""
 
-    kind: Kind = "dpo"
+    kind: Kind = option("dpo", decides=True)
     """sft: prompt and reply. dpo: prompt, better and worse reply. kto: prompt, reply, desirable or not."""
-    score: Score = "correct"
+    score: Score = option("correct", decides=True)
     """What makes a reply good. correct: its belief is right. majority: its belief is what most replies about
     the problem hold, no gold needed. rollouts: how conversations ended that were continued from it."""
-    conversations: Ended | None = None
+    conversations: Ended | None = option(None, decides=True)
     """any, agreed, or agreed_and_right. By default agreed_and_right for sft, any for the others."""
-    turns: Literal["all", "right"] = "all"
+    turns: Literal["all", "right"] = option("all", decides=True)
     """sft: all turns of such a conversation, or only those whose reply is right."""
-    siblings: bool = False
+    siblings: bool = option(False, decides=True)
     """sft: also the right candidates that did not go on."""
-    first_turns: int | None = None
+    first_turns: int | None = option(None, decides=True)
     """Only the first n turns of a conversation."""
-    seat: str = "both"
+    seat: str = option("both", decides=True)
     """Whose turns: both (all) seats', or those of one: opener, responder, of a panel agent_2."""
-    speaker: str = "both"
+    speaker: str = option("both", decides=True)
     """Whose turns: both (all) agents', or those of one: agent, partner, of a panel agent_2."""
-    min_solve_rate: float = 0.0
+    min_solve_rate: float = option(0.0, decides=True)
     """Only problems of whose conversations at least this share agreed and was right (single agent: of whose
     replies this share is right)."""
-    max_solve_rate: float = 1.0
+    max_solve_rate: float = option(1.0, decides=True)
     """Only problems solved at most this often. 1 keeps the easy ones."""
-    max_prompt_chars: int | None = None
+    max_prompt_chars: int | None = option(None, decides=True)
     """Leave out turns whose prompt is longer, in characters."""
-    max_completion_chars: int | None = None
+    max_completion_chars: int | None = option(None, decides=True)
     """Leave out replies that are longer, in characters."""
-    max_per_turn: int | None = None
+    max_per_turn: int | None = option(None, decides=True)
     """Most rows of a turn; by default 2 for dpo and kto, no limit for sft. 0: no limit."""
-    max_per_problem: int | None = None
+    max_per_problem: int | None = option(None, decides=True)
     """Most rows of a problem; by default 20 for dpo and kto, no limit for sft. 0: no limit."""
-    max_rows: int | None = None
+    max_rows: int | None = option(None, decides=True)
     """Most rows in all: a seeded draw, the same number for runs that are to be compared."""
-    min_margin: float = 0.5
+    min_margin: float = option(0.5, decides=True)
     """dpo: the scores of a pair must be farther apart than this."""
-    agreeing_penalty: float = 0.0
+    agreeing_penalty: float = option(0.0, decides=True)
     """dpo: taken from the score of a reply that is not right and holds the partner's answer (published:
     0.1)."""
-    length_penalty: float = 0.0
+    length_penalty: float = option(0.0, decides=True)
     """dpo: taken from the score of the longest candidate of a turn, in proportion from the others
     (published: 0.1)."""
-    persuasion_bonus: float = 0.0
+    persuasion_bonus: float = option(0.0, decides=True)
     """dpo: added to the score of a right reply after which a partner who was not right became right. Its
     pairs come first where a limit applies."""
-    majority_share: float = 0.5
+    majority_share: float = option(0.5, decides=True)
     """With score majority: a problem counts only if more than this share of its answers agree."""
-    duplicates: Literal["drop", "keep"] = "drop"
+    duplicates: Literal["drop", "keep"] = option("drop", decides=True)
     """What to do with rows that say the same to the letter."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Decides draws among equals and the order of the rows."""
 
     def __post_init__(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coral.config import option
 from coral.errors import ConfigError
 from coral.serving.admission import names_of
 from coral.serving.app import ChatServer, Limits, Served, serve_one
@@ -25,21 +26,21 @@ OnReady = Callable[[str, Served], None]
 class ServerConfig:
     """Where a server listens, and what it takes on."""
 
-    host: str = "127.0.0.1"
+    host: str = option("127.0.0.1", decides=False)
     """Address to bind. The default is reachable from this machine alone; there is no authentication."""
-    port: int = 8765
+    port: int = option(8765, decides=False)
     """Port to bind; 0 takes a free one."""
-    drain_s: float = 30.0
+    drain_s: float = option(30.0, decides=False)
     """Seconds that requests in flight get to finish after SIGTERM or Ctrl-C."""
-    max_body_mb: float = 8.0
+    max_body_mb: float = option(8.0, decides=False)
     """Largest request body in megabytes; a larger one is refused with 413."""
-    max_n: int = 128
+    max_n: int = option(128, decides=False)
     """Most candidates of one request."""
-    allowed_hosts: str = ""
+    allowed_hosts: str = option("", decides=False)
     """Names with dots that clients use for this server, separated by commas; `*.example` and `*` match."""
-    faults: str = ""
+    faults: str = option("", decides=True)
     """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
-    fault_seed: int = 0
+    fault_seed: int = option(0, decides=True)
     """Decides which requests meet a fault."""
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class ServerConfig:
 class CheckpointConfig(ServerConfig):
     """The name of a checkpoint, where its server listens, and what it takes on."""
 
-    name: str = ""
+    name: str = option("", decides=True)
     """Name that clients ask for; by default the folder's."""
 
 
@@ -69,29 +70,29 @@ class CheckpointConfig(ServerConfig):
 class ScriptedConfig(ServerConfig):
     """What a scripted agent knows, how it behaves, and its server."""
 
-    task: str = ""
+    task: str = option("", decides=True)
     """Task whose problems it knows; `coral tasks` lists them."""
-    data: str | None = None
+    data: str | None = option(None, decides=True)
     """Data set: a file, a folder, or hf://datasets/OWNER/NAME."""
-    split: str = ""
+    split: str = option("", decides=True)
     """Split of the data; by default the task's first."""
-    data_password: str | None = None
+    data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA)."""
-    task_options: dict[str, Any] = field(default_factory=dict)
+    task_options: dict[str, Any] = option(decides=True, default_factory=dict)
     """The task's own options, such as --task_options.NAME VALUE."""
-    accuracy: float = 0.6
+    accuracy: float = option(0.6, decides=True)
     """Probability that its first own answer is right."""
-    stubbornness: float = 0.5
+    stubbornness: float = option(0.5, decides=True)
     """Probability that it keeps to its answer at a turn where the partner's differs."""
-    unsure: float = 0.05
+    unsure: float = option(0.05, decides=True)
     """Probability that it has no answer yet, or loses faith in its own in a dispute."""
-    patience: int = 6
+    patience: int = option(6, decides=True)
     """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Decides all of its choices, and those of the data: generated problems, shuffled choices."""
-    split_seed: int = 0
+    split_seed: int = option(0, decides=True)
     """Seed of the splits of data sets that publish none."""
-    latency_s: float = 0.0
+    latency_s: float = option(0.0, decides=False)
     """Seconds before each reply."""
 
 
@@ -134,7 +135,7 @@ async def serve_checkpoint(path: str, config: CheckpointConfig, *, on_ready: OnR
         Whether every request in flight was finished.
 
     Raises:
-        UserError: the folder is no checkpoint that the engine can run.
+        UserError: the engine cannot run the folder.
     """
     folder = check_checkpoint(path)
     from coral.engine.model import EmbeddedModel
@@ -161,7 +162,7 @@ def check_checkpoint(path: str) -> str:
         raise ConfigError(f"there is no folder '{path}'", remedy=remedy)
     missing = [name for name in CHECKPOINT_FILES if not any(folder.glob(name))]
     if missing:
-        raise ConfigError(f"'{path}' is no checkpoint: it has no {', '.join(missing)}", remedy=remedy)
+        raise ConfigError(f"'{path}' is not a checkpoint: it has no {', '.join(missing)}", remedy=remedy)
     return folder.resolve().name
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import estimate
-from coral.evaluation.evaluate import evaluate
 from coral.evaluation.plan import open_plan
+from coral.evaluation.processes import run as hold_run
 from coral.evaluation.watch import Watch
 from coral.types import Record
 
@@ -66,7 +66,7 @@ async def piloted(arms: Mapping[str, EvalConfig], pilot: int, watch: Watch) -> l
         A forecast per arm; None where it was stopped.
 
     Raises:
-        UserError: as `evaluate`.
+        UserError: as a run.
     """
     forecasts = []
     for name, arm in arms.items():
@@ -75,7 +75,7 @@ async def piloted(arms: Mapping[str, EvalConfig], pilot: int, watch: Watch) -> l
         watch.say(f"pilot of arm {name}: {arm.output}")
         began = time.monotonic()
         progress = watch.follow(arm.protocol)
-        run = await evaluate(dataclasses.replace(arm, limit=min(pilot, problems)), progress)
+        run = await hold_run(dataclasses.replace(arm, limit=min(pilot, problems)), progress)
         if run.summary is None:
             return None
         summary, held = run.summary, run.summary.problems

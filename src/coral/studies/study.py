@@ -16,8 +16,8 @@ import msgspec
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
 from coral.evaluation.budget import OutOfBudget
 from coral.evaluation.config import EvalConfig
-from coral.evaluation.evaluate import evaluate
 from coral.evaluation.plan import open_plan
+from coral.evaluation.processes import run as hold_run
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run
 from coral.evaluation.watch import Watch
@@ -142,7 +142,7 @@ class Left:
             max_hours=hours,
         )
         try:
-            run = await evaluate(limited, progress)
+            run = await hold_run(limited, progress)
         except OutOfBudget as error:
             raise OutOfBudget(f"{error} (of what earlier arms left)", remedy=_HIGHER) from None
         if run.summary is not None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from coral.config import deciding, option
 from coral.errors import ConfigError
 from coral.training.published import Published, published
 
@@ -19,111 +20,111 @@ REPORTERS = ("tensorboard", "wandb", "trackio")
 class TrainConfig:
     """All options of a training. What is null by default takes the published value."""
 
-    kind: Kind = "dpo"
+    kind: Kind = option("dpo", decides=True)
     """sft: learn completions. dpo: prefer the chosen to the rejected. kto: wanted and unwanted ones apart."""
-    model: str = ""
+    model: str = option("", decides=False)
     """Model to start from: a checkpoint folder, or a name on the hub."""
-    rows: str = ""
+    rows: str = option("", decides=False)
     """Training rows: a folder that `coral build` wrote, or one .jsonl or .parquet file."""
-    output: str = ""
+    output: str = option("", decides=False)
     """Folder of the trained checkpoint. The same command again goes on where it was stopped."""
-    backend: Backend = "trl"
+    backend: Backend = option("trl", decides=True)
     """trl: train. fairseq2: write the config and the launch script of its recipe (with --dry_run)."""
-    preset: Literal["8b", "70b"] | None = None
+    preset: Literal["8b", "70b"] | None = option(None, decides=True)
     """Published values for a model of that size, where an option below is null."""
 
-    eval_rows: str | None = None
+    eval_rows: str | None = option(None, decides=False)
     """Held-out rows to evaluate on, a folder or file like `rows`."""
-    eval_fraction: float = 0.0
+    eval_fraction: float = option(0.0, decides=True)
     """Share of the problems whose rows are held out of `rows` and evaluated on. By problem, never by row."""
-    eval_steps: int | None = None
+    eval_steps: int | None = option(None, decides=False)
     """Optimizer steps between two evaluations; by default that of `save_steps`."""
 
-    epochs: float = 1.0
+    epochs: float = option(1.0, decides=True)
     """Passes over the rows; `max_steps` wins."""
-    max_steps: int | None = None
+    max_steps: int | None = option(None, decides=True)
     """Optimizer steps; by default what `epochs` gives, with a preset the published number."""
-    batch_size: int = 32
+    batch_size: int = option(32, decides=True)
     """Rows of one optimizer step, over all devices. Gradients are accumulated as the devices require."""
-    device_batch_size: int = 4
+    device_batch_size: int = option(4, decides=False)
     """Rows that one device holds at once."""
-    learning_rate: float | None = None
+    learning_rate: float | None = option(None, decides=True)
     """Highest learning rate; by default 1e-6 for dpo and kto, 2.5e-6 for sft."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = option("cosine", decides=True)
     """How the learning rate goes on after the warm-up."""
-    final_lr_ratio: float = 0.1
+    final_lr_ratio: float = option(0.1, decides=True)
     """The learning rate at the end as a share of the highest (cosine); linear goes to 0."""
-    warmup_steps: int | None = None
+    warmup_steps: int | None = option(None, decides=True)
     """Steps of rising learning rate; by default 50, and at most a tenth of the steps; with a preset the
     published number, in a shorter training its share."""
-    weight_decay: float = 0.1
+    weight_decay: float = option(0.1, decides=True)
     """AdamW's weight decay."""
-    adam_beta1: float = 0.9
+    adam_beta1: float = option(0.9, decides=True)
     """AdamW's decay of the first moment."""
-    adam_beta2: float = 0.95
+    adam_beta2: float = option(0.95, decides=True)
     """AdamW's decay of the second moment."""
-    adam_epsilon: float = 1e-8
+    adam_epsilon: float = option(1e-8, decides=True)
     """AdamW's epsilon."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = option(1.0, decides=True)
     """Gradients are scaled down to this norm; 0 leaves them as they are, as the published training did."""
 
-    beta: float = 0.1
+    beta: float = option(0.1, decides=True)
     """dpo, kto: how strongly the model is held to the reference."""
-    loss: str | None = None
+    loss: str | None = option(None, decides=True)
     """Name of one of TRL's losses for dpo or kto; by default sigmoid for dpo, kto for kto."""
-    sft_weight: float = 0.0
+    sft_weight: float = option(0.0, decides=True)
     """dpo: weight of the likelihood of the chosen reply beside the preference."""
-    desirable_weight: float = 1.0
+    desirable_weight: float = option(1.0, decides=True)
     """kto: weight of the wanted rows; raise it where they are fewer."""
-    undesirable_weight: float = 1.0
+    undesirable_weight: float = option(1.0, decides=True)
     """kto: weight of the unwanted rows."""
-    reference: str | None = None
+    reference: str | None = option(None, decides=False)
     """dpo, kto: the reference model; by default the model as it is before training."""
 
-    lora: bool = False
+    lora: bool = option(False, decides=True)
     """Train a low-rank adapter and merge it into the checkpoint at the end. The adapter is kept, too."""
-    lora_rank: int = 16
+    lora_rank: int = option(16, decides=True)
     """Rank of the adapter."""
-    lora_alpha: int = 32
+    lora_alpha: int = option(32, decides=True)
     """Scale of the adapter: its update is multiplied by alpha / rank."""
-    lora_dropout: float = 0.0
+    lora_dropout: float = option(0.0, decides=True)
     """Dropout before the adapter."""
-    lora_targets: str = "all-linear"
+    lora_targets: str = option("all-linear", decides=True)
     """Layers with an adapter: all-linear, or names separated by commas."""
 
-    max_row_tokens: int | None = None
+    max_row_tokens: int | None = option(None, decides=True)
     """Longest row in tokens, prompt and reply together; by default the model's context."""
-    drop_long: bool = False
+    drop_long: bool = option(False, decides=True)
     """Leave out rows that are too long. Without it they stop the training; no row is ever cut."""
-    chat_template: str | None = None
+    chat_template: str | None = option(None, decides=True)
     """File with a chat template (Jinja) instead of the model's own; it is saved with the checkpoint."""
-    show_rows: int = 1
+    show_rows: int = option(1, decides=False)
     """Rows to show before the first step, with the trained tokens marked."""
 
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = option("auto", decides=True)
     """auto: bf16 arithmetic where the device has it, fp32 elsewhere. Weights are updated in fp32."""
-    gradient_checkpointing: bool | None = None
+    gradient_checkpointing: bool | None = option(None, decides=False)
     """Compute activations twice to save memory; by default on a GPU and not on a CPU."""
-    attention: str | None = None
+    attention: str | None = option(None, decides=False)
     """Attention implementation, such as sdpa or flash_attention_2; by default the library's choice."""
-    device: Literal["auto", "cpu"] = "auto"
+    device: Literal["auto", "cpu"] = option("auto", decides=True)
     """cpu: do not use a GPU."""
-    threads: int | None = None
+    threads: int | None = option(None, decides=False)
     """Threads of a CPU training; by default one a core. A model of a million weights is fastest with 1."""
-    seed: int = 0
+    seed: int = option(0, decides=True)
     """Decides the order of the rows, the held-out problems and the adapter's first weights."""
 
-    save_steps: int | None = None
+    save_steps: int | None = option(None, decides=False)
     """Optimizer steps between two checkpoints to resume from; by default 200, and always at the end."""
-    keep_checkpoints: int = 0
+    keep_checkpoints: int = option(0, decides=False)
     """Checkpoints (with optimizer state) that stay when the training is done."""
-    logging_steps: int = 5
+    logging_steps: int = option(5, decides=False)
     """Optimizer steps between two log lines."""
-    report_to: str = "none"
+    report_to: str = option("none", decides=False)
     """Where the log goes besides `history.jsonl`: none, or tensorboard, wandb, trackio with commas."""
-    run_name: str | None = None
+    run_name: str | None = option(None, decides=False)
     """Name of the run there; by default the output folder's."""
-    dry_run: bool = False
+    dry_run: bool = option(False, decides=False)
     """Check the rows and say what would be done. fairseq2: write its config and launch script."""
 
     def __post_init__(self) -> None:
@@ -225,40 +226,11 @@ def _at_least(name: str, value: float | None, least: int) -> None:
         raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least {least}")
 
 
-DECIDES_NOTHING = (
-    "output",
-    "eval_steps",
-    "device_batch_size",
-    "show_rows",
-    "gradient_checkpointing",
-    "attention",
-    "threads",
-    "save_steps",
-    "keep_checkpoints",
-    "logging_steps",
-    "report_to",
-    "run_name",
-    "dry_run",
-    "model",
-    "rows",
-    "eval_rows",
-    "reference",
-)
-"""Options that may change between sessions: they decide no weight (`device_batch_size`: but see `decisive`).
-Models and rows count by their content.
-"""
-
-
 def decisive(config: TrainConfig) -> dict[str, Any]:
-    """The options that decide the trained weights, null ones left out."""
+    """The options that decide the trained weights, null ones left out. Models and rows count by content."""
+    names = (*deciding(TrainConfig), *(["device_batch_size"] if _compares_in_batch(config) else []))
     values: dict[str, Any] = msgspec.to_builtins(config)
-    given = {
-        name: value for name, value in values.items() if name not in DECIDES_NOTHING and value is not None
-    }
-    return {
-        **given,
-        **({"device_batch_size": config.device_batch_size} if _compares_in_batch(config) else {}),
-    }
+    return {name: values[name] for name in names if values[name] is not None}
 
 
 def _compares_in_batch(config: TrainConfig) -> bool:

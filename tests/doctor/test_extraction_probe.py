@@ -3,7 +3,7 @@
 import pytest
 
 from coral.answers import choice
-from coral.evaluation import extraction_probe
+from coral.doctor import extraction_probe
 from coral.models.protocol import Sampling
 from coral.models.scripted import ScriptedModel
 from coral.types import Answered

@@ -7,15 +7,16 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from coral.config import option
+from coral.doctor import context_probe, extraction_probe
+from coral.doctor.context_probe import Verdict
 from coral.errors import ModelError, Unreachable
-from coral.evaluation import context_probe, extraction_probe
-from coral.evaluation.context_probe import Verdict
 from coral.models import embedded
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
@@ -42,7 +43,7 @@ COUNTING = "Count from 1 to 9 in digits, separated by commas. Write nothing else
 class DoctorConfig:
     """What to probe."""
 
-    agent: ModelConfig = field(default_factory=ModelConfig)
+    agent: ModelConfig = option(decides=True, default_factory=ModelConfig)
     """The model, with the settings it will be run with."""
 
 
