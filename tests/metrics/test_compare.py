@@ -51,6 +51,18 @@ async def test_a_run_equals_itself_without_certainty(conversation, tally):
     assert result.low < 0 < result.high
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+async def test_a_run_with_nothing_to_count_is_compared(conversation, tally, swapped):
+    """Nobody in one run had an answer that could be kept: no difference is known, and nothing fails."""
+    stirred = await tally([conversation("RXR", problem=f"p{i}") for i in range(3)])
+    silent = await tally([conversation("??", problem=f"p{i}") for i in range(3)])
+    a, b = (silent, stirred) if swapped else (stirred, silent)
+    for name in ("assertiveness", "conformity", "persuasion", "valid_answer_rate"):
+        result = compare(a, b, name)
+        assert (result.difference is None) == (result.a is None or result.b is None)
+        assert result.num_higher + result.num_lower <= result.num_problems
+
+
 async def test_equal_rates_are_not_known_to_be_equal(conversation, tally):
     """Not a single unsure turn in either run of 20 problems leaves an interval around 0."""
     runs = await tally([conversation("RR", problem=f"p{i}") for i in range(20)])

@@ -61,7 +61,7 @@ def clustered_ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio:
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     whole = float(below.sum())
     if whole == 0:
-        return Ratio(None, None, 0.0, *(np.zeros(0) for _ in range(3)))
+        return Ratio(None, None, 0.0, np.zeros(0), above, below)
     value = float(above.sum()) / whole
     residuals = (above - value * below) / whole
     return Ratio(value, clustered_stderr(residuals), whole, residuals, above, below)
