@@ -16,7 +16,7 @@ from coral.errors import ConfigError, RunFolderError, UserError
 from coral.evaluation.watch import Watch
 from coral.improvement.results import HEADLINE, Results
 from coral.metrics import Summary
-from coral.training.checkpoints import model_fingerprint
+from coral.store.checkpoints import model_fingerprint
 
 
 def test_the_command_goes_round_and_reports(options, config_file, tmp_path):
@@ -142,7 +142,7 @@ import shutil, sys
 from pathlib import Path
 import msgspec, numpy, yaml
 from safetensors.numpy import load_file, save_file
-from coral.training.checkpoints import model_fingerprint
+from coral.store.checkpoints import model_fingerprint
 from coral.training.config import TrainConfig
 from coral.training.record import FILE, RowCounts, Training
 from coral.training.rows import load_rows

@@ -24,6 +24,7 @@ from coral.evaluation.config import (
 from coral.models import embedded
 from coral.models.config import ModelConfig
 from coral.models.open import is_object
+from coral.store.checkpoints import fingerprint
 from coral.types import SCHEMA
 from coral.version import version
 
@@ -96,7 +97,7 @@ def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]
         return {"model": speaker_model(config), "control": config.control}
     values["model"] = embedded.name_of(config)
     if folder := embedded.folder_of(config):
-        values["checkpoint"] = embedded.fingerprint(folder)
+        values["checkpoint"] = fingerprint(folder)
     if is_object(config):
         values["source"] = sources.get(config.model)
     return dict(

@@ -13,7 +13,7 @@ from coral.improvement.arms import RUN_SECTIONS
 from coral.improvement.config import ImproveConfig
 from coral.improvement.servers import Checkpoint
 from coral.rows.build import BuildConfig
-from coral.training.checkpoints import model_fingerprint
+from coral.store.checkpoints import model_fingerprint
 from coral.training.config import TrainConfig
 
 _AGENTS = ("agent", "partner", "extractor")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -29,15 +28,3 @@ def name_of(config: ModelConfig) -> str:
     """What records call the model: the one in the package by a name that no server's model has."""
     is_tiny = config.model in {"", TINY} and config.base_url is None and config.replicas is None
     return f"{TINY} (embedded)" if is_tiny else config.model
-
-
-def fingerprint(folder: Path) -> str:
-    """Identifies the contents of a checkpoint: a folder may be trained further under the same name."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".json", ".jinja", ".safetensors"}:
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                while part := file.read(1 << 20):
-                    digest.update(part)
-    return digest.hexdigest()[:16]

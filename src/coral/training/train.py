@@ -16,10 +16,10 @@ import msgspec
 import yaml
 
 from coral.errors import ConfigError, RunFolderError
+from coral.store.checkpoints import model_fingerprint
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
 from coral.training.check import Check, check_rows, refuse_long
-from coral.training.checkpoints import model_fingerprint
 from coral.training.config import TrainConfig, decisive
 from coral.training.encode import Encoder, load_encoder
 from coral.training.export import export_model

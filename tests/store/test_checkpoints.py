@@ -1,8 +1,12 @@
 """What tells two models apart."""
 
+from pathlib import Path
+
 import pytest
 
-from coral.training.checkpoints import model_fingerprint
+from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.identity import identity
+from coral.store.checkpoints import fingerprint, model_fingerprint
 
 SIZE = 8 << 20
 
@@ -37,6 +41,14 @@ def test_models_that_differ_have_different_fingerprints(tmp_path, change, why):
         for name, options in (("a", {}), ("b", {}), ("c", change))
     ]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2], why
+
+
+def test_a_run_and_a_training_know_a_checkpoint_by_one_fingerprint(tmp_path):
+    """What is trained from a folder can be told from what was run from it."""
+    folder = Path(checkpoint(tmp_path / "model"))
+    config = EvalConfig(task={"name": "sally_anne"}, agent=AgentConfig(model=str(folder)))
+    run = identity(config, task={}, split="", data_fingerprint="", prompts="")
+    assert run["agent"]["checkpoint"] == model_fingerprint(str(folder)) == fingerprint(folder)
 
 
 def test_a_name_on_the_hub_stands_for_itself():
