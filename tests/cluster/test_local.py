@@ -342,6 +342,29 @@ def test_how_many_are_wanted(name):
     assert wanted(config, seen) == number
 
 
+SBATCH = """#!/bin/sh
+echo "$@" >> "$CALLS"
+echo 7
+"""
+ARRAYS = {"a part": (2, ["0-1"]), "just one": (3, ["0-2"]), "several": (7, ["0-2", "0-2", "0-0"])}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_are_no_longer_than_the_site_allows(pool, tmp_path, monkeypatch, name):
+    """MaxArraySize is the number of elements, as slurm.conf has it; SLURM's programs are scripts here."""
+    replicas, arrays = ARRAYS[name]
+    programs = {"sbatch": SBATCH, "squeue": "#!/bin/sh\n", "scontrol": "#!/bin/sh\necho MaxArraySize = 3\n"}
+    for program, text in programs.items():
+        (tmp_path / program).write_text(text)
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    pool.write(place="slurm", replicas=replicas, slurm={"mem": "1G"})
+    assert pool.up()[0] == 0
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split("--array=")[1].split()[0] for call in calls] == arrays
+
+
 def test_without_ray_its_place_is_refused(pool, tmp_path, monkeypatch):
     """The remedy says what to install."""
     pool.write(place="ray")
