@@ -118,6 +118,19 @@ def test_a_preempted_replica_comes_back(pool, slurm):
     pool.ready(1, requeued=1)
 
 
+def test_an_announced_preemption_drains_at_once(pool, slurm):
+    """Where the site says so ahead (preempt_send_user_signal), the replica drains and queues itself again,
+    long before its time of grace is over."""
+    slurm.announce_preemptions(grace_s=3600)
+    try:
+        pool.write(replicas=1, slurm={"exclusive": True, "nodes": 2, "ntasks": 2, "gres": "gpu:2"})
+        pool.coral("up", "--wait")
+        slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=300)
+        pool.ready(1, requeued=1)
+    finally:
+        slurm.announce_preemptions(grace_s=None)
+
+
 def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
     """The commands say that SLURM does not answer; when it is back, its jobs are found."""
     pool.coral("up", "--wait")

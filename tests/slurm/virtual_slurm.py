@@ -136,6 +136,16 @@ class VirtualSlurm:
         self._daemon("slurmctld", "slurmctld", "-D")
         self._wait_for("slurmctld", lambda: self.run("squeue", "-h", check=False) or self._answers())
 
+    def announce_preemptions(self, *, grace_s: int | None) -> None:
+        """Let a job that is preempted be told at once, with so much time to end; None: as it was."""
+        path = self.folder / "slurm.conf"
+        line = "SlurmctldParameters=preempt_send_user_signal\n"
+        text = path.read_text().replace(line, "")
+        path.write_text(text + line * (grace_s is not None))
+        self.run("scontrol", "reconfigure")
+        grace_s = self.preempt_grace_s if grace_s is None else grace_s
+        self.run("scontrol", "update", "partitionname=main", f"gracetime={grace_s}")
+
     def _answers(self) -> bool:
         return "UP" in self.run("scontrol", "ping", check=False)
 
