@@ -66,3 +66,23 @@ def test_the_recipe_of_8b_on_mmlu_pro_is_sound(tmp_path):
     assert "accelerate launch --config_file recipes/training/one_node_fsdp.yaml" in done.stdout
     assert (tmp_path / "recipes/training/one_node_fsdp.yaml").is_file()
     assert not (lists / "improve").exists()
+
+
+def test_the_slurm_form_of_8b_on_mmlu_pro_is_sound(tmp_path):
+    """Each step is preceded by the batch script of its replicas, each training is a job; nothing is run."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    data, second = DATA / "mmlu_pro/test.sample.jsonl", DATA / "explore_tom/SYNTHETIC_fixture.csv"
+    slurm = ["--config", "recipes/llama8b_mmlu_pro/slurm.yaml", "--dry_run"]
+    done = run(["sh", "recipes/llama8b_mmlu_pro/run.sh", data, second, *slurm], tmp_path, EVALUATION="40")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    served = [line for line in lines if line == "# served by 8 replicas, each"]
+    runs = [step for step in steps(done.stdout) if step.startswith(("coral eval", "coral sample"))]
+    assert len(served) == len(runs)
+    assert done.stdout.count("#SBATCH --gres=gpu:1") == len(runs)
+    assert (
+        "vllm serve meta-llama/Llama-3.1-8B-Instruct --served-model-name start --host '{host}'" in done.stdout
+    )
+    launched = [line for line in lines if "-m coral cluster job" in line]
+    assert len(launched) == len([step for step in steps(done.stdout) if step.startswith("coral train")])
+    assert not (tmp_path / "runs" / "llama8b_mmlu_pro" / "improve").exists()

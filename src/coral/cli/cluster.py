@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coral.cli import EXIT_DONE
-from coral.cli.options import as_yaml, parse, take_name
+from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal
 from coral.cluster import pool
+from coral.cluster.batch_job import run_job
 from coral.cluster.config import PoolConfig
 from coral.cluster.names import folder_named, remember
 from coral.config import option
@@ -22,6 +23,7 @@ ABOUT = {
     "status": "Show a line per replica; exit code 1 if fewer are ready than wanted.",
     "down": "End a pool when its requests in flight have ended.",
     "logs": "Show the end of a replica's log.",
+    "job": "Submit a SLURM job, or find it, and wait for its end.",
 }
 HELP = """usage: coral cluster COMMAND FILE [--OPTION VALUE ...]
 
@@ -31,12 +33,13 @@ Keep a pool of replicas of a server, on this machine, on SLURM or on Ray.
   status   show a line per replica
   down     end the pool when its requests in flight have ended
   logs     show the end of the replicas' logs
+  job      run `sbatch` with what follows, and wait for the job's end; a stop
+           ends the job, and the same command finds one that is still there
 
 FILE is the pool's YAML file, or its folder, or its name. `coral cluster
 COMMAND --help` tells the options of a command."""
 EXIT_TOO_FEW = 1
 WATCH_EVERY_S = 2.0
-SAVED = "pool.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
             print(HELP)
             return EXIT_DONE
         raise ConfigError(f"no command `coral cluster {action}`", remedy=f"commands: {', '.join(ABOUT)}")
-    return {"up": _up, "status": _status, "down": _down, "logs": _logs}[action](rest)
+    return {"up": _up, "status": _status, "down": _down, "logs": _logs, "job": _job}[action](rest)
 
 
 def _with_file(arguments: Sequence[str]) -> list[str]:
@@ -98,7 +101,7 @@ def _with_file(arguments: Sequence[str]) -> list[str]:
     path = Path(name)
     if not path.exists() and path.name == name and not path.suffix:
         path = folder_named(name)
-    return ["--config", str(path / SAVED if path.is_dir() else path), *flags]
+    return ["--config", str(path / pool.SAVED if path.is_dir() else path), *flags]
 
 
 def _up(arguments: Sequence[str]) -> int:
@@ -108,24 +111,13 @@ def _up(arguments: Sequence[str]) -> int:
         print(pool.place_of(config).script(), end="")
         return EXIT_DONE
     console.print(pool.up(config))
-    _save(config)
+    pool.save(config)
     remember(config)
     is_ready = not config.wait or pool.wait_ready(config, console.print)
     if not is_ready:
         _print_status(config, pool.look(config), console)
     console.print(f"use it: --agent.model {config.model or 'NAME'} --agent.replicas {config.path}")
     return EXIT_DONE if is_ready else EXIT_TOO_FEW
-
-
-def _save(config: UpConfig) -> None:
-    """Keep the pool's options beside its records, so that its folder is enough to name it."""
-    import msgspec
-
-    from coral.store.whole import write_whole
-
-    values = msgspec.to_builtins(config)
-    del values["dry_run"], values["wait"]
-    write_whole(config.path / SAVED, as_yaml(values).encode())
 
 
 def _status(arguments: Sequence[str]) -> int:
@@ -209,3 +201,8 @@ def _logs(arguments: Sequence[str]) -> int:
         lines = path.read_text(errors="replace").splitlines()
         console.print("\n".join(lines[-config.lines :]))
     return EXIT_DONE
+
+
+def _job(arguments: Sequence[str]) -> int:
+    """Run a job to its end. What follows is sbatch's, and no option of ours."""
+    return run_job(arguments, lambda line: print(line, flush=True))

@@ -12,8 +12,10 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+import msgspec
 
 from coral.cluster.config import PoolConfig
 from coral.cluster.local import LocalPlace
@@ -21,9 +23,13 @@ from coral.cluster.places import Job, Place
 from coral.cluster.ray import RayPlace
 from coral.cluster.records import Record, locked, make_folder, read_records, remove_record
 from coral.cluster.slurm import SlurmPlace
+from coral.config import dump_yaml
 from coral.errors import Notice, UserError
+from coral.store.whole import write_whole
 
 LOOK_EVERY_S = 1.0
+SAVED = "pool.yaml"
+"""Of a pool's folder: its options, so that the folder is enough to name it."""
 
 MARGIN_S = 60.0
 """For a scheduler to notice that jobs have ended."""
@@ -242,3 +248,13 @@ def log_of(config: PoolConfig, replica: str) -> Path:
         what = "several replicas are" if fitting else "no replica is"
         raise UserError(f"{what} called '{replica}'", remedy=f"name one of: {', '.join(fitting or names)}")
     return folder / fitting[0]
+
+
+def save(config: PoolConfig) -> None:
+    """Keep the options of a pool in its folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    values = {item.name: getattr(config, item.name) for item in fields(PoolConfig)}
+    write_whole(config.path / SAVED, dump_yaml(msgspec.to_builtins(values)))

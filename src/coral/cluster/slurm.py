@@ -48,7 +48,7 @@ class SlurmPlace:
     def jobs(self) -> list[Job]:
         """See `Place`."""
         name = self._config.job_name
-        listed = _run("squeue", "-h", "-r", "--me", "-n", name, "-o", "%i|%T|%N|%r").splitlines()
+        listed = run_slurm("squeue", "-h", "-r", "--me", "-n", name, "-o", "%i|%T|%N|%r").splitlines()
         fields = (line.split("|", 3) for line in listed)
         jobs = [Job(id=job, state=state, node=node, why=why) for job, state, node, why in fields]
         return [job for job in jobs if job.state != "COMPLETING"]
@@ -58,7 +58,7 @@ class SlurmPlace:
         path = self._config.path / "job.sh"
         path.write_text(self.script())
         ids = [
-            _run("sbatch", "--parsable", f"--array=0-{size - 1}", str(path)).split(";")[0]
+            run_slurm("sbatch", "--parsable", f"--array=0-{size - 1}", str(path)).split(";")[0]
             for size in _parts(count, _largest_array())
         ]
         return f"job {', '.join(ids)}"
@@ -68,15 +68,15 @@ class SlurmPlace:
         running = [job.id for job in jobs if job.state == "RUNNING"]
         waiting = [job.id for job in jobs if job.state != "RUNNING"]
         if running:
-            _run("scancel", "--batch", "--signal=TERM", *running)
+            run_slurm("scancel", "--batch", "--signal=TERM", *running)
         if waiting:
-            _run("scancel", *waiting)
+            run_slurm("scancel", *waiting)
         return drains(jobs)
 
     def end(self, jobs: Sequence[Job]) -> None:
         """See `Place`."""
         if jobs:
-            _run("scancel", *(job.id for job in jobs))
+            run_slurm("scancel", *(job.id for job in jobs))
 
     def sweep(self, record: Record) -> None:
         """See `Place`: SLURM ends all processes of a job itself."""
@@ -91,11 +91,11 @@ def _parts(count: int, largest: int) -> Iterator[int]:
 
 def _largest_array() -> int:
     """The most elements of an array (MaxArraySize)."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", _run("scontrol", "show", "config"))
+    found = re.search(r"MaxArraySize\s*=\s*(\d+)", run_slurm("scontrol", "show", "config"))
     return max(1, int(found[1])) if found else 1001
 
 
-def _run(*command: str) -> str:
+def run_slurm(*command: str) -> str:
     """What a command of SLURM prints.
 
     Raises:

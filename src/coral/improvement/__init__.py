@@ -4,7 +4,7 @@
 loop.py ──► steps.py (does a step once, marks it) ──► evaluate, sample, build, train
   │         dry_run.py (only says what it would do)
   ├── arms.py     which options each step gets; identity.py which of them may change later
-  ├── servers.py  who serves a checkpoint meanwhile (serving/launch.py starts and ends it)
+  ├── servers.py  who serves a checkpoint meanwhile: pools.py a pool of replicas, serving/launch.py a server
   ├── gate.py, collapse.py   is the new checkpoint taken over? does it collapse?
   └── results.py ──► report.py, plots.py
 ```

@@ -61,12 +61,12 @@ class EvalSpec(Generic[C]):
 
 
 _TAKEN = {
-    "common": ("output", "dry_run", "partner", "protocol", "serve", "problems", "samples"),
-    "evaluate": ("output", "dry_run", "partner", "protocol", "serve"),
-    "second": ("output", "dry_run", "partner", "protocol", "serve"),
-    "final": ("output", "dry_run", "partner", "protocol", "serve"),
-    "sample": ("output", "dry_run", "partner", "protocol", "serve"),
-    "rehearsal": ("output", "dry_run", "partner", "protocol", "serve", "candidates"),
+    "common": ("output", "dry_run", "partner", "protocol", "serve", "shard", "problems", "samples"),
+    "evaluate": ("output", "dry_run", "partner", "protocol", "serve", "shard"),
+    "second": ("output", "dry_run", "partner", "protocol", "serve", "shard"),
+    "final": ("output", "dry_run", "partner", "protocol", "serve", "shard"),
+    "sample": ("output", "dry_run", "partner", "protocol", "serve", "shard"),
+    "rehearsal": ("output", "dry_run", "partner", "protocol", "serve", "shard", "candidates"),
     "build": ("runs", "output", "format", "tokenizer"),
     "train": ("model", "rows", "output", "reference", "dry_run", "kind"),
 }

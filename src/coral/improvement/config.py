@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from coral.cluster.config import PoolConfig
 from coral.config import option
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig
@@ -21,13 +22,16 @@ ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto
 class ServeConfig(LaunchConfig):
     """Who runs the checkpoints."""
 
-    kind: Literal["embedded", "endpoint", "command"] | None = option(None, decides=True)
+    kind: Literal["embedded", "endpoint", "command", "cluster"] | None = option(None, decides=True)
     """embedded: this process. endpoint: a server that is running. command: a server that the loop starts
-    before each stage that needs one, and stops after it. By default command where one is given, else
-    embedded."""
+    before a step that needs one. cluster: a pool of replicas, likewise. What the next step needs, too, goes
+    on; before a training all end. By default command or cluster where one is given, else embedded."""
     command: str | tuple[str, ...] = option((), decides=False)
     """What starts a server, as one text or a list of words; no shell reads it. {checkpoint}, {name}, {model}
     and {python} are filled in, and {port}: a free one."""
+    pool: dict[str, Any] = option(decides=False, default_factory=dict, **section(lambda: PoolConfig))
+    """cluster: the options of a pool, as in the file of `coral cluster up`, but for its folder and model.
+    {checkpoint}, {name} and {model} are filled in in its server and setup."""
     model: str = option("{name}", decides=False)
     """Name under which the server knows a checkpoint."""
     prepare: tuple[str, ...] = option((), decides=False)
@@ -43,12 +47,18 @@ class ServeConfig(LaunchConfig):
         """
         super().__post_init__()
         if self.kind is None:
-            object.__setattr__(self, "kind", "command" if self.command else "embedded")
+            kind = "command" if self.command else ("cluster" if self.pool else "embedded")
+            object.__setattr__(self, "kind", kind)
         if self.kind == "command" and not self.command:
             raise ConfigError("serve.kind is command, and there is none", remedy="give serve.command")
         if self.kind != "command" and self.command:
             raise ConfigError(
                 f"serve.kind is {self.kind}, which starts no command", remedy="leave out one of the two"
+            )
+        if (self.kind == "cluster") != bool(self.pool):
+            raise ConfigError(
+                f"serve.kind is {self.kind}, and there is {'a' if self.pool else 'no'} pool",
+                remedy="give both serve.kind cluster and serve.pool, or none of them",
             )
         if self.kind == "endpoint" and "{port}" in self.base_url:
             raise ConfigError("serve.kind is endpoint, and there is no address", remedy="give serve.base_url")

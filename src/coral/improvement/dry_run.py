@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from coral.cluster.pool import place_of
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.evaluation.identity import stored
@@ -14,6 +15,7 @@ from coral.evaluation.plan import Plan, open_plan
 from coral.improvement.arms import EvalSpec
 from coral.improvement.config import ImproveConfig
 from coral.improvement.done import Drawn
+from coral.improvement.pools import pool_config
 from coral.improvement.problems import file_of
 from coral.improvement.servers import filled_in, places
 from coral.metrics import detectable_with
@@ -120,7 +122,12 @@ class DryRun:
             for checkpoint in spec.checkpoints:
                 names = filled_in(serve, checkpoint, "PORT")
                 self._say("served by", " ".join(fill(word, names) for word in serve.words))
-        config = spec.at({checkpoint: places(serve, checkpoint, 8000) for checkpoint in spec.checkpoints})
+        folder = self._out / "loop"
+        if serve.kind == "cluster":
+            for checkpoint in spec.checkpoints:
+                pool = pool_config(serve.pool, filled_in(serve, checkpoint), folder)
+                self._say(f"served by {pool.replicas} replicas, each", place_of(pool).script())
+        config = spec.at({one: places(serve, one, folder, 8000) for one in spec.checkpoints})
         config.partner_config(), config.extractor_config()
         self._say(self._named(command, config.output), stored(config))
 

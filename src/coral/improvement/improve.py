@@ -15,7 +15,7 @@ from coral.improvement.loop import START, Loop
 from coral.improvement.plots import save_plots
 from coral.improvement.report import render_report
 from coral.improvement.results import ResultCache, Results
-from coral.improvement.servers import Checkpoint, check_start
+from coral.improvement.servers import Checkpoint, Servers, check_start
 from coral.improvement.steps import Steps
 from coral.models import embedded
 from coral.models.config import ModelConfig
@@ -41,8 +41,11 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     await Loop(config, start, out, dry_run).go_round()  # what is wrong is met before there is a folder
     with RunFolder(out / "loop").claim(identify(config, start), stored(config), free_while_empty=False):
         cache = ResultCache(config, out)
+        servers = Servers(config.serve, out / "loop", stopping=watch.stop.is_set, say=watch.say)
         try:
-            trained = await Loop(config, start, out, Steps(config, out, cache, watch)).go_round()
+            async with servers:
+                steps = Steps(config, out, cache, watch, servers)
+                trained = await Loop(config, start, out, steps).go_round()
         except Interrupted:
             return None
         results = await cache.results(trained)

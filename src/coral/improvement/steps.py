@@ -28,7 +28,7 @@ from coral.improvement.gate import judge, seen, told
 from coral.improvement.loop import START
 from coral.improvement.problems import write_problems
 from coral.improvement.results import JUDGED, ResultCache, load_verdict
-from coral.improvement.servers import serving
+from coral.improvement.servers import Servers
 from coral.metrics import Comparison, Summary
 from coral.rows.build import BuildConfig, build
 from coral.rows.report import Report
@@ -42,8 +42,11 @@ C = TypeVar("C", bound=EvalConfig)
 class Steps:
     """Does the steps."""
 
-    def __init__(self, config: ImproveConfig, out: Path, cache: ResultCache, watch: Watch) -> None:
+    def __init__(
+        self, config: ImproveConfig, out: Path, cache: ResultCache, watch: Watch, servers: Servers
+    ) -> None:
         self._config, self._out, self._book, self._watch = config, out, cache, watch
+        self._servers = servers
 
     async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None:
         """Evaluate."""
@@ -68,12 +71,15 @@ class Steps:
         return (await self._once(Path(config.output), work)).rows
 
     async def train(self, config: TrainConfig) -> None:
-        """Train in a process of its own: what it holds of memory and devices goes with it."""
+        """Train in a process of its own: what it holds of memory and devices goes with it. No server has any
+        of them meanwhile.
+        """
         folder = Path(config.output)
 
         async def work() -> Done:
             options = folder.with_name("train.yaml")
             write_text(options, dump_yaml(msgspec.to_builtins(config)))
+            await self._servers.free()
             await self._train(folder, options)
             return Done(step="train", seconds=0.0)
 
@@ -113,9 +119,8 @@ class Steps:
         config = spec.config
 
         async def work() -> Done:
-            stopping, logs = self._watch.stop.is_set, self._out / "loop"
-            async with serving(self._config.serve, spec.checkpoints, logs, stopping=stopping) as places:
-                run = await processes.run(spec.at(places), self._watch.follow(config.protocol))
+            places = await self._servers.at(spec.checkpoints)
+            run = await processes.run(spec.at(places), self._watch.follow(config.protocol))
             if run.summary is None:
                 raise Interrupted("the loop was stopped")
             _check_failures(run.summary, config)
