@@ -235,7 +235,9 @@ def test_what_cannot_be_a_pool_is_refused_before_anything_runs(options, said, tm
 
 
 async def test_the_loop_on_a_pool_is_the_loop_in_one_process(options, tmp_path):
-    """Evaluated, sampled, built, trained and evaluated again by replicas: the same words throughout."""
+    """Evaluated, sampled, built, trained and evaluated again by replicas: the start says the same words, and
+    the same runs are there of what is trained (on rows in the order in which conversations happened to end).
+    """
     server = [sys.executable, "-m", "coral", "serve", "{checkpoint}", "--name", "{name}", "--host", "{host}"]
     pool = {"replicas": 2, "server": [*server, "--port", "{port}"], "replica": FAST}
     options = {**options, "common": {**options["common"], "extractor": {"mode": "rules"}}}
@@ -257,4 +259,8 @@ async def test_the_loop_on_a_pool_is_the_loop_in_one_process(options, tmp_path):
     assert pids(tmp_path / "served" / "loop") == {}
     ups = [line for line in said if " there, 2 processes for 2 more" in line]
     assert len(ups) == 2, "one pool for the start's evaluations and the sampling, one for the checkpoint's"
-    assert served == await texts(tmp_path / "embedded")
+    embedded = await texts(tmp_path / "embedded")
+    assert (served[0], served[1].keys()) == (embedded[0], embedded[1].keys())
+    of_start = [run for run in served[1] if "pair-dpo" not in run]
+    assert len(of_start) == 3
+    assert {run: served[1][run] for run in of_start} == {run: embedded[1][run] for run in of_start}
