@@ -17,7 +17,7 @@ ORDER = (
     ("options", "conversation"),
     ("rows", "training", "serving", "cluster"),
     ("evaluation", "generation", "doctor"),
-    ("studies",),
+    ("studies", "rl"),
     ("improvement",),
     ("keywords",),
     ("cli", "viewer", "api"),

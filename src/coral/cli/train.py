@@ -1,17 +1,19 @@
-"""`coral train sft|dpo|kto`: train a model on rows, or go on with a training that was stopped."""
+"""`coral train sft|dpo|kto`: train a model on rows, or go on with a training that was stopped.
+
+`coral train grpo` is in `grpo.py`: it trains on conversations, not on rows.
+"""
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from coral.cli import EXIT_INTERRUPTED
 from coral.cli.options import parse, take_name
+from coral.cli.signals import save_and_stop
 from coral.cli.terminal import Terminal
 from coral.training.config import TrainConfig
 from coral.training.libraries import process_rank
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from coral.training.check import Check, ShownReply
     from coral.training.train import Prepared, TrainResult
 
-ABOUT = "Train a model on the rows of `coral build`: sft, dpo or kto, with TRL."
+ABOUT = "Train a model on the rows of `coral build`: sft, dpo or kto, with TRL. On conversations: `grpo`."
 COLOURS = {"completion": "green", "chosen": "green", "rejected": "red"}
 CONTEXT_SHOWN = 600
 """Characters of a shown row's context, from its end."""
@@ -33,6 +35,10 @@ def run(arguments: Sequence[str]) -> int:
         UserError: an option, the model or the rows cannot be used, or the loss is no number any more.
     """
     name, flags = take_name(arguments)
+    if name == "grpo":
+        from coral.cli import grpo
+
+        return grpo.run(flags)
     if name:
         flags = [*flags, "--kind", name]
     config = parse(TrainConfig, flags, command="coral train sft|dpo|kto", about=ABOUT)
@@ -58,30 +64,11 @@ def _train(config: TrainConfig, console: Terminal) -> int:
     stop = threading.Event()
     watch = Watch(on_log=lambda *line: _print_log(console, *line), stopping=stop.is_set)
     alone = process_rank()[1] == 1  # of several, one that stopped by itself would leave the others waiting
-    with _interrupts(stop, console, catch=alone and not config.dry_run):
+    with save_and_stop(stop, console, catch=alone and not config.dry_run):
         result = train(config, watch=watch, on_check=lambda prepared: _print_check(console, config, prepared))
     if config.dry_run or process_rank()[0]:
         return 0
     return _print_result(console, result)
-
-
-@contextmanager
-def _interrupts(stop: threading.Event, console: Terminal, *, catch: bool) -> Iterator[None]:
-    """First Ctrl-C (or SIGTERM): save a checkpoint after the step, then stop. Second: stop at once."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        console.print("stopping after this step; Ctrl-C again stops at once")
-
-    numbers = (signal.SIGINT, signal.SIGTERM) if catch else ()
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print_check(console: Terminal, config: TrainConfig, prepared: Prepared) -> None:

@@ -126,6 +126,22 @@ class EmbeddedModel:
     ) -> None:
         await self._close()
 
+    async def reload(self) -> None:
+        """Read the weights again, as they lie in the folder now; template and tokenizer stay as they were.
+
+        Requests in work fail.
+
+        Raises:
+            UserError: the folder does not hold them any more.
+        """
+        from coral.engine.worker import Worker
+
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.close()
+        self._worker = Worker(self._load)
+        await self._worker.wait_ready()
+
     async def _close(self) -> None:
         worker, self._worker = self._worker, None
         prompts, self._prompts = self._prompts, None

@@ -17,31 +17,14 @@ REPORTERS = ("tensorboard", "wandb", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """All options of a training. What is null by default takes the published value."""
+class TrainerConfig:
+    """The options that all trainings share."""
 
-    kind: Kind = option("dpo", decides=True)
-    """sft: learn completions. dpo: prefer the chosen to the rejected. kto: wanted and unwanted ones apart."""
     model: str = option("", decides=False)
     """Model to start from: a checkpoint folder, or a name on the hub."""
-    rows: str = option("", decides=False)
-    """Training rows: a folder that `coral build` wrote, or one .jsonl or .parquet file."""
     output: str = option("", decides=False)
     """Folder of the trained checkpoint. The same command again goes on where it was stopped."""
-    backend: Backend = option("trl", decides=True)
-    """trl: train. fairseq2: write the config and the launch script of its recipe (with --dry_run)."""
-    preset: Literal["8b", "70b"] | None = option(None, decides=True)
-    """Published values for a model of that size, where an option below is null."""
 
-    eval_rows: str | None = option(None, decides=False)
-    """Held-out rows to evaluate on, a folder or file like `rows`."""
-    eval_fraction: float = option(0.0, decides=True)
-    """Share of the problems whose rows are held out of `rows` and evaluated on. By problem, never by row."""
-    eval_steps: int | None = option(None, decides=False)
-    """Optimizer steps between two evaluations; by default that of `save_steps`."""
-
-    epochs: float = option(1.0, decides=True)
-    """Passes over the rows; `max_steps` wins."""
     max_steps: int | None = option(None, decides=True)
     """Optimizer steps; by default what `epochs` gives, with a preset the published number."""
     batch_size: int = option(32, decides=True)
@@ -68,19 +51,6 @@ class TrainConfig:
     max_grad_norm: float = option(1.0, decides=True)
     """Gradients are scaled down to this norm; 0 leaves them as they are, as the published training did."""
 
-    beta: float = option(0.1, decides=True)
-    """dpo, kto: how strongly the model is held to the reference."""
-    loss: str | None = option(None, decides=True)
-    """Name of one of TRL's losses for dpo or kto; by default sigmoid for dpo, kto for kto."""
-    sft_weight: float = option(0.0, decides=True)
-    """dpo: weight of the likelihood of the chosen reply beside the preference."""
-    desirable_weight: float = option(1.0, decides=True)
-    """kto: weight of the wanted rows; raise it where they are fewer."""
-    undesirable_weight: float = option(1.0, decides=True)
-    """kto: weight of the unwanted rows."""
-    reference: str | None = option(None, decides=False)
-    """dpo, kto: the reference model; by default the model as it is before training."""
-
     lora: bool = option(False, decides=True)
     """Train a low-rank adapter and merge it into the checkpoint at the end. The adapter is kept, too."""
     lora_rank: int = option(16, decides=True)
@@ -92,10 +62,6 @@ class TrainConfig:
     lora_targets: str = option("all-linear", decides=True)
     """Layers with an adapter: all-linear, or names separated by commas."""
 
-    max_row_tokens: int | None = option(None, decides=True)
-    """Longest row in tokens, prompt and reply together; by default the model's context."""
-    drop_long: bool = option(False, decides=True)
-    """Leave out rows that are too long. Without it they stop the training; no row is ever cut."""
     chat_template: str | None = option(None, decides=True)
     """File with a chat template (Jinja) instead of the model's own; it is saved with the checkpoint."""
     show_rows: int = option(1, decides=False)
@@ -127,6 +93,70 @@ class TrainConfig:
     dry_run: bool = option(False, decides=False)
     """Check the rows and say what would be done. fairseq2: write its config and launch script."""
 
+    def _check_common(self) -> None:
+        """Refuse values that no training could use.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        for name in _AT_LEAST_ONE:
+            _at_least(name, getattr(self, name, None), 1)
+        for name in _NOT_NEGATIVE:
+            _at_least(name, getattr(self, name, None), 0)
+        if not self.lora:
+            _refuse_idle(self, TrainerConfig, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora")
+        for reporter in self.reporters:
+            if reporter not in REPORTERS:
+                raise ConfigError(
+                    f"cannot report to '{reporter}'", remedy=f"give none, or of {', '.join(REPORTERS)}"
+                )
+
+    @property
+    def reporters(self) -> tuple[str, ...]:
+        """Where the log goes besides the folder."""
+        names = tuple(name.strip() for name in self.report_to.split(",") if name.strip())
+        return () if names == ("none",) else names
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainerConfig):
+    """All options of a training. What is null by default takes the published value."""
+
+    kind: Kind = option("dpo", decides=True)
+    """sft: learn completions. dpo: prefer the chosen to the rejected. kto: wanted and unwanted ones apart."""
+    rows: str = option("", decides=False)
+    """Training rows: a folder that `coral build` wrote, or one .jsonl or .parquet file."""
+    backend: Backend = option("trl", decides=True)
+    """trl: train. fairseq2: write the config and the launch script of its recipe (with --dry_run)."""
+    preset: Literal["8b", "70b"] | None = option(None, decides=True)
+    """Published values for a model of that size, where an option below is null."""
+
+    eval_rows: str | None = option(None, decides=False)
+    """Held-out rows to evaluate on, a folder or file like `rows`."""
+    eval_fraction: float = option(0.0, decides=True)
+    """Share of the problems whose rows are held out of `rows` and evaluated on. By problem, never by row."""
+    eval_steps: int | None = option(None, decides=False)
+    """Optimizer steps between two evaluations; by default that of `save_steps`."""
+
+    epochs: float = option(1.0, decides=True)
+    """Passes over the rows; `max_steps` wins."""
+    beta: float = option(0.1, decides=True)
+    """dpo, kto: how strongly the model is held to the reference."""
+    loss: str | None = option(None, decides=True)
+    """Name of one of TRL's losses for dpo or kto; by default sigmoid for dpo, kto for kto."""
+    sft_weight: float = option(0.0, decides=True)
+    """dpo: weight of the likelihood of the chosen reply beside the preference."""
+    desirable_weight: float = option(1.0, decides=True)
+    """kto: weight of the wanted rows; raise it where they are fewer."""
+    undesirable_weight: float = option(1.0, decides=True)
+    """kto: weight of the unwanted rows."""
+    reference: str | None = option(None, decides=False)
+    """dpo, kto: the reference model; by default the model as it is before training."""
+
+    max_row_tokens: int | None = option(None, decides=True)
+    """Longest row in tokens, prompt and reply together; by default the model's context."""
+    drop_long: bool = option(False, decides=True)
+    """Leave out rows that are too long. Without it they stop the training; no row is ever cut."""
     def __post_init__(self) -> None:
         """Refuse what one field alone can tell.
 
@@ -136,15 +166,12 @@ class TrainConfig:
         for name, needed in (("model", "a checkpoint folder"), ("rows", "a folder"), ("output", "a folder")):
             if not getattr(self, name) and not (name == "model" and self.backend == "fairseq2"):
                 raise ConfigError(f"no {name} given", remedy=f"name {needed} with --{name}")
-        for name in _AT_LEAST_ONE:
-            _at_least(name, getattr(self, name), 1)
-        for name in _NOT_NEGATIVE:
-            _at_least(name, getattr(self, name), 0)
         if not 0 <= self.eval_fraction < 1:
             raise ConfigError(
                 f"eval_fraction is {self.eval_fraction}", remedy="give a share of at least 0 and below 1"
             )
         self._check_idle()
+        self._check_common()
         self._check_together()
 
     def _check_together(self) -> None:
@@ -160,11 +187,6 @@ class TrainConfig:
             )
         if self.kind == "kto" and self.device_batch_size == 1:
             raise ConfigError("kto compares rows within a device's batch", remedy="--device_batch_size 2")
-        for reporter in self.reporters:
-            if reporter not in REPORTERS:
-                raise ConfigError(
-                    f"cannot report to '{reporter}'", remedy=f"give none, or of {', '.join(REPORTERS)}"
-                )
 
     def _check_idle(self) -> None:
         """Refuse options that say nothing about what is trained."""
@@ -172,18 +194,10 @@ class TrainConfig:
         groups = (
             (self.kind == "sft", _OF_PREFERENCES, "says nothing about sft", dpo),
             (self.kind != "kto", _OF_KTO, f"says nothing about {self.kind}", kto),
-            (not self.lora, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora"),
         )
         for is_idle, names, why, remedy in groups:
-            given = [name for name in names if getattr(self, name) != getattr(TrainConfig, name)]
-            if is_idle and given:
-                raise ConfigError(f"{given[0]} {why}", remedy=remedy)
-
-    @property
-    def reporters(self) -> tuple[str, ...]:
-        """Where the log goes besides the folder."""
-        names = tuple(name.strip() for name in self.report_to.split(",") if name.strip())
-        return () if names == ("none",) else names
+            if is_idle:
+                _refuse_idle(self, TrainConfig, names, why, remedy)
 
     @property
     def published(self) -> Published:
@@ -219,6 +233,14 @@ _NOT_NEGATIVE = (
     "show_rows",
     "final_lr_ratio",
 )
+
+
+def _refuse_idle(
+    config: TrainerConfig, kind: type[TrainerConfig], names: tuple[str, ...], why: str, remedy: str
+) -> None:
+    given = [name for name in names if getattr(config, name) != getattr(kind, name)]
+    if given:
+        raise ConfigError(f"{given[0]} {why}", remedy=remedy)
 
 
 def _at_least(name: str, value: float | None, least: int) -> None:

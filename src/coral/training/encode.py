@@ -51,7 +51,7 @@ class Encoder:
         Raises:
             ConfigError: the template cannot render the row, or would train something else than the reply.
         """
-        prompt = self._tokens(row.prompt, row.where, generate=True)
+        prompt = self.tokens(row.prompt, row.where)
         return tuple(
             self._encode_reply(row, name, prompt, reply)
             for name, reply in zip(names, row.replies, strict=True)
@@ -68,6 +68,14 @@ class Encoder:
         """The text of `tokens`, special ones included."""
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=False)
         return text
+
+    def tokens(self, messages: Iterable[Message], where: str) -> list[int]:
+        """The tokens that ask for the next reply to `messages`.
+
+        Raises:
+            ConfigError: the template refuses them; `where` is named.
+        """
+        return self._tokens(messages, where, generate=True)
 
     def _encode_reply(self, row: Row, name: str, prompt: list[int], reply: tuple[Message, ...]) -> Encoded:
         whole = self._tokens((*row.prompt, *reply), row.where, generate=False)

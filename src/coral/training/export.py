@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from coral.training.config import TrainConfig
+from coral.training.config import TrainerConfig
 from coral.training.encode import Encoder
 
 _WEIGHTS = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
@@ -23,7 +23,7 @@ _TOKENIZER = (
 ADAPTER = "adapter"
 
 
-def export_model(trainer: Any, config: TrainConfig, encoder: Encoder, output: Path) -> None:
+def export_model(trainer: Any, config: TrainerConfig, encoder: Encoder, output: Path) -> None:
     """Write weights and tokenizer into `output`. All processes call it; the first one writes.
 
     The weights take the number format of the model that the training began with. Each file moves into place
@@ -39,7 +39,7 @@ def export_model(trainer: Any, config: TrainConfig, encoder: Encoder, output: Pa
     if not trainer.is_world_process_zero():
         return
     final = _finish(partial, config)
-    _write_tokenizer(final, config, encoder)
+    write_tokenizer(final, config, encoder)
     if config.lora:
         shutil.rmtree(output / ADAPTER, ignore_errors=True)
         (partial / "saved").replace(output / ADAPTER)
@@ -48,7 +48,7 @@ def export_model(trainer: Any, config: TrainConfig, encoder: Encoder, output: Pa
     shutil.rmtree(partial)
 
 
-def _finish(partial: Path, config: TrainConfig) -> Path:
+def _finish(partial: Path, config: TrainerConfig) -> Path:
     """The folder with the whole model in its number format: as saved, or merged and cast."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -77,7 +77,7 @@ def _dtype(name: Any) -> Any:
     return getattr(torch, name) if isinstance(name, str) else name
 
 
-def _write_tokenizer(folder: Path, config: TrainConfig, encoder: Encoder) -> None:
+def write_tokenizer(folder: Path, config: TrainerConfig, encoder: Encoder) -> None:
     """The tokenizer's files as they were: training changes none of them."""
     source = Path(config.model).expanduser()
     if source.is_dir():

@@ -20,7 +20,7 @@ from coral.store.checkpoints import model_fingerprint
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
 from coral.training.check import Check, check_rows, refuse_long
-from coral.training.config import TrainConfig, decisive
+from coral.training.config import TrainConfig, TrainerConfig, decisive
 from coral.training.encode import Encoder, load_encoder
 from coral.training.export import export_model
 from coral.training.fairseq2 import CONFIG, SCRIPT, launch_script, recipe_config
@@ -83,20 +83,20 @@ def train(
                 on_check(prepared)
         if config.dry_run:
             return TrainResult(path=output, training=None, prepared=prepared)
-        with _claimed(output, identity, config, rank):
+        with claimed(output, identity, config, rank):
             training = load_training(output)
             if training is None and prepared is not None:
                 with telling_of_space(output):
                     training = _train(config, prepared, output, identity, watch or Watch())
             if training is not None:
-                _clean(config, output, rank)
+                clean(config, output, rank)
             return TrainResult(path=output, training=training, prepared=prepared)
 
 
 def identify(config: TrainConfig, rows: RowSet) -> dict[str, Any]:
     """What decides the trained weights: must be the same in each session."""
     reference = {"reference": model_fingerprint(config.reference)} if config.reference else {}
-    template = {"chat_template": _digest(config.chat_template)} if config.chat_template else {}
+    template = {"chat_template": digest_of(config.chat_template)} if config.chat_template else {}
     return {
         "training": {**decisive(config), **template},
         "model": model_fingerprint(config.model),
@@ -105,7 +105,7 @@ def identify(config: TrainConfig, rows: RowSet) -> dict[str, Any]:
     }
 
 
-def _digest(path: str) -> str:
+def digest_of(path: str) -> str:
     """Identifies a file by its content.
 
     Raises:
@@ -175,15 +175,7 @@ def write_fairseq2(config: TrainConfig) -> tuple[Path, Path]:
 
 def _limit(config: TrainConfig) -> int:
     """Most tokens of a row: the model's context, or less on request."""
-    from transformers import AutoConfig
-
-    try:
-        context = getattr(AutoConfig.from_pretrained(config.model), "max_position_embeddings", None)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"no model in '{config.model}': {str(error).splitlines()[0]}",
-            remedy="name a checkpoint folder with config.json, or a model on the hub",
-        ) from None
+    context = context_of(config.model)
     wanted = config.max_row_tokens or context
     if wanted is None:
         raise ConfigError(
@@ -197,8 +189,26 @@ def _limit(config: TrainConfig) -> int:
     return int(wanted)
 
 
+def context_of(model: str) -> int | None:
+    """Most tokens that a model reads, as it says itself.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        found: int | None = getattr(AutoConfig.from_pretrained(model), "max_position_embeddings", None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no model in '{model}': {str(error).splitlines()[0]}",
+            remedy="name a checkpoint folder with config.json, or a model on the hub",
+        ) from None
+    return found
+
+
 @contextmanager
-def _claimed(output: Path, identity: Mapping[str, Any], config: TrainConfig, rank: int) -> Iterator[None]:
+def claimed(output: Path, identity: Mapping[str, Any], config: TrainerConfig, rank: int) -> Iterator[None]:
     """The first process holds the folder; the others of the same launch work in it, too."""
     if rank:
         yield
@@ -285,19 +295,20 @@ def _record(
         eval_after=after,
         seconds=round(seconds, 2),
         resumed_from=session.resumed_from,
-        device=_device(session.trainer),
+        device=device_of(session.trainer),
         versions=library_versions(),
     )
 
 
-def _device(trainer: Any) -> str:
+def device_of(trainer: Any) -> str:
+    """Where a trainer computes, with the device's name."""
     import torch
 
     device = trainer.accelerator.device
     return f"{device.type} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
 
-def _clean(config: TrainConfig, output: Path, rank: int) -> None:
+def clean(config: TrainerConfig, output: Path, rank: int) -> None:
     """Checkpoints with optimizer state go once the record is there, unless they are to stay."""
     if rank == 0 and not config.keep_checkpoints:
         shutil.rmtree(output / "checkpoints", ignore_errors=True)

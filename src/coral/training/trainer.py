@@ -14,7 +14,7 @@ from typing import Any
 from coral.errors import UserError
 from coral.training.check import Check
 from coral.training.checkpoints import last_checkpoint
-from coral.training.config import TrainConfig
+from coral.training.config import TrainConfig, TrainerConfig
 from coral.training.encode import Encoder
 from coral.training.plan import Plan
 from coral.training.rows import REPLIES, RowSet
@@ -75,7 +75,12 @@ def run_training(
         torch.set_num_threads(config.threads)
     trainer = _build(config, plan, data, encoder, folder)
     _agree_on_tokens(trainer, config, data, encoder)
-    trainer.add_callback(_callback(watch, plan))
+    trainer.add_callback(follower(watch, plan))
+    return take_steps(trainer, plan, folder)
+
+
+def take_steps(trainer: Any, plan: Plan, folder: Path) -> Session:
+    """Train from the last whole checkpoint in `folder` on, until all steps are taken or somebody stops it."""
     checkpoint = last_checkpoint(folder)
     with suppress(_AllStepsTaken):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -104,22 +109,23 @@ def _build(config: TrainConfig, plan: Plan, data: Data, encoder: Encoder, folder
     }[config.kind]
     held_out = data.held_out
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / "logs")
-    args = arguments(**_arguments(config, plan, folder, evaluate=held_out is not None), **_losses(config))
+    shared = trainer_arguments(config, plan, folder, evaluate=held_out is not None)
+    args = arguments(**shared, **_losses(config), max_length=None)  # nothing is ever cut
     trainer = kind(
         model=config.model,
         args=args,
         train_dataset=Dataset.from_dict(data.rows.columns(data.train.kept)),
         eval_dataset=Dataset.from_dict(data.rows.columns(held_out.kept)) if held_out else None,
         processing_class=encoder.tokenizer,
-        peft_config=_adapter(config),
+        peft_config=adapter(config),
         **({"ref_model": _reference(config.reference)} if config.reference else {}),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _arguments(config: TrainConfig, plan: Plan, folder: Path, *, evaluate: bool) -> dict[str, Any]:
-    """What all trainers are told. Nothing is ever cut: `max_length` is None."""
+def trainer_arguments(config: TrainerConfig, plan: Plan, folder: Path, *, evaluate: bool) -> dict[str, Any]:
+    """What all trainers are told."""
     import torch
 
     on_gpu = config.device == "auto" and torch.accelerator.is_available()
@@ -138,7 +144,6 @@ def _arguments(config: TrainConfig, plan: Plan, folder: Path, *, evaluate: bool)
         "bf16": _bf16(config),
         "use_cpu": config.device == "cpu",
         "gradient_checkpointing": on_gpu if checkpointing is None else checkpointing,
-        "max_length": None,
         "save_strategy": "steps",
         "save_steps": plan.save_steps,
         "save_total_limit": max(1, config.keep_checkpoints),
@@ -167,7 +172,7 @@ _PASSED_ON = (
 )
 
 
-def _schedule(config: TrainConfig) -> dict[str, Any]:
+def _schedule(config: TrainerConfig) -> dict[str, Any]:
     match config.schedule:
         case "cosine":
             return {
@@ -193,7 +198,7 @@ def _losses(config: TrainConfig) -> dict[str, Any]:
             return {"beta": config.beta, **weights, **({"loss_type": config.loss} if config.loss else {})}
 
 
-def _bf16(config: TrainConfig) -> bool:
+def _bf16(config: TrainerConfig) -> bool:
     from transformers.utils import is_torch_bf16_gpu_available
 
     if config.precision == "auto":
@@ -201,7 +206,8 @@ def _bf16(config: TrainConfig) -> bool:
     return config.precision == "bf16"
 
 
-def _adapter(config: TrainConfig) -> Any:
+def adapter(config: TrainerConfig) -> Any:
+    """The low-rank adapter to be trained; None where all weights are."""
     if not config.lora:
         return None
     from peft import LoraConfig
@@ -235,7 +241,8 @@ def _agree_on_tokens(trainer: Any, config: TrainConfig, data: Data, encoder: Enc
         assert (tuple(prompt), tuple(reply)) == (encoded.prompt, encoded.reply), "TRL trains other tokens"
 
 
-def _callback(watch: Watch, plan: Plan) -> Any:
+def follower(watch: Watch, plan: Plan) -> Any:
+    """The callback that tells `watch` of a training, and stops it."""
     from transformers import TrainerCallback
 
     class Follow(TrainerCallback):  # type: ignore[misc]  # the library has no types

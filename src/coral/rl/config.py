@@ -1,0 +1,145 @@
+"""The options of `coral train grpo`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from coral.config import deciding
+from coral.errors import ConfigError
+from coral.evaluation.config import EvalConfig
+from coral.options import build_config, section
+from coral.rl.rewards import reward_named
+from coral.training.config import TrainerConfig
+
+LEARNING_RATE = 1e-6
+"""TRL's default for GRPO."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpoConfig(TrainerConfig):
+    """All options of online reinforcement learning on conversations."""
+
+    rollout: dict[str, Any] = dataclasses.field(
+        default_factory=dict, metadata=section(lambda: EvalConfig, short="task")
+    )
+    """How conversations are held: options of `coral eval`, such as task, split, max_turns, agent.max_tokens.
+    `agent` is the model that is trained, and so is `partner`, unless partner.model names another one: a
+    checkpoint that stays as it is, or any endpoint."""
+    reward: str = "agreed_right"
+    """agreed_right: both came to the right answer. own_right: the seat's own last answer is right.
+    belief_gain: its last answer minus its first. majority: the answer of most conversations of the group, no
+    gold answer needed. Or module:function of (conversation, seat)."""
+    seats: Literal["one", "both"] = "one"
+    """Which of the policy's seats a conversation trains: one (in turn from group to group), or both."""
+    group_size: int = 8
+    """Conversations about one problem whose rewards are compared, seat by seat."""
+    beta: float = 0.0
+    """Weight of the divergence from the model as it is before training."""
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
+    """How the losses of tokens are averaged; names are TRL's."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Divide advantages by the standard deviation of the group's rewards, the batch's, or not at all."""
+    clip: float = 0.2
+    """How far a probability may move in one step: the ratio is clipped to 1 - clip and 1 + clip."""
+    generate: Literal["auto", "engine", "transformers"] = "auto"
+    """Who samples the policy: the embedded engine (CPU, Llama architecture) or transformers (any model and
+    device); auto takes the engine where it can."""
+    keep_rollouts: bool = False
+    """Keep the conversations of all steps; else those since the last checkpoint."""
+
+    def __post_init__(self) -> None:
+        """Refuse what one field alone can tell.
+
+        Raises:
+            ConfigError: names the option and what it may be.
+        """
+        for name in ("model", "output"):
+            if not getattr(self, name):
+                raise ConfigError(f"no {name} given", remedy=f"name a folder with --{name}")
+        self._check_common()
+        if self.max_steps is None:
+            raise ConfigError("no max_steps given", remedy="say how long to train: --max_steps 100")
+        if self.group_size < 2:
+            raise ConfigError(
+                f"group_size is {self.group_size}", remedy="give at least 2: rewards are compared in a group"
+            )
+        if not 0 < self.clip < 1:
+            raise ConfigError(f"clip is {self.clip}", remedy="give a number between 0 and 1")
+        reward_named(self.reward)
+        self._check_agent(self.eval_config())
+        if self.batch_size % (self.group_size * self.seats_per_group):
+            raise ConfigError(
+                f"batch_size {self.batch_size} is not a whole number of groups of {self.group_size}"
+                + (", each for both seats" if self.seats_per_group > 1 else ""),
+                remedy=f"give a multiple of {self.group_size * self.seats_per_group}",
+            )
+
+    def _check_agent(self, config: EvalConfig) -> None:
+        agent = config.agent
+        if "model" in self.rollout.get("agent", {}):
+            raise ConfigError(
+                "rollout.agent.model is the model that is trained", remedy="name it with --model"
+            )
+        if not agent.temperature:
+            raise ConfigError(
+                f"rollout.agent.temperature is {agent.temperature}", remedy="give one above 0: it explores"
+            )
+        if agent.top_p not in (None, 1.0) or agent.extra_body.get("top_k"):
+            raise ConfigError(
+                "rollout.agent cuts the distribution (top_p, top_k), and the loss knows of no cut",
+                remedy="leave them out",
+            )
+        if agent.base_url or agent.replicas:
+            raise ConfigError(
+                "rollout.agent names a server, and the model that is trained changes from step to step",
+                remedy="leave it out; a partner may have one",
+            )
+
+    def eval_config(self, model: str | None = None) -> EvalConfig:
+        """The conversations' options, with the policy's model; its token ids are kept.
+
+        Args:
+            model: where the policy lies; by default the model that training starts from.
+        """
+        agent = {"temperature": 1.0, **self.rollout.get("agent", {})}
+        agent |= {"model": model or self.model, "return_token_ids": True}
+        options = {"seed": self.seed, **self.rollout, "agent": agent}
+        return build_config(EvalConfig, options, "rollout")
+
+    @property
+    def partner_is_policy(self) -> bool:
+        """Whether the model that is trained holds the partner's seat, too."""
+        return not {"model", "base_url", "replicas", "control"} & self.rollout.get(
+            "partner", {}
+        ).keys() and not (self.rollout.get("agents"))
+
+    @property
+    def seats_per_group(self) -> int:
+        """Seats that each conversation trains."""
+        return 2 if self.seats == "both" and self.has_two_seats else 1
+
+    @property
+    def has_two_seats(self) -> bool:
+        """Whether the policy talks to itself."""
+        return self.partner_is_policy and len(self.eval_config().participants()) == 2
+
+
+_DECIDES_NOTHING = (
+    "output", "device_batch_size", "show_rows", "gradient_checkpointing", "attention", "threads",
+    "save_steps", "keep_checkpoints", "logging_steps", "report_to", "run_name", "dry_run", "model",
+    "rollout", "keep_rollouts",
+)  # fmt: skip
+
+
+def decisive(config: GrpoConfig) -> dict[str, Any]:
+    """The options that decide the trained weights; the conversations' by what decides a run."""
+    values: dict[str, Any] = msgspec.to_builtins(config)
+    own = {
+        name: value for name, value in values.items() if name not in _DECIDES_NOTHING and value is not None
+    }
+    held: dict[str, Any] = msgspec.to_builtins(config.eval_config())
+    return {**own, "rollout": {name: held[name] for name in deciding(EvalConfig)}}
