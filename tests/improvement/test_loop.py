@@ -336,3 +336,14 @@ async def test_an_iteration_samples_its_own_part_of_the_problems(options, tmp_pa
     assert sampled == set(part)
     with pytest.raises(RunFolderError, match="iterations"):  # another number deals the problems otherwise
         await coral.improve_async({**options, **more, "iterations": 3})
+
+
+def test_conversations_held_while_it_trains(options, tmp_path):
+    """Arms of grpo, of the pair and alone: trained, judged and reported as the others, without a sampling."""
+    grpo = {"max_steps": 1, "group_size": 2, "batch_size": 4, "learning_rate": 1e-3, "reward": "own_right"}
+    changes = {"build": {"kind": "grpo"}, "controls": ["alone-grpo"], "grpo": grpo}
+    results = coral.improve({**options, **changes, "train": {"device": "cpu", "threads": 1}})
+    assert [model.name for model in results.models] == ["start", "pair-grpo-1", "alone-grpo-1"]
+    assert all(model.made.sampled is None and model.made.rows == 4 for model in results.models[1:])
+    assert not (tmp_path / "out" / "samples").exists()
+    assert "| pair-grpo-1 | - | - |" in (tmp_path / "out" / "report.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 from coral.api import improve_async
 from coral.errors import ConfigError, MissingExtra
 from coral.improvement.arms import check_sections
-from coral.improvement.config import ImproveConfig
+from coral.improvement.config import ImproveConfig, ServeConfig
 from coral.improvement.done import Drawn
 from coral.improvement.dry_run import DryRun
 from coral.improvement.loop import Loop
@@ -27,6 +27,7 @@ class Notes:
     def __init__(self, config, accepts=lambda _model: True):
         self._config, self._accepts = config, accepts
         self.runs, self.builds, self.trainings, self.judged = {}, {}, {}, []
+        self.learned = {}
 
     async def evaluate(self, spec):
         self.runs[str(Path(spec.config.output).relative_to(OUT))] = spec
@@ -41,6 +42,9 @@ class Notes:
 
     async def train(self, config):
         self.trainings[Path(config.output).parent.name] = config
+
+    async def learn(self, config):
+        self.learned[Path(config.output).parent.name] = config
 
     async def judge(self, arm, model, against):
         self.judged.append((model, against))
@@ -400,3 +404,61 @@ async def test_missing_training_libraries_stop_a_loop_before_its_first_step(opti
     with pytest.raises(MissingExtra, match="trl"):
         await improve_async(options)
     assert not (tmp_path / "out" / "models").exists()
+
+
+async def test_an_arm_of_grpo_neither_samples_nor_builds():
+    """It holds its conversations while it trains, about the problems that the others sample, on from the best
+    model so far; alone in one turn, in a pair with itself, or beside a frozen partner.
+    """
+    options = {
+        "build": {"kind": "grpo"},
+        "controls": ("alone-grpo",),
+        "iterations": 2,
+        "split": "even",
+        "train": {"threads": 1, "learning_rate": 1.0},
+        "grpo": {"max_steps": 7, "learning_rate": 1e-4, "rollout": {"max_turns": 4}},
+        "lr_multiplier": 0.5,
+    }
+    notes, trained = await taken(**options)
+    assert [one.checkpoint.name for one in trained] == [
+        "pair-grpo-1",
+        "pair-grpo-2",
+        "alone-grpo-1",
+        "alone-grpo-2",
+    ]
+    assert not notes.builds
+    assert not any(name.startswith("samples") for name in notes.runs)
+    first, second = notes.learned["pair-grpo-1"], notes.learned["pair-grpo-2"]
+    assert (first.model, second.model) == ("/model", "/out/models/pair-grpo-1/train")
+    assert (first.threads, first.learning_rate, second.learning_rate) == (1, 1e-4, 5e-5)
+    assert first.seed != second.seed
+    rollout = first.eval_config()
+    assert (rollout.protocol, rollout.split, rollout.max_turns) == ("coral", "train", 4)
+    assert rollout.problems != second.eval_config().problems
+    assert first.partner_is_policy
+    assert notes.learned["alone-grpo-1"].eval_config().protocol == "cot"
+    one, _ = await taken(**{**options, "seat": "one", "controls": ()})
+    assert one.learned["pair-grpo-2"].rollout["partner"] == {"model": "/model"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"grpo": {}}, "no max_steps"),
+        ({"grpo": {"max_steps": 1, "model": "m"}}, "grpo.model is decided by the loop"),
+        ({"seat": "one", "serve": ENDPOINT}, "nobody serves"),
+        ({"sample": {"split": "train", "data_password": "secret"}}, "no password is written"),
+    ],
+)
+async def test_what_an_arm_of_grpo_cannot_use(changes, words):
+    """Said before anything is done: by the checks, or by the rehearsed loop."""
+    options = {"build": {"kind": "grpo"}, "grpo": {"max_steps": 1}, **changes}
+    if "serve" in options:
+        options["serve"] = build_config(ServeConfig, options["serve"], "serve")
+
+    async def rehearse():
+        check_sections(ImproveConfig(common={"task": {"name": "sally_anne"}}, **options))
+        await taken(**options)
+
+    with pytest.raises(ConfigError, match=words):
+        await rehearse()

@@ -19,6 +19,7 @@ from coral.rl.config import GrpoConfig
 from coral.rl.rollout import Group, plan_groups
 from coral.rl.train import train_grpo
 from coral.rl.trainer import build_trainer, plan_steps
+from coral.training.checkpoints import last_checkpoint
 from coral.training.encode import load_encoder
 from coral.training.libraries import quiet_libraries
 
@@ -233,8 +234,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     path = tmp_path / "grpo.yaml"
     path.write_text(json.dumps({**options, "output": str(killed)}))
     process = subprocess.Popen([sys.executable, "-m", "coral", "train", "grpo", "--config", str(path)])
-    saved = killed / "checkpoints" / "checkpoint-1" / "trainer_state.json"
-    while not saved.exists() and process.poll() is None:
+    while last_checkpoint(killed / "checkpoints") is None and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

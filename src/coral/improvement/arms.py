@@ -11,9 +11,10 @@ from typing import Any, Generic, Literal, TypeVar
 from coral.conversation.protocols import PAIR, SINGLE
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig, SampleConfig
-from coral.improvement.config import ImproveConfig
+from coral.improvement.config import GRPO, ImproveConfig
 from coral.improvement.servers import Checkpoint
 from coral.options import build_config, merged
+from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig
 
@@ -97,6 +98,9 @@ def check_sections(config: ImproveConfig) -> None:
                 f"{name}.agent.model is decided by the loop",
                 remedy="name the model to start from with `model`",
             )
+    for option in ("model", "output", "dry_run"):
+        if option in config.grpo:
+            raise ConfigError(f"grpo.{option} is decided by the loop", remedy="leave it out")
     if "task" not in {**config.common, **config.evaluate}:
         raise ConfigError(
             "no task given",
@@ -236,3 +240,62 @@ def training(
         options["reference"] = current.path
     fixed = {"kind": kind, "model": trained.path, "rows": str(rows), "output": str(output)}
     return build_config(TrainConfig, {**options, **fixed}, "train")
+
+
+_OF_MACHINE = ("device", "threads", "precision", "attention", "gradient_checkpointing", "report_to")
+"""Options of `train` that say how this machine trains, so they hold for grpo, too."""
+
+
+def learning(
+    config: ImproveConfig,
+    arm: str,
+    iteration: int,
+    *,
+    start: Checkpoint,
+    current: Checkpoint,
+    problems: Path | None,
+    output: Path,
+) -> GrpoConfig:
+    """Options of an iteration of an arm that holds its conversations while it trains.
+
+    They are about the problems that other arms sample. With seat one the partner is frozen.
+
+    Args:
+        current: the best model so far.
+        problems: file of the iteration's problems; None for all.
+
+    Raises:
+        ConfigError: they do not fit, or the frozen partner would have to be served.
+    """
+    alone = arm.startswith("alone")
+    shared = {
+        name: value for name, value in merged(config.common, config.sample).items() if name not in _DRAWING
+    }
+    rollout = {**merged(shared, config.grpo.get("rollout", {})), "protocol": SINGLE if alone else PAIR}
+    if alone:
+        rollout.pop("opener", None)
+    elif config.seat == "one":
+        if "model" not in config.partner and config.serve.kind != "embedded":
+            raise ConfigError(
+                f"{arm} talks to the start as it was, which nobody serves while it trains",
+                remedy="give partner a model with an address, or serve.kind embedded",
+            )
+        rollout["partner"] = {"model": start.path, **config.partner}
+    if problems is not None:
+        rollout["problems"] = str(problems)
+    if rollout.pop("data_password", None) is not None:
+        raise ConfigError(
+            f"{arm} trains in a process of its own, and no password is written for it to read",
+            remedy="decrypt the data first, and give the file as data",
+        )
+    machine = {name: config.train[name] for name in _OF_MACHINE if name in config.train}
+    options = {"seed": config.seed, **machine, **config.grpo, "rollout": rollout}
+    options["seed"] += SEED_STEP * (iteration - 1)
+    if "learning_rate" in options:
+        options["learning_rate"] *= config.lr_multiplier ** (iteration - 1)
+    trained = start if config.start_from == "first" else current
+    return build_config(GrpoConfig, {**options, "model": trained.path, "output": str(output)}, GRPO)
+
+
+_DRAWING = ("samples", "candidates", "select", "rollouts", "output", "second_chance", "max_failed_rate")
+"""Options of `coral sample` that say nothing about conversations held for training."""

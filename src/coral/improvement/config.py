@@ -10,12 +10,17 @@ from coral.config import option
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig
 from coral.options import section
+from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.serving.launch import LaunchConfig
 from coral.training.config import TrainConfig
 
-ARMS = ("pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto")
+ARMS = (
+    "pair-dpo", "alone-dpo", "pair-sft", "alone-sft", "pair-kto", "alone-kto", "pair-grpo", "alone-grpo",
+)  # fmt: skip
 """What can be trained: on conversations of the pair or on answers of the model alone, and how."""
+GRPO = "grpo"
+"""The kind of arms that hold their conversations while they train."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +154,8 @@ class ImproveConfig:
     """Options that make further conversations of `sample`'s, on what the model should not forget: another
     task, fewer problems. They are sampled in each iteration, and rows are made of both. Empty: none."""
     build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: BuildConfig))
-    """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft or pair-kto."""
+    """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft, pair-kto or
+    pair-grpo."""
     train: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: TrainConfig))
     """Options of `coral train`."""
     dpo: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: OfKind))
@@ -158,6 +164,9 @@ class ImproveConfig:
     """The same for sft."""
     kto: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: OfKind))
     """The same for kto."""
+    grpo: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: GrpoConfig))
+    """Options of `coral train grpo` for arms that learn from conversations held meanwhile: max_steps, reward,
+    learning_rate, rollout ... They neither sample nor build rows."""
 
     split: Literal["all", "even", "random"] = option("all", decides=True)
     """Training problems of an iteration: all, its own part of them, or a draw of `share`."""
@@ -227,5 +236,7 @@ class ImproveConfig:
 def _says_learning_rate(config: ImproveConfig) -> bool:
     kinds = {arm.partition("-")[2] for arm in config.arms}
     return all(
-        "learning_rate" in {**config.train, **getattr(config, kind).get("train", {})} for kind in kinds
+        "learning_rate"
+        in (config.grpo if kind == GRPO else {**config.train, **getattr(config, kind).get("train", {})})
+        for kind in kinds
     )

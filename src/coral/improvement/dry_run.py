@@ -19,6 +19,7 @@ from coral.improvement.pools import pool_config
 from coral.improvement.problems import file_of
 from coral.improvement.servers import filled_in, places
 from coral.metrics import detectable_with
+from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.rows.problem_statistics import HeldOut, is_for_evaluation
 from coral.serving.launch import fill
@@ -93,6 +94,21 @@ class DryRun:
         if self._config.launch:
             names = {"config": str(Path(config.output).with_name("train.yaml")), "python": sys.executable}
             self._say("started by", " ".join(fill(part, names) for part in self._config.launch))
+
+    async def learn(self, config: GrpoConfig) -> None:
+        """Say it.
+
+        Raises:
+            ConfigError: it would train on problems that are evaluated on.
+            MissingExtra: it is to run here, and its libraries are not installed.
+        """
+        if self._leak:
+            raise ConfigError(
+                self._leak, remedy="sample and evaluate on different splits or problems: grpo leaves none out"
+            )
+        if self._in_earnest:
+            require_libraries(config.reporters)
+        self._say(self._named("coral train grpo", config.output), config)
 
     async def judge(self, _arm: str, model: str, against: str) -> bool:
         """Say it."""

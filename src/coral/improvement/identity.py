@@ -12,6 +12,7 @@ from coral.evaluation.config import AgentConfig, ExtractorConfig, SampleConfig
 from coral.improvement.arms import RUN_SECTIONS
 from coral.improvement.config import ImproveConfig
 from coral.improvement.servers import Checkpoint
+from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.store.checkpoints import model_fingerprint
 from coral.training.config import TrainConfig
@@ -33,6 +34,10 @@ def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
         decided["iterations"] = config.iterations
     if not config.rehearsal:  # folders of versions that did not know it go on
         del decided["rehearsal"]
+    if config.grpo:
+        decided["grpo"] = _only(config.grpo, deciding(GrpoConfig))
+    else:  # likewise
+        del decided["grpo"]
     decided |= {name: _of_run(decided[name]) for name in RUN_SECTIONS if name in decided}
     decided |= {kind: _of_arm(decided[kind]) for kind in ("dpo", "sft", "kto")}
     return {

@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.improvement import arms
 from coral.improvement.arms import EvalSpec, Part, Sight
-from coral.improvement.config import ImproveConfig
+from coral.improvement.config import GRPO, ImproveConfig
 from coral.improvement.done import Drawn
 from coral.improvement.servers import Checkpoint
+from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig
 
@@ -35,6 +36,8 @@ class Executor(Protocol):
     async def build(self, config: BuildConfig) -> int | None: ...
 
     async def train(self, config: TrainConfig) -> None: ...
+
+    async def learn(self, config: GrpoConfig) -> None: ...
 
     async def judge(self, arm: str, model: str, against: str, /) -> bool:
         """Whether a checkpoint is taken over."""
@@ -84,10 +87,13 @@ class Loop:
         """All iterations of an arm. Each begins with the best model so far."""
         best, sampled, done = self._start, list[list[Path]](), list[Trained]()
         for iteration in range(1, self._config.iterations + 1):
-            parts = arms.parts(self._config)
-            sampled.append([await self._sample(arm, iteration, best, part) for part in parts])
-            used = sampled if self._config.stack else sampled[-1:]
-            new = await self._train(arm, iteration, best, [run for runs in used for run in runs])
+            if arm.endswith(GRPO):
+                new = await self._learn(arm, iteration, best)
+            else:
+                parts = arms.parts(self._config)
+                sampled.append([await self._sample(arm, iteration, best, part) for part in parts])
+                used = sampled if self._config.stack else sampled[-1:]
+                new = await self._train(arm, iteration, best, [run for runs in used for run in runs])
             await self._measure(new)
             done.append(Trained(new, arm, iteration, best.name))
             if await self._doer.judge(arm, new.name, best.name):
@@ -163,6 +169,23 @@ class Loop:
                 output=output,
             )
         )
+        return Checkpoint(name, str(output))
+
+    async def _learn(self, arm: str, iteration: int, model: Checkpoint) -> Checkpoint:
+        """Train on conversations that are held meanwhile, about the problems that other arms sample."""
+        name = f"{arm}-{iteration}"
+        output, data = self._folder(name) / "train", arm.partition("-")[0]
+        plain = arms.sampling(self._config, "sample", data, iteration, model, self._start, output)
+        learning = arms.learning(
+            self._config,
+            arm,
+            iteration,
+            start=self._start,
+            current=model,
+            problems=self._doer.choose_problems(plain.config, iteration),
+            output=output,
+        )
+        await self._doer.learn(learning)
         return Checkpoint(name, str(output))
 
     def _evaluations(self) -> list[Path]:

@@ -14,7 +14,7 @@ from coral.metrics import Estimate, metric
 from coral.store.whole import whole_file
 
 INK, MUTED = "#222222", "#8a8a8a"
-COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a")
+COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a", "#1f4e79", "#a23b72")
 SHOWN_SOCIAL = (
     "agreement",
     "persuasion",

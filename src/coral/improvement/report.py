@@ -298,15 +298,19 @@ def _data(results: Results) -> Iterable[str]:
 
 
 def _data_row(name: str, made: Provenance) -> list[str]:
-    training, drawn = made.training, made.sampled.candidates
-    share = drawn.right / drawn.drawn if drawn and drawn.drawn else None
+    training, sampled = made.training, ["-"] * 5
+    if made.sampled is not None:
+        drawn = made.sampled.candidates
+        sampled = [
+            f"{made.sampled.problems:,}",
+            f"{made.sampled.conversations:,}",
+            f"{drawn.drawn:,}" if drawn else "-",
+            _percent(drawn.right / drawn.drawn if drawn and drawn.drawn else None),
+            f"{_tokens(made.sampled, 'completion_tokens'):,}",
+        ]
     return [
         name,
-        f"{made.sampled.problems:,}",
-        f"{made.sampled.conversations:,}",
-        f"{drawn.drawn:,}" if drawn else "-",
-        _percent(share),
-        f"{_tokens(made.sampled, 'completion_tokens'):,}",
+        *sampled,
         f"{made.rows:,}",
         f"{training.rows.trained_tokens:,}",
         f"{training.steps}",
@@ -332,7 +336,8 @@ def _cost_row(model: ModelResult) -> list[str]:
     whole = evaluation
     if model.made:
         each = [model.made.seconds[step] for step in ("sample", "build", "train")]
-        row[1:] = [f"{_tokens(model.made.sampled):,}", *(f"{one:.0f}" for one in each)]
+        sampled = model.made.sampled
+        row[1:] = [f"{_tokens(sampled):,}" if sampled else "-", *(f"{one:.0f}" for one in each)]
         whole += sum(each)
     read_and_written = sum(_tokens(one) for one in model.measured.values())
     return [*row, f"{read_and_written:,}", f"{evaluation:.0f}", f"{whole:.0f}"]

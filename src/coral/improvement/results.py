@@ -13,7 +13,7 @@ from coral.errors import RunFolderError
 from coral.evaluation.measure import tally_run
 from coral.improvement.arms import Sight, parts, sights
 from coral.improvement.collapse import StyleStatistics, style_of
-from coral.improvement.config import ImproveConfig
+from coral.improvement.config import GRPO, ImproveConfig
 from coral.improvement.done import Done, load_done
 from coral.improvement.gate import Verdict
 from coral.improvement.loop import START, Trained, sampled_in
@@ -57,8 +57,8 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     """How a checkpoint was made.
 
     Attributes:
-        sampled: the run that its rows were built of.
-        rows: trained on.
+        sampled: the run that its rows were built of; None where conversations were held while it trained.
+        rows: trained on; of grpo, trajectories.
         seconds: of each step (sample, build, train), in the session that finished it. A run that arms share
             is counted with each.
         rehearsed: the second run that its rows were built of; None where there is none.
@@ -67,7 +67,7 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     arm: str
     iteration: int
     came_from: str
-    sampled: Summary
+    sampled: Summary | None
     rows: int
     training: Training
     verdict: Verdict
@@ -168,25 +168,27 @@ class ResultCache:
     def _provenance(self, trained: Trained) -> Provenance:
         folder = self._out / "models" / trained.checkpoint.name
         data = trained.arm.partition("-")[0]
-        sampled, *rehearsed = (
+        sampled = [
             sampled_in(self._out, data, trained.iteration, trained.came_from, part)
             for part in parts(self._config)
-        )
+            if not trained.arm.endswith(GRPO)
+        ]
         training = load_training(folder / "train")
         assert training is not None, "a checkpoint of the loop is trained"
         verdict = load_verdict(folder)
         assert verdict is not None, "and judged"
-        steps = {"sample": (sampled, *rehearsed), "build": (folder / "rows",), "train": (folder / "train",)}
+        built = [folder / "rows"] if sampled else []
+        steps = {"sample": sampled, "build": built, "train": [folder / "train"]}
         return Provenance(
             arm=trained.arm,
             iteration=trained.iteration,
             came_from=trained.came_from,
-            sampled=_summary(sampled),
+            sampled=_summary(sampled[0]) if sampled else None,
             rows=training.rows.trained,
             training=training,
             verdict=verdict,
             seconds={step: sum(_done(path).seconds for path in paths) for step, paths in steps.items()},
-            rehearsed=_summary(rehearsed[0]) if rehearsed else None,
+            rehearsed=_summary(sampled[1]) if sampled[1:] else None,
         )
 
     async def _rivals(self, trained: Sequence[Trained]) -> dict[str, dict[str, Comparison]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,7 @@ from coral.improvement.problems import write_problems
 from coral.improvement.results import JUDGED, ResultCache, load_verdict
 from coral.improvement.servers import Servers
 from coral.metrics import Comparison, Summary
+from coral.rl.config import GrpoConfig, stored
 from coral.rows.build import BuildConfig, build
 from coral.rows.report import Report
 from coral.serving.launch import fill, run_supervised, tail
@@ -80,7 +81,23 @@ class Steps:
             options = folder.with_name("train.yaml")
             write_text(options, dump_yaml(msgspec.to_builtins(config)))
             await self._servers.free()
-            await self._train(folder, options)
+            launch = self._config.launch or ("{python}", "-m", "coral", "train", "--config", "{config}")
+            await self._train(folder, options, launch)
+            return Done(step="train", seconds=0.0)
+
+        await self._once(folder, work)
+
+    async def learn(self, config: GrpoConfig) -> None:
+        """Train on conversations held meanwhile, in a process of its own."""
+        folder = Path(config.output)
+
+        async def work() -> Done:
+            options = folder.with_name("grpo.yaml")
+            write_text(options, dump_yaml(stored(config)))
+            await self._servers.free()
+            await self._train(
+                folder, options, ("{python}", "-m", "coral", "train", "grpo", "--config", "{config}")
+            )
             return Done(step="train", seconds=0.0)
 
         await self._once(folder, work)
@@ -149,9 +166,8 @@ class Steps:
         self._watch.say(f"{name}: done in {done.seconds:.1f} s")
         return done
 
-    async def _train(self, folder: Path, options: Path) -> None:
+    async def _train(self, folder: Path, options: Path, launch: Sequence[str]) -> None:
         names = {"config": str(options), "python": sys.executable}
-        launch = self._config.launch or ("{python}", "-m", "coral", "train", "--config", "{config}")
         log = folder.with_name("train.log")
         training = asyncio.create_task(run_supervised([fill(part, names) for part in launch], log))
         stopping = asyncio.create_task(self._watch.stop.wait())

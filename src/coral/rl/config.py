@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
-from coral.config import deciding
+from coral.config import deciding, option
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig
 from coral.options import build_config, section
@@ -23,32 +22,32 @@ LEARNING_RATE = 1e-6
 class GrpoConfig(TrainerConfig):
     """All options of online reinforcement learning on conversations."""
 
-    rollout: dict[str, Any] = dataclasses.field(
-        default_factory=dict, metadata=section(lambda: EvalConfig, short="task")
+    rollout: dict[str, Any] = option(
+        decides=True, default_factory=dict, **section(lambda: EvalConfig, short="task")
     )
     """How conversations are held: options of `coral eval`, such as task, split, max_turns, agent.max_tokens.
     `agent` is the model that is trained, and so is `partner`, unless partner.model names another one: a
     checkpoint that stays as it is, or any endpoint."""
-    reward: str = "agreed_right"
+    reward: str = option("agreed_right", decides=True)
     """agreed_right: both came to the right answer. own_right: the seat's own last answer is right.
     belief_gain: its last answer minus its first. majority: the answer of most conversations of the group, no
     gold answer needed. Or module:function of (conversation, seat)."""
-    seats: Literal["one", "both"] = "one"
+    seats: Literal["one", "both"] = option("one", decides=True)
     """Which of the policy's seats a conversation trains: one (in turn from group to group), or both."""
-    group_size: int = 8
+    group_size: int = option(8, decides=True)
     """Conversations about one problem whose rewards are compared, seat by seat."""
-    beta: float = 0.0
+    beta: float = option(0.0, decides=True)
     """Weight of the divergence from the model as it is before training."""
-    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = option("dapo", decides=True)
     """How the losses of tokens are averaged; names are TRL's."""
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    scale_rewards: Literal["group", "batch", "none"] = option("group", decides=True)
     """Divide advantages by the standard deviation of the group's rewards, the batch's, or not at all."""
-    clip: float = 0.2
+    clip: float = option(0.2, decides=True)
     """How far a probability may move in one step: the ratio is clipped to 1 - clip and 1 + clip."""
-    generate: Literal["auto", "engine", "transformers"] = "auto"
+    generate: Literal["auto", "engine", "transformers"] = option("auto", decides=True)
     """Who samples the policy: the embedded engine (CPU, Llama architecture) or transformers (any model and
     device); auto takes the engine where it can."""
-    keep_rollouts: bool = False
+    keep_rollouts: bool = option(False, decides=False)
     """Keep the conversations of all steps; else those since the last checkpoint."""
 
     def __post_init__(self) -> None:
@@ -128,18 +127,16 @@ class GrpoConfig(TrainerConfig):
         return self.partner_is_policy and len(self.eval_config().participants()) == 2
 
 
-_DECIDES_NOTHING = (
-    "output", "device_batch_size", "show_rows", "gradient_checkpointing", "attention", "threads",
-    "save_steps", "keep_checkpoints", "logging_steps", "report_to", "run_name", "dry_run", "model",
-    "rollout", "keep_rollouts",
-)  # fmt: skip
+def stored(config: GrpoConfig) -> dict[str, Any]:
+    """All options as files keep them: without secrets."""
+    values: dict[str, Any] = msgspec.to_builtins(config)
+    values["rollout"] = {name: value for name, value in config.rollout.items() if name != "data_password"}
+    return values
 
 
 def decisive(config: GrpoConfig) -> dict[str, Any]:
     """The options that decide the trained weights; the conversations' by what decides a run."""
     values: dict[str, Any] = msgspec.to_builtins(config)
-    own = {
-        name: value for name, value in values.items() if name not in _DECIDES_NOTHING and value is not None
-    }
+    own = {name: values[name] for name in deciding(GrpoConfig) if values[name] is not None}
     held: dict[str, Any] = msgspec.to_builtins(config.eval_config())
     return {**own, "rollout": {name: held[name] for name in deciding(EvalConfig)}}

@@ -14,21 +14,21 @@ from coral.errors import ConfigError
 from coral.evaluation.identity import identity
 from coral.evaluation.plan import Plan as Conversations
 from coral.evaluation.plan import open_plan
-from coral.rl.config import GrpoConfig, decisive
+from coral.rl.config import GrpoConfig, decisive, stored
 from coral.rl.policy import can_embed
 from coral.rl.rehearsal import rehearse
 from coral.rl.rollout import Group, Rollouts, plan_groups, policy_seats
 from coral.rl.trainer import plan_steps, run_grpo
 from coral.rl.trajectory import Trajectory
+from coral.store.checkpoints import model_fingerprint
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
-from coral.training.checkpoints import model_fingerprint
 from coral.training.encode import Encoder, load_encoder
 from coral.training.export import export_model
 from coral.training.libraries import library_versions, process_rank, quiet_libraries, require_libraries
 from coral.training.plan import Plan
 from coral.training.record import FILE, RowCounts, Training, load_training, split_history
-from coral.training.train import claimed, clean, context_of, device_of, digest_of, telling_of_space
+from coral.training.train import clean, context_of, device_of, digest_of, telling_of_space
 from coral.training.trainer import Session, Watch
 
 
@@ -94,7 +94,7 @@ def train_grpo(
             on_check(prepared)
         if config.dry_run:
             return GrpoResult(path=output, training=None, prepared=prepared)
-        with claimed(output, decided, config, rank=0):
+        with RunFolder(output).claim(decided, stored(config), free_while_empty=False):
             training = load_training(output)
             if training is None and prepared is not None:
                 with telling_of_space(output):
@@ -211,7 +211,7 @@ def _record(
     return Training(
         kind="grpo",
         identity=decided,
-        config=msgspec.to_builtins(config),
+        config={**stored(config), "learning_rate": plan.learning_rate},
         rows=RowCounts(
             read=number,
             trained=number,

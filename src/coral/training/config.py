@@ -104,7 +104,9 @@ class TrainerConfig:
         for name in _NOT_NEGATIVE:
             _at_least(name, getattr(self, name, None), 0)
         if not self.lora:
-            _refuse_idle(self, TrainerConfig, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora")
+            _refuse_idle(
+                self, TrainerConfig, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora"
+            )
         for reporter in self.reporters:
             if reporter not in REPORTERS:
                 raise ConfigError(
@@ -157,6 +159,7 @@ class TrainConfig(TrainerConfig):
     """Longest row in tokens, prompt and reply together; by default the model's context."""
     drop_long: bool = option(False, decides=True)
     """Leave out rows that are too long. Without it they stop the training; no row is ever cut."""
+
     def __post_init__(self) -> None:
         """Refuse what one field alone can tell.
 

@@ -83,7 +83,7 @@ def train(
                 on_check(prepared)
         if config.dry_run:
             return TrainResult(path=output, training=None, prepared=prepared)
-        with claimed(output, identity, config, rank):
+        with _claimed(output, identity, config, rank):
             training = load_training(output)
             if training is None and prepared is not None:
                 with telling_of_space(output):
@@ -208,7 +208,7 @@ def context_of(model: str) -> int | None:
 
 
 @contextmanager
-def claimed(output: Path, identity: Mapping[str, Any], config: TrainerConfig, rank: int) -> Iterator[None]:
+def _claimed(output: Path, identity: Mapping[str, Any], config: TrainConfig, rank: int) -> Iterator[None]:
     """The first process holds the folder; the others of the same launch work in it, too."""
     if rank:
         yield
