@@ -12,6 +12,7 @@ import time
 import pytest
 
 from coral.api import evaluate_async
+from coral.cli import main
 from coral.doctor.diagnose import diagnose
 from coral.errors import StoppedEarly
 from coral.evaluation.progress import Progress
@@ -141,3 +142,11 @@ async def test_the_doctor_probes_a_pool(supervise, tmp_path):
     present = await asyncio.wait_for(diagnose(config), 60)
     assert present.usable
     assert "context length" in {finding.probe for finding in present.findings}
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [([], 2, "no batch script"), (["--help"], 0, "job  ")])
+def test_a_job_without_a_script_is_not_submitted(capsys, words, code, said):
+    """sbatch would read one from the standard input, and wait for ever."""
+    assert main(["cluster", "job", *words]) == code
+    told = capsys.readouterr()
+    assert said in told.out + told.err

@@ -205,4 +205,9 @@ def _logs(arguments: Sequence[str]) -> int:
 
 def _job(arguments: Sequence[str]) -> int:
     """Run a job to its end. What follows is sbatch's, and no option of ours."""
+    if not arguments:  # sbatch would wait for a script on the standard input
+        raise ConfigError("no batch script given", remedy="coral cluster job [SBATCH OPTIONS] SCRIPT")
+    if arguments[0] in {"-h", "--help"}:
+        print(HELP)
+        return EXIT_DONE
     return run_job(arguments, lambda line: print(line, flush=True))
