@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three seeds, one after the other; the same command goes on where it was stopped.
+# Three seeds, one after the other; the same command resumes.
 set -eu
 recipe=$(dirname "$0")
 for seed in 0 1 2; do

@@ -6,7 +6,8 @@ python recipes/tiny_improve/table.py runs/tiny_improve/*/report.json [--plot FIL
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,12 +15,13 @@ import msgspec
 from coral.improvement.arms import Sight
 from coral.improvement.gate import told
 from coral.improvement.results import HEADLINE, ModelResult, Results
-from coral.metrics import Estimate
+from coral.metrics import Comparison, Estimate, holm
 
 SIGHTS: dict[Sight, str] = {
-    "pair": "in the pair",
+    "final": "in the pair, final problems",
     "alone": "alone",
-    "second": "in the pair, split information",
+    "second": "in the pair, full information",
+    "pair": "in the pair, problems of the gate",
 }
 SOCIAL = {
     "turns": "turns",
@@ -40,8 +42,12 @@ def main(paths: Sequence[str], plot: Path | None) -> None:
     for sight, title in SIGHTS.items():
         print(f"\n{title}: change since the start\n")
         print_changes(reports, sight)
-    print("\npair-dpo against the others, in the pair\n")
+    print("\nlast answer minus first, final problems\n")
+    print_gains(reports)
+    print("\nthe main arm against the others\n")
     print_rivals(reports)
+    print("\nwhat holds after Holm's correction\n")
+    print_claims(reports)
     print("\nhow the pair talks\n")
     print_social(reports)
     print("\ncost\n")
@@ -65,28 +71,67 @@ def print_changes(reports: Reports, sight: Sight) -> None:
     )
 
 
-def print_rivals(reports: Reports) -> None:
+def print_gains(reports: Reports) -> None:
+    """What talking changed, before and after training."""
     print_table(
-        ["seed", *next(iter(reports.values())).rivals],
+        ["seed", *(arm_of(model) for model in next(iter(reports.values())).models)],
         (
-            [seed, *(told(one["pair"]) for one in results.rivals.values())]
+            [
+                seed,
+                *(points(model.measured["final"].metrics["conversation_gain"]) for model in results.models),
+            ]
             for seed, results in reports.items()
         ),
     )
+
+
+def print_rivals(reports: Reports) -> None:
+    arms = next(iter(reports.values())).head_to_head
+    print_table(
+        ["seed", *(f"{arm}, {SIGHTS[sight]}" for arm, found in arms.items() for sight in found)],
+        (
+            [seed, *(told(one) for found in results.head_to_head.values() for one in found.values())]
+            for seed, results in reports.items()
+        ),
+    )
+
+
+def print_claims(reports: Reports) -> None:
+    """Which differences on the final problems hold among all, and how far the seeds lie apart."""
+    found = list(final_differences(reports))
+    adjusted = holm([one.p_value if one.p_value is not None else 1.0 for _, _, one in found])
+    by_name: dict[str, list[tuple[str, Comparison, float]]] = {}
+    for (name, seed, one), p in zip(found, adjusted, strict=True):
+        by_name.setdefault(name, []).append((seed, one, p))
+    rows = []
+    for name, ones in by_name.items():
+        values = [100 * (one.difference or 0.0) for _, one, _ in ones]
+        spread = f"{statistics.stdev(values):.1f}" if len(values) > 1 else "-"
+        holding = ", ".join(seed for seed, _, p in ones if p < 0.05) or "none"
+        rows.append([name, f"{statistics.mean(values):+.1f}", spread, holding])
+    print_table(["difference", "mean of seeds", "standard deviation of seeds", "holds with seeds"], rows)
+
+
+def final_differences(reports: Reports) -> Iterator[tuple[str, str, Comparison]]:
+    """Every paired difference on the final problems, with its name and seed."""
+    for seed, results in reports.items():
+        for model in results.models[1:]:
+            yield f"{arm_of(model)} since the start", seed, model.since_start["final"]
+        for arm, compared in results.head_to_head.items():
+            yield f"{results.main_arm} minus {arm}", seed, compared["final"]
 
 
 def print_social(reports: Reports) -> None:
     rows = []
     for seed, results in reports.items():
         for model in results.models:
-            metrics = model.measured["pair"].metrics
+            metrics = model.measured["final"].metrics
             cells = [
                 f"{metrics[name].mean:.2f}" if name == "turns" else plain_share(metrics[name])
                 for name in SOCIAL
             ]
-            instant = f"{100 * (model.manner.instant_agreement or 0):.1f} %"
-            rows.append([seed, arm_of(model), *cells, instant])
-    print_table(["seed", "trained on", *SOCIAL.values(), "second turn agrees"], rows)
+            rows.append([seed, arm_of(model), *cells])
+    print_table(["seed", "trained on", *SOCIAL.values()], rows)
 
 
 def print_cost(reports: Reports) -> None:
@@ -120,7 +165,7 @@ def draw(reports: Reports, path: Path) -> None:
     with mpl.rc_context(style):
         figure = Figure(figsize=(7.6, 3.4), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, sight in zip(panels, ("pair", "alone"), strict=True):
+        for axes, sight in zip(panels, ("final", "alone"), strict=True):
             for row, (arm, colour) in enumerate(zip(arms, colours, strict=False)):
                 for number, results in enumerate(reports.values()):
                     model = next(model for model in results.models if arm_of(model) == arm)
@@ -137,6 +182,12 @@ def draw(reports: Reports, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, metadata={"Software": None})
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+
+def points(estimate: Estimate) -> str:
+    if estimate.mean is None or estimate.low is None or estimate.high is None:
+        return "-"
+    return f"{100 * estimate.mean:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
 
 
 def arm_of(model: ModelResult) -> str:

@@ -31,13 +31,15 @@ def test_the_recipe_of_the_embedded_model_is_sound(tmp_path):
         ["coral", "improve", "--config", ROOT / "recipes/tiny_improve/improve.yaml", "--dry_run"], tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert steps(done.stdout)[:6] == [
+    assert steps(done.stdout)[:8] == [
         "coral eval: models/start/pair",
         "coral eval: models/start/alone",
         "coral eval: models/start/second",
+        "coral eval: models/start/final",
         "coral sample: samples/pair-1-start",
-        "coral build: models/pair-dpo-1/rows",
-        "coral train dpo: models/pair-dpo-1/train",
+        "coral sample: samples/pair-1-start-rehearsal",
+        "coral build: models/pair-sft-1/rows",
+        "coral train sft: models/pair-sft-1/train",
     ]
     assert list(tmp_path.iterdir()) == []
 
