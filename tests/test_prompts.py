@@ -9,7 +9,9 @@ import pytest
 import coral
 from coral import prompts
 from coral.engine.template import ChatTemplate
-from coral.errors import ConfigError, CoralError
+from coral.errors import ConfigError, CoralError, Notice
+from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.plan import open_plan
 from coral.types import Message, Role
 
 REACH = "os.popen('touch PATH').read()"
@@ -123,3 +125,38 @@ def test_a_byte_order_mark_is_read_over(tmp_path):
     path = tmp_path / "library.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"a": {"template_str": "x", "description": "y"}}).encode())
     assert prompts.load_library(str(path)) == {"a": "x"}
+
+
+def test_a_text_can_be_a_files(tmp_path, monkeypatch):
+    """`@FILE` is what the file holds, whatever is in it; `@@` is a text that begins with `@`."""
+    (tmp_path / "sys.txt").write_text("# Rules\n\n- be brief\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert prompts.text_or_file("@sys.txt", "--x") == "# Rules\n\n- be brief"
+    assert prompts.text_or_file("@@all: be brief", "--x") == "@all: be brief"
+    assert prompts.text_or_file("Be brief.", "--x") == "Be brief."
+    with pytest.warns(Notice, match="@sys.txt reads it"):
+        assert prompts.text_or_file("sys.txt", "--x") == "sys.txt"
+    for name in ("no.txt", ".", "a\0b", "x" * 5000):
+        with pytest.raises(ConfigError, match="--x: cannot read"):
+            prompts.text_or_file(f"@{name}", "--x")
+
+
+@pytest.mark.parametrize(
+    ("template", "sent"),
+    [
+        ("Be brief.", "Be brief.\n\n{form}"),
+        ("{{ instruction }} Be brief.", "{form} Be brief."),
+        ("{% if 1 %}{{ task_specific_inst }}{% endif %}", "{form}"),
+        ("The word instruction is no instruction.", "The word instruction is no instruction.\n\n{form}"),
+        ("", ""),
+    ],
+)
+def test_a_prompt_of_ones_own_keeps_the_form_of_answers(template, sent, tmp_path):
+    """Unless it places the instruction, it stands below; nothing at all stays nothing."""
+    config = EvalConfig(
+        task={"name": "sally_anne"},
+        agent=AgentConfig(model="m", system_prompt=template),
+        output=str(tmp_path),
+    )
+    with open_plan(config) as plan:
+        assert plan.systems["agent"] == sent.format(form=plan.task.instruction)

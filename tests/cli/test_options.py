@@ -3,7 +3,7 @@
 import pytest
 
 from coral.cli.options import as_yaml, parse
-from coral.errors import ConfigError
+from coral.errors import ConfigError, Notice
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.evaluation.identity import stored
 from coral.improvement.config import ImproveConfig
@@ -130,7 +130,8 @@ MISTAKES = [
     (["--protocol", "coarl"], "there is no protocol 'coarl'", "did you mean coral?"),
     (["--dry_run", "perhaps"], "--dry_run cannot be 'perhaps'", "true or false"),
     (["--partner", "none.yaml"], "none.yaml", "YAML file"),
-    (["-m", "x"], "'-m' is not an option", "coral it"),
+    (["-m", "x"], "'-m' is not an option", "did you mean --agent.model MODEL?"),
+    (["-x", "x"], "'-x' is not an option", "coral it --help"),
     (["stray"], "'stray' is not an option", "coral it"),
     (["--seed", "1", "stray"], "'stray' is not an option", "coral it"),
     (["--config", "/no/such.yaml"], "cannot read /no/such.yaml", "limit: 10"),
@@ -297,3 +298,30 @@ def test_options_of_training_are_typed():
         about="",
     )
     assert (config.learning_rate, config.lora) == (1e-5, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["gsm8k", "--limit", "3"], ["--limit", "3", "gsm8k"], ["--limit=3", "gsm8k", "--seed", "1"]],
+    ids=" ".join,
+)
+def test_the_task_may_stand_anywhere(words):
+    """A word that no option takes is the task, before options or behind them."""
+    config = parse(EvalConfig, words, command="coral it", about="", positional="task.name")
+    assert (config.task_name, config.limit) == ("gsm8k", 3)
+
+
+def test_the_positional_task_wins(tmp_path):
+    """Over a file and over an option; a second one is a mistake."""
+    path = tmp_path / "o.yaml"
+    path.write_text("task: hi_tom\n")
+    words = ["gsm8k", "--config", str(path), "--task", "math"]
+    assert parse(EvalConfig, words, command="c", about="", positional="task.name").task_name == "gsm8k"
+    with pytest.raises(ConfigError, match="'math' is not an option"):
+        parse(EvalConfig, ["gsm8k", "math"], command="c", about="", positional="task.name")
+
+
+def test_an_unusual_temperature_is_noticed():
+    """Most servers refuse it."""
+    with pytest.warns(Notice, match="most servers take 0 to 2"):
+        read("--agent.temperature", "5")

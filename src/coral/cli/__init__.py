@@ -20,6 +20,7 @@ COMMANDS = {
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
     "compare": "compare two runs on the same problems, paired by problem",
+    "list": "list the runs below a folder, with their headline, state and date",
     "study": "run arms on the same problems, and report what they show",
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, with or without texts",
@@ -29,6 +30,9 @@ COMMANDS = {
     "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",
 }
+
+_MODULES = {"list": "list_runs"}
+"""Where a module of the command's name would hide a built-in function."""
 
 EXIT_DONE = 0
 EXIT_USER_ERROR = 2
@@ -72,6 +76,8 @@ def _answer(arguments: list[str]) -> int:
 
 
 def _dispatch(command: str, arguments: list[str]) -> int:
+    if command == "help" and arguments:
+        command, arguments = arguments[0], ["--help"]
     if command in {"-h", "--help", "help", "--version"}:
         print(_version() if command == "--version" else _help())
         return EXIT_DONE
@@ -81,7 +87,7 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean `coral {near[0]}`?" if near else "`coral --help` lists the commands"
         raise UserError(f"no command '{command}'", remedy=hint)
-    module = importlib.import_module(f"coral.cli.{command}")
+    module = importlib.import_module(f"coral.cli.{_MODULES.get(command, command)}")
     code: int = module.run(arguments)
     return code
 

@@ -41,7 +41,9 @@ _OPTION = re.compile(r"--[A-Za-z]")
 _HELP = ("-h", "--help")
 
 
-def parse(kind: type[T], arguments: Sequence[str], *, command: str, about: str) -> T:
+def parse(
+    kind: type[T], arguments: Sequence[str], *, command: str, about: str, positional: str | None = None
+) -> T:
     """Build a `kind` (a frozen dataclass) from words and `--config` files.
 
     A word wins over every file, wherever they stand; of words, and of files, the later one wins.
@@ -51,6 +53,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, command: str, about: str) 
         arguments: what stands behind the command.
         command: such as "coral eval", for messages.
         about: one sentence for `--help`.
+        positional: the option that a word without dashes stands for, wherever it stands.
 
     Raises:
         ConfigError: an option is unknown, or its value is of the wrong type or out of range.
@@ -62,7 +65,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, command: str, about: str) 
     files: list[Mapping[str, Any]] = []
     words: list[Mapping[str, Any]] = []
     printed: str | None = None
-    for name, value in _pairs(arguments, kind, command):
+    for name, value in _pairs(arguments, kind, command, positional):
         if name == "config":
             files.append(read_words(load_yaml_file(_single(name, value)), types_of(kind)))
         elif name == "print_config":
@@ -89,18 +92,35 @@ def take_name(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _pairs(
-    arguments: Sequence[str], kind: type[Any], command: str
+    arguments: Sequence[str], kind: type[Any], command: str, positional: str | None
 ) -> Iterator[tuple[str, Word | list[Word]]]:
-    """The options and their values. Those that take lists may have several words."""
-    words = list(arguments)
+    """The options and their values. Those that take lists may have several words; `positional` comes last."""
+    words, stray = list(arguments), list[Word]()
     while words:
-        option, joined, value = words.pop(0).partition("=")
+        word = words.pop(0)
+        option, joined, value = word.partition("=")
         if not _OPTION.match(option):
-            raise ConfigError(f"'{option}' is not an option", remedy=f"it may stand right behind: {command}")
+            if option.startswith("-") or not positional or stray:
+                raise _no_option(option, command)
+            stray.append(Word(word))
+            continue
         name = option[2:].replace("-", "_")
         wanted = _type_at(kind, name.split("."))
         values = [Word(value)] if joined else _values(words, wanted, name)
         yield name, values[0] if len(values) == 1 else values
+    if positional and stray:
+        yield positional, stray[0]
+
+
+def _no_option(word: str, command: str) -> ConfigError:
+    """A word without dashes that no option takes, or one with a single dash."""
+    if word.startswith("-"):
+        long = {"-m": "--agent.model MODEL", "-n": "--limit N", "-o": "--output DIR", "-c": "--config FILE"}
+        hint = f"options have two dashes: `{command} --help` lists them"
+        if word in long:
+            hint = f"did you mean {long[word]}?"
+        return ConfigError(f"'{word}' is not an option", remedy=hint)
+    return ConfigError(f"'{word}' is not an option", remedy=f"it may stand right behind: {command}")
 
 
 def _values(words: list[str], kind: Any, name: str) -> list[Word]:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import shown
 from coral.cli.loop import on_interrupt, run_in_loop
-from coral.cli.options import parse, take_name
+from coral.cli.options import parse
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
 from coral.evaluation import processes
@@ -53,10 +53,7 @@ def run_job(
         The exit code: 0, 3 where too many conversations failed or no belief could be read, 130 where it was
         interrupted.
     """
-    name, flags = take_name(arguments)
-    if name:
-        flags = [*flags, "--task.name", name]
-    config = parse(kind, flags, command=f"{command} TASK", about=about)
+    config = parse(kind, arguments, command=f"{command} TASK", about=about, positional="task.name")
     if config.dry_run:
         print_estimate(config, estimate(config))
         return EXIT_DONE

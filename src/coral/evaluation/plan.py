@@ -134,7 +134,7 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
             fingerprint=fingerprint,
             protocol=protocols.build(config.protocol, config.settings(task.instruction)),
             systems={
-                name: _system_prompt(agent, config, task, library)
+                name: _system_prompt(name, agent, config, task, library)
                 for name, agent in config.participants().items()
             },
             extraction=prompts.builtin("extraction"),
@@ -161,11 +161,17 @@ def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]
         )
 
 
-def _system_prompt(agent: AgentConfig, config: EvalConfig, task: Task, library: dict[str, str]) -> str:
-    template = agent.system_prompt
-    if template is None:
+def _system_prompt(
+    name: str, agent: AgentConfig, config: EvalConfig, task: Task, library: dict[str, str]
+) -> str:
+    """One of the user's own keeps the form of answers: the instruction stands below it."""
+    if agent.system_prompt is None:
         default = protocols.kind(config.protocol).system_prompt
         template = prompts.choose(agent.prompt or default, library)
+    else:
+        template = prompts.text_or_file(agent.system_prompt, f"--{name}.system_prompt")
+        if template.strip() and not prompts.names_any(template, ("instruction", "task_specific_inst")):
+            template = f"{template.rstrip()}\n\n{{{{ instruction }}}}"
     return prompts.render(
         template,
         instruction=task.instruction,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from coral import prompts
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
 from coral.generation.config import GenerateConfig
 from coral.generation.parts import ANSWERED, Parts
@@ -103,6 +104,7 @@ def preview(config: GenerateConfig) -> Preview:
     Raises:
         DataError: a row cannot be used.
     """
+    config = _with_prompt(config)
     with Rows(Path(config.input), limit=config.limit) as rows:
         return Preview(rows=len(rows), first=rows.request(0, config, config.agent.sampling()))
 
@@ -114,6 +116,7 @@ async def generate(config: GenerateConfig, counts: Counts) -> Counts:
         UserError: an option, a row or the output cannot be used, or nobody answers.
         FatalReject: the server refuses every request.
     """
+    config = _with_prompt(config)
     with Rows(Path(config.input), limit=config.limit) as rows:
         async with AsyncExitStack() as stack:
             if not config.agent.model:  # only the server can name it
@@ -132,6 +135,14 @@ async def generate(config: GenerateConfig, counts: Counts) -> Counts:
     usd = load_prices(config.prices).cost(config.agent.model, _tokens(counts))
     counts.usd = None if usd != usd else usd  # noqa: PLR0124 - NaN is unknown
     return counts
+
+
+def _with_prompt(config: GenerateConfig) -> GenerateConfig:
+    """The config with the text of a system prompt that a file holds."""
+    if config.agent.system_prompt is None:
+        return config
+    text = prompts.text_or_file(config.agent.system_prompt, "--agent.system_prompt")
+    return dataclasses.replace(config, agent=dataclasses.replace(config.agent, system_prompt=text))
 
 
 def _tokens(counts: Counts) -> Tokens:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from coral.config import option
-from coral.errors import ConfigError
+from coral.errors import ConfigError, Notice
 from coral.models.protocol import Sampling
 from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body
 
 RESERVED_BODY_FIELDS = frozenset({"model", "messages", "n", "seed", "stream"})
 """Fields of the request body that Coral itself decides, so `extra_body` may not."""
+HIGHEST_TEMPERATURE = 2.0
+"""What servers commonly take at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,8 @@ class ModelConfig:
     """Keep the token ids of prompts and replies, and the replies' log probabilities, for reinforcement
     learning. vLLM, `coral serve` and checkpoint folders give them, llama.cpp those of replies."""
     system_prompt: str | None = option(None, decides=True)
-    """Replaces the system prompt of this agent; null keeps the one of the setting."""
+    """Replaces the system prompt of this agent: a text, or @FILE. The form of an answer is said below it
+    unless it places `{{ instruction }}` itself; an empty text sends no system prompt."""
     context_tokens: int | None = option(None, decides=False)
     """Context length of the model, for planning; null trusts the server's own limit."""
     max_connections: int | None = option(None, decides=False)
@@ -78,6 +82,9 @@ class ModelConfig:
                 remedy="give thinking_tokens a value of at least 0",
             )
         _require_range("temperature", self.temperature, 0.0, None)
+        if (self.temperature or 0.0) > HIGHEST_TEMPERATURE:
+            text = f"temperature is {self.temperature:g}: most servers take 0 to {HIGHEST_TEMPERATURE:g}"
+            warnings.warn(text, Notice, stacklevel=2)
         _require_range("top_p", self.top_p, 0.0, 1.0)
         taken = sorted(RESERVED_BODY_FIELDS & self.extra_body.keys())
         if taken:

@@ -8,7 +8,8 @@ take `instruction`. Every template is offered all three.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 from jinja2 import StrictUndefined, Template
 
-from coral.errors import ConfigError
+from coral.errors import ConfigError, Notice
 from coral.prompts.sandbox import TEMPLATE_ERRORS, sandboxed
 
 _BOM = b"\xef\xbb\xbf"
@@ -97,6 +98,52 @@ def render(text: str, **values: str) -> str:
             f"a prompt template cannot be filled: {error}",
             remedy=f"it may use: {', '.join(sorted(values))}",
         ) from None
+
+
+def text_or_file(value: str, where: str) -> str:
+    """The text, or with `@` before it the contents of the file of that name; `@@` stands for `@`.
+
+    Args:
+        where: the option that gave it, for messages.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if value.startswith("@@"):
+        return value[1:]
+    if value.startswith("@"):
+        return _file_text(value[1:], where)
+    if value.strip() and len(value) <= _LONGEST_NAME and "\0" not in value and Path(value).is_file():
+        text = f"{where} is the text '{value}', which is the name of a file, too: @{value} reads it"
+        warnings.warn(text, Notice, stacklevel=2)
+    return value
+
+
+_LONGEST_NAME = 200
+"""Characters of a text that may be the name of a file."""
+
+
+def _file_text(name: str, where: str) -> str:
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8-sig").rstrip("\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{where}: cannot read '{name}': {reason}",
+            remedy=f"give @FILE, or @@{name} for a text that begins with @",
+        ) from None
+
+
+def names_any(text: str, values: Iterable[str]) -> bool:
+    """Whether a template uses one of these values.
+
+    Raises:
+        ConfigError: the template has a syntax error.
+    """
+    from jinja2.meta import find_undeclared_variables
+
+    compiled(text)
+    return not find_undeclared_variables(_ENVIRONMENT.parse(text)).isdisjoint(values)
 
 
 def fingerprint(*texts: str) -> str:

@@ -99,7 +99,10 @@ class Row:
 
     def _known_fields(self) -> str:
         shown = ", ".join(sorted(self.fields)[:20]) or "none"
-        return f"is this the file of another task? The record has the fields: {shown}"
+        return (
+            f"is this the file of another task? The record has the fields: {shown}. Data of your own are "
+            "read by the tasks choices and open"
+        )
 
 
 def data_format(name: str) -> str | None:

@@ -77,12 +77,17 @@ def rows(
         split: which of them; None for the one that the source asks for.
 
     Raises:
-        DataError: the files cannot be found or read, or do not hold that split.
+        DataError: the files cannot be found or read, do not hold that split, or hold no record at all.
     """
     split_of(source, info)
     wanted = source.split if split is None else split
+    empty = True
     for path in data_files(locate(source, info), info, published=published, split=wanted):
-        yield from files.read(path)
+        for row in files.read(path):
+            empty = False
+            yield row
+    if empty:
+        raise DataError(f"{source.data} holds no record", remedy="is it the right file? It is empty")
 
 
 def data_files(
@@ -134,11 +139,6 @@ def seeded_part(source: Source, problems: Iterable[Problem]) -> Iterator[Problem
     """The part of the test split that one of `SEEDED_SPLITS` asks for; all problems for any other split."""
     part = source.split.removeprefix("seeded-") if source.split in SEEDED_SPLITS else "all"
     return seeded(problems, part, source.split_seed, key=lambda problem: problem.id)
-
-
-def no_records(source: Source) -> DataError:
-    """The data are there, but empty."""
-    return DataError(f"{source.data} holds no record", remedy="is it the right file? See --data and --split")
 
 
 def fingerprint(source: Source, info: TaskInfo | None = None) -> str:

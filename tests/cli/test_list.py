@@ -1,0 +1,53 @@
+"""`coral list`: the runs below a folder at a glance."""
+
+import pytest
+
+from coral.cli import main
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Two runs, one of which lacks its summary; and a folder that is none."""
+    monkeypatch.chdir(tmp_path)
+    for name, words in (("cot", ["--protocol", "cot"]), ("deep/pair", [])):
+        assert main(["eval", "sally_anne", "--limit", "2", "--output", f"runs/{name}", *words]) == 0
+    (tmp_path / "runs" / "deep" / "pair" / "summary.json").unlink()
+    (tmp_path / "runs" / "notes").mkdir()
+    return tmp_path / "runs"
+
+
+def test_runs_are_listed_with_headline_and_state(runs, capsys):
+    """A finished run shows its headline, another how many conversations have ended; nothing else is there."""
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    finished = next(line for line in lines if line.startswith("cot"))
+    assert "accuracy" in finished
+    unfinished = next(line for line in lines if line.startswith("deep/pair"))
+    assert "2/2" in unfinished
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_damaged_run_hides_no_other(runs, capsys):
+    """It is listed with what is wrong."""
+    (runs / "cot" / "summary.json").write_text("{")
+    capsys.readouterr()
+    assert main(["list", str(runs)]) == 0
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_no_runs_and_no_folder(tmp_path, capsys):
+    """Said in words."""
+    assert main(["list", str(tmp_path)]) == 0
+    assert "no run below" in capsys.readouterr().out
+    assert main(["list", str(tmp_path / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_help_of_a_command_by_its_name(capsys):
+    """`coral help list` is `coral list --help`."""
+    with pytest.raises(SystemExit) as ended:
+        main(["help", "list"])
+    assert ended.value.code == 0
+    assert "coral list [DIR]" in capsys.readouterr().out
