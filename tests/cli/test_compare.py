@@ -130,3 +130,17 @@ def test_two_folders_are_needed(coral_command, finished):
     code, _, errors = coral_command("compare", finished)
     assert code == 2
     assert "two run folders are needed" in errors
+
+
+async def test_several_runs_are_compared_with_the_first(finished, alone, tmp_path, coral_command):
+    """The first is the baseline; raw p-values, and those adjusted for the number of runs (Holm)."""
+    shutil.copytree(alone, tmp_path / "again")
+    code, output, errors = coral_command("compare", str(finished), str(alone), str(tmp_path / "again"))
+    assert (code, errors) == (0, "")
+    assert "right of all, each minus the first" in output
+    rows = [line.split() for line in output.splitlines() if re.match(r" *[bc]  ", line)]
+    assert [row[0] for row in rows] == ["b", "c"]
+    assert rows[0][1:] == rows[1][1:]
+    raw, adjusted, n = rows[0][-3:]
+    assert float(adjusted) == pytest.approx(min(1.0, 2 * float(raw)), abs=2e-4)
+    assert n == "12"

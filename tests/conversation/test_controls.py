@@ -1,5 +1,7 @@
 """Control partners and what is shown of a partner's turn, at the level of a conversation."""
 
+import re
+
 import pytest
 
 from coral.conversation.agent import Agent
@@ -229,3 +231,23 @@ async def test_nothing_shown_asks_again(sums):
     )
     assert asked[1] == AGAIN
     assert beliefs(talk, OPENER) == [Answered("4")]
+
+
+async def test_words_of_a_control_do_not_vouch_for_a_model(sums):
+    """That no reply of a model can be read must be seen beside a control, whose words always can."""
+    seen = []
+    agent = sums["agent"]("agent", lambda _: "Hm.")
+    await sums["talk"](agent, control(sums, "right"), max_turns=4, on_belief=seen.append)
+    assert [type(belief) for belief in seen] == [Unreadable, Unreadable]
+
+
+def test_a_sentence_about_another_answer_is_a_reason(sums):
+    """Readers that take any answer in a sentence for a submission must not empty the reasoning."""
+    text = "You say Answer: 7 and carry wrongly.\nCount again.\nAnswer: 5"
+
+    class Last(type(sums["task"])):
+        def read(self, said, problem):
+            found = re.findall(r"Answer: ([\d.]+)", said)
+            return Answered(found[-1]) if found else Unreadable("none")
+
+    assert reasons_in(text, sums["problem"], Last()) == "You say Answer: 7 and carry wrongly.\nCount again."

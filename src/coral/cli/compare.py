@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from textwrap import wrap
 
 from rich.table import Table
@@ -14,7 +15,7 @@ from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.errors import ConfigError
-from coral.metrics import Comparison, MetricInfo, holm, metric
+from coral.metrics import Comparison, MetricInfo, detectable, holm, metric
 from coral.store.folder import RunFolder
 from coral.studies.compare import PairedRuns, compare_runs
 
@@ -31,13 +32,54 @@ class CompareConfig:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    a, others = take_name(arguments)
-    b, flags = take_name(others)
+    runs, flags = [], list(arguments)
+    while (taken := take_name(flags))[0] is not None:
+        runs.append(taken[0])
+        flags = taken[1]
     parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
-    if a is None or b is None:
+    if len(runs) < 2:
         raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")
-    print_comparison(run_in_loop(compare_runs(RunFolder(a), RunFolder(b))), a, b)
+    a, *others = runs
+    compared = run_in_loop(_with_first(a, others))
+    if len(others) == 1:
+        print_comparison(compared[0], a, others[0])
+    else:
+        print_several(compared, a, others)
     return 0
+
+
+async def _with_first(a: str, others: Sequence[str]) -> list[PairedRuns]:
+    """Each of the others with the first, the baseline."""
+    return [await compare_runs(RunFolder(a), RunFolder(other)) for other in others]
+
+
+def print_several(compared: Sequence[PairedRuns], a: str, others: Sequence[str]) -> None:
+    """What is right of all conversations: each run against the first, adjusted for their number."""
+    out = standard_output()
+    found = [runs.comparisons[0] for runs in compared]
+    adjusted = iter(holm([one.p_value for one in found if one.p_value is not None]))
+    protocol = compared[0].protocols[0]
+    out.print(f"\n{compared[0].task}, right of all, each minus the first", style="bold", markup=False)
+    out.print(f"a: {shell_word(a)} ({protocol})", markup=False, soft_wrap=True)
+    for letter, other, runs in zip(ascii_lowercase[1:], others, compared, strict=False):
+        out.print(f"{letter}: {shell_word(other)} ({runs.protocols[1]})", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("", "a", "it", "difference", "95 % interval", "p", "p, Holm", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for letter, one in zip(ascii_lowercase[1:], found, strict=False):
+        info = metric(one.metric)
+        ps = ("-", "-") if one.p_value is None else (f"{one.p_value:.4f}", f"{next(adjusted):.4f}")
+        shares = (value_of(info, one.a), value_of(info, one.b))
+        row = (*shares, _signed(info, one.difference), _interval(info, one), *ps)
+        table.add_row(letter, *row, f"{one.num_problems}")
+    out.print(table)
+    out.print("differences are in points, paired by problem; n counts shared problems", markup=False)
+    sizes = [
+        f"{letter} {100 * detectable(one.stderr):.1f}"
+        for letter, one in zip(ascii_lowercase[1:], found, strict=False)
+        if one.stderr is not None
+    ]
+    out.print(f"true differences that 8 of 10 such comparisons find: {', '.join(sizes)}", soft_wrap=True)
 
 
 def print_comparison(runs: PairedRuns, a: str, b: str) -> None:

@@ -320,9 +320,11 @@ class TurnContext:
 
     @cached_property
     def _by_rules(self) -> TurnContext:
-        """Where a control partner speaks, no model is asked what it said: rules can read its words."""
+        """Where a control partner speaks, no model is asked what it said: rules can read its words. That they
+        can says nothing about the models of a run.
+        """
         extractor = replace(self.config.extractor, mode="rules", model=None)
-        return replace(self, config=replace(self.config, extractor=extractor))
+        return replace(self, config=replace(self.config, extractor=extractor, on_belief=None))
 
     async def judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]

@@ -135,13 +135,23 @@ _PIECE = re.compile(r"(?<=[.!?])\s+")
 
 
 def reasons_in(text: str, problem: Problem, task: Task) -> str:
-    """A turn without the sentences that submit its answer; empty where nothing else was said."""
+    """A turn without the sentences that submit its answer; empty where nothing else was said.
+
+    A sentence about another answer is a reason. Where the whole submits none for certain, every sentence goes
+    that submits one by itself.
+    """
+    answer = _submits(text, problem, task)
+
+    def tells(piece: str) -> bool:
+        found = _submits(piece, problem, task)
+        return found is not None and answer in (None, found)
+
     lines = []
     for line in text.splitlines():
-        pieces = [piece for piece in _PIECE.split(line) if _submits(piece, problem, task) is None]
+        pieces = [piece for piece in _PIECE.split(line) if not tells(piece)]
         if pieces:
             lines.append(" ".join(pieces))
-    while lines and _submits("\n".join(lines), problem, task) is not None:
+    while lines and tells("\n".join(lines)):
         lines.pop()
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

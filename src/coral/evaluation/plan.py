@@ -144,6 +144,18 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
         problems.close()
 
 
+def check_agents(config: EvalConfig, task: Task) -> None:
+    """Build the protocol and the prompts of a run, without reading the data.
+
+    Raises:
+        UserError: the options do not fit the protocol, or a prompt cannot be used.
+    """
+    library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
+    protocols.build(config.protocol, config.settings(task.instruction))
+    for agent in config.participants().values():
+        _system_prompt(agent, config, task, library)
+
+
 def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]:
     """The task's problems; with `problems`, those of them that its file lists."""
     if config.problems is None:

@@ -22,6 +22,7 @@ import msgspec
 from coral.conversation import words
 from coral.conversation.controls import submitting
 from coral.conversation.mistakes import Mistakes
+from coral.conversation.sight import reasons_in
 from coral.conversation.words import Move
 from coral.errors import ConfigError, Rejected
 from coral.models.protocol import Candidate, Delta, Generation, Request
@@ -32,6 +33,8 @@ from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, FinishReason, Problem, Usage
 
 NAME = "scripted"
+FEW_WORDS = 5
+"""Fewer words beside an answer are no argument."""
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +44,8 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         accuracy: probability that the first answer it finds for itself is right.
         stubbornness: probability that it keeps to its answer at a turn where the partner's differs.
         unsure: probability that it has no answer yet, or loses faith in its own in a dispute.
+        restless: probability that it changes its answer when it is asked again, whatever it hears.
+        swayed: probability that words beside a bare answer make it give in where the answer did not.
         patience: turns that it holds on to a disputed answer before it gives in; an agent with
             stubbornness 1 never does.
         seed: of all its choices.
@@ -50,12 +55,14 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     accuracy: float = 0.6
     stubbornness: float = 0.5
     unsure: float = 0.05
+    restless: float = 0.0
+    swayed: float = 0.0
     patience: int = 6
     seed: int = 0
     latency_s: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("accuracy", "stubbornness", "unsure"):
+        for name in ("accuracy", "stubbornness", "unsure", "restless", "swayed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}", remedy="it lies between 0 and 1")
         for name in ("patience", "latency_s"):
@@ -212,6 +219,8 @@ class ScriptedModel:
         theirs = self._answer_of(asked.partner[-1:], problem)
         if mine is None:
             return await self._first_stance(asked, problem, theirs, rng)
+        if (other := await self._other_answer(mine, problem, rng)) is not None:
+            return Stance(Move.PROPOSE, other)
         if theirs is None:
             return Stance(Move.REPEAT, mine)
         if await self._same(mine, theirs, problem):
@@ -219,7 +228,22 @@ class ScriptedModel:
         if rng.random() < self._persona.unsure:
             return Stance(Move.WITHDRAW, mine, theirs)
         held = await self._turns_held(asked.own, mine, problem)
-        return Stance(Move.YIELD if self._gives_in(rng, held) else Move.HOLD, mine, theirs)
+        gives_in = self._gives_in(rng, held) or self._is_swayed(asked.partner[-1], problem, rng)
+        return Stance(Move.YIELD if gives_in else Move.HOLD, mine, theirs)
+
+    async def _other_answer(self, mine: str, problem: Problem, rng: random.Random) -> str | None:
+        """Where it is restless: a wrong answer instead of the right one, the right one instead of others."""
+        if not self._persona.restless or rng.random() >= self._persona.restless:
+            return None
+        if await self._same(mine, problem.target, problem):
+            return await self._knowledge.mistakes.draw(problem, rng)
+        return problem.target
+
+    def _is_swayed(self, heard: str, problem: Problem, rng: random.Random) -> bool:
+        if not self._persona.swayed:
+            return False
+        words_beside = reasons_in(heard, problem, self._knowledge.task).split()
+        return len(words_beside) >= FEW_WORDS and rng.random() < self._persona.swayed
 
     async def _first_stance(
         self, asked: SpeakRequest, problem: Problem, theirs: str | None, rng: random.Random

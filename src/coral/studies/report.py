@@ -94,8 +94,9 @@ def opening(results: StudyResults) -> list[str]:
             f"Of {len(tested)} planned contrasts, {len(holding)} hold among all of them (Holm, 0.05)"
             + (f": {said}." if said else ".")
         )
-    if not any(arm.right.n for arm in results.arms):
-        lines.append("No arm has a finished conversation.")
+    failed = [f"{arm.failed:,} of {arm.conversations:,} in {arm.name}" for arm in results.arms if arm.failed]
+    if failed:
+        lines.append(f"Conversations that failed, and are not right: {'; '.join(failed)}.")
     return lines
 
 

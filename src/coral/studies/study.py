@@ -16,7 +16,7 @@ import msgspec
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
 from coral.evaluation.budget import OutOfBudget
 from coral.evaluation.config import EvalConfig
-from coral.evaluation.plan import open_plan
+from coral.evaluation.plan import check_agents, open_plan
 from coral.evaluation.processes import run as hold_run
 from coral.evaluation.progress import Progress
 from coral.evaluation.session import Run
@@ -93,9 +93,10 @@ def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig]) -> Iterator[RunF
     Raises:
         UserError: the data or a prompt of an arm cannot be used, or the folder is another study's.
     """
-    for arm in arms.values():  # a mistake in the last arm is met before the first one is paid for
-        with open_plan(arm):
-            pass
+    first, *others = arms.values()
+    with open_plan(first) as plan:  # the problems are the same in all arms
+        for arm in others:  # a mistake in the last arm is met before the first one is paid for
+            check_agents(arm, plan.task)
     out = RunFolder(config.folder)
     with out.claim(config.identity(), _stored(config), lock=config.lock == "file", free_while_empty=False):
         yield out

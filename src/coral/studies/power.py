@@ -1,0 +1,138 @@
+"""Which differences a design finds, and how many problems a difference needs: before the money is spent."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+from coral import workers
+from coral.errors import ConfigError
+from coral.evaluation.measure import tally_run
+from coral.metrics.distributions import Z
+from coral.metrics.estimate import sums_of
+from coral.metrics.tally import Tally
+from coral.store.folder import RunFolder
+from coral.studies.compare import headline
+from coral.studies.config import RIGHT
+from coral.studies.facts import info_of
+from coral.tasks.registry import task_of
+from coral.types import Record
+
+MOST = 10_000_000
+"""Problems beyond which a design is none."""
+BONETT_PRICE = 2
+"""Imaginary problems that the interval of a paired difference adds (see `metrics.statistics`)."""
+
+
+class Design(Record, frozen=True, omit_defaults=False):
+    """What is known, or assumed, of two runs on the same problems.
+
+    Attributes:
+        source: where it comes from, in words.
+        rates: of a and of b.
+        correlation: of the two runs' rates on a problem: what pairing is worth.
+        spread: standard deviation of a problem's difference.
+        problems: of the pilot; 0 where everything is assumed.
+    """
+
+    source: str
+    rates: tuple[float, float]
+    correlation: float
+    spread: float
+    problems: int
+
+    def detectable(self, problems: int, power: float = 0.8) -> float:
+        """The true difference of shares that so many problems find with this probability at 0.05."""
+        stderr = sqrt(problems * self.spread**2 + BONETT_PRICE) / (problems + BONETT_PRICE)
+        return (Z + NormalDist().inv_cdf(power)) * stderr
+
+    def needed(self, difference: float, power: float = 0.8) -> int | None:
+        """The fewest problems that find such a difference; None where more than ten million would not."""
+        low, high = 2, MOST
+        if self.detectable(high, power) > difference:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.detectable(middle, power) <= difference else (middle + 1, high)
+        return low
+
+
+def assumed(rate_a: float, rate_b: float, correlation: float) -> Design:
+    """Two runs with one sample per problem, with these rates and this correlation of right and wrong.
+
+    Raises:
+        ConfigError: no two such runs can have this correlation.
+    """
+    for name, value in (("rate_a", rate_a), ("rate_b", rate_b)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}", remedy="it is a share between 0 and 1")
+    variances = rate_a * (1 - rate_a), rate_b * (1 - rate_b)
+    both = rate_a * rate_b + correlation * sqrt(variances[0] * variances[1])
+    if not max(0.0, rate_a + rate_b - 1) - 1e-9 <= both <= min(rate_a, rate_b) + 1e-9:
+        raise ConfigError(
+            f"rates of {rate_a:g} and {rate_b:g} cannot correlate by {correlation:g}",
+            remedy="give a --correlation nearer to 0",
+        )
+    variance = max(0.0, rate_a + rate_b - 2 * both - (rate_a - rate_b) ** 2)
+    return Design(
+        source="assumed", rates=(rate_a, rate_b), correlation=correlation, spread=sqrt(variance), problems=0
+    )
+
+
+async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: str = RIGHT) -> Design:
+    """From one stored run or two.
+
+    Args:
+        correlation: with one run: of its rates with those of a run like it; two say it themselves.
+        name: a share; by default what is right of all conversations.
+
+    Raises:
+        UserError: a folder cannot be read, or the runs share too few problems.
+    """
+    async with workers.in_use():
+        rates = [await _rates(folder, name) for folder in (a, b) if folder is not None]
+    if len(rates) == 1:
+        values = np.array(list(rates[0].values()))
+        _check(len(values))
+        spread = float(values.std(ddof=1)) * sqrt(2 * (1 - correlation))
+        mean = float(values.mean())
+        return Design(
+            source=f"{a.path}, and a run like it",
+            rates=(mean, mean),
+            correlation=correlation,
+            spread=spread,
+            problems=len(values),
+        )
+    shared = [problem for problem in rates[0] if problem in rates[1]]
+    _check(len(shared))
+    first, second = (np.array([each[problem] for problem in shared]) for each in rates)
+    constant = first.std() == 0 or second.std() == 0
+    return Design(
+        source=f"{a.path} and {b.path if b else ''}",
+        rates=(float(first.mean()), float(second.mean())),
+        correlation=0.0 if constant else float(np.corrcoef(first, second)[0, 1]),
+        spread=float((second - first).std(ddof=1)),
+        problems=len(shared),
+    )
+
+
+async def _rates(folder: RunFolder, name: str) -> dict[str, float]:
+    """The metric on each problem of a run."""
+    tally: Tally = await tally_run(folder, task_of(folder))
+    info = info_of(headline(tally.rules) if name == RIGHT else name, str(folder.path), tally.rules)
+    if info.unit != "share":
+        raise ConfigError(f"{name} is not a share", remedy="give the name of a share (docs/metrics.md)")
+    sums = sums_of(info, tally.view())
+    ids = {number: problem for problem, number in tally.problems.items()}
+    each = zip(sums.problems.tolist(), sums.numerators.tolist(), sums.denominators.tolist(), strict=True)
+    return {ids[number]: part / whole for number, part, whole in each if whole}
+
+
+def _check(problems: int) -> None:
+    if problems < 2:
+        raise ConfigError(
+            f"the pilot has {problems} problem{'s' * (problems != 1)} to go by",
+            remedy="run at least 20 problems; two runs must be about the same ones",
+        )

@@ -1,0 +1,61 @@
+"""Agents whose conformity is known by construction: the decomposition gives it back."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+import coral
+from coral import tasks
+from coral.serving.app import ChatServer
+from coral.serving.listen import listening
+from coral.serving.scripted import Knowledge, Persona, serve_scripted
+from coral.tasks.protocol import Source
+
+PROBLEMS = 80
+
+
+@asynccontextmanager
+async def served(**persona):
+    task = tasks.load("sally_anne")
+    knowledge = Knowledge(task, task.problems(Source(data=None, split="")))
+    behaves = Persona(**{"accuracy": 0.5, "unsure": 0.0, **persona})
+    async with listening(ChatServer(serve_scripted(knowledge, behaves)), host="127.0.0.1", port=0) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("restless", "stubbornness", "swayed"),
+    [(0.1, 0.7, 0.5), (0.0, 1.0, 0.0)],
+)
+async def test_the_parts_of_the_flips_are_those_of_the_agent(restless, stubbornness, swayed, tmp_path):
+    """Spontaneous, conforming and reasoned shares hold what the agent is made of, toward wrong and right.
+
+    It changes by itself with `restless`; else gives in to a bare answer with 1 - stubbornness; else to words
+    with `swayed`. Words are enough, so reasons add nothing to as many vacuous ones.
+    """
+    stays = 1 - restless
+    expected = {
+        "spontaneous": restless,
+        "conforming": stays * (1 - stubbornness),
+        "reasoned": stays * stubbornness * swayed,
+        "vacuous words": stays * stubbornness * swayed,
+        "reasons beyond vacuous words": 0.0,
+    }
+    async with served(restless=restless, stubbornness=stubbornness, swayed=swayed) as url:
+        results = await coral.study_async(
+            {
+                "task": {"name": "sally_anne"}, "preset": "controls", "limit": PROBLEMS,
+                "agent": {"model": "scripted", "base_url": url}, "extractor": {"mode": "rules"},
+                "output": str(tmp_path / "study"),
+            }
+        )  # fmt: skip
+    for found in results.flips:
+        assert found.whole.challenged > PROBLEMS / 4
+        for part in found.parts:
+            slack = 0.02  # of 20 intervals one misses by chance, by next to nothing
+            assert part.low - slack <= expected[part.name] <= part.high + slack, (found.toward, part)
+    lost = sum(expected[name] for name in ("spontaneous", "conforming", "reasoned"))
+    persuasion = results.persuasion
+    assert persuasion.resistance.low - 0.02 <= 1 - lost <= persuasion.resistance.high + 0.02
+    assert persuasion.receptiveness.low - 0.02 <= lost <= persuasion.receptiveness.high + 0.02
+    assert persuasion.net.low <= 0 <= persuasion.net.high, "it takes right and wrong arguments alike"

@@ -1,0 +1,85 @@
+"""What a design finds, and what it needs: checked against simulated studies."""
+
+import numpy as np
+import pytest
+
+from coral.cli import main
+from coral.errors import ConfigError
+from coral.metrics import detectable_with
+from coral.metrics.paired import paired_difference
+from coral.metrics.statistics import clustered_ratio
+from coral.studies.power import Design, assumed
+
+
+def found(rng, rates, correlation, problems, repeats):
+    """How often 0 is outside the interval of the paired difference of two simulated runs."""
+    a, b = rates
+    both = a * b + correlation * np.sqrt(a * (1 - a) * b * (1 - b))
+    chances = [both, a - both, b - both, 1 - a - b + both]
+    hits = 0
+    for _ in range(repeats):
+        kind = rng.choice(4, problems, p=chances)
+        first, second = (kind < 2).astype(float), ((kind == 0) | (kind == 2)).astype(float)
+        ones = np.ones(problems)
+        interval = paired_difference(
+            clustered_ratio(first, ones), clustered_ratio(second, ones), "proportion"
+        ).interval
+        hits += not interval.low <= 0 <= interval.high
+    return hits / repeats
+
+
+@pytest.mark.parametrize(
+    ("rates", "correlation"), [((0.5, 0.6), 0.5), ((0.5, 0.6), 0.0), ((0.9, 0.95), 0.3), ((0.3, 0.5), 0.2)]
+)
+def test_a_study_of_the_needed_size_finds_the_difference(rates, correlation):
+    """With so many problems 8 of 10 simulated studies leave 0 outside, whatever the correlation."""
+    design = assumed(*rates, correlation)
+    problems = design.needed(rates[1] - rates[0])
+    share = found(np.random.default_rng(problems), rates, correlation, problems, 300)
+    assert 0.72 < share < 0.9
+
+
+def test_both_directions_agree():
+    """The difference that n problems find needs n problems; correlation and problems make it smaller."""
+    design = assumed(0.6, 0.6, 0.4)
+    for problems in (20, 100, 1000):
+        assert design.needed(design.detectable(problems)) == problems
+    assert (
+        assumed(0.6, 0.6, 0.8).detectable(100) < design.detectable(100) < assumed(0.6, 0.6, 0).detectable(100)
+    )
+    assert Design(source="", rates=(0, 0), correlation=0, spread=3**-0.5, problems=0).detectable(
+        200
+    ) == pytest.approx(detectable_with(200))
+    assert design.needed(1e-9) is None
+
+
+@pytest.mark.parametrize(
+    ("rates", "cause"), [((1.2, 0.5, 0.0), "rate_a is 1.2"), ((0.1, 0.9, 0.9), "cannot correlate by 0.9")]
+)
+def test_impossible_assumptions_are_refused(rates, cause):
+    """A share is a share, and not every pair of rates can correlate by as much."""
+    with pytest.raises(ConfigError, match=cause):
+        assumed(*rates)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ([], "a pilot run or two, or assumed rates"),
+        (["nowhere"], "no run folder"),
+        (["--rate_a", "0.5", "--power", "1.5"], "power is 1.5"),
+        (["--rate_a", "0.5", "--correlation", "1"], "correlation is 1"),
+    ],
+)
+def test_bad_input_of_the_command(words, cause, capsys):
+    """The cause, and no traceback."""
+    assert main(["power", *words]) == 2
+    assert cause in capsys.readouterr().err
+
+
+def test_the_command_says_both_directions(capsys):
+    """From assumed rates: what so many problems find, and what a difference needs."""
+    assert main(["power", "--rate_a", "0.6", "--rate_b", "0.65", "--correlation", "0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "rates 60.0% and 65.0%, correlation 0.50" in said
+    assert f"{assumed(0.6, 0.65, 0.5).needed(0.05):,}" in said
