@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ from coral.improvement.results import Results
 from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions, TrainOptions
 from coral.metrics import Summary
 from coral.metrics.own import MetricFunction
-from coral.metrics.own import name_of as metric_name
 from coral.models.config import ModelConfig
 from coral.models.function import Function
 from coral.models.open import Objects
@@ -247,7 +247,7 @@ def _config(
         agent=agent_config(_as_mapping(agent, given.models) if agent is not None else {}, seat),
         partner=_as_mapping(partner, given.models) if partner is not None else {},
         extractor=_as_mapping(extractor, given.models) if extractor is not None else {},
-        **{**plain, "metrics": _named_metrics(plain.get("metrics", ()), given)},
+        **{**plain, "metrics": given.named_metrics(plain.get("metrics", ()))},
     )
 
 
@@ -259,16 +259,6 @@ def _named_task(task: TaskLike, given: Given) -> dict[str, Any]:
     described = registry.described(task)
     given.task = task
     return described
-
-
-def _named_metrics(metrics: Sequence[str | MetricFunction], given: Given) -> tuple[str, ...]:
-    names = []
-    for metric in [metrics] if isinstance(metrics, str) or callable(metrics) else metrics:
-        name = metric if isinstance(metric, str) else metric_name(metric)
-        if not isinstance(metric, str) and given.metrics.setdefault(name, metric) is not metric:
-            raise ConfigError(f"two metrics are called {name}", remedy="give each function a name of its own")
-        names.append(name)
-    return tuple(names)
 
 
 def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:
@@ -384,14 +374,19 @@ async def score_async(
 ) -> Summary:
     """`score` for callers that have an event loop, such as a notebook."""
     folder, given = RunFolder(path), Given()
-    own = None if metrics is None else given.own_metrics(_named_metrics(metrics, given))
+    own = None if metrics is None else given.own_metrics(given.named_metrics(metrics))
     summary = await _score(folder, prices=prices, regrade=regrade, task=task, own=own)
     save_summary(folder, summary)
     return summary
 
 
-def compare(a: str | Path, b: str | Path) -> PairedRuns:
+def compare(
+    a: str | Path, b: str | Path, *, metrics: Sequence[str | MetricFunction] | None = None
+) -> PairedRuns:
     """Compare run b with run a on the problems that both have, paired by problem, without a model.
+
+    Args:
+        metrics: as in `evaluate`; by default those of either run.
 
     Returns:
         Comparisons, the share of all conversations that end right first.
@@ -400,12 +395,17 @@ def compare(a: str | Path, b: str | Path) -> PairedRuns:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
     _refuse_running_loop("compare_async")
-    return asyncio.run(compare_async(a, b))
+    return asyncio.run(compare_async(a, b, metrics=metrics))
 
 
-async def compare_async(a: str | Path, b: str | Path) -> PairedRuns:
+async def compare_async(
+    a: str | Path, b: str | Path, *, metrics: Sequence[str | MetricFunction] | None = None
+) -> PairedRuns:
     """`compare` for callers that have an event loop, such as a notebook."""
-    return await compare_runs(RunFolder(a), RunFolder(b))
+    given = Given()
+    names = None if metrics is None else given.named_metrics(metrics)
+    own = None if names is None else functools.partial(given.own_metrics, names)
+    return await compare_runs(RunFolder(a), RunFolder(b), own)
 
 
 def train(

@@ -33,7 +33,7 @@ class EvaluateOptions(TypedDict, total=False):
     limit: int | None
     problems: Path | None
     samples: int
-    protocol: str
+    protocol: str | dict[str, Any]
     max_turns: int
     majority: bool
     second_chance: bool

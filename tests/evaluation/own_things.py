@@ -1,8 +1,11 @@
-"""A task and metrics of a user, in a module that can be imported by name."""
+"""A task, metrics and a protocol of a user, in a module that can be imported by name."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from coral import Answered, Problem, TaskInfo, Unreadable
+from coral.conversation.messages import dialogue, said
+from coral.metrics.outcome import last_answer
 
 
 @dataclass
@@ -90,3 +93,58 @@ def says_nothing(trace):
 def is_a_word(trace):
     del trace
     return "many"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """Options of the protocol below."""
+
+    times: int = 2
+    again: Literal["again", "once more"] = "again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """One agent is asked so many times, and its last answer counts."""
+
+    name: ClassVar[str] = "times"
+    takes: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[type] = Asking
+    system_prompt: ClassVar[str] = "cot"
+    min_agents: ClassVar[int] = 1
+    max_agents: ClassVar[int] = 1
+    answers_once: ClassVar[bool] = False
+
+    agent: str = "agent"
+    asking: Asking = Asking()
+    prompts: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def build(cls, settings):
+        return cls(agent=settings.agents[0], asking=settings.options)
+
+    @property
+    def speakers(self):
+        return {"responder": self.agent}
+
+    @property
+    def max_turns(self):
+        return self.asking.times
+
+    def next_seat(self, turns):
+        return "responder" if len(turns) < self.asking.times else None
+
+    def messages(self, seat, told, turns):
+        del seat
+        texts = [text for turn in turns for text in (said(turn), self.asking.again)]
+        return dialogue(told, told.problem, texts)
+
+    async def ending(self, turns, same):
+        del turns, same
+
+    def outcome(self, trace):
+        return last_answer(trace)
+
+
+def ends_right_by(trace):
+    return trace.turns[-1].correct

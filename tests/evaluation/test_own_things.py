@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -176,12 +177,124 @@ async def test_what_is_no_metric_is_refused_before_the_run(own, metric, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-async def test_a_package_adds_a_metric_by_name(own, tmp_path, monkeypatch):
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Makes an installed package of entry points."""
+
+    def make(group, line):
+        folder = tmp_path / "packages" / f"my_{group.rpartition('.')[2]}-1.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
+        (folder / "entry_points.txt").write_text(f"[{group}]\n{line}\n")
+        monkeypatch.syspath_prepend(str(folder.parent))
+
+    return make
+
+
+async def test_a_package_adds_a_metric_by_name(own, tmp_path, package):
     """The entry point group `coral.metrics`: name = module:function."""
-    package = tmp_path / "packages" / "my_metrics-1.dist-info"
-    package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-metrics\nVersion: 1\n")
-    (package / "entry_points.txt").write_text("[coral.metrics]\nspoken_words = own_things:words\n")
-    monkeypatch.syspath_prepend(str(package.parent))
+    package("coral.metrics", "spoken_words = own_things:words")
     run = await evaluate_async(own.Sums(), agent=own.adds, metrics=["spoken_words"], **options(tmp_path))
     assert run.summary.metrics["spoken_words"].n == 4
+
+
+@pytest.fixture
+async def two_runs(own, tmp_path):
+    """An agent that adds and one that guesses, each with its own idea of what to measure."""
+    runs = []
+    for name, agent, metrics in (("a", lambda _: "answer 3", [own.ends_right]), ("b", own.adds, [own.words])):
+        run = await evaluate_async(
+            own.Sums(most=6), agent=agent, metrics=metrics, output=str(tmp_path / name), max_turns=2
+        )
+        runs.append(run.path)
+    return runs
+
+
+async def test_own_metrics_are_compared_with_intervals_like_ours(own, two_runs):
+    """Those of either run, on both runs; the difference is paired by problem, as Coral's own are."""
+    found = {one.metric: one for one in (await coral.compare_async(*two_runs)).comparisons}
+    right, words = (found[f"own_things:{name}"] for name in ("ends_right", "words"))
+    assert (right.a, right.b, right.num_problems) == (pytest.approx(1 / 6), 1.0, 6)
+    assert right.low < right.difference < right.high
+    assert right.difference == pytest.approx(found["agreement_correctness_strict"].difference)
+    assert right.p_value == pytest.approx(found["agreement_correctness_strict"].p_value)
+    assert words.difference == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "units"),
+    [
+        (["own_things:right_of_turns"], {"own_things:right_of_turns": "score"}),
+        ("own_things:ends_right_by", {"own_things:ends_right_by": "share"}),
+        (["spoken_words"], {"spoken_words": "score"}),
+        ([], {}),
+    ],
+    ids=str,
+)
+async def test_other_own_metrics_can_be_compared_later(two_runs, metrics, units, package):
+    """By module:function or by the name that a package gives them, in place of those of the runs."""
+    package("coral.metrics", "spoken_words = own_things:words")
+    runs = await coral.compare_async(*two_runs, metrics=metrics)
+    assert runs.own == units
+    assert {one.metric for one in runs.comparisons} >= units.keys()
+
+
+def test_own_metrics_stand_in_the_table_of_a_comparison(two_runs, capsys):
+    """`coral compare A B --metrics module:function ...`, with the titles that a run's table has."""
+    a, b = map(str, two_runs)
+    assert main(["compare", a, b, "--metrics", "own_things:ends_right", "own_things:words"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^ends right +16\.7 % +100\.0 % +\+83\.3 ", shown, re.MULTILINE)
+    assert re.search(r"^words ", shown, re.MULTILINE)
+
+
+async def test_a_metric_that_raises_in_one_run_is_compared_where_it_is_known(own, two_runs):
+    """It ends no comparison."""
+    failures()
+    (found,) = [
+        one
+        for one in (await coral.compare_async(*two_runs, metrics=[own.raises_at_times])).comparisons
+        if one.metric == "own_things:raises_at_times"
+    ]
+    assert (found.a, found.b, found.num_problems) == (1.0, 1.0, 5)
+    assert failures()
+
+
+def test_a_protocol_of_a_package_has_options_of_its_own(own, tmp_path, package):
+    """`--protocol.times 3`: typed by its class, part of what decides the run, and kept with it."""
+    package("coral.protocols", "times = own_things:Times")
+    words = ["eval", "own_things:Sums", "--protocol", "times", "--protocol.times", "3"]
+    words += ["--agent.model", "python:own_things:adds", "--output", str(tmp_path / "run")]
+    assert main(words) == 0
+    run = coral.load_run(tmp_path / "run")
+    assert {len(c.turns) for c in run.conversations()} == {3}
+    assert run.identity()["protocol"] == "times"
+    assert run.identity()["protocol_options"] == {"times": 3, "again": "again"}
+    again = main(["eval", "--config", str(tmp_path / "run" / "config.yaml")])
+    assert again == 0
+    assert main(["score", str(tmp_path / "run")]) == 0
+    other = {"name": "times", "again": "once more"}
+    made = coral.evaluate(own.Sums(), agent=own.adds, protocol=other, output=str(tmp_path / "other"))
+    assert {len(c.turns) for c in made.conversations()} == {2}
+    with pytest.raises(coral.RunFolderError, match="protocol_options"):
+        coral.evaluate(own.Sums(), agent=own.adds, protocol="times", output=str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [
+        ({"name": "times", "tims": 3}, "did you mean protocol.times?"),
+        ({"name": "times", "times": "often"}, "protocol.times cannot be 'often'"),
+        ({"name": "times", "again": "twice"}, "it may be again, once more"),
+        ({"name": "pair", "times": 3}, "the protocol coral has no option 'times'"),
+        ({"times": 3}, "the protocol coral has no option 'times'"),
+        ({"name": "tmes"}, "did you mean times?"),
+    ],
+    ids=str,
+)
+async def test_options_that_a_protocol_does_not_have_are_refused(own, protocol, said, tmp_path, package):
+    """Before the run, with the option's name and what it may be."""
+    package("coral.protocols", "times = own_things:Times")
+    with pytest.raises(ConfigError) as refused:
+        await evaluate_async(own.Sums(), agent=own.adds, protocol=protocol, **options(tmp_path))
+    assert said in f"{refused.value} {refused.value.remedy}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 from textwrap import wrap
@@ -14,8 +15,11 @@ from coral.cli.options import parse, take_name
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
+from coral.config import option
 from coral.errors import ConfigError
+from coral.evaluation.given import Given
 from coral.metrics import Comparison, MetricInfo, detectable, holm, metric
+from coral.metrics.own import OwnMetric, own_info
 from coral.store.folder import RunFolder
 from coral.studies.compare import PairedRuns, compare_runs
 
@@ -27,7 +31,10 @@ ABOUT = (
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """It has no options."""
+    """What is compared beside Coral's own metrics."""
+
+    metrics: tuple[str, ...] | None = option(None, decides=True)
+    """Further metrics, `module:function` each, or names that packages add; by default those of either run."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,11 +43,12 @@ def run(arguments: Sequence[str]) -> int:
     while (taken := take_name(flags))[0] is not None:
         runs.append(taken[0])
         flags = taken[1]
-    parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
+    config = parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
     if len(runs) < 2:
         raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")
     a, *others = runs
-    compared = run_in_loop(_with_first(a, others))
+    own = None if config.metrics is None else functools.partial(Given().own_metrics, config.metrics)
+    compared = run_in_loop(_with_first(a, others, own))
     if len(others) == 1:
         print_comparison(compared[0], a, others[0])
     else:
@@ -48,9 +56,11 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-async def _with_first(a: str, others: Sequence[str]) -> list[PairedRuns]:
+async def _with_first(
+    a: str, others: Sequence[str], own: Callable[[], Sequence[OwnMetric]] | None
+) -> list[PairedRuns]:
     """Each of the others with the first, the baseline."""
-    return [await compare_runs(RunFolder(a), RunFolder(other)) for other in others]
+    return [await compare_runs(RunFolder(a), RunFolder(other), own) for other in others]
 
 
 def print_several(compared: Sequence[PairedRuns], a: str, others: Sequence[str]) -> None:
@@ -103,7 +113,7 @@ def _table(runs: PairedRuns) -> Table:
     for place, comparison in enumerate(runs.comparisons):
         if place and comparison.a is None and comparison.b is None:
             continue  # such as conformity, where nobody disagreed in either run
-        info = metric(comparison.metric)
+        info = _info(comparison, runs)
         table.add_row(
             _title(comparison, runs),
             value_of(info, comparison.a),
@@ -188,4 +198,10 @@ def _holding(runs: PairedRuns) -> str:
 
 
 def _title(comparison: Comparison, runs: PairedRuns) -> str:
-    return "Right, of all" if comparison is runs.comparisons[0] else metric(comparison.metric).title
+    return "Right, of all" if comparison is runs.comparisons[0] else _info(comparison, runs).title
+
+
+def _info(comparison: Comparison, runs: PairedRuns) -> MetricInfo:
+    if unit := runs.own.get(comparison.metric):
+        return own_info(comparison.metric, is_share=unit == "share")
+    return metric(comparison.metric)

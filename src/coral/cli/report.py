@@ -226,7 +226,7 @@ def print_estimate(config: EvalConfig, volumes: Volumes) -> None:
     """What a run would send."""
     out = standard_output()
     out.print(
-        f"{config.task_name} · {config.protocol} · {volumes.problems} problems, "
+        f"{config.task_name} · {config.protocol_name} · {volumes.problems} problems, "
         f"{volumes.conversations} conversations · nothing was sent\n",
         style="bold",
     )

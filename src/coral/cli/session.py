@@ -87,7 +87,7 @@ async def _in_view(config: EvalConfig) -> Run:
     console = standard_error()
     progress = Progress()
     _with_interrupts(progress, console)
-    async with shown(progress, console, protocol=config.protocol):
+    async with shown(progress, console, protocol=config.protocol_name):
         run = await processes.run(config, progress)
     if progress.kept or progress.replayed:
         kept = f"{progress.kept} finished conversations"

@@ -7,6 +7,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,10 @@ from coral.errors import ModelError, Unreachable
 from coral.models import embedded
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
+from coral.models.connections import Connections
+from coral.models.function import FunctionModel
 from coral.models.listing import Listing, is_listed, list_models
+from coral.models.open import Models, is_object
 from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
 from coral.types import Adjustment, Message, Role
 
@@ -78,6 +82,8 @@ async def diagnose(config: ModelConfig) -> Diagnosis:
     """
     if (folder := embedded.folder_of(config)) is not None:
         return await _diagnose_checkpoint(config, folder)
+    if is_object(config):
+        return await _diagnose_object(config)
     brief = dataclasses.replace(
         config,
         max_attempts=min(config.max_attempts, 3),
@@ -95,6 +101,15 @@ async def _diagnose_checkpoint(config: ModelConfig, folder: Path) -> Diagnosis:
     started = time.monotonic()
     async with EmbeddedModel(folder, name=embedded.name_of(config)) as model:
         place = _Engine(model, load_s=time.monotonic() - started)
+        findings = await _Examination(model, config.sampling(), place).findings()
+    return Diagnosis(model=model.name, addresses=(), findings=tuple(findings))
+
+
+async def _diagnose_object(config: ModelConfig) -> Diagnosis:
+    async with AsyncExitStack() as stack:
+        connections = await stack.enter_async_context(Connections())
+        model = await Models(connections, stack, max_connections=SEED_LOAD).open(config, "--agent")
+        place = _Here(takes_seed=not isinstance(model, FunctionModel))
         findings = await _Examination(model, config.sampling(), place).findings()
     return Diagnosis(model=model.name, addresses=(), findings=tuple(findings))
 
@@ -213,6 +228,24 @@ class _Engine:
         return Finding(probe="context length", verdict="ok", seen=seen)
 
 
+class _Here:
+    """A Python object in this process. A function is asked for nothing but a text."""
+
+    is_there = True
+
+    def __init__(self, *, takes_seed: bool) -> None:
+        self.takes_seed = takes_seed
+
+    async def rows(self) -> list[Finding]:
+        return [Finding(probe="runs", verdict="ok", seen="a Python object in this process")]
+
+    def changes(self) -> list[Adjustment]:
+        return []
+
+    async def context(self) -> Finding:
+        return Finding(probe="context length", verdict="unknown", seen="no server tells it; not probed")
+
+
 class _Examination:
     """The probes of one model, in the order of the table."""
 
@@ -305,7 +338,7 @@ class _Examination:
         texts = [await self._drawn(seed) for seed in (11, 11, 12)]
         takes_seed = self._place.takes_seed and not self._refusal("seed")
         if texts[0] != texts[1]:
-            refused = self._refusal("seed") or "the server takes no seed"
+            refused = self._refusal("seed") or "it takes no seed"
             seen = "same seed, other text" if takes_seed else refused
             return Finding(probe="seed", verdict="no", seen=seen, consequence=_NO_SEED)
         if texts[0] == texts[2]:

@@ -23,11 +23,15 @@ from coral.models import embedded
 from coral.models.config import ModelConfig
 from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
-from coral.options import Section, section, typed_options
+from coral.options import Section, build_config, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
 from coral.store.shards import shard_of
 from coral.tasks import registry
 
+OF_PROTOCOL = Section(
+    lambda options: {"name": str, **protocols.option_types(str(options.get("name", "")))}, short="name"
+)
+"""A protocol's name and its own options."""
 OF_TASK = Section(
     lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
 )
@@ -85,7 +89,7 @@ class EvalConfig:
     """File with the ids of the problems to take, one a line; by default all."""
     samples: int = option(1, decides=False)
     """Conversations about each problem. May grow in a later session."""
-    protocol: str = option(PAIR, decides=True)
+    protocol: str | dict[str, Any] = option(PAIR, decides=True, section=OF_PROTOCOL)
     """coral (or pair): two agents talk until they agree. cot (or single): one agent answers alone, in one
     turn. self_refine: one agent answers, then reviews its own answer. panel: three or more agents talk until
     all agree."""
@@ -186,7 +190,7 @@ class EvalConfig:
             raise ConfigError(
                 f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"
             )
-        object.__setattr__(self, "protocol", protocols.ALIASES.get(self.protocol, self.protocol))
+        object.__setattr__(self, "protocol", protocols.normal(self.protocol))
         _check_protocol(self)
         check_agent(self.serve, self.agent)
         if not self.task.get("name"):
@@ -201,6 +205,31 @@ class EvalConfig:
     def problem_seed(self) -> int:
         """Seed of what problems there are."""
         return self.seed if self.data_seed is None else self.data_seed
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol's name."""
+        return protocols.name_of(self.protocol)
+
+    def protocol_options(self) -> Any:
+        """The protocol's own options, an object of its class `options`; None where it has none.
+
+        Raises:
+            ConfigError: one is unknown or of the wrong type.
+        """
+        own = self.protocol if isinstance(self.protocol, dict) else {}
+        given = {name: value for name, value in own.items() if name != "name"}
+        kind = protocols.options_of(self.protocol_name)
+        if kind is not None:
+            return build_config(
+                kind, given, "protocol", remedy="docs/protocols.md says how options are given"
+            )
+        if given:
+            raise ConfigError(
+                f"the protocol {self.protocol_name} has no option '{next(iter(given))}'",
+                remedy="it has no options of its own",
+            )
+        return None
 
     @property
     def task_name(self) -> str:
@@ -226,7 +255,7 @@ class EvalConfig:
         Raises:
             ConfigError: one of them holds an unknown option or a value of the wrong type.
         """
-        kind = protocols.kind(self.protocol)
+        kind = protocols.kind(self.protocol_name)
         if kind.max_agents == 1:
             return {"agent": self.agent}
         if kind.max_agents == 2 and not self.agents:
@@ -252,6 +281,7 @@ class EvalConfig:
             second_chance=self.second_chance,
             majority=self.majority,
             instruction=instruction,
+            options=self.protocol_options(),
         )
 
     def extractor_config(self) -> ExtractorConfig:
@@ -327,7 +357,7 @@ class SampleConfig(EvalConfig):
                 "sampling draws several replies instead of asking a second time",
                 remedy="leave out second_chance; it is an option of `coral eval`",
             )
-        if self.rollouts and protocols.kind(self.protocol).answers_once:
+        if self.rollouts and protocols.kind(self.protocol_name).answers_once:
             raise ConfigError(
                 "a reply of one agent alone ends it: nothing can be rolled out from it",
                 remedy="leave out rollouts, or sample with --protocol coral",
@@ -345,7 +375,7 @@ OF_PROTOCOLS = ("agents", "partner", "opener", "max_turns", "second_chance", "ma
 
 def _check_protocol(config: EvalConfig) -> None:
     """Refuse what is set and concerns other protocols. `max_turns` may be set for all arms of a loop."""
-    kind = protocols.kind(config.protocol)
+    kind = protocols.kind(config.protocol_name)
     defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}
     for name in OF_PROTOCOLS:
         item = defaults[name]
@@ -353,13 +383,14 @@ def _check_protocol(config: EvalConfig) -> None:
         if name != "max_turns" and name not in kind.takes and getattr(config, name) != default:
             takers = [other for other in protocols.names() if name in protocols.kind(other).takes]
             raise ConfigError(
-                f"the protocol {config.protocol} has no {name}",
+                f"the protocol {config.protocol_name} has no {name}",
                 remedy=f"leave it out; it is an option of --protocol {' or '.join(takers)}",
             )
+    config.protocol_options()
     if config.agents and config.partner:
         raise ConfigError("agents and partner name the same", remedy="give one of them")
     if number := len(config.agents):
-        protocols.check_number(config.protocol, number, f"agents lists {number}")
+        protocols.check_number(config.protocol_name, number, f"agents lists {number}")
 
 
 def _check_types(config: EvalConfig) -> None:

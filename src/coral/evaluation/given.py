@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from coral.metrics.own import OwnMetric, own_metric
+from coral.errors import ConfigError
+from coral.metrics.own import MetricFunction, OwnMetric, name_of, own_metric
 from coral.models.open import Objects
 from coral.tasks.protocol import Task
 
@@ -30,6 +31,22 @@ class Given:
     def holds_objects(self) -> bool:
         """Whether anything was given that has no name by which another process could import it."""
         return bool(self.task or self.metrics or self.models)
+
+    def named_metrics(self, metrics: Sequence[str | MetricFunction]) -> tuple[str, ...]:
+        """The names of metrics, of which functions are taken in.
+
+        Raises:
+            ConfigError: two functions have one name.
+        """
+        names = []
+        for metric in [metrics] if isinstance(metrics, str) or callable(metrics) else metrics:
+            name = metric if isinstance(metric, str) else name_of(metric)
+            if not isinstance(metric, str) and self.metrics.setdefault(name, metric) is not metric:
+                raise ConfigError(
+                    f"two metrics are called {name}", remedy="give each function a name of its own"
+                )
+            names.append(name)
+        return tuple(names)
 
     def own_metrics(self, names: Iterable[str]) -> list[OwnMetric]:
         """The metrics that options name.

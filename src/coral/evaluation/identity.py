@@ -47,7 +47,8 @@ def identity(
     `limit` and `samples` may grow, addresses, connections and time-outs may change: they are not in it.
     """
     who = {name: _decisive(agent, sources or {}) for name, agent in config.participants().items()}
-    takes = protocols.kind(config.protocol).takes
+    takes = protocols.kind(config.protocol_name).takes
+    own = config.protocol_options()
     return {
         "schema": SCHEMA,
         "version": version(),
@@ -55,7 +56,8 @@ def identity(
         "split": split,
         "data_sha256": data_fingerprint,
         "prompts": prompts,
-        "protocol": config.protocol,
+        "protocol": config.protocol_name,
+        **({"protocol_options": msgspec.to_builtins(own)} if own is not None else {}),
         **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
         **({"majority": True} if config.majority else {}),
         **who,
@@ -121,7 +123,7 @@ def default_output(config: EvalConfig, decided: Mapping[str, Any]) -> str:
     )[:_LONGEST_NAME]
     job = "sample-" if isinstance(config, SampleConfig) else ""
     task = re.sub(r"[^\w.-]+", "-", config.task_name)
-    return f"runs/{task}-{config.protocol}-{job}{model}-{digest}"
+    return f"runs/{task}-{config.protocol_name}-{job}{model}-{digest}"
 
 
 def stored(config: EvalConfig) -> dict[str, Any]:

@@ -59,11 +59,11 @@ async def score(
             task or task_of(folder),
             prices=load_prices(prices),
             regrade=regrade,
-            own=_own_of(folder) if own is None else own,
+            own=own_of(folder) if own is None else own,
         )
 
 
-def _own_of(folder: RunFolder) -> list[OwnMetric]:
+def own_of(folder: RunFolder) -> list[OwnMetric]:
     """The metrics of their own that the options of a run name, as far as they can be imported here."""
     path = folder.path / "config.yaml"
     found = []

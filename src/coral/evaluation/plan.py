@@ -132,7 +132,7 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
             source=source,
             problems=problems,
             fingerprint=fingerprint,
-            protocol=protocols.build(config.protocol, config.settings(task.instruction)),
+            protocol=protocols.build(config.protocol_name, config.settings(task.instruction)),
             systems={
                 name: _system_prompt(name, agent, config, task, library)
                 for name, agent in config.participants().items()
@@ -178,7 +178,7 @@ def _system_prompt(
 ) -> str:
     """One of the user's own keeps the form of answers: the instruction stands below it."""
     if agent.system_prompt is None:
-        default = protocols.kind(config.protocol).system_prompt
+        default = protocols.kind(config.protocol_name).system_prompt
         template = prompts.choose(agent.prompt or default, library)
     else:
         template = prompts.text_or_file(agent.system_prompt, f"--{name}.system_prompt")

@@ -137,7 +137,7 @@ class Steps:
 
         async def work() -> Done:
             places = await self._servers.at(spec.checkpoints)
-            run = await processes.run(spec.at(places), self._watch.follow(config.protocol))
+            run = await processes.run(spec.at(places), self._watch.follow(config.protocol_name))
             if run.summary is None:
                 raise Interrupted("the loop was stopped")
             _check_failures(run.summary, config)

@@ -52,7 +52,7 @@ class Comparison(Record, frozen=True, omit_defaults=False):
 def compare(
     a: Tally,
     b: Tally,
-    name: str,
+    name: str | MetricInfo,
     *,
     counterpart: str | None = None,
     prices: PriceTable | None = None,
@@ -64,13 +64,15 @@ def compare(
     error, so what makes a problem hard for both runs cancels out.
 
     Args:
+        name: one of ours, or what a metric of the user's is.
         counterpart: the metric of run b where it has another name: `accuracy_strict` beside
             `agreement_correctness_strict`. Its problems must count in the same way.
 
     Raises:
         ConfigError: no such metric, or one of the runs does not have it.
     """
-    info, other = metric(name), metric(counterpart or name)
+    info = name if isinstance(name, MetricInfo) else metric(name)
+    other = metric(counterpart) if counterpart else info
     table = load_prices() if prices is None else prices
     mine, theirs = _measured(info, a, table, extractor), _measured(other, b, table, extractor)
     parts_a, parts_b = _by_problem(mine, a, a), _by_problem(theirs, b, a)
@@ -80,7 +82,7 @@ def compare(
     found = paired_difference(first, second, info.interval, (a.rules.max_turns, b.rules.max_turns))
     signs = _signs(first, second)
     return Comparison(
-        metric=name,
+        metric=info.name,
         a=first.value,
         b=second.value,
         difference=None if first.value is None or second.value is None else second.value - first.value,

@@ -15,7 +15,7 @@ from coral.metrics.arrays import Array, Indices
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
 from coral.metrics.counts import counts_of, roles_of
 from coral.metrics.outcome import Rules
-from coral.metrics.own import OwnMetric
+from coral.metrics.own import OWN, OwnMetric
 from coral.metrics.trace import Trace
 from coral.types import Conversation, StopReason
 
@@ -212,7 +212,7 @@ class View(msgspec.Struct, frozen=True):
             KeyError: the run has no such column.
         """
         what, by_turn, limit = name.partition("_by/")
-        if not by_turn:
+        if not by_turn or name.startswith(OWN):
             return self.tally.values(name, self.rows)
         turns = self.tally.values("agreed_turn", self.rows)
         outcomes = self.tally.values(what, self.rows)

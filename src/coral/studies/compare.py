@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from coral import workers
 from coral.errors import ConfigError
-from coral.evaluation.measure import owed, tally_run
-from coral.metrics import Comparison, Estimate, compare, metric
+from coral.evaluation.measure import owed, own_of, tally_run
+from coral.metrics import Comparison, Estimate, MetricInfo, compare, metric
 from coral.metrics.catalog import BY_TURN
 from coral.metrics.estimate import estimate
 from coral.metrics.outcome import Rules
+from coral.metrics.own import OwnMetric, own_info, own_metric
 from coral.metrics.tally import Tally, View
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
@@ -60,6 +61,7 @@ class PairedRuns(Record, frozen=True):
         changes: what talking changed in the conversations of that run, on the shared problems.
         unreadable: share of the other run's answers that cannot be read.
         same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
+        own: the metrics that the user added, and the unit of each.
     """
 
     task: str
@@ -70,32 +72,57 @@ class PairedRuns(Record, frozen=True):
     changes: dict[str, Estimate] = msgspec.field(default_factory=dict)
     unreadable: float = 0.0
     same_draws: bool = False
+    own: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-async def compare_runs(a: RunFolder, b: RunFolder) -> PairedRuns:
+async def compare_runs(
+    a: RunFolder, b: RunFolder, own: Callable[[], Sequence[OwnMetric]] | None = None
+) -> PairedRuns:
     """Compare two stored runs, paired by problem.
+
+    Args:
+        own: makes the metrics that the user adds, once for each run; by default those of either run.
 
     Raises:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
     _check_same_task(a, b)
     before, after = Questions(), Questions()
+    own = own or _named_by(a, b)
     async with workers.in_use():
-        first = await tally_run(a, task_of(a), collectors=[before])
-        second = await tally_run(b, task_of(b), collectors=[after])
+        first = await tally_run(a, task_of(a), collectors=[before], own=own())
+        second = await tally_run(b, task_of(b), collectors=[after], own=own())
     check_same_problems(before.asked, after.asked)
     changed = _talker(first, second)
     changes, unreadable = _what_talking_changed(first, second, changed)
+    added = _own(first, second)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
         unfinished=(owed(a, first), owed(b, second)),
-        comparisons=(_headline(first, second), *_further(first, second)),
+        comparisons=(
+            _headline(first, second),
+            *_further(first, second),
+            *(compare(first, second, info) for info in added),
+        ),
         changed=changed,
         changes=changes,
         unreadable=unreadable,
         same_draws=_draws(a) == _draws(b),
+        own={info.name: info.unit for info in added},
     )
+
+
+def _named_by(*folders: RunFolder) -> Callable[[], list[OwnMetric]]:
+    """Makes the metrics that the options of either run name."""
+    names = dict.fromkeys(metric.name for folder in folders for metric in own_of(folder))
+    return lambda: [own_metric(name) for name in names]
+
+
+def _own(a: Tally, b: Tally) -> list[MetricInfo]:
+    """The metrics that the user added: shares, where both runs have only truths."""
+    pairs = zip(a.own, b.own, strict=True)
+    return [own_info(x.name, is_share=x.info.unit == y.info.unit == "share") for x, y in pairs]
 
 
 def _draws(folder: RunFolder) -> tuple[object, object]:

@@ -71,7 +71,7 @@ class StudyConfig(EvalConfig):
                         remedy=f"the arms are {', '.join(arms)}",
                     )
                 if contrast.metric != RIGHT:
-                    rules = protocols.build(arms[name].protocol, arms[name].settings())
+                    rules = protocols.build(arms[name].protocol_name, arms[name].settings())
                     info_of(contrast.metric, name, rules)
 
     def arm_options(self) -> dict[str, dict[str, Any]]:
@@ -145,7 +145,7 @@ class StudyConfig(EvalConfig):
                 raise ConfigError(f"the arm {name} sets {key}", remedy=f"set {key} for the whole study")
         typed = typed_options(EvalConfig, _without_sections(options), f"arms.{name}", remedy="mend the arm")
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(EvalConfig)}
-        protocol = protocols.kind(str(options.get("protocol", self.protocol)))
+        protocol = protocols.kind(protocols.name_of(options.get("protocol", self.protocol)))
         defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}
         for other in OF_PROTOCOLS:
             if other not in protocol.takes and other != "max_turns":

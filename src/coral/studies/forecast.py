@@ -74,7 +74,7 @@ async def piloted(arms: Mapping[str, EvalConfig], pilot: int, watch: Watch) -> l
             problems = len(plan.problems)
         watch.say(f"pilot of arm {name}: {arm.output}")
         began = time.monotonic()
-        progress = watch.follow(arm.protocol)
+        progress = watch.follow(arm.protocol_name)
         run = await hold_run(dataclasses.replace(arm, limit=min(pilot, problems)), progress)
         if run.summary is None:
             return None

@@ -49,7 +49,7 @@ async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyRes
         left = Left(config)
         for name, arm in arms.items():
             watch.say(f"arm {name}: {arm.output}")
-            run = await left.evaluate(arm, watch.follow(arm.protocol))
+            run = await left.evaluate(arm, watch.follow(arm.protocol_name))
             if run.summary is None:
                 return None
         folders = {name: RunFolder(str(arm.output)) for name, arm in arms.items()}

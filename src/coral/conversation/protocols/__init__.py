@@ -6,12 +6,14 @@ protocol = protocols.build("pair", Settings(agents=("agent", "partner"), max_tur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
+
+import msgspec
 
 from coral.conversation.protocols.base import ConversationProtocol, Settings
 from coral.conversation.protocols.pair import Pair
 from coral.conversation.protocols.single import Single
-from coral.errors import ConfigError
+from coral.errors import ConfigError, UserError
 from coral.plugins import PlugIns
 
 __all__ = [
@@ -24,7 +26,11 @@ __all__ = [
     "build",
     "check_number",
     "kind",
+    "name_of",
     "names",
+    "normal",
+    "option_types",
+    "options_of",
     "stored",
 ]
 
@@ -62,6 +68,38 @@ def kind(name: str) -> type[ConversationProtocol]:
         BrokenPlugIn: the package that adds it cannot be used.
     """
     return cast("type[ConversationProtocol]", _PLUG_INS.load(ALIASES.get(name, name)))
+
+
+def normal(protocol: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """An option `protocol` under its published name; a mapping only where it holds options of its own."""
+    name = name_of(protocol)
+    own = {} if isinstance(protocol, str) else {key: x for key, x in protocol.items() if key != "name"}
+    name = ALIASES.get(name, name)
+    return {"name": name, **own} if own else name
+
+
+def name_of(protocol: str | Mapping[str, Any]) -> str:
+    """The name in an option `protocol`: a text, or a mapping of the name and options."""
+    return protocol if isinstance(protocol, str) else str(protocol.get("name", PAIR))
+
+
+def options_of(name: str) -> type[Any] | None:
+    """The class of a protocol's own options; None where it has none.
+
+    Raises:
+        ConfigError, BrokenPlugIn: as `kind`.
+    """
+    found: type[Any] | None = getattr(kind(name), "options", None)
+    return found
+
+
+def option_types(name: str) -> dict[str, Any]:
+    """The types of a protocol's own options by name; none where there is no such protocol."""
+    try:
+        found = options_of(name)
+    except UserError:
+        return {}
+    return get_type_hints(found) if found else {}
 
 
 def build(name: str, settings: Settings) -> ConversationProtocol:
@@ -119,5 +157,17 @@ def stored(identity: Mapping[str, Any], prompts: Mapping[str, str] | None = None
             second_chance=bool(identity.get("second_chance")),
             majority=bool(identity.get("majority")),
             prompts=prompts or {},
+            options=_stored_options(name, identity.get("protocol_options", {})),
         ),
     )
+
+
+def _stored_options(name: str, values: Mapping[str, Any]) -> Any:
+    own = options_of(name)
+    try:
+        return None if own is None else msgspec.convert(dict(values), own)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"the protocol {name} cannot read the options of the run: {error}",
+            remedy="install the version of the package that made the run",
+        ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from typing_extensions import Self
 
@@ -33,6 +33,7 @@ class Settings:
         majority: of a panel: at the limit of turns, what most members hold is the answer.
         instruction: the task's, how to state an answer.
         prompts: of a stored run, in place of today's; see `ConversationProtocol.prompts`.
+        options: the protocol's own, an object of its class `options`; None where it has none.
     """
 
     agents: tuple[str, ...]
@@ -42,10 +43,14 @@ class Settings:
     majority: bool = False
     instruction: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
+    options: Any = None
 
 
 class ConversationProtocol(Protocol):
     """How agents talk about a problem. A value: it holds no state of any conversation.
+
+    A protocol with options of its own names their class as `options`: a frozen dataclass with defaults, given
+    as `--protocol.NAME VALUE` and handed to `build` as `Settings.options`.
 
     Attributes:
         name: what the option `protocol` calls it.
