@@ -151,9 +151,9 @@ def check_agents(config: EvalConfig, task: Task) -> None:
         UserError: the options do not fit the protocol, or a prompt cannot be used.
     """
     library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
-    protocols.build(config.protocol, config.settings(task.instruction))
-    for agent in config.participants().values():
-        _system_prompt(agent, config, task, library)
+    protocols.build(config.protocol_name, config.settings(task.instruction))
+    for name, agent in config.participants().items():
+        _system_prompt(name, agent, config, task, library)
 
 
 def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]:
