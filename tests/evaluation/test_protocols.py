@@ -123,7 +123,7 @@ def test_the_command_line_takes_a_list_of_agents(tmp_path, capsys):
     temperatures = [identity[f"agent_{number}"]["temperature"] for number in (1, 2, 3, 4)]
     assert temperatures == [0.1, 0.5, 0.2, 0.2]
     prompts = json.loads((path / "prompts.json").read_text())["systems"]
-    assert prompts["agent_4"] == "Be brief."
+    assert prompts["agent_4"].startswith("Be brief.\n\nSubmit an answer")
     assert main(["show", str(path), "--read", "1"]) == 0
     assert "agent_4" in capsys.readouterr().out
 

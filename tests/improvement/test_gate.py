@@ -9,6 +9,7 @@ from coral.improvement.collapse import StyleStatistics, signs_of_collapse, style
 from coral.improvement.config import CollapseConfig, GateConfig, ImproveConfig
 from coral.improvement.gate import judge, seen, told
 from coral.improvement.results import ResultCache
+from coral.improvement.servers import Servers
 from coral.improvement.steps import Steps
 from coral.metrics import Comparison, detectable_with
 from coral.store.folder import RunFolder
@@ -258,9 +259,8 @@ async def test_nothing_is_gained_by_problems_that_drop_out(tmp_path, before, aft
     keep(tmp_path, "alone-dpo-1", after)
     config = ImproveConfig(gate=GateConfig(target="higher"))
     cache = ResultCache(config, tmp_path)
-    assert (
-        await Steps(config, tmp_path, cache, Watch()).judge("alone-dpo", "alone-dpo-1", "start") is accepted
-    )
+    steps = Steps(config, tmp_path, cache, Watch(), Servers(config.serve, tmp_path))
+    assert await steps.judge("alone-dpo", "alone-dpo-1", "start") is accepted
     change = await cache.compare("start", "alone-dpo-1", "alone")
     assert (change.a, change.b) == (before.count("4") / 10, after.count("4") / 10), why
 

@@ -86,6 +86,10 @@ class ScriptedConfig(ServerConfig):
     """Probability that it keeps to its answer at a turn where the partner's differs."""
     unsure: float = option(0.05, decides=True)
     """Probability that it has no answer yet, or loses faith in its own in a dispute."""
+    restless: float = option(0.0, decides=True)
+    """Probability that it changes its answer when it is asked again, whatever it hears."""
+    swayed: float = option(0.0, decides=True)
+    """Probability that words beside a bare answer make it give in where the answer did not."""
     patience: int = option(6, decides=True)
     """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
     seed: int = option(0, decides=True)
