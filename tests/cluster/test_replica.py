@@ -364,7 +364,7 @@ def test_a_folder_that_cannot_be_written_ends_no_server(supervise, eventually):
     """The server works on, and is told again when the folder is back."""
     replica = supervise()
     url = replica.await_state("ready")["url"]
-    away = replica.folder.with_name("away")
+    away = replica.folder.with_name(f"{replica.folder.name}-away")
     replica.folder.rename(away)
     try:
         for _ in range(3):

@@ -78,7 +78,9 @@ UNREADABLE = {
     "a list": lambda path: path.write_text("[]"),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
-    "the folder cannot be listed": lambda path: path.parent.rename(path.parent.with_name("away")),
+    "the folder cannot be listed": lambda path: path.parent.rename(
+        path.parent.with_name(f"{path.parent.name}-away")
+    ),
 }
 
 
