@@ -63,7 +63,7 @@ test-ray: $(READY) $(RAYS)  ## pools of replicas on a real Ray cluster of two no
 test-netns: $(READY)  ## links that break: each host in a network of its own; needs root and iproute2
 	$(BIN)/pytest -q -m netns tests/cluster tests/slurm
 
-format: $(READY)  ## mend what can be mended by itself
+format: $(READY)  ## fix what can be fixed by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals hold the truth, and how often a comparison finds what is or is not there.
+"""How often the 95% intervals hold the truth, and how often a comparison finds what is or is not there.
 
     python benchmarks/coverage.py [--repeats 1000] [--only turns]
 

@@ -155,7 +155,7 @@ def print_cost(reports: Reports) -> None:
 
 
 def draw(reports: Reports, path: Path) -> None:
-    """A dot for each seed and arm with its 95 % interval, in the pair and alone; also as SVG."""
+    """A dot for each seed and arm with its 95% interval, in the pair and alone; also as SVG."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -178,7 +178,7 @@ def draw(reports: Reports, path: Path) -> None:
             axes.set_title(SIGHTS[sight], loc="left", fontsize=10)
         panels[0].set_yticks(range(len(arms)), arms)
         panels[0].invert_yaxis()
-        figure.supxlabel(f"points more right than before training (paired, 95 %; {len(reports)} seeds)")
+        figure.supxlabel(f"points more right than before training (paired, 95%; {len(reports)} seeds)")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, metadata={"Software": None})
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
@@ -197,11 +197,11 @@ def arm_of(model: ModelResult) -> str:
 def share(estimate: Estimate) -> str:
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return "-"
-    return f"{100 * estimate.mean:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return f"{100 * estimate.mean:.1f}% [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
 def plain_share(estimate: Estimate) -> str:
-    return "-" if estimate.mean is None else f"{100 * estimate.mean:.1f} % (n = {estimate.n})"
+    return "-" if estimate.mean is None else f"{100 * estimate.mean:.1f}% (n = {estimate.n})"
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -66,7 +66,7 @@ def evaluate(
 ) -> Run:
     """Let agents converse over a task, and measure how well they reason together.
 
-    The same call again goes on with a run that was stopped, or returns the finished one.
+    The same call again resumes a run that was stopped, or returns the finished one.
 
     Args:
         task: the task's name, a mapping of `name` and the task's own options, or a `Task` object.
@@ -134,9 +134,9 @@ def sample(
     metrics: Sequence[str | MetricFunction] = (),
     **options: Unpack[SampleOptions],
 ) -> Run:
-    """Sample conversations for training: several candidates a turn, one goes on, the others are kept.
+    """Sample conversations for training: several candidates per turn, one continues, the others are stored.
 
-    The same call again goes on with a run that was stopped, or returns the finished one.
+    The same call again resumes a run that was stopped, or returns the finished one.
 
     Args:
         task: as in `evaluate`; likewise `agent` and `partner`.
@@ -190,7 +190,7 @@ async def sample_async(
 def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> Results | None:
     """Improve a model by its own conversations, and write a report: `coral improve --config FILE`.
 
-    The same call again goes on where it was stopped, or returns what came of a finished one.
+    The same call again resumes where it stopped, or returns what came of a finished one.
 
     Args:
         options: a YAML file of options, or a mapping of them; docs/improve.md explains them.
@@ -416,7 +416,7 @@ def train(
     output: str | Path,
     **options: Unpack[TrainOptions],
 ) -> TrainResult:
-    """Train a model on rows; the same call again goes on with a training that was stopped.
+    """Train a model on rows; the same call again resumes a training that was stopped.
 
     Args:
         kind: sft, dpo or kto.

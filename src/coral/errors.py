@@ -1,7 +1,7 @@
 """Every exception that Coral raises on purpose.
 
 CoralError
-├── UserError            the user can mend it: shown as message and remedy, without a traceback, exit code 2
+├── UserError            the user can fix it: shown as message and remedy, without a traceback, exit code 2
 │   ├── StoppedEarly     nothing came of what a run sent, or nobody answers: the rest is owed, exit code 3
 │   ├── Interrupted      stopped by the user before there was a run to resume, exit code 130
 │   ├── MissingExtra     an optional package is not installed: names the `pip install` to run
@@ -20,7 +20,7 @@ CoralError
     ├── ContentFiltered  the server withheld the reply
     ├── BadResponse      the reply is no usable completion: malformed, null, empty, fewer choices than asked
     ├── AgentFailed      a function or object that plays a model raised, or returned no text
-    └── NoCandidate      of several candidates none can go on: cut, empty, or belief not extracted
+    └── NoCandidate      no candidate can be kept: cut, empty, or belief not extracted
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Notice(UserWarning):
 
 
 class UserError(CoralError):
-    """Something the user can mend. `str()` is the cause; `remedy` says what to do.
+    """Something the user can fix. `str()` is the cause; `remedy` says what to do.
 
     Attributes:
         exit_code: of a command that ends with it.
@@ -159,7 +159,7 @@ class AgentFailed(ModelError):
 
 
 class NoCandidate(ModelError):
-    """Of several candidates none can go on: each was cut, empty, or its belief could not be extracted."""
+    """No candidate can be kept: each was cut, empty, or its belief could not be extracted."""
 
 
 ABOUT_THE_TEXT = (BadResponse, ContentFiltered, ContextOverflow, Rejected)

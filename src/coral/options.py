@@ -186,7 +186,7 @@ def _is_dataclass(kind: Any) -> bool:
 
 
 def build_config(
-    kind: type[T], options: Mapping[str, Any], where: str, *, remedy: str = "mend the config file"
+    kind: type[T], options: Mapping[str, Any], where: str, *, remedy: str = "fix the config file"
 ) -> T:
     """A `kind` (a frozen dataclass) with `options` set; see `typed_options`.
 

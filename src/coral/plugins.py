@@ -83,7 +83,7 @@ class PlugIns:
         """The error that tells whose fault it is."""
         return BrokenPlugIn(
             f"the {self.kind} '{entry.name}' of {_packages([entry])} cannot be used: {why}",
-            remedy=f"mend or uninstall that package; the entry point is {entry.value}",
+            remedy=f"fix or uninstall that package; the entry point is {entry.value}",
         )
 
     def _load(self, entry: metadata.EntryPoint) -> Any:

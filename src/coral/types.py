@@ -194,7 +194,7 @@ class Spent(Record, frozen=True):
 
 
 class Rollout(Record, frozen=True):
-    """How a conversation ended that was continued from a candidate, one candidate a turn; without its texts.
+    """How a conversation continued from a candidate ended, one candidate per turn; without its texts.
 
     Attributes:
         stop: why it ended; a failed one says nothing about the candidate.
@@ -228,7 +228,7 @@ class Reply(Record, frozen=True):
         token_logprobs: natural logarithms of the probabilities that the model gave them, before temperature
             and cuts, to six decimals; as many as `token_ids`.
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
-            could not go on. A candidate that ends the conversation has one, of no turns.
+            could not continue. A candidate that ends the conversation has one, of no turns.
     """
 
     text: str
@@ -258,7 +258,7 @@ class Reply(Record, frozen=True):
 
 
 class Turn(Record, frozen=True):
-    """One turn: the candidates drawn, and the index of the one that went on.
+    """One turn: the candidates drawn, and the index of the one that was chosen.
 
     Attributes:
         usage: tokens of all draws together, as the server counted them: of several candidates, or of one that
@@ -276,12 +276,12 @@ class Turn(Record, frozen=True):
 
     @property
     def reply(self) -> Reply:
-        """The reply that went on."""
+        """The reply that was chosen."""
         return self.replies[self.chosen]
 
     @property
     def siblings(self) -> tuple[Reply, ...]:
-        """The candidates that did not go on."""
+        """The candidates that were not chosen."""
         return self.replies[: self.chosen] + self.replies[self.chosen + 1 :]
 
 

@@ -131,7 +131,7 @@ def test_score_prints_a_table_of_80_columns_headline_first(coral_command, finish
         len(line) <= 80 for line in lines if not line.startswith(("requests", "read them", "all metrics"))
     )
     assert lines[:2] == ["hi_tom · coral · scripted", "12 problems, 12 conversations"]
-    assert "95 % interval" in lines[2]
+    assert "95% interval" in lines[2]
     assert lines[3].startswith("Agreement, and right")
     assert "strict" not in output, "nothing failed: the strict score would say the same"
 
@@ -191,7 +191,7 @@ def test_show_filters(coral_command, finished, only):
 
 
 def test_show_names_an_unknown_conversation(coral_command, finished):
-    """A wrong id is the user's to mend."""
+    """A wrong id is the user's to fix."""
     code, _, errors = coral_command("show", finished, "nothing#9")
     assert code == 2
     assert "holds no conversation 'nothing#9'" in errors
@@ -274,7 +274,7 @@ def test_the_headline_is_shown_also_where_nothing_was_measured(coral_command, fi
     code, output, _ = coral_command("score", run)
     assert code == 0
     assert re.search(r"Agreement, and right +- +- +0 +12 +0", output)
-    assert re.search(r"Agreement, right \(strict\) +0\.0 %", output), "failed counts as wrong beside it"
+    assert re.search(r"Agreement, right \(strict\) +0\.0%", output), "failed counts as wrong beside it"
     assert f"coral show '{run}'" in output
     _, listed, _ = coral_command("show", run, "--only", "failed", "--limit", "2")
     assert "Unreachable: gone" in " ".join(listed.split())

@@ -304,7 +304,7 @@ async def test_a_failed_rollout_says_nothing_about_its_candidate(sums):
     assert (right.value, broken.value, cut.value) == (1.0, None, None)
     assert [rollout.failure.type for rollout in broken.rollouts] == ["Unreachable"] * 2
     assert broken.rollouts[0].failure.where == "turn 1/c1/r0/2 (opener)"
-    assert cut.rollouts == (), "what cannot go on is not continued"
+    assert cut.rollouts == (), "what cannot be kept is not continued"
 
 
 async def test_rollouts_of_one_candidate_differ_in_their_seeds(sums):

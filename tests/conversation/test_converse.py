@@ -79,7 +79,7 @@ ASK = "State your answer now."
     ("says", "beliefs", "why"),
     [
         (["hm", "Answer: 4"], [Unreadable("no single answer"), Answered("4")], "unreadable: asked again"),
-        (["not sure", "Answer: 5"], [Unsure(), Answered("5")], "unsure: a pair goes on there, too"),
+        (["not sure", "Answer: 5"], [Unsure(), Answered("5")], "unsure: a pair continues there, too"),
         (
             ["hm", "not sure", "never said"],
             [Unreadable("no single answer"), Unsure()],

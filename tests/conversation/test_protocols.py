@@ -31,7 +31,7 @@ async def held_by(sums, protocol, *scripts, **options):
     ("says", "stop", "turns", "why"),
     [
         (["Answer: 4", "Answer: 4.0"], "agreed", 2, "a review that keeps the answer ends it"),
-        (["Answer: 3", "Answer: 4", "Answer: 4"], "agreed", 3, "one that mends it is reviewed again"),
+        (["Answer: 3", "Answer: 4", "Answer: 4"], "agreed", 3, "one that fixes it is reviewed again"),
         (["Answer: 3", "hm", "Answer: 3"], "max_turns", 3, "an older answer does not stand in"),
         (["not sure", "not sure", "not sure"], "max_turns", 3, "doubt kept is not an answer kept"),
     ],

@@ -86,8 +86,8 @@ async def test_what_refuses_every_request_stops_the_run(serve, refusal, data, tm
     assert caught.value.exit_code == 3
     assert "then run the" in caught.value.remedy
     async with serve() as (url, _):
-        mended = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
+    assert "failed" not in fixed.summary.stop_reasons
     assert len(stored(tmp_path / "run")) == 30, "every refused request was asked again"
 
 
@@ -114,12 +114,12 @@ async def test_what_refuses_every_request_in_mid_run_stops_it_too(
         assert len(sent) <= 40 + 3 * (20 + 8)
         assert "failed" not in stored(tmp_path / "run")
     async with serve() as (url, _):
-        mended = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **BRIEF))
-    assert content(mended) == whole
+        fixed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **BRIEF))
+    assert content(fixed) == whole
 
 
 async def test_an_extractor_that_refuses_everything_stops_the_run(serve, refusal, data, tmp_path, content):
-    """Its refusals alone would leave every belief unreadable; once it is mended, none is."""
+    """Its refusals alone would leave every belief unreadable; once it is fixed, none is."""
 
     def react(_, body):
         return refusal(400, "temperature is not welcome") if is_extraction(body) else None
@@ -133,8 +133,8 @@ async def test_an_extractor_that_refuses_everything_stops_the_run(serve, refusal
         assert sum(counter.values()) <= 16
     assert stored(tmp_path / "run") == []
     async with serve() as (url, counter):
-        mended = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
-    assert content(mended) == whole
+        fixed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
+    assert content(fixed) == whole
     extractions = sum(is_extraction({"messages": [{"content": t} for t in key[0]]}) for key in counter)
     assert extractions == 30
 
@@ -185,8 +185,8 @@ async def test_conversations_without_a_candidate_stop_a_sampling(serve, data, tm
     assert "--agent.max_tokens" in caught.value.remedy
     assert stored(tmp_path / "run") == []
     async with serve() as (url, _):
-        mended = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
+    assert "failed" not in fixed.summary.stop_reasons
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.6])
@@ -266,7 +266,7 @@ async def test_a_run_that_is_all_unreadable_exits_with_3_and_says_why(serve, dat
 
 
 async def test_the_option_that_helps_may_change_a_run_that_holds_nothing(serve, refusal, data, tmp_path):
-    """With `--output` the mended command meets the folder of the refused one: it takes it."""
+    """With `--output` the fixed command meets the folder of the refused one: it takes it."""
     async with serve(react=lambda *_: refusal(400, "temperature is not welcome")) as (url, _):
         with pytest.raises(StoppedEarly):
             await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))

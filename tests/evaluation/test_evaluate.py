@@ -136,9 +136,9 @@ async def test_failed_conversations_are_data_and_can_be_run_again(serve, data, t
         settings = options(url, data, tmp_path / "run", agent={"max_attempts": 1})
         assert (await evaluate_async("hi_tom", **settings)).summary.stop_reasons["failed"] == failed
         assert not counter
-        mended = await evaluate_async("hi_tom", retry_failed=True, **settings)
-    assert "failed" not in mended.summary.stop_reasons
-    assert len(list(mended.conversations())) == 12
+        fixed = await evaluate_async("hi_tom", retry_failed=True, **settings)
+    assert "failed" not in fixed.summary.stop_reasons
+    assert len(list(fixed.conversations())) == 12
 
 
 async def test_two_different_agents_and_who_opens(serve, data, tmp_path):

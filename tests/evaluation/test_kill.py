@@ -73,7 +73,7 @@ async def test_ctrl_c_finishes_cleanly_and_says_how_to_go_on(serve, data, tmp_pa
         arguments = command(url, data, tmp_path / "run")
         code, output = await stop_after(arguments, counter, 40, signal.SIGINT)
         assert code == 130, output
-        assert "run the same command again to go on" in output
+        assert "run the same command again to resume" in output
         assert "Traceback" not in output
         code, output = await finish(arguments)
         assert code == 0, output

@@ -238,26 +238,26 @@ async def test_a_function_cannot_change_what_others_are_told(tmp_path, data):
 
 
 async def test_a_run_with_a_function_resumes_and_says_when_its_source_changed(tmp_path, data):
-    """The same function is asked nothing anew; a mended one fills in what failed, and the user is told."""
+    """The same function is asked nothing anew; a fixed one fills in what failed, and the user is told."""
 
-    def make(mended):
+    def make(fixed):
         def agent(messages):
-            if not mended:
+            if not fixed:
                 raise ValueError("too long")
             return seven(messages)
 
         return agent
 
     settings = options(tmp_path / "run")
-    first = await evaluate_async("gsm8k", data=data, agent=make(mended=False), **settings)
+    first = await evaluate_async("gsm8k", data=data, agent=make(fixed=False), **settings)
     assert first.summary.failures == {"AgentFailed": 4}
-    again = await evaluate_async("gsm8k", data=data, agent=make(mended=False), **settings)
+    again = await evaluate_async("gsm8k", data=data, agent=make(fixed=False), **settings)
     assert again.summary == first.summary
     with pytest.warns(Notice, match=r"the source of python:\S+agent has changed since"):
-        mended = await evaluate_async(
-            "gsm8k", data=data, agent=make(mended=True), retry_failed=True, **settings
+        fixed = await evaluate_async(
+            "gsm8k", data=data, agent=make(fixed=True), retry_failed=True, **settings
         )
-    assert mended.summary.failures == {}
+    assert fixed.summary.failures == {}
 
 
 async def test_a_changed_function_begins_a_run_of_its_own(tmp_path, data, monkeypatch):

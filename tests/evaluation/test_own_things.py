@@ -53,7 +53,7 @@ def test_a_task_class_is_named_on_the_command_line(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "own_things:Sums" in shown
     assert "ends right" in shown
-    assert "100.0 %" in shown.partition("ends right")[2].splitlines()[0]
+    assert "100.0%" in shown.partition("ends right")[2].splitlines()[0]
     assert main(["score", str(tmp_path / "run"), "--everything"]) == 0
     assert "own_things:words" in capsys.readouterr().out
 
@@ -244,7 +244,7 @@ def test_own_metrics_stand_in_the_table_of_a_comparison(two_runs, capsys):
     a, b = map(str, two_runs)
     assert main(["compare", a, b, "--metrics", "own_things:ends_right", "own_things:words"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^ends right +16\.7 % +100\.0 % +\+83\.3 ", shown, re.MULTILINE)
+    assert re.search(r"^ends right +16\.7% +100\.0% +\+83\.3 ", shown, re.MULTILINE)
     assert re.search(r"^words ", shown, re.MULTILINE)
 
 

@@ -233,7 +233,7 @@ def config(data, **more):
 
 
 def test_the_defaults_are_those_of_the_published_sampling():
-    """Temperature 0.8, five candidates, five trees a problem, one picked at random (paper, 4.1 and D.2)."""
+    """Temperature 0.8, five candidates, five trees per problem, one picked at random (paper, 4.1 and D.2)."""
     plain = SampleConfig(task={"name": "hi_tom"})
     assert (plain.samples, plain.candidates, plain.select, plain.rollouts) == (5, 5, "random", 0)
     assert (plain.agent.temperature, plain.partner_config().temperature) == (0.8, 0.8)

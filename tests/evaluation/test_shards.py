@@ -247,7 +247,7 @@ async def test_ctrl_c_reaches_all_processes(serve, data, tmp_path, content):
         process.send_signal(signal.SIGINT)
         output, _ = await process.communicate()
         assert process.returncode == 130, output.decode()
-        assert "run the same command again to go on" in output.decode()
+        assert "run the same command again to resume" in output.decode()
         code, output = await finish(*words)
         assert code == 0, output
         assert set(counter.values()) == {1}

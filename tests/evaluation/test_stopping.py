@@ -131,7 +131,7 @@ async def test_ctrl_c_with_a_dead_server_exits_with_130(serve, data, tmp_path, n
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 130, output.decode()
     assert time.monotonic() - started < 10
-    assert "run the same command again to go on" in output.decode()
+    assert "run the same command again to resume" in output.decode()
     assert "failed" not in {c.stop.value for c in load_run(tmp_path / "run").conversations()}
 
 
@@ -150,7 +150,7 @@ NOBODY = {
 async def test_a_server_that_never_answers_stops_the_run_and_stores_nothing(
     serve, data, tmp_path, content, faults
 ):
-    """The first retries that run out name the cause; once it is mended, the same call starts as if new."""
+    """The first retries that run out name the cause; once it is fixed, the same call starts as if new."""
     async with serve(faults=faults) as (url, _):
         with pytest.raises(UserError, match=NOBODY[faults]) as caught:
             await evaluate_async(
@@ -160,9 +160,9 @@ async def test_a_server_that_never_answers_stops_the_run_and_stores_nothing(
     assert "run the same command again" in caught.value.remedy
     assert list(load_run(tmp_path / "run").conversations()) == []
     async with serve() as (url, _):
-        mended = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
-    assert "failed" not in mended.summary.stop_reasons
-    assert len(content(mended)) == 12
+        fixed = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run"))
+    assert "failed" not in fixed.summary.stop_reasons
+    assert len(content(fixed)) == 12
 
 
 async def test_a_server_that_dies_stops_the_run_and_fails_nothing(serve, data, tmp_path, content):
@@ -318,12 +318,12 @@ async def test_what_failed_a_conversation_is_asked_again_and_earlier_refusals_ar
         assert run.summary.failures == {"Rejected": 12}
         first = Counter(counter)
         picky.is_sour = False
-        mended = await evaluate_async("hi_tom", retry_failed=True, **settings)
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await evaluate_async("hi_tom", retry_failed=True, **settings)
+    assert "failed" not in fixed.summary.stop_reasons
     asked_twice = [key for key, times in counter.items() if times > first[key] > 0]
     assert len(asked_twice) == 12, "the turns that failed, and nothing else"
     assert all(is_third_turn(messages) for messages, _ in asked_twice)
-    for conversation in mended.conversations():
+    for conversation in fixed.conversations():
         kinds = [type(turn.reply.belief).__name__ for turn in conversation.turns]
         assert kinds[:2] == ["Unreadable", "Unreadable"], "beliefs that later turns build on stay"
         assert "Unreadable" not in kinds[2:]
@@ -337,8 +337,8 @@ async def test_candidates_whose_extraction_was_refused_are_asked_about_again(dat
         assert run.summary.failures == {"NoCandidate": 12}
         first = Counter(counter)
         picky.is_sour = False
-        mended = await sample_async("hi_tom", retry_failed=True, **settings)
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await sample_async("hi_tom", retry_failed=True, **settings)
+    assert "failed" not in fixed.summary.stop_reasons
     asked_twice = [
         messages for (messages, seed), times in counter.items() if times > first[messages, seed] > 0
     ]
@@ -354,8 +354,8 @@ async def test_candidates_of_which_none_can_go_on_are_drawn_again(serve, data, t
     assert run.summary.failures == {"NoCandidate": 12}
     async with serve() as (url, _):
         settings |= {"retry_failed": True}
-        mended = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await sample_async("hi_tom", **options(url, data, tmp_path / "run", **settings))
+    assert "failed" not in fixed.summary.stop_reasons
 
 
 # Candidates that are asked for singly -----------------------------------------------------------------------
@@ -404,11 +404,11 @@ async def test_candidates_survive_a_sibling_that_failed(data, tmp_path):
         first = Counter(counter)
         assert len(first) == 6 * 4, "the siblings of the refused candidate were sent, too"
         picky.is_sour = False
-        mended = await sample_async("hi_tom", retry_failed=True, **settings)
-    assert "failed" not in mended.summary.stop_reasons
+        fixed = await sample_async("hi_tom", retry_failed=True, **settings)
+    assert "failed" not in fixed.summary.stop_reasons
     again = [key for key, times in counter.items() if times > first[key] > 0]
     assert len(again) == 6, "the refused ones"
-    first_turns = [conversation.turns[0] for conversation in mended.conversations()]
+    first_turns = [conversation.turns[0] for conversation in fixed.conversations()]
     assert {(len(turn.replies), turn.attempts) for turn in first_turns} == {(4, 4)}
 
 

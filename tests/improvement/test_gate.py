@@ -136,7 +136,7 @@ HEALTHY = StyleStatistics(
         ({"instant_agreement": 0.99}, ["agreement at the second turn"]),
         ({"instant_agreement": 0.9}, []),  # more, but not nearly all
         ({"copied_turns": 0.7}, ["copied turns"]),
-        ({"words_per_turn": 8.0}, ["words a turn"]),
+        ({"words_per_turn": 8.0}, ["words per turn"]),
         ({"words_per_turn": 12.0}, []),  # shorter, but not half
         ({"disagreement": 0.01}, ["conversations with differing answers"]),
         ({"disagreement": None, "words_per_turn": None}, []),  # nothing was said: nothing is known

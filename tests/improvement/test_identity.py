@@ -54,7 +54,7 @@ def test_what_decides_no_result_may_change(changes, why):
         ({"train": {"learning_rate": 1e-5}}, "other weights"),
         ({"dpo": {"train": {"beta": 0.2}}}, "other weights of one arm"),
         ({"iterations": 3, "split": "even"}, "the problems are dealt anew"),
-        ({"gate": {"target": "not_worse"}}, "another model goes on"),
+        ({"gate": {"target": "not_worse"}}, "another model continues"),
         ({"serve": {"kind": "endpoint", "base_url": "http://x/v1"}}, "another engine"),
     ],
 )

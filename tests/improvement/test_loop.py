@@ -98,7 +98,7 @@ def marks(out):
 
 
 def test_killed_in_every_stage_it_ends_as_if_undisturbed(options, config_file, tmp_path):
-    """`kill -9` anywhere: the same command goes on, finished steps stay, and the rows are the same."""
+    """`kill -9` anywhere: the same command resumes, finished steps stay, and the rows are the same."""
     whole = tmp_path / "whole"
 
     def say(line):
@@ -181,7 +181,7 @@ def check_figures(results, out):
             change, name = model.since_start[sight], HEADLINE[sight]
             assert change.b == summary.metrics[name].mean
             assert change.a == results.models[0].measured[sight].metrics[name].mean
-            assert f"{100 * change.b:.1f} %" in report
+            assert f"{100 * change.b:.1f}%" in report
 
 
 def check_origins(by_name, arm, evaluated, start):
@@ -218,7 +218,7 @@ async def test_two_iterations_beside_a_control_give_the_two_by_two(options, tmp_
     runs = [coral.load_run(path) for path in (out / "models").glob("*/*") if path.name in HEADLINE]
     evaluated = {one.problem.id for run in runs for one in run.conversations()}
     assert len(evaluated) == 8 + 4
-    assert by_name["pair-dpo-1"].made.verdict.accepted, "else nothing is tested of going on from it"
+    assert by_name["pair-dpo-1"].made.verdict.accepted, "else nothing is tested of continuing from it"
     for arm in ("pair-dpo", "alone-dpo"):
         check_origins(by_name, arm, evaluated, options["model"])
     for iteration in (1, 2):
@@ -239,7 +239,7 @@ def test_ctrl_c_ends_with_its_own_code_and_says_how_to_go_on(options, config_fil
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
 
 
 def test_a_training_ends_with_the_loop_that_started_it(options, config_file, tmp_path):
@@ -265,7 +265,7 @@ def test_a_training_ends_with_the_loop_that_started_it(options, config_file, tmp
 
 
 def test_what_cannot_be_used_is_met_before_there_is_a_folder(options, tmp_path):
-    """Else the mended command would be refused for other options than the first."""
+    """Else the fixed command would be refused for other options than the first."""
     with pytest.raises(UserError, match="max_rws"):
         coral.improve({**options, "build": {"max_rws": 3}})
     assert not (tmp_path / "out").exists()

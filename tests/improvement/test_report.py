@@ -64,11 +64,11 @@ START, BETTER = model("start", 0.5), model("one", 0.6, "start")
 WORSE = model("two", 0.4, "start", accepted=False)
 STAYS = "No checkpoint of pair-dpo was taken over: the model stays as it was."
 TAKEN = (
-    "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 60.0 % [50.0, 70.0] after, on 100 "
+    "**one**: agreement correctness 50.0% [40.0, 60.0] before and 60.0% [50.0, 70.0] after, on 100 "
     "spec-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
 )
 REFUSED = (
-    "The last checkpoint, **two**: agreement correctness 50.0 % [40.0, 60.0] before and 40.0 % [30.0, 50.0] "
+    "The last checkpoint, **two**: agreement correctness 50.0% [40.0, 60.0] before and 40.0% [30.0, 50.0] "
     "after, on 100 spec-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
     "taken over from start: target is not higher."
 )
@@ -108,7 +108,7 @@ def test_the_headline_begins_with_the_problems_that_no_gate_saw():
     [said] = headline(results)
     first, second = said.split("; agreement correctness ")
     assert first == (
-        "**one**: agreement correctness 50.0 % [40.0, 60.0] before and 55.0 % [45.0, 65.0] after, on 100 "
+        "**one**: agreement correctness 50.0% [40.0, 60.0] before and 55.0% [45.0, 65.0] after, on 100 "
         "problems that no gate saw; paired difference **+5.0 points [+3.0, +7.0], n = 100**"
     )
     assert "spec-out problems" in second

@@ -62,7 +62,7 @@ def test_an_agreed_answer_has_the_grade_of_either_side(conversation, first, seco
 
 
 async def test_who_persuades_whom(conversation, trace):
-    """X R R of agent (responder) and partner: the partner's turn 2 persuades, the agent mends its answer."""
+    """X R R of agent (responder) and partner: the partner's turn 2 persuades, the agent fixes its answer."""
     one = conversation("XRR", partner=True, opener="partner")
     values = measure(one, await trace(one), PAIR)
     assert values["partner/persuasion"] == 1.0

@@ -194,7 +194,7 @@ def test_paired_interval_by_hand():
 
 
 def test_pseudo_problems_are_as_large_as_the_differences_that_were_seen():
-    """Five samples a problem: differences of one fifth are padded by (4/25 + 1/2) / (4/5 + 1/2) = 0.5077."""
+    """Five samples per problem: differences of a fifth are padded by (4/25 + 1/2) / (4/5 + 1/2) = 0.5077."""
     (low, high), _ = paired_interval(0.1, [0.2, 0.2, 0.2, -0.2])
     size, centre = 0.66 / 1.3, 0.4 / 6
     half = 1.959964 * sqrt((0.16 + 2 * size**2) / 6 - centre**2) / sqrt(6)

@@ -282,7 +282,7 @@ FINAL = {
 
 @pytest.mark.parametrize("name", FINAL)
 async def test_a_refusal_is_not_repeated(server, open_model, ask, name):
-    """What would be refused again is sent once, and the error says what to mend."""
+    """What would be refused again is sent once, and the error says what to fix."""
     status, error, kind, words = FINAL[name]
     server.default = server.json({"error": error}, status)
     with pytest.raises(kind, match=words) as caught:

@@ -34,7 +34,7 @@ def _tls(kind: type[ssl.SSLError], words: str) -> aiohttp.ClientError:
 
 
 FAULTS = [
-    (_certificate(), True, "self-signed certificate", "nobody mends a certificate by trying again"),
+    (_certificate(), True, "self-signed certificate", "nobody fixes a certificate by trying again"),
     (
         _tls(ssl.SSLError, "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
         True,

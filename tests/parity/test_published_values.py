@@ -230,7 +230,7 @@ TABLE = [
         id="equal answers in different words agree here",
     ),
     # Turn 2: own belief b0 = ? is not X. Turn 3: own R kept against X; turn 4: own X kept against R.
-    # Nobody moves: contested at 2 and 3, disagreements at 3 and 4, each challenged once, none lost or mended.
+    # Nobody moves: contested at 2 and 3, disagreements at 3 and 4, each challenged once, none lost or fixed.
     pytest.param(
         "RXRX",
         {

@@ -65,7 +65,7 @@ def test_learned_reasons_name_the_place_of_their_letter(recipe):
 
 
 def test_speakers_err_as_often_as_they_are_told_to(recipe):
-    """Imperfection is a parameter of the data, measured here: 70 % right in dialogues."""
+    """Imperfection is a parameter of the data, measured here: 70% right in dialogues."""
     speakers, rng = recipe("speakers"), random.Random(2)
     right = 0
     for index in range(400):

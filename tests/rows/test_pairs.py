@@ -191,7 +191,7 @@ async def test_changing_the_partners_mind_for_the_better_comes_first(workshop, t
         ((["4", "6"], ["4"]), "the first turn changes no mind: the opening is no belief"),
         ((["4"], ["4", "6"], ["4"]), "the partner was right before"),
         ((["5"], ["4", "6"], ["5"]), "the partner stays wrong"),
-        ((["5"], (["4", "6"], 1), ["4"]), "the right candidate did not go on"),
+        ((["5"], (["4", "6"], 1), ["4"]), "the right candidate was not chosen"),
         ((["!"], ["4", "6"], ["4"]), "what the partner held is not known"),
         ((["5"], ["4", "6"]), "nobody answered it"),
     ],
@@ -230,7 +230,7 @@ async def test_majority_beliefs_need_no_gold(workshop, talk, say):
     ]
     built = await workshop.build(*ungraded, kind="dpo", score="majority", max_per_turn=0)
     assert pairs_of(built) == [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")]
-    assert built.report.solved.always == 0, "the replies that went on agree on nothing: one turn"
+    assert built.report.solved.always == 0, "the replies that were chosen agree on nothing: one turn"
 
 
 @pytest.mark.parametrize(

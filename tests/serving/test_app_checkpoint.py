@@ -142,7 +142,7 @@ async def defect_of(model: Any) -> str:
 async def test_a_broken_engine_is_told_by_health_and_by_every_answer(
     serve: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After an error that a clean start does not mend, /health and requests are 503 with the cause."""
+    """After an error that a clean start does not fix, /health and requests are 503 with the cause."""
     from coral.engine.llama import Llama
     from coral.engine.model import EmbeddedModel
 

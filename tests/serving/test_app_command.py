@@ -1,4 +1,4 @@
-"""`coral serve` as a process: the ready line, signals, and errors a user can mend."""
+"""`coral serve` as a process: the ready line, signals, and errors a user can fix."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_a_second_process_is_refused_and_told_who_works_there(tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    """An unusable --output is the user's to mend."""
+    """An unusable --output is the user's to fix."""
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(RunFolderError, match="cannot write"),

@@ -125,7 +125,7 @@ REOPENED = [
     (
         {"2": "ok", "2/c0/extraction": "ok"},
         ["1", "1/extraction"],
-        "no request failed, so no reply could go on: others are drawn, and nothing is known of them",
+        "no request failed, so no reply could be kept: others are drawn, and nothing is known of them",
     ),
 ]
 
@@ -163,11 +163,11 @@ async def test_what_is_received_after_a_failure_counts(tmp_path):
     calls.reopen("1")
     journal.close()
     journal = Journal(tmp_path / "journal", set())
-    await journal.of("c#0")("1", ScriptedModel(lambda _: "mended"), REQUEST)
+    await journal.of("c#0")("1", ScriptedModel(lambda _: "fixed"), REQUEST)
     journal.close()
     journal = Journal(tmp_path / "journal", set())
     silent = ScriptedModel(lambda _: "never")
-    assert (await journal.of("c#0")("1", silent, REQUEST)).candidates[0].text == "mended"
+    assert (await journal.of("c#0")("1", silent, REQUEST)).candidates[0].text == "fixed"
     journal.close()
 
 
@@ -230,4 +230,4 @@ async def test_parts_of_a_generation_are_kept_until_it_is_whole(tmp_path):
     await calls("1", one_by_one(None, seen), request)
     calls.reopen("1")
     journal.close()
-    assert Journal(tmp_path / "journal", set()).replayed == 0, "none of its replies could go on"
+    assert Journal(tmp_path / "journal", set()).replayed == 0, "none of its replies could be kept"

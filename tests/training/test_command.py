@@ -164,7 +164,7 @@ def test_the_first_interrupt_saves_and_stops(command, start, tmp_path):
     process.wait_for_checkpoint(tmp_path / "out")
     process.send(signal.SIGTERM)
     assert process.wait() == 130, process.said
-    assert "the same command goes on" in process.said
+    assert "the same command resumes" in process.said
     assert not (tmp_path / "out" / "train.json").exists()
 
 

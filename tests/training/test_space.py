@@ -33,4 +33,4 @@ def test_a_full_disk_is_told_with_what_helps(tmp_path, monkeypatch, error, free,
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=free))
     with pytest.raises(RunFolderError if told else type(error)) as caught, train.telling_of_space(tmp_path):
         raise error
-    assert not told or "goes on from the last whole checkpoint" in caught.value.remedy
+    assert not told or "resumes from the last whole checkpoint" in caught.value.remedy

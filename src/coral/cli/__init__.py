@@ -14,9 +14,9 @@ from coral.errors import FatalReject, Notice, UserError
 
 COMMANDS = {
     "eval": "let agents converse over a task, and measure their reasoning together",
-    "sample": "sample conversations for training: several candidates a turn",
+    "sample": "sample conversations for training: several candidates per turn",
     "build": "make training rows of runs: single replies, pairs or labelled replies",
-    "train": "train a model on rows, or go on with a training that was stopped",
+    "train": "train a model on rows, or resume a training",
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
     "compare": "compare two runs on the same problems, paired by problem",
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answer(arguments: list[str]) -> int:
-    """Run the command, and tell of what the user can mend; returns the exit code."""
+    """Run the command, and tell of what the user can fix; returns the exit code."""
     try:
         try:
             return _dispatch(arguments[0] if arguments else "help", arguments[1:])
@@ -63,7 +63,7 @@ def _answer(arguments: list[str]) -> int:
         _complain(str(error), error.remedy)
         return error.exit_code
     except FatalReject as error:
-        remedy = error.remedy or "mend that, then run the same command again"
+        remedy = error.remedy or "fix that, then run the same command again"
         _complain(f"the server refuses every request: {error}", remedy)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -137,8 +137,8 @@ def _remedy(error: OSError) -> str:
         case errno.ENOSPC | errno.EDQUOT:
             return "free space, then run the same command again"
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "mend the rights, or name another place"
-    return "mend that, then run the same command again"
+            return "fix the rights, or name another place"
+    return "fix that, then run the same command again"
 
 
 def _complain(cause: str, remedy: str) -> None:

@@ -50,7 +50,7 @@ def _filter_table(report: Report) -> Table:
     for name in ("kept", "out of", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     for count in report.filters:
-        share = f"{100 * count.kept / count.of:.1f} %" if count.of else "-"
+        share = f"{100 * count.kept / count.of:.1f}%" if count.of else "-"
         table.add_row(count.level, count.name, f"{count.kept:,}", f"{count.of:,}", share)
     return table
 

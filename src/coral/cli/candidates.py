@@ -120,4 +120,4 @@ def _costs(summary: Summary) -> Iterator[Row]:
 
 
 def _part(name: str, number: int, whole: int) -> Row:
-    return f"  {name}", f"{number:,}", f"{100 * number / whole:.1f} %" if whole else "-"
+    return f"  {name}", f"{number:,}", f"{100 * number / whole:.1f}%" if whole else "-"

@@ -74,7 +74,7 @@ def print_several(compared: Sequence[PairedRuns], a: str, others: Sequence[str])
     for letter, other, runs in zip(ascii_lowercase[1:], others, compared, strict=False):
         out.print(f"{letter}: {shell_word(other)} ({runs.protocols[1]})", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("", "a", "it", "difference", "95 % interval", "p", "p, Holm", "n"):
+    for name in ("", "a", "it", "difference", "95% interval", "p", "p, Holm", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for letter, one in zip(ascii_lowercase[1:], found, strict=False):
         info = metric(one.metric)
@@ -108,7 +108,7 @@ def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
 def _table(runs: PairedRuns) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("metric", overflow="fold")
-    for name in ("a", "b", "b - a", "95 % interval", "n"):
+    for name in ("a", "b", "b - a", "95% interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for place, comparison in enumerate(runs.comparisons):
         if place and comparison.a is None and comparison.b is None:
@@ -130,7 +130,7 @@ def _changes_table(runs: PairedRuns) -> Table:
     """Inside the run that talked: its first answers against what came of them."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(f"what talking changed in {runs.changed}", overflow="fold")
-    for name in ("value", "95 % interval", "n"):
+    for name in ("value", "95% interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, estimate in runs.changes.items():
         if name == "unsure_to_right" and not estimate.mean:
@@ -167,7 +167,7 @@ def _footnotes(runs: PairedRuns) -> list[str]:
     ]
     if runs.unreadable:
         lines += [
-            f"{100 * runs.unreadable:.1f} % of the single turns are unreadable; a pair goes on, one agent",
+            f"{100 * runs.unreadable:.1f}% of the single turns are unreadable; a pair continues, one agent",
             "only with --second_chance true. What talking changed is free of that",
         ]
     if runs.changes and runs.same_draws:

@@ -1,4 +1,4 @@
-"""`coral eval TASK`: run an evaluation, or go on with it."""
+"""`coral eval TASK`: run an evaluation, or resume it."""
 
 from __future__ import annotations
 

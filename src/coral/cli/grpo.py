@@ -1,4 +1,4 @@
-"""`coral train grpo`: train a model on conversations that it holds meanwhile, or go on with that."""
+"""`coral train grpo`: train a model on conversations that it holds meanwhile, or resume."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _print_log(console: Terminal, step: int, steps: int, values: Mapping[str, fl
 def _print_result(console: Terminal, result: GrpoResult) -> int:
     training = result.training
     if training is None:
-        console.print(f"interrupted: a checkpoint is kept in {result.path}; the same command goes on from it")
+        console.print(f"interrupted: a checkpoint is kept in {result.path}; the same command resumes from it")
         return EXIT_INTERRUPTED
     if result.prepared is None:
         console.print(f"{result.path} is finished: {training.steps} steps")

@@ -1,4 +1,4 @@
-"""`coral improve --config FILE`: the whole loop, or go on with it."""
+"""`coral improve --config FILE`: the whole loop, or resume it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     results = run_in_loop(_in_view(config))
     if results is None:
         standard_error().print(
-            f"interrupted: everything so far is kept in {config.output}; the same command goes on",
+            f"interrupted: everything so far is kept in {config.output}; the same command resumes",
             soft_wrap=True,
         )
         return EXIT_INTERRUPTED

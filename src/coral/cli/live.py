@@ -110,7 +110,7 @@ async def _lines(progress: Progress, console: Terminal, protocol: str, notes: No
 
 
 class Rates:
-    """Requests and tokens a second since the last look."""
+    """Requests and tokens per second since the last look."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""Starting the event loop: once a command, on uvloop where it is installed."""
+"""Starting the event loop: once per command, on uvloop where it is installed."""
 
 from __future__ import annotations
 

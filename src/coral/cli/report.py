@@ -52,7 +52,7 @@ SHOWN = (
     "cost_per_right_answer",
 )
 """What the table holds unless all is asked for, headline first."""
-COLUMNS = ("value", "95 % interval", "n", "failed", "unscored")
+COLUMNS = ("value", "95% interval", "n", "failed", "unscored")
 
 
 def print_summary(
@@ -183,7 +183,7 @@ def value_of(info: MetricInfo, value: float | None) -> str:
         return f"{100 * value:+.1f}"
     match info.unit:
         case "share":
-            return f"{100 * value:.1f} %"
+            return f"{100 * value:.1f}%"
         case "tokens":
             return f"{value:,.0f}"
         case "USD":
@@ -195,7 +195,7 @@ def value_of(info: MetricInfo, value: float | None) -> str:
 
 
 def interval_text(info: MetricInfo, estimate: Estimate) -> str:
-    """The 95 % interval with its unit; a dash where there is none."""
+    """The 95% interval with its unit; a dash where there is none."""
     if estimate.low is None or estimate.high is None:
         return "-"
     return f"{value_of(info, estimate.low).removesuffix(' %')} to {value_of(info, estimate.high)}"

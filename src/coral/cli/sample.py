@@ -1,4 +1,4 @@
-"""`coral sample TASK`: sample conversations for training, or go on with it."""
+"""`coral sample TASK`: sample conversations for training, or resume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from coral.cli.session import run_job
 from coral.evaluation.config import SampleConfig
 
 ABOUT = (
-    "Sample conversations for training: several candidates a turn, of which one goes on and the others are "
-    "kept as its siblings."
+    "Sample conversations for training: several candidates per turn, one continues the conversation and the "
+    "others are kept as its siblings."
 )
 
 

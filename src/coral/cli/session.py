@@ -1,4 +1,4 @@
-"""What `coral eval` and `coral sample` do alike: a job in view that can be interrupted, and how to go on."""
+"""What `coral eval` and `coral sample` share: a job in view, what an interrupt does, and how to resume."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def _in_view(config: EvalConfig) -> Run:
         kept = f"{progress.kept} finished conversations"
         if progress.replayed:
             kept += f" and {progress.replayed} replies of unfinished ones"
-        console.print(f"went on with {run.path}: {kept} were kept")
+        console.print(f"resumed {run.path}: {kept} were kept")
     for failure in boundary.failures():
         console.print(f"{failure}: what it was asked is counted as unreadable, unknown or not the same")
     if run.missing:
@@ -104,7 +104,7 @@ async def _in_view(config: EvalConfig) -> Run:
     elif run.summary is None:
         console.print(
             f"interrupted: {run.finished} of {run.total} conversations are finished and kept in {run.path}\n"
-            "run the same command again to go on",
+            "run the same command again to resume",
         )
     return run
 

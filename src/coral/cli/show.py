@@ -42,7 +42,7 @@ class ShowConfig:
     reasoning: bool = option(False, decides=False)
     """Show what thinking models wrote apart from their replies."""
     siblings: bool = option(False, decides=False)
-    """Below each turn, show the candidates that did not go on (of a sampled run)."""
+    """Below each turn, show the candidates that were not chosen (of a sampled run)."""
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -189,7 +189,7 @@ def _colour(conversation: Conversation, seat: Seat) -> str:
 
 
 def _sibling_panels(turn: Turn, config: ShowConfig) -> Iterator[Padding]:
-    """The candidates that did not go on, numbered from 0 as in `replies`, indented."""
+    """The candidates that were not chosen, numbered from 0 as in `replies`, indented."""
     for index, reply in enumerate(turn.replies):
         if index != turn.chosen:
             panel = Panel(

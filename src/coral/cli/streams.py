@@ -93,7 +93,7 @@ class _Guarded:
         self._report(error)
 
     def _report(self, error: Exception) -> None:
-        """Nothing: a run goes on without anybody to watch it."""
+        """Nothing: a run continues without anybody to watch it."""
 
 
 class _Errors(_Guarded):

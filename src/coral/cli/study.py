@@ -1,4 +1,4 @@
-"""`coral study STUDY.yaml`, `coral study TASK --preset NAME`: all arms of a study, or go on with them."""
+"""`coral study STUDY.yaml`, `coral study TASK --preset NAME`: all arms of a study, or resume them."""
 
 from __future__ import annotations
 

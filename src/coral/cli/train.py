@@ -1,4 +1,4 @@
-"""`coral train sft|dpo|kto`: train a model on rows, or go on with a training that was stopped.
+"""`coral train sft|dpo|kto`: train a model on rows, or resume a training.
 
 `coral train grpo` is in `grpo.py`: it trains on conversations, not on rows.
 """
@@ -132,7 +132,7 @@ def _print_log(console: Terminal, step: int, steps: int, values: Mapping[str, fl
 def _print_result(console: Terminal, result: TrainResult) -> int:
     training = result.training
     if training is None:
-        console.print(f"interrupted: a checkpoint is kept in {result.path}; the same command goes on from it")
+        console.print(f"interrupted: a checkpoint is kept in {result.path}; the same command resumes from it")
         return EXIT_INTERRUPTED
     if result.prepared is None:
         console.print(f"{result.path} is finished: {training.steps} steps")

@@ -1,4 +1,4 @@
-"""Replicas as processes of this machine. They go on when the command that started them has ended."""
+"""Replicas as processes of this machine. They outlive the command that started them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LocalPlace:
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
             raise UserError(
-                f"the setup of the pool fails: {' '.join(said)}", remedy="mend `setup` in its file"
+                f"the setup of the pool fails: {' '.join(said)}", remedy="fix `setup` in its file"
             )
         return int(done.stdout.split()[-1])
 

@@ -184,6 +184,6 @@ def _connected(config: PoolConfig) -> Iterator[Any]:
         said = " ".join(str(error).split())[:500]
         raise UserError(
             f"the Ray cluster at {address}: {said}",
-            remedy="mend `ray` in the pool's file ({address: HOST:PORT, num_gpus: 1}), or start the cluster: "
+            remedy="fix `ray` in the pool's file ({address: HOST:PORT, num_gpus: 1}), or start the cluster: "
             "ray start --head",
         ) from None

@@ -113,11 +113,11 @@ def run_slurm(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise UserError(
             f"{command[0]} does not answer within {PATIENCE_S:g} s",
-            remedy="try again when the controller of SLURM is back; replicas and clients go on meanwhile",
+            remedy="try again when the controller of SLURM is back; replicas and clients carry on meanwhile",
         ) from None
     if done.returncode:
         raise UserError(
             f"{command[0]}: {' '.join(done.stderr.split())}",
-            remedy="mend `slurm` in the pool's file, or try again when SLURM is back",
+            remedy="fix `slurm` in the pool's file, or try again when SLURM is back",
         )
     return done.stdout.strip()

@@ -13,7 +13,7 @@ class Calls(Protocol):
 
     `step` names the request within the conversation ("3" is turn 3, "3/extraction" its extraction,
     "3/c2/extraction" that of its candidate 2, "3/c2/r0/5" turn 5 of roll-out 0 from that candidate), so that
-    a run that goes on after a kill can hand out what it had already received instead of asking again.
+    a run that resumes after a kill can hand out what it had already received instead of asking again.
     """
 
     async def __call__(self, step: str, model: Model, request: Request) -> Generation:

@@ -85,7 +85,7 @@ async def converse(
     After each turn its belief is extracted and graded. It ends where the protocol says so, when a speaker's
     context is full, or with a request that failed for good.
 
-    Where `config.draw` asks for several candidates per turn, one of them goes on and the others are kept as
+    Where `config.draw` asks for several candidates per turn, one of them continues and the others are kept as
     its siblings; where it asks for roll-outs, conversations are continued from each.
 
     Args:
@@ -137,7 +137,7 @@ class _Talk(NamedTuple):
 
 
 async def _talk(context: TurnContext, before: tuple[Turn, ...], draw: Draw, branch: str = "") -> _Talk:
-    """Go on behind `before` to the end of the conversation."""
+    """Continue behind `before` to the end of the conversation."""
     turns = before
     while (stop := await context.ending(turns)) is None:
         try:
@@ -258,21 +258,21 @@ class TurnContext:
         return await boundary.same(self.config.task, a, b, self.problem)
 
     async def ending(self, turns: Sequence[Turn]) -> StopReason | None:
-        """Why the conversation ends behind `turns`, None if it goes on."""
+        """Why the conversation ends behind `turns`, None if it continues."""
         stop = await self.config.protocol.ending(turns, self.same)
         if stop is None and self.config.protocol.next_seat(turns) is None:
             return StopReason.MAX_TURNS
         return stop
 
     async def take_turn(self, turns: Sequence[Turn], draw: Draw, branch: str = "") -> Turn:
-        """Ask whose turn it is; extract and grade the belief of each candidate; decide which goes on.
+        """Ask whose turn it is; extract and grade the belief of each candidate; choose which continues.
 
         Args:
             turns: those so far.
             branch: opens the names of the steps; not empty in roll-outs.
 
         Raises:
-            CallFailed: a request failed for good, or none of several candidates can go on.
+            CallFailed: a request failed for good, or no candidate can be kept.
             ModelError: every other request would meet the same (`STOPS_THE_RUN`).
         """
         protocol = self.config.protocol
@@ -384,7 +384,7 @@ class TurnContext:
         if chosen is None:
             reasons = sorted({str(obstacle(reply)) for reply in replies})
             asked = sum(reply.extraction.attempts for reply in replies)
-            message = f"none of {len(replies)} candidates can go on: {'; '.join(reasons)}"
+            message = f"none of {len(replies)} candidates can be kept: {'; '.join(reasons)}"
             raise NoCandidate(message, attempts=attempts + asked)
         return chosen
 

@@ -1,4 +1,4 @@
-"""Candidate selection: which of several goes on? Functions of the candidates and a random generator alone."""
+"""Candidate selection: which of several continues? Functions of the candidates and a random generator."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Draw:
 
     Attributes:
         candidates: replies drawn for each turn, in one request. Several are sampling, one is evaluation.
-        select: which of several goes on; see `select`.
-        rollouts: conversations continued to their end from each candidate that may go on.
+        select: which of several continues; see `select`.
+        rollouts: conversations continued to their end from each candidate that may continue.
     """
 
     candidates: int = 1
@@ -34,7 +34,7 @@ ONE_CANDIDATE = Draw()
 
 
 def obstacle(reply: Reply) -> str | None:
-    """Why a candidate must not go on, None if it may.
+    """Why a candidate must not continue, None if it may.
 
     It must not if it was cut by its token limit, is empty, or the extractor was asked for its belief and gave
     nothing that can be read. That rules, asked alone, find no answer in a text is no fault of the text.
@@ -56,10 +56,10 @@ def select(
     kinds: Sequence[int] = (),
     held: AbstractSet[int] = frozenset(),
 ) -> int | None:
-    """Index of the candidate that goes on, None where none may (see `obstacle`).
+    """Index of the candidate that continues, None where none may (see `obstacle`).
 
     `random`: each with the same probability.
-    `stratified`: where there are right ones and others, a coin decides which side goes on; one of that side.
+    `stratified`: where there are right ones and others, a coin decides which side; one of that side.
     `correct`: one of the right ones; where there are none, any.
     `wrong`: one of those that submit a wrong answer; where there are none, any. Unsure is not a wrong answer.
     `diverse`: one whose belief nobody has held so far; of these, one whose belief is rarest among the

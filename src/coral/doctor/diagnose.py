@@ -304,7 +304,7 @@ class _Examination:
             ]
         except ModelError as error:
             row = Finding(
-                probe="answers", verdict="no", seen=str(error), consequence="unusable until this is mended"
+                probe="answers", verdict="no", seen=str(error), consequence="unusable until this is fixed"
             )
             return row, []
         text = replies[0].candidates[0].text.strip()
@@ -319,7 +319,7 @@ class _Examination:
         own = all(candidate.usage is not None for candidate in generation.candidates)
         told = next((made.change for made in self._place.changes() if made.setting == "n"), "")
         at_once = generation.attempts == 1 and not told
-        singly = told or "one candidate a request"
+        singly = told or "one candidate per request"
         n_row = Finding(
             probe="n",
             verdict="ok" if at_once else "no",

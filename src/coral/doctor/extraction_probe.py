@@ -46,7 +46,7 @@ TEXTS = (
         "If the second pump stood still, the answer would be 12 hours, which is none of the choices.", None
     ),
 )
-"""Words that no rule reads at once, wrong answers among them: an extractor must not mend an answer."""
+"""Words that no rule reads at once, wrong answers among them: an extractor must not fix an answer."""
 
 
 class Outcome(NamedTuple):

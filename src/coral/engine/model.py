@@ -52,7 +52,7 @@ class EngineLimits:
         if self.slots < 1 or self.prompt_tokens < 1 or self.cache_mib < 0 or self.memory_mib < 0:
             raise ConfigError(
                 f"the engine cannot work with {self}",
-                remedy="give it a slot and a prompt token a step at least",
+                remedy="give it at least one slot and one prompt token per step",
             )
 
 

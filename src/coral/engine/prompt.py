@@ -56,7 +56,7 @@ class PromptMaker:
             answer = await self._call("check_template" if template_alone else "check")
         except Rejected as error:
             raise ConfigError(
-                f"{self._folder}: {error}", remedy="mend chat_template.jinja, or save the tokenizer again"
+                f"{self._folder}: {error}", remedy="fix chat_template.jinja, or save the tokenizer again"
             ) from error
         if "damaged" in answer:
             raise ConfigError(answer["damaged"], remedy=answer["remedy"])

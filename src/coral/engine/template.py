@@ -48,12 +48,12 @@ class ChatTemplate:
         except jinja2.TemplateSyntaxError as error:
             message = f"{where}: the chat template is broken in line {error.lineno}: {error.message}"
             raise ConfigError(
-                message, remedy="mend chat_template.jinja, or save the tokenizer again"
+                message, remedy="fix chat_template.jinja, or save the tokenizer again"
             ) from error
         except TEMPLATE_ERRORS as error:  # nested deeper than the compiler goes
             raise ConfigError(
                 f"{where}: the chat template cannot be compiled: {error}",
-                remedy="mend chat_template.jinja, or save the tokenizer again",
+                remedy="fix chat_template.jinja, or save the tokenizer again",
             ) from error
 
     def render(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Worker:
     """One thread, one scheduler. Callers post tickets; the thread never waits for them, nor they for it.
 
     An error while one request is prepared is that request's. An error in a step ends all requests in work;
-    then the worker goes on with a new scheduler or, where that one cannot compute either, ends for good.
+    then the worker continues with a new scheduler or, where that one cannot compute either, ends for good.
     """
 
     def __init__(self, load: Callable[[], Callable[[], Scheduler]]) -> None:

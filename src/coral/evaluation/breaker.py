@@ -1,6 +1,6 @@
 """A circuit breaker: stops a run that would come to nothing, after a handful of requests instead of all.
 
-What a server refuses every time, it refuses for a reason that the user can mend: a parameter, a system role,
+What a server refuses every time, it refuses for a reason that the user can fix: a parameter, a system role,
 a prompt that never fits, an account that is used up. Failing every conversation for it would cost money, and
 `--retry_failed` afterwards. So the run stops, and what it lacks is owed.
 """
@@ -167,7 +167,7 @@ class Breaker:
         return self._fruitless > 0 or any(row is not None and row.failures > 0 for row in rows)
 
     def _trip(self, cause: str, remedy: str, then: str = _THEN) -> NoReturn:
-        error = StoppedEarly(cause, remedy=f"{remedy or 'mend that'}, then {then}")
+        error = StoppedEarly(cause, remedy=f"{remedy or 'fix that'}, then {then}")
         self._halt(error)
         raise error
 

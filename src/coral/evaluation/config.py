@@ -334,9 +334,9 @@ class SampleConfig(EvalConfig):
     )
     """The first agent. It is sampled at temperature 0.8 unless set."""
     candidates: int = option(5, decides=True)
-    """Replies drawn for each turn. One goes on, the others are kept; 1: independent conversations."""
+    """Replies drawn per turn. One continues, the others are stored; 1: independent conversations."""
     select: Selection = option("random", decides=True)
-    """Which goes on: random; stratified (a coin: right or not); correct; wrong; diverse (a new belief)."""
+    """Which continues: random; stratified (a coin: right or not); correct; wrong; diverse: new belief."""
     rollouts: int = option(0, decides=True)
     """Conversations continued to their end from each candidate, to tell its value. 0: none."""
 

@@ -84,7 +84,7 @@ _LATER = {
     "sees": "everything",
     "return_token_ids": False,
 }
-"""Options that earlier versions did not have: their runs go on where these are at their defaults."""
+"""Options that earlier versions did not have: their runs resume where these are at their defaults."""
 
 
 def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A file of problem ids, one a line: which problems a run takes."""
+"""A file of problem ids, one per line: which problems a run takes."""
 
 from __future__ import annotations
 

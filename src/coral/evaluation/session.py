@@ -155,7 +155,7 @@ def _split_as_before(folder: RunFolder, decided: dict[str, Any], plan: Plan) -> 
 def _sources_as_before(folder: RunFolder, decided: dict[str, Any]) -> dict[str, Any]:
     """What decides the run, with the sources that its functions had when it began; says which have changed.
 
-    A function may be mended in the middle of a run. A run without a folder of its own name begins anew.
+    A function may be fixed in the middle of a run. A run without a folder of its own name begins anew.
     """
     before = folder.identity() if folder.has_begun else {}
     for role, options in decided.items():
@@ -205,7 +205,7 @@ async def _hold_conversations(
         if progress.kept + progress.done == progress.total:
             has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
             if not has_failed:
-                journal.remove()  # failed conversations go on from it if they are run again
+                journal.remove()  # failed conversations resume from it when run again
     finally:
         journal.close()
 
@@ -285,7 +285,7 @@ class _Session:
                 if job is None:
                     return
                 await self._hold(*divmod(job, self._config.samples))
-        except Stopped:  # the conversation goes on in the next session
+        except Stopped:  # the conversation resumes in the next session
             return
         except BaseException as error:
             self._halt(error)

@@ -211,9 +211,9 @@ class _Work:
             raise self._cause
         if self._cause is not None:
             left = self._counts.total - self._counts.kept - self._counts.answered
-            mend = self._cause.remedy and f"{self._cause.remedy}; then "
+            fix = self._cause.remedy and f"{self._cause.remedy}; then "
             raise StoppedEarly(
-                str(self._cause), remedy=f"{mend}run the same command again: {left} rows are owed"
+                str(self._cause), remedy=f"{fix}run the same command again: {left} rows are owed"
             )
 
     async def _answer(self, pending: Iterator[int]) -> None:

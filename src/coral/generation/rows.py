@@ -148,7 +148,7 @@ class Rows:
         raise self._bad(number, "has none of body, messages and prompt")
 
     def _bad(self, number: int, what: str) -> DataError:
-        return DataError(f"{self._place(number)} {what}", remedy="mend or remove that line; nothing was sent")
+        return DataError(f"{self._place(number)} {what}", remedy="fix or remove that line; nothing was sent")
 
     def _place(self, number: int) -> str:
         return f"{self.path}, line {self._lines[number]}"
@@ -176,9 +176,9 @@ def _request_parts(row: Row, place: str) -> tuple[tuple[Message, ...], dict[str,
         own = {name: value for name, value in row.body.items() if name not in _OURS}
         msgspec.convert(row.body, _Known)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise DataError(f"{place}: {error}", remedy="mend or remove that line; nothing was sent") from None
+        raise DataError(f"{place}: {error}", remedy="fix or remove that line; nothing was sent") from None
     if not messages:
-        raise DataError(f"{place} has no messages", remedy="mend or remove that line; nothing was sent")
+        raise DataError(f"{place} has no messages", remedy="fix or remove that line; nothing was sent")
     return messages, own
 
 

@@ -63,7 +63,7 @@ def signs_of_collapse(
     """What in `after` is beyond its threshold, one sentence each."""
     high = ("instant_agreement", "agreement at the second turn"), ("copied_turns", "copied turns")
     low = (
-        ("words_per_turn", "length_ratio", "words a turn"),
+        ("words_per_turn", "length_ratio", "words per turn"),
         ("disagreement", "disagreement_ratio", "conversations with differing answers"),
     )
     found = [

@@ -126,7 +126,7 @@ class ImproveConfig:
     """All options of the loop."""
 
     output: str = option("runs/improve", decides=False)
-    """Folder of everything. The same command again goes on where it was stopped."""
+    """Folder of everything. The same command again resumes where it stopped."""
     model: str = option("", decides=True)
     """The model to start from: a checkpoint folder, or with serve.kind command a name on the hub. By default
     the model that comes with the package."""

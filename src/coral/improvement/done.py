@@ -75,5 +75,5 @@ def write_text(path: Path, text: str) -> None:
         write_whole(path, text)
     except OSError as error:
         raise RunFolderError(
-            f"cannot write {path}: {error.strerror}", remedy="free space or mend the folder"
+            f"cannot write {path}: {error.strerror}", remedy="free space or fix the folder"
         ) from None

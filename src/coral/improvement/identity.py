@@ -32,7 +32,7 @@ def identify(config: ImproveConfig, start: Checkpoint) -> dict[str, Any]:
     decided = {name: options[name] for name in deciding(ImproveConfig)}
     if config.split == "even":
         decided["iterations"] = config.iterations
-    if not config.rehearsal:  # folders of versions that did not know it go on
+    if not config.rehearsal:  # folders of versions that did not know it resume
         del decided["rehearsal"]
     if config.grpo:
         decided["grpo"] = _only(config.grpo, deciding(GrpoConfig))

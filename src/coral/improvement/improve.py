@@ -25,7 +25,7 @@ __all__ = ["ImproveConfig", "Results", "Watch", "improve", "rehearse"]
 
 
 async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results | None:
-    """Go through the loop, or go on with it, and write the report.
+    """Go through the loop, or resume it, and write the report.
 
     Returns:
         What came of it; None where `watch` stopped it.

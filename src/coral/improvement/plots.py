@@ -49,7 +49,7 @@ def save_plots(results: Results, folder: Path) -> list[str]:
                 _save(draw, results, folder / name)
     except OSError as error:
         raise RunFolderError(
-            f"cannot write to {folder}: {error.strerror}", remedy="free space or mend the folder"
+            f"cannot write to {folder}: {error.strerror}", remedy="free space or fix the folder"
         ) from None
     return [f"{name}.png" for name in drawn]
 
@@ -189,7 +189,7 @@ def _with_bars(
     label: str,
     across: bool = False,
 ) -> None:
-    """Points with 95 % intervals; `across` draws them sideways."""
+    """Points with 95% intervals; `across` draws them sideways."""
     known = [
         (position, one.mean, one.low, one.high)
         for position, one in zip(positions, estimates, strict=True)
@@ -247,7 +247,7 @@ def _explain(figure: Any) -> None:
 
 def _titled(results: Results, sight: Sight, title: str) -> str:
     problems = results.models[0].measured[sight].problems
-    return f"{title}: {results.task}, {problems:,} problems, 95 % intervals"
+    return f"{title}: {results.task}, {problems:,} problems, 95% intervals"
 
 
 def _seconds(model: ModelResult, step: str) -> float:

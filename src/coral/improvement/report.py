@@ -108,7 +108,7 @@ def _models(results: Results) -> Iterable[str]:
         rows.append(row)
     yield _table(header, rows)
     yield (
-        "Intervals are of 95 %; differences are paired by problem, in points. Agreement, and right: share of "
+        "Intervals are of 95%; differences are paired by problem, in points. Agreement, and right: share of "
         "conversations that end in agreement on the right answer. Alone: one answer in one turn; one that "
         "cannot be read is wrong."
     )
@@ -150,7 +150,7 @@ def claims(results: Results, intervals: int) -> Iterable[str]:
     holding = [f"{name} ({told(found[name])})" for name, p in adjusted.items() if p < 0.05]
     yield "## What holds among so many figures"
     yield (
-        f"This report holds {intervals} intervals of 95 %: about one of twenty leaves out the truth by "
+        f"This report holds {intervals} intervals of 95%: about one of twenty leaves out the truth by "
         f"chance alone. Of its {len(tested)} differences since the start and between arms, taken together by "
         f"Holm's correction, {'these hold:' if holding else 'none holds.'}"
     )
@@ -359,7 +359,7 @@ def _share(estimate: Estimate) -> str:
         return "-"
     if estimate.low is None or estimate.high is None:
         return _percent(estimate.mean)
-    return f"{100 * estimate.mean:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return f"{100 * estimate.mean:.1f}% [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
 def points(estimate: Estimate | None) -> str:
@@ -389,7 +389,7 @@ def _change(name: str, comparison: Comparison) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return "-" if value is None else f"{100 * value:.1f}%"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

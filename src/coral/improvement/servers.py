@@ -29,7 +29,7 @@ class Checkpoint(NamedTuple):
 
 
 class Servers:
-    """Serves the checkpoints of one step after the other: what the next step needs, too, goes on.
+    """Serves the checkpoints of one step after the other: what the next step needs, too, stays up.
 
     An async context manager; at its end nothing that it started is left running.
     """

@@ -1,6 +1,6 @@
 """The steps of the loop, each done once: a folder with `step.json` is complete and is not touched again.
 
-A step that was stopped goes on by the means of its own job: runs have journals, trainings have checkpoints.
+A step that was stopped resumes by the means of its own job: runs have journals, trainings have checkpoints.
 """
 
 from __future__ import annotations
@@ -197,6 +197,6 @@ def _check_failures(summary: Summary, config: EvalConfig) -> None:
     if failed > config.max_failed_rate * summary.conversations:
         raise UserError(
             f"{failed} of {summary.conversations} conversations of {config.output} failed",
-            remedy="mend what `coral show` says of them; the same command runs them again, or accepts them "
+            remedy="fix what `coral show` says of them; the same command runs them again, or accepts them "
             "with a higher common.max_failed_rate",
         )

@@ -24,7 +24,7 @@ class Comparison(Record, frozen=True, omit_defaults=False):
         b: that of run b.
         difference: b - a; None where either is unknown.
         stderr: of the difference, paired by problem; None with fewer than two shared problems.
-        low: lower end of the 95 % interval of the difference.
+        low: lower end of the 95% interval of the difference.
         high: upper end of it.
         p_value: two-sided, of "there is no difference".
         num_problems: shared problems on which either run has something to count.

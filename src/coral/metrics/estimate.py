@@ -22,7 +22,7 @@ class Estimate(Record, frozen=True, omit_defaults=False):
     Attributes:
         mean: None where nothing could be measured.
         stderr: standard error, clustered by problem; None with fewer than two problems.
-        low: lower end of the 95 % interval.
+        low: lower end of the 95% interval.
         high: upper end of it.
         n: what `mean` is a mean over: scored conversations; for ratios the sum of the denominator (such as
             persuasive turns); for votes problems.

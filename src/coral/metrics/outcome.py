@@ -110,7 +110,7 @@ NO_CHANGE = Change(None, None, None, None)
 def change_of(seat: Seat, trace: Trace) -> Change:
     """First against last answer of a seat.
 
-    A conversation goes on where a turn submits no answer, so its end holds one more often than its beginning.
+    A conversation continues where a turn submits no answer, so its end holds one more often than its start.
     Nothing may be gained by that: without an answer in the first turn there is no gain, and with one the last
     answer stands for the end. So who never changes the answer gains exactly 0, however many turns are unsure
     or cannot be read.

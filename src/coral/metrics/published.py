@@ -45,6 +45,6 @@ REFERENCE = (
     published("incorrect_assert_rate", "Published share of wrong assertive turns; 0 where none asserts."),
     published("unsure_assert_rate", "Published share of unsure assertive turns; 0 where none asserts."),
     published("total_turns", "Published number of turns: the opening is one.", "turns"),
-    published("t_len", "Published tokens a turn of the responder; 0 where it has none.", "tokens"),
-    published("s_len", "Published tokens a turn of the opener; 0 where it has none.", "tokens"),
+    published("t_len", "Published tokens per turn of the responder; 0 where it has none.", "tokens"),
+    published("s_len", "Published tokens per turn of the opener; 0 where it has none.", "tokens"),
 )

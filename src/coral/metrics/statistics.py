@@ -76,7 +76,7 @@ def clustered_stderr(residuals: Array) -> float | None:
 
 
 def interval_of(ratio: Ratio, kind: IntervalKind, turn_limit: float | None = None) -> Interval | None:
-    """The 95 % interval; None with fewer than two clusters.
+    """The 95% interval; None with fewer than two clusters.
 
     Args:
         turn_limit: the most turns that a conversation can have; None where that is not known.
@@ -177,10 +177,10 @@ def paired_interval(
     """Interval and two-sided p-value of a mean of differences, clustered by problem.
 
     Bonett and Price (2012, formula 8) add one pair in favour of each side, so that two runs without a single
-    difference are not claimed to be exactly equal. With several samples a problem, or with rates, a problem's
-    difference is smaller than 1, and a pseudo problem of size 1 hides what the runs show. So the pseudo
-    problems are as large as the differences that were seen: the mean size of a difference, weighted by size,
-    with `PRIOR_UNIT` of a full one. Where every difference is -1, 0 or 1, this is exactly 1.
+    difference are not claimed to be exactly equal. With several samples per problem, or with rates, a
+    problem's difference is smaller than 1, and a pseudo problem of size 1 hides what the runs show. So the
+    pseudo problems are as large as the differences that were seen: the mean size of a difference, weighted
+    by size, with `PRIOR_UNIT` of a full one. Where every difference is -1, 0 or 1, this is exactly 1.
 
     Args:
         effects: one a problem, with mean `difference`.

@@ -110,7 +110,7 @@ class ModelConfig:
         return (self.base_url,) if isinstance(self.base_url, str) else tuple(self.base_url)
 
     def sampling(self, *, logprobs: bool = False) -> Sampling:
-        """The settings of these options for a `Request`. Build it once, not once a request."""
+        """The settings of these options for a `Request`. Build it once, not once per request."""
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,

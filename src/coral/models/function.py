@@ -164,7 +164,7 @@ class GuardedModel:
             except Exception as error:
                 raise ConfigError(
                     f"the model {self.name} cannot be opened: {_cause(error)}",
-                    remedy="mend its __aenter__, or leave it out where nothing is to be opened",
+                    remedy="fix its __aenter__, or leave it out where nothing is to be opened",
                 ) from error
         return self
 

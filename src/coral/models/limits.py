@@ -4,7 +4,7 @@ The limit doubles from round trip to round trip until the server first pushes ba
 there on grows by a fixed step a round trip (slow start, then additive increase and multiplicative decrease,
 as in TCP: RFC 5681). It grows only while it is used up, so an idle run learns nothing false. A server pushes
 back when more than one in eight of the latest answers are refusals: a stray 429 of a server that is not full
-costs nothing, whereas halving at each would leave a server that refuses 5 % at random nearly idle.
+costs nothing, whereas halving at each would leave a server that refuses 5% at random nearly idle.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Models:
                 return
         raise ConfigError(
             "; ".join(failures),
-            remedy="start the server, or mend the address with --agent.base_url; `coral doctor` tells more",
+            remedy="start the server, or fix the address with --agent.base_url; `coral doctor` tells more",
         )
 
 

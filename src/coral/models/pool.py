@@ -118,7 +118,7 @@ class ReplicaPool(Pool):
         self._empty_since = time.monotonic()
 
     async def open(self) -> None:
-        """Look who is there, and go on looking."""
+        """Look who is there, now and from then on."""
         if self._watching is None:
             self.meet(await asyncio.to_thread(self._roster.read))
             self._empty_since = time.monotonic()

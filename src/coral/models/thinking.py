@@ -147,7 +147,7 @@ def _split_bare_harmony(content: str) -> Thought | None:
     thought, final, text = content[start.end() :].partition(_BARE_FINAL)
     if final:
         return Thought(text.strip(), thought.strip() or None)
-    # No English text goes on like that: "analysisThe user ...".
+    # No English text continues like that: "analysisThe user ...".
     return Thought("", thought.strip()) if thought[:1].isupper() else None
 
 

@@ -232,7 +232,7 @@ def read_answer(
 
 def _decode(body: bytes) -> _Completion:
     """Decode a completion; one with what JSON does not allow (half a surrogate pair, NaN, a raw line break in
-    a text, numbers without measure) is mended first.
+    a text, numbers without measure) is fixed first.
 
     Raises:
         DecodeError, UnicodeDecodeError: it is no completion.
@@ -242,7 +242,7 @@ def _decode(body: bytes) -> _Completion:
         return _DECODER.decode(body)
     except msgspec.DecodeError as fault:
         try:
-            mended = json.loads(
+            fixed = json.loads(
                 body.decode("utf-8-sig"),
                 strict=False,
                 parse_constant=lambda _: None,
@@ -251,7 +251,7 @@ def _decode(body: bytes) -> _Completion:
             )
         except ValueError:
             raise fault from None
-        text = json.dumps(mended, ensure_ascii=False)
+        text = json.dumps(fixed, ensure_ascii=False)
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return _DECODER.decode(whole.encode())
 

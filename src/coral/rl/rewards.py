@@ -111,7 +111,7 @@ async def _of_function(
             cause = f"{type(error).__name__}: {error}".removesuffix(": ")
             raise UserError(
                 f"the reward {name} fails on conversation {held.conversation.id}: {cause}",
-                remedy="mend it and run the same command again: the conversations are kept",
+                remedy="fix it and run the same command again: the conversations are kept",
             ) from error
     return values
 

@@ -205,5 +205,5 @@ def _refuse_failed(held: Sequence[Conversation]) -> None:
         raise UserError(
             f"all {len(held)} conversations of a step failed, such as {failed[0].id}: "
             f"{failed[0].failure.message}",
-            remedy="mend the cause, delete the newest file of rollouts, and run the same command again",
+            remedy="fix the cause, delete the newest file of rollouts, and run the same command again",
         )

@@ -70,7 +70,7 @@ def train_grpo(
     watch: Watch | None = None,
     on_check: Callable[[Prepared], None] = lambda _prepared: None,
 ) -> GrpoResult:
-    """Train, go on with a training that was stopped, or return one that is finished.
+    """Train, resume a training that was stopped, or return one that is finished.
 
     Args:
         watch: who follows the steps.
@@ -132,7 +132,7 @@ def prepare(config: GrpoConfig, conversations: Conversations) -> Prepared:
     context = context_of(config.model)
     if context is None:
         raise ConfigError(
-            f"'{config.model}' does not say how long its context is", remedy="mend its config.json"
+            f"'{config.model}' does not say how long its context is", remedy="fix its config.json"
         )
     if not len(conversations.problems):
         raise ConfigError("there are no problems to talk about", remedy="give a larger rollout.limit or data")

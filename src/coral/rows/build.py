@@ -230,7 +230,7 @@ def _complete_or_nothing(output: Path) -> Iterator[Path]:
     except OSError as error:
         raise RunFolderError(
             f"cannot write {output}: {error.strerror or error}",
-            remedy="free space or mend the folder, then run the same command again",
+            remedy="free space or fix the folder, then run the same command again",
         ) from None
     finally:
         if lock is not None:

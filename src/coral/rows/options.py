@@ -45,7 +45,7 @@ class RowOptions:
     turns: Literal["all", "right"] = option("all", decides=True)
     """sft: all turns of such a conversation, or only those whose reply is right."""
     siblings: bool = option(False, decides=True)
-    """sft: also the right candidates that did not go on."""
+    """sft: also the right candidates that were not chosen."""
     first_turns: int | None = option(None, decides=True)
     """Only the first n turns of a conversation."""
     seat: str = option("both", decides=True)

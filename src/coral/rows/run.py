@@ -108,7 +108,7 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
     if not unfinished and not (folder.path / "summary.json").is_file():
         raise RunFolderError(
             f"{folder.path} is not finished",
-            remedy="run the command that made it again to go on, or take what is there with --unfinished",
+            remedy="run the command that made it again to resume, or take what is there with --unfinished",
         )
     told = load_prompts(folder)
     _check(told, folder, identity)

@@ -74,7 +74,7 @@ class Limits:
     Attributes:
         max_body_bytes: a larger request body is refused with 413.
         max_total_bytes: bodies of all requests in work; one that does not fit is refused with 503.
-        max_n: more candidates a request are refused with 400.
+        max_n: more candidates per request are refused with 400.
         body_s: seconds for a whole body, and for a client to take a piece of a stream.
         allowed_hosts: names that clients may use beside those that can only mean this machine.
     """

@@ -1,6 +1,6 @@
 """The run folder: a run on disk, from the first line on.
 
-DIR/config.yaml           the resolved options; the same command goes on, other options are refused
+DIR/config.yaml           the resolved options; the same command resumes, other options are refused
 DIR/run.json              what was run: version, data fingerprint, prompts
 DIR/prompts.json          the prompts in full, system prompts rendered: training rows are made with them
 DIR/conversations/*.jsonl one line a finished conversation, appended when it ends; a big file has an index
@@ -61,7 +61,7 @@ def _read(path: Path, kind: type[T]) -> T:
             remedy="restore the file from a copy; `coral eval` with another --output starts afresh",
         ) from None
     except OSError as error:
-        raise RunFolderError(f"cannot read {path}: {error.strerror}", remedy="mend its permissions") from None
+        raise RunFolderError(f"cannot read {path}: {error.strerror}", remedy="fix its permissions") from None
 
 
 class RunFolder:
@@ -134,7 +134,7 @@ class RunFolder:
         lock: bool = True,
         free_while_empty: bool = True,
     ) -> Iterator[None]:
-        """Create the folder, or go on with it, and keep every other process out meanwhile.
+        """Create the folder, or open it again, and keep every other process out meanwhile.
 
         Args:
             identity: what decides the results; must be the same in every session.
@@ -152,7 +152,7 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(
                 f"cannot write to {self.path}: {error.strerror}",
-                remedy="choose another folder with --output, or mend its permissions",
+                remedy="choose another folder with --output, or fix its permissions",
             ) from None
         try:
             if lock:
@@ -331,7 +331,7 @@ class RunFolder:
         shown = "\n".join(_changes(stored, wanted))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
-            remedy="give the same options to go on with it, or another --output for a new run",
+            remedy="give the same options to resume it, or another --output for a new run",
         )
 
     def _holds_nothing(self) -> bool:
@@ -355,7 +355,7 @@ class RunFolder:
     def _unwritable(self, name: str, error: OSError) -> RunFolderError:
         return RunFolderError(
             f"cannot write {self.path / name}: {error.strerror}",
-            remedy="free space or mend the folder, then run the same command again",
+            remedy="free space or fix the folder, then run the same command again",
         )
 
 
@@ -367,12 +367,12 @@ def _same_division(path: Path, there: int | None, wanted: int | None) -> None:
     if there is None:
         raise RunFolderError(
             f"{path} holds a run that is not divided into shards",
-            remedy=f"leave out --shard and --processes to go on with it, {other}",
+            remedy=f"leave out --shard and --processes to resume it, {other}",
         )
     now = f", not {wanted}" if wanted else ""
     raise RunFolderError(
         f"{path} holds a run in {there} shards{now}",
-        remedy=f"give --shard I/{there} or --processes {there} to go on with it, {other}",
+        remedy=f"give --shard I/{there} or --processes {there} to resume it, {other}",
     )
 
 

@@ -1,6 +1,6 @@
 """Where each conversation stands in its file, so that one of a million is found without reading the others.
 
-A file of lines has its index beside it: `00000.index` of `00000.jsonl`, sixteen bytes a line. It is made by
+A file of lines has its index beside it: `00000.index` of `00000.jsonl`, sixteen bytes per line. It is made by
 whoever reads all lines, covers a file up to some line, and is never trusted: what stands where it points must
 be a line with the digest that it names. An index that does not fit its file is made anew.
 """

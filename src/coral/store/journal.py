@@ -1,6 +1,6 @@
 """The journal: what came of every request of conversations that are not finished yet.
 
-A run that goes on replays the loop; each request that the journal has an answer to is answered from it. So
+A run that resumes replays the loop; each request that the journal has an answer to is answered from it. So
 after a kill only those requests are sent again whose answers had not been read. Where the candidates of a
 request come in several responses, each is kept as it arrives. Failures that the same request would meet again
 are answers, too: they were paid for, and what followed in the conversation builds on them.
@@ -182,7 +182,7 @@ class Calls:
     def reopen(self, turn: str) -> None:
         """Note that the conversation failed in `turn`: whoever runs it again asks again for what failed it.
 
-        That is each request of the turn that failed. Where none did, none of its replies could go on: then
+        That is each request of the turn that failed. Where none did, none of its replies could be kept: then
         they are drawn anew. Failures in earlier turns stay, since the later turns build on them.
 
         Raises:

@@ -88,7 +88,7 @@ def read_file(path: Path, *, start: int = 0) -> Iterator[Line]:
 
 
 def _unreadable(path: Path, error: OSError) -> RunFolderError:
-    return RunFolderError(f"cannot read {path}: {error.strerror}", remedy="mend its permissions, or the disk")
+    return RunFolderError(f"cannot read {path}: {error.strerror}", remedy="fix its permissions, or the disk")
 
 
 def _number(path: Path) -> int:
@@ -145,7 +145,7 @@ class Appender:
             cure = (
                 "raise `ulimit -n`"
                 if error.errno in {errno.EMFILE, errno.ENFILE}
-                else "free space or mend the folder"
+                else "free space or fix the folder"
             )
             raise RunFolderError(
                 f"cannot write to {self._folder}: {error.strerror}",

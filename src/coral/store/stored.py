@@ -104,7 +104,7 @@ class StoredConversations:
     def _superfluous(self) -> set[_Place]:
         """Where lines stand that do not count. Those that count twice for no reason are told.
 
-        Memory is eight bytes a conversation, and for those of which there are several lines more.
+        Memory is eight bytes per conversation, and for those of which there are several lines more.
         """
         indices = {path: _up_to_date(path) for path in self._files()}
         for path, index in indices.items():

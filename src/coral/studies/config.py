@@ -143,7 +143,7 @@ class StudyConfig(EvalConfig):
                 )
             if key in _OF_THE_STUDY:
                 raise ConfigError(f"the arm {name} sets {key}", remedy=f"set {key} for the whole study")
-        typed = typed_options(EvalConfig, _without_sections(options), f"arms.{name}", remedy="mend the arm")
+        typed = typed_options(EvalConfig, _without_sections(options), f"arms.{name}", remedy="fix the arm")
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(EvalConfig)}
         protocol = protocols.kind(protocols.name_of(options.get("protocol", self.protocol)))
         defaults = {item.name: item for item in dataclasses.fields(EvalConfig)}

@@ -35,7 +35,7 @@ from coral.studies.tables import as_csv, latex
 
 
 async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyResults | None:
-    """Hold all arms, or go on with them, and write the report.
+    """Run all arms, or resume them, and write the report.
 
     Returns:
         What came of it; None where it was stopped.
@@ -126,7 +126,7 @@ class Left:
         self._began = time.monotonic()
 
     async def evaluate(self, arm: EvalConfig, progress: Progress) -> Run:
-        """Hold an arm, or go on with it, within what is left.
+        """Run an arm, or resume it, within what is left.
 
         Raises:
             OutOfBudget: the next request could pass a limit of the study.
@@ -166,7 +166,7 @@ async def report(out: RunFolder, folders: Mapping[str, RunFolder], config: Study
         _write(results, out.path)
     except OSError as error:
         raise RunFolderError(
-            f"cannot write to {out.path}: {error.strerror}", remedy="free space or mend the folder"
+            f"cannot write to {out.path}: {error.strerror}", remedy="free space or fix the folder"
         ) from None
     return results
 

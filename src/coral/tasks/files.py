@@ -94,7 +94,7 @@ class Row:
 
     def error(self, problem: str, *, remedy: str = "") -> DataError:
         """A `DataError` that names file and line."""
-        advice = remedy or "fetch the file again, or mend or delete this record"
+        advice = remedy or "fetch the file again, or fix or delete this record"
         return DataError(f"{self.file}, {self.unit} {self.number}: {problem}", remedy=advice)
 
     def _known_fields(self) -> str:

@@ -1,6 +1,6 @@
 r"""MATH: competition problems with answers in LaTeX (Hendrycks et al. 2021).
 
-The authors publish one file a problem, `train|test/<type>/<n>.json`:
+The authors publish one file per problem, `train|test/<type>/<n>.json`:
     {"problem": "...", "level": "Level 5", "type": "Algebra", "solution": "... \boxed{2}."}
 MATH-500 and its like hold one a line, with `answer`, `subject`, `level` as a number and `unique_id`. The
 published Coral code reads lines with `problem` and `answer`.

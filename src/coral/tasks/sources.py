@@ -15,7 +15,7 @@ from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 
 PARTS = ("train", "validation", "test")
-"""Seeded parts of a data set whose authors publish no splits: 80, 10 and 10 % of it."""
+"""Seeded parts of a data set whose authors publish no splits: 80, 10 and 10% of it."""
 
 SEEDED = ("all", *PARTS)
 """The splits of such a data set; `all` is the default."""

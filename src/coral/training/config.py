@@ -23,7 +23,7 @@ class TrainerConfig:
     model: str = option("", decides=False)
     """Model to start from: a checkpoint folder, or a name on the hub."""
     output: str = option("", decides=False)
-    """Folder of the trained checkpoint. The same command again goes on where it was stopped."""
+    """Folder of the trained checkpoint. The same command again resumes where it stopped."""
 
     max_steps: int | None = option(None, decides=True)
     """Optimizer steps; by default what `epochs` gives, with a preset the published number."""
@@ -34,7 +34,7 @@ class TrainerConfig:
     learning_rate: float | None = option(None, decides=True)
     """Highest learning rate; by default 1e-6 for dpo and kto, 2.5e-6 for sft."""
     schedule: Literal["cosine", "linear", "constant"] = option("cosine", decides=True)
-    """How the learning rate goes on after the warm-up."""
+    """What the learning rate does after the warm-up."""
     final_lr_ratio: float = option(0.1, decides=True)
     """The learning rate at the end as a share of the highest (cosine); linear goes to 0."""
     warmup_steps: int | None = option(None, decides=True)

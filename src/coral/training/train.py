@@ -60,7 +60,7 @@ class TrainResult:
 def train(
     config: TrainConfig, *, watch: Watch | None = None, on_check: OnCheck = lambda _prepared: None
 ) -> TrainResult:
-    """Train, go on with a training that was stopped, or return one that is finished.
+    """Train, resume a training that was stopped, or return one that is finished.
 
     Args:
         config: all options.
@@ -261,7 +261,7 @@ def telling_of_space(folder: Path) -> Iterator[None]:
             raise
         raise RunFolderError(
             f"cannot write to {folder}: no space left on the device",
-            remedy="free space, then run the same command again: it goes on from the last whole checkpoint",
+            remedy="free space, then run the same command again: it resumes from the last whole checkpoint",
         ) from error
 
 

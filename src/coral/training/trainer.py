@@ -42,7 +42,7 @@ class Session:
     Attributes:
         trainer: TRL's, with the trained model.
         finished: whether all steps were taken.
-        resumed_from: the step of the checkpoint that it went on from; 0 for a fresh start.
+        resumed_from: the step of the checkpoint it resumed from; 0 for a fresh start.
         history: all log lines, those of earlier sessions included.
     """
 

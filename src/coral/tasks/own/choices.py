@@ -156,7 +156,7 @@ class _Reader:
         if not 2 <= len(listed.texts) <= len(ascii_uppercase):
             raise row.error(f"it has {len(listed.texts)} choices", remedy="2 to 26 can be lettered")
         if not all(listed.texts):
-            raise row.error("one of the choices is empty", remedy="mend or delete this record")
+            raise row.error("one of the choices is empty", remedy="fix or delete this record")
         return listed
 
     def _target(self, row: Row, listed: _Listed) -> int:
