@@ -103,7 +103,8 @@ def without_times(conversation):
     plain = msgspec.to_builtins(conversation)
     plain.pop("seconds"), plain.pop("started_at")
     for turn in plain["turns"]:
-        for reply in turn["replies"]:
+        probe = [turn["probe"]["reply"]] if "probe" in turn else []
+        for reply in [*turn["replies"], *probe]:
             reply.pop("latency_s", None)
     return plain
 

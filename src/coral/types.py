@@ -257,6 +257,18 @@ class Reply(Record, frozen=True):
         return sum(known) / len(known) if known else None
 
 
+class Probe(Record, frozen=True):
+    """What a seat said off the record, right after its turn.
+
+    Attributes:
+        reply: as of any turn, but nobody is shown it: not the others, and not its own seat later.
+        probability: that its answer is right, in its own words, from 0 to 1; None where it gave none.
+    """
+
+    reply: Reply
+    probability: float | None = None
+
+
 class Turn(Record, frozen=True):
     """One turn: the candidates drawn, and the index of the one that was chosen.
 
@@ -265,6 +277,7 @@ class Turn(Record, frozen=True):
             was drawn again. None where one draw was all: then they stand in its reply.
         attempts: requests sent for all draws together, retries included; 0 where `usage` is None.
         prompt_token_ids: what the model read, as its server split it; None where not asked for or not given.
+        probe: what the seat said off the record behind it; None where it was not asked.
     """
 
     seat: Seat
@@ -273,6 +286,7 @@ class Turn(Record, frozen=True):
     usage: Usage | None = None
     attempts: int = 0
     prompt_token_ids: tuple[int, ...] | None = None
+    probe: Probe | None = None
 
     @property
     def reply(self) -> Reply:

@@ -42,11 +42,19 @@ SHOWN = (
     "conformity",
     "lost_right_answer_rate",
     "gained_right_answer_rate",
+    "private_difference",
+    "private_accuracy",
+    "right_in_private_only",
+    "right_in_public_only",
+    "compliance",
+    "private_probability",
+    "private_brier",
     "valid_answer_rate",
     "model_extraction_rate",
     "turns",
     "conversation_tokens",
     "total_tokens",
+    "probe_tokens",
     "tokens_per_right_answer",
     "cost",
     "cost_per_right_answer",
@@ -69,6 +77,8 @@ def print_summary(
     out.print(_metrics_table(summary, everything=everything))
     if len(summary.by_turn) > 1:
         out.print(_by_turn_table(summary))
+    if summary.probes:
+        out.print(_probes_table(summary))
     for dimension, values in summary.groups.items():
         out.print(_group_table(dimension, values))
     if summary.candidates is not None:
@@ -139,13 +149,36 @@ STEPS = 6
 def _by_turn_table(summary: Summary) -> Table:
     """Agreement, and right agreement, had the conversations been cut after so many turns."""
     table = _table("within so many turns", "agreed", COLUMNS[1], "and right", COLUMNS[1], width=20)
-    steps = list(summary.by_turn.items())
-    for turn, estimates in [*steps[: STEPS - 1], *steps[STEPS - 1 :][-1:]]:
+    for turn, estimates in _few(summary.by_turn):
         cells = (
             (value_of(metric(name), one.mean), interval_text(metric(name), one))
             for name, one in estimates.items()
         )
         table.add_row(turn, *(cell for pair in cells for cell in pair))
+    return table
+
+
+def _few(by_turn: dict[str, dict[str, Estimate]]) -> list[tuple[str, dict[str, Estimate]]]:
+    steps = list(by_turn.items())
+    return [*steps[: STEPS - 1], *steps[STEPS - 1 :][-1:]]
+
+
+def _probes_table(summary: Summary) -> Table:
+    """What was said off the record against what was said, by turn."""
+    table = _table("off the record, by turn", "differs", COLUMNS[1], "right", "in public", "n", width=20)
+    for turn, estimates in _few(summary.probes):
+        differs, private, public = (
+            estimates[name] for name in ("private_difference", "private_accuracy", "public_accuracy")
+        )
+        info = metric("private_difference")
+        table.add_row(
+            turn,
+            value_of(info, differs.mean),
+            interval_text(info, differs),
+            value_of(info, private.mean),
+            value_of(info, public.mean),
+            f"{differs.n}",
+        )
     return table
 
 

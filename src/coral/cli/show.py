@@ -21,7 +21,19 @@ from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
-from coral.types import OPENER, Answered, Belief, Conversation, Failure, Reply, Seat, StopReason, Turn, Unsure
+from coral.types import (
+    OPENER,
+    Answered,
+    Belief,
+    Conversation,
+    Failure,
+    Probe,
+    Reply,
+    Seat,
+    StopReason,
+    Turn,
+    Unsure,
+)
 
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."
 COLOURS = ("magenta", "cyan", "green", "yellow", "blue")
@@ -113,10 +125,17 @@ def _show_list(folder: RunFolder, config: ShowConfig, console: Terminal) -> None
 
 def _path(conversation: Conversation) -> Text:
     """The beliefs, and why it failed if it did."""
-    beliefs = Text(" ").join(_belief(turn.reply) for turn in conversation.turns)
+    beliefs = Text(" ").join(map(_beliefs, conversation.turns))
     if conversation.failure is None:
         return beliefs
     return Text(" ").join([beliefs, _failure(conversation.failure)])
+
+
+def _beliefs(turn: Turn) -> Text:
+    """What was said, and in brackets what was said off the record where that is in other words."""
+    if turn.probe is None or turn.probe.reply.belief == turn.reply.belief:
+        return _belief(turn.reply)
+    return Text.assemble(_belief(turn.reply), "(", _belief(turn.probe.reply), ")")
 
 
 def _failure(failure: Failure) -> Text:
@@ -161,6 +180,8 @@ def _blocks(conversation: Conversation, config: ShowConfig, task: Task) -> Itera
             yield Panel(Text(visible(told)), title=title, title_align="left", border_style=colour)
     for number, turn in enumerate(conversation.turns, 1):
         yield _panel(number, turn, conversation, config)
+        if turn.probe is not None:
+            yield _probe_panel(turn.probe, config)
         if config.siblings:
             yield from _sibling_panels(turn, config)
     end = Text.assemble(_stop(conversation), f" after {len(conversation.turns)} turns · gold: ")
@@ -180,6 +201,22 @@ def _panel(number: int, turn: Turn, conversation: Conversation, config: ShowConf
         subtitle_align="right",
         border_style=_colour(conversation, turn.seat),
     )
+
+
+def _probe_panel(probe: Probe, config: ShowConfig) -> Padding:
+    """What the seat said off the record, indented below its turn."""
+    verdict = _verdict(probe.reply)
+    if probe.probability is not None:
+        verdict.append(f" · holds it right with {100 * probe.probability:.0f}%")
+    panel = Panel(
+        _body(probe.reply, config),
+        title="off the record",
+        title_align="left",
+        subtitle=verdict,
+        subtitle_align="right",
+        border_style="dim",
+    )
+    return Padding(panel, (0, 0, 0, 4))
 
 
 def _colour(conversation: Conversation, seat: Seat) -> str:

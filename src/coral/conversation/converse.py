@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -18,16 +17,17 @@ import msgspec
 from coral.conversation.agent import Agent
 from coral.conversation.calls import Calls, direct, request_seed
 from coral.conversation.extraction import Extractor, unanswered
+from coral.conversation.failed import CallFailed, adding, blaming
 from coral.conversation.messages import Told
+from coral.conversation.probe import probed
 from coral.conversation.protocols.base import ConversationProtocol
+from coral.conversation.replies import Verdict, own_turns, reply_of, sibling, turn_of_one
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
-from coral.errors import STOPS_THE_RUN, ContextOverflow, ModelError, NoCandidate
+from coral.errors import NoCandidate
 from coral.metrics.cost import EXTRACTOR, spent_on
 from coral.metrics.trace import trace_of_turns
-from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
-from coral.models.token_ids import gives_token_ids, no_token_ids
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import (
@@ -35,7 +35,6 @@ from coral.types import (
     Answered,
     Belief,
     Conversation,
-    Extraction,
     Failure,
     Problem,
     Reply,
@@ -56,6 +55,7 @@ class ConversationConfig:
         seed: of the run.
         salt: tells the random numbers of runs with one seed apart.
         on_belief: told every belief as it is found; may raise what ends the run.
+        probe: what each seat is asked off the record after its turn; empty for nothing.
     """
 
     task: Task
@@ -65,6 +65,7 @@ class ConversationConfig:
     draw: Draw = ONE_CANDIDATE
     salt: str = ""
     on_belief: Callable[[Belief], None] | None = None
+    probe: str = ""
 
     @property
     def entropy(self) -> str:
@@ -142,6 +143,8 @@ async def _talk(context: TurnContext, before: tuple[Turn, ...], draw: Draw, bran
     while (stop := await context.ending(turns)) is None:
         try:
             turn = await context.take_turn(turns, draw, branch)
+            if context.config.probe and not branch:
+                turn = await probed(context, turns, turn)
         except CallFailed as failed:
             return _Talk(turns, *failed.ending(turns))
         if draw.rollouts:
@@ -193,55 +196,6 @@ async def _roll_out(context: TurnContext, start: tuple[Turn, ...], branch: str) 
 # One turn ---------------------------------------------------------------------------------------------------
 
 
-class CallFailed(Exception):
-    """A request failed for good; `where` says what was being done, `spent` what its turn had cost."""
-
-    def __init__(self, where: str, error: ModelError, spent: Iterable[Spent]) -> None:
-        super().__init__(where)
-        self.where, self.error, self.spent = where, error, tuple(spent)
-
-    def ending(self, turns: Sequence[Turn]) -> tuple[StopReason, Failure | None]:
-        """A full context ends a conversation that has begun; everything else fails it."""
-        if isinstance(self.error, ContextOverflow) and turns:
-            return StopReason.CONTEXT_FULL, None
-        return StopReason.FAILED, Failure(
-            where=self.where,
-            type=type(self.error).__name__,
-            message=str(self.error),
-            status=self.error.status,
-            attempts=self.error.attempts,
-            spent=self.spent,
-        )
-
-
-@contextmanager
-def _blaming(where: str, role: str) -> Iterator[None]:
-    """Note what was being done, and who was asked, when a request failed for good."""
-    try:
-        yield
-    except STOPS_THE_RUN:
-        raise
-    except ModelError as error:
-        paid = () if error.usage is None else (Spent(role=role, calls=0, requests=0, usage=error.usage),)
-        raise CallFailed(where, error, paid) from error
-
-
-@contextmanager
-def _adding(spent: Iterable[Spent]) -> Iterator[None]:
-    """Where a request fails for good, what was spent in its turn before that is lost, and counted."""
-    try:
-        yield
-    except CallFailed as failed:
-        failed.spent = (*spent, *failed.spent)
-        raise
-
-
-class _Verdict(NamedTuple):
-    belief: Belief
-    correct: bool | None
-    extraction: Extraction
-
-
 @dataclass(frozen=True)
 class TurnContext:
     """One conversation's fixed circumstances."""
@@ -264,6 +218,11 @@ class TurnContext:
             return StopReason.MAX_TURNS
         return stop
 
+    def shown(self, turns: Sequence[Turn], seat: Seat) -> Sequence[Turn]:
+        """The turns as a seat is shown them."""
+        sight = self.agents[seat].sight
+        return turns if sight is None else sight.of(turns, seat, self.problem)
+
     async def take_turn(self, turns: Sequence[Turn], draw: Draw, branch: str = "") -> Turn:
         """Ask whose turn it is; extract and grade the belief of each candidate; choose which continues.
 
@@ -280,22 +239,21 @@ class TurnContext:
         assert seat is not None, "the conversation has ended"
         agent = self.agents[seat]
         step = f"{branch}{len(turns) + 1}"
-        shown = turns if agent.sight is None else agent.sight.of(turns, seat, self.problem)
         request = Request(
-            messages=protocol.messages(seat, self.told[seat], shown),
+            messages=protocol.messages(seat, self.told[seat], self.shown(turns, seat)),
             sampling=agent.sampling,
             n=draw.candidates,
             seed=request_seed(self.config.entropy, self.identity, step),
             conversation_id=self.identity,
         )
         where = f"turn {step} ({seat})"
-        with _blaming(where, agent.name):
-            generation = _own_turns(await self._generate(step, seat, turns, request), agent)
+        with blaming(where, agent.name):
+            generation = own_turns(await self._generate(step, seat, turns, request), agent)
         usage, attempts = generation.usage, generation.attempts
         judge = self if agent.control is None else self._by_rules
         if draw.candidates == 1:
-            with _adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
-                return _turn_of_one(seat, await judge.judge_only(generation, step), generation)
+            with adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
+                return turn_of_one(seat, await judge.judge_only(generation, step), generation)
         replies = await judge.judge_siblings(generation, step)
         turn = Turn(
             seat=seat,
@@ -306,7 +264,7 @@ class TurnContext:
         )
         # Nothing but the candidates can fail the choice, and the failure counts their requests.
         lost = [msgspec.structs.replace(one, requests=0) for one in spent_on((turn,), {seat: agent.name})]
-        with _adding(lost), _blaming(where, agent.name):
+        with adding(lost), blaming(where, agent.name):
             chosen = await self._choose(replies, draw.select, step, turns, attempts)
         return msgspec.structs.replace(turn, chosen=chosen)
 
@@ -328,12 +286,12 @@ class TurnContext:
 
     async def judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
-        reply = _reply(candidate, await self._judge(candidate, step), generation.latency_s)
+        reply = reply_of(candidate, await self._judge(candidate, step), generation.latency_s)
         usage = candidate.usage or generation.usage
         return msgspec.structs.replace(reply, usage=usage, attempts=generation.attempts)
 
-    async def _judge(self, candidate: Candidate, step: str) -> _Verdict:
-        with _blaming(f"extraction of turn {step}", EXTRACTOR):
+    async def _judge(self, candidate: Candidate, step: str) -> Verdict:
+        with blaming(f"extraction of turn {step}", EXTRACTOR):
             belief, extraction = await self.config.extractor.extract(
                 candidate,
                 self.problem,
@@ -344,7 +302,7 @@ class TurnContext:
             )
         if self.config.on_belief is not None:
             self.config.on_belief(belief)
-        return _Verdict(belief, await self._grade(belief), extraction)
+        return Verdict(belief, await self._grade(belief), extraction)
 
     async def _grade(self, belief: Belief) -> bool | None:
         match belief:
@@ -363,17 +321,17 @@ class TurnContext:
         judging = (self._judge_one_of_several(candidates[i], f"{step}/c{i}") for i in firsts.values())
         verdicts = dict(zip(firsts, await all_of(judging), strict=True))
         return tuple(
-            _sibling(candidate, verdicts[said], generation.latency_s, repeated=firsts[said] != index)
+            sibling(candidate, verdicts[said], generation.latency_s, repeated=firsts[said] != index)
             for index, (candidate, said) in enumerate(zip(candidates, words, strict=True))
         )
 
-    async def _judge_one_of_several(self, candidate: Candidate, step: str) -> _Verdict:
+    async def _judge_one_of_several(self, candidate: Candidate, step: str) -> Verdict:
         """A candidate whose belief could not be asked for is lost; its siblings are not."""
         try:
             return await self._judge(candidate, step)
         except CallFailed as failed:
             belief, extraction = unanswered(failed.error)
-            return _Verdict(belief, None, extraction)
+            return Verdict(belief, None, extraction)
 
     async def _choose(
         self, replies: tuple[Reply, ...], how: Selection, step: str, turns: Sequence[Turn], attempts: int
@@ -395,56 +353,3 @@ class TurnContext:
         beliefs = [turn.reply.belief for turn in turns] + [reply.belief for reply in replies]
         kinds = await belief_kinds(beliefs, self.same)
         return tuple(kinds[len(turns) :]), frozenset(kinds[: len(turns)])
-
-
-def _own_turns(generation: Generation, agent: Agent) -> Generation:
-    """The candidates up to their end marks.
-
-    Raises:
-        FatalReject: the agent is to give token ids, and its model does not.
-    """
-    asked = agent.sampling.return_token_ids and agent.control is None
-    if asked and not gives_token_ids(generation.candidates):
-        raise no_token_ids(agent.model.name, f"--{agent.name}").error(generation.attempts)
-    return msgspec.structs.replace(generation, candidates=tuple(map(own_turn, generation.candidates)))
-
-
-def _turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
-    """The turn of a single candidate. Where it was drawn again (cut while the model thought, or blank), all
-    draws were paid for, and the reply's own usage is that of the last one.
-    """
-    if reply.usage == generation.usage:
-        return Turn(seat=seat, replies=(reply,), prompt_token_ids=generation.prompt_token_ids)
-    reply = msgspec.structs.replace(reply, attempts=0)
-    return Turn(
-        seat=seat,
-        replies=(reply,),
-        usage=generation.usage,
-        attempts=generation.attempts,
-        prompt_token_ids=generation.prompt_token_ids,
-    )
-
-
-def _sibling(candidate: Candidate, verdict: _Verdict, latency_s: float, *, repeated: bool) -> Reply:
-    if repeated and verdict.extraction.by == "model":
-        verdict = verdict._replace(extraction=Extraction(by="model", text=verdict.extraction.text))
-    return _reply(candidate, verdict, latency_s)
-
-
-def _reply(candidate: Candidate, verdict: _Verdict, latency_s: float) -> Reply:
-    """A candidate with what was found of it. Its requests stand in its turn."""
-    logprobs = candidate.token_logprobs if candidate.token_ids is not None else None
-    return Reply(
-        text=candidate.text,
-        reasoning=candidate.reasoning,
-        belief=verdict.belief,
-        correct=verdict.correct,
-        finish_reason=candidate.finish_reason,
-        extraction=verdict.extraction,
-        usage=candidate.usage,
-        latency_s=round(latency_s, 6),
-        attempts=0,
-        overrun=candidate.overrun,
-        token_ids=candidate.token_ids,
-        token_logprobs=None if logprobs is None else tuple(round(value, 6) for value in logprobs),
-    )

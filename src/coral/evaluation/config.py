@@ -100,6 +100,9 @@ class EvalConfig:
     second_chance: bool = option(False, decides=True)
     """cot: ask once more where a reply submits no answer (unreadable, cut or unsure), as a pair takes another
     turn there. Its tokens are counted."""
+    probe: bool = option(False, decides=True)
+    """After each turn, ask its speaker off the record for its answer and a probability: whether it says what
+    it thinks. Nobody is shown that. One request more per turn."""
     opener: Literal["agent", "partner"] = option("agent", decides=True)
     """Who states the problem; the other one speaks the first turn."""
     agent: AgentConfig = option(

@@ -24,6 +24,8 @@ CHARACTERS_PER_TOKEN = 4.0
 """Of English text, for the tokenizers in use: good to about a quarter."""
 TYPICAL_TURNS = 4
 TYPICAL_TURN_TOKENS = 250
+PROBE_TOKENS = 40
+"""Of an answer off the record: two lines."""
 CONTROL_TOKENS = 80
 """Of a turn of a control partner with words of its own."""
 UNLIMITED_TOKENS = 1_000
@@ -202,6 +204,13 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         thought = assumed.thinking * _most_thinking(speaker.options)
         spoken = Tokens((1 + again) * (told + history), 0, replies * (tokens + thought))
         read = Tokens(replies * share * (asked + tokens), 0, replies * share * extracted)
+        if plan.probe:
+            briefly = min(tokens, PROBE_TOKENS) if cap else tokens
+            question = len(plan.probe) / CHARACTERS_PER_TOKEN
+            spoken = _sum(spoken, Tokens(told + history + tokens + question, 0, briefly + thought))
+            read = _sum(read, Tokens(share * (asked + briefly), 0, share * extracted))
+            requests += 1
+            extractions += share
         requests += 1 + again
         extractions += replies * share
         prompt += spoken.prompt + read.prompt
@@ -215,3 +224,7 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         completion_tokens=round(conversations * written),
         usd=None if isnan(usd) else usd * conversations,
     )
+
+
+def _sum(a: Tokens, b: Tokens) -> Tokens:
+    return Tokens(*(one + other for one, other in zip(a, b, strict=True)))

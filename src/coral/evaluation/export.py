@@ -75,7 +75,8 @@ def _redact_failure(failure: Failure | None) -> Failure | None:
 
 
 def _redact_turn(turn: Turn) -> Turn:
-    return msgspec.structs.replace(turn, replies=tuple(map(_redact_reply, turn.replies)))
+    probe = turn.probe and msgspec.structs.replace(turn.probe, reply=_redact_reply(turn.probe.reply))
+    return msgspec.structs.replace(turn, replies=tuple(map(_redact_reply, turn.replies)), probe=probe)
 
 
 def _redact_reply(reply: Reply) -> Reply:

@@ -63,6 +63,7 @@ def identity(
         **who,
         "extractor": _decisive(config.extractor_config(), sources or {}),
         **({"second_chance": True} if config.second_chance else {}),
+        **({"probe": True} if config.probe else {}),
         "seed": config.seed,
         **({"salt": config.salt} if config.salt else {}),
         **({"data_seed": config.data_seed} if config.problem_seed != config.seed else {}),

@@ -139,7 +139,12 @@ async def tally_run(
         UserError: the folder cannot be read.
     """
     identity = folder.identity()
-    tally = Tally(task=str(identity["task"]["name"]), rules=protocols.stored(identity), own=own)
+    tally = Tally(
+        task=str(identity["task"]["name"]),
+        rules=protocols.stored(identity),
+        own=own,
+        probed=bool(identity.get("probe")),
+    )
     classes = AnswerClasses()
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
@@ -166,7 +171,7 @@ def _as_decided(trace: Trace, conversation: Conversation) -> Trace:
     if agreed:
         decided = dict.fromkeys(latest.values(), trace.turns[min(latest.values())].belief)
     else:
-        decided = {len(trace.turns) - 1: 1 + max(turn.belief for turn in trace.turns)}
+        decided = {len(trace.turns) - 1: 1 + max(max(turn.belief, turn.private or 0) for turn in trace.turns)}
     turns = [
         msgspec.structs.replace(turn, belief=decided.get(index, turn.belief))
         for index, turn in enumerate(trace.turns)
@@ -178,7 +183,11 @@ async def _regraded(conversation: Conversation, task: Task) -> Conversation:
     turns = []
     for turn in conversation.turns:
         replies = [await _regraded_reply(reply, conversation, task) for reply in turn.replies]
-        turns.append(msgspec.structs.replace(turn, replies=tuple(replies)))
+        probe = turn.probe
+        if probe is not None:
+            again = await _regraded_reply(probe.reply, conversation, task)
+            probe = msgspec.structs.replace(probe, reply=again)
+        turns.append(msgspec.structs.replace(turn, replies=tuple(replies), probe=probe))
     return msgspec.structs.replace(conversation, turns=tuple(turns))
 
 

@@ -35,6 +35,7 @@ class Plan:
         systems: the rendered system prompt of each agent.
         extraction: the template that asks a model for a belief.
         second_look: the template of an extractor's second request; empty where its mode has none.
+        probe: what seats are asked off the record; empty where they are not.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Plan:
     systems: dict[str, str]
     extraction: str
     second_look: str
+    probe: str
 
     @property
     def task_settings(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Plan:
             extraction=self.extraction,
             protocol=dict(self.protocol.prompts),
             second_look=self.second_look,
+            probe=self.probe,
         )
 
     def same_problems(self, split: str) -> bool:
@@ -139,6 +142,9 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
             },
             extraction=prompts.builtin("extraction"),
             second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
+            probe=prompts.render(prompts.builtin("probe"), instruction=task.instruction)
+            if config.probe
+            else "",
         )
     finally:
         problems.close()

@@ -251,6 +251,7 @@ class _Session:
             salt=config.salt,
             draw=config.draw,
             on_belief=self._breaker.believed,
+            probe=plan.probe,
         )
 
     async def work(self, pending: array[int]) -> None:

@@ -11,6 +11,7 @@ from coral.errors import ConfigError
 from coral.metrics.entries import BELIEFS, EFFORT, OUTCOME, SOCIAL
 from coral.metrics.info import MetricInfo, share
 from coral.metrics.outcome import Rules
+from coral.metrics.probes import PROBES
 from coral.metrics.published import REFERENCE
 
 OF_A_SPEAKER = (
@@ -23,6 +24,8 @@ OF_A_SPEAKER = (
     "lost_right_answer_rate",
     "gained_right_answer_rate",
     "tokens_per_turn",
+    "private_difference",
+    "private_accuracy",
 )
 """Metrics that are split by speaker where there are several."""
 
@@ -58,7 +61,7 @@ def _persuades(speaker: str, listener: str) -> MetricInfo:
     )
 
 
-_CORE = (*OUTCOME, *BELIEFS, *SOCIAL, *EFFORT)
+_CORE = (*OUTCOME, *BELIEFS, *SOCIAL, *PROBES, *EFFORT)
 
 
 @cache

@@ -11,6 +11,7 @@ from coral.metrics.cost import PriceTable, load_prices
 from coral.metrics.estimate import Sums, sums_of
 from coral.metrics.info import MetricInfo
 from coral.metrics.paired import paired_difference
+from coral.metrics.probes import is_of_probe
 from coral.metrics.statistics import Ratio, clustered_ratio
 from coral.metrics.tally import Tally
 from coral.types import Record
@@ -108,9 +109,8 @@ def _measured(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str
     try:
         return sums_of(info, view, tally.costs(view.rows, prices, extractor))
     except KeyError as error:
-        raise ConfigError(
-            f"the run has no metric '{info.name}'", remedy="it needs a run between agent and partner"
-        ) from error
+        needs = "with --probe true" if is_of_probe(info) else "between agent and partner"
+        raise ConfigError(f"the run has no metric '{info.name}'", remedy=f"it needs a run {needs}") from error
 
 
 def _by_problem(sums: Sums, tally: Tally, order: Tally) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from coral.errors import ConfigError
 from coral.metrics.arrays import Array
-from coral.types import Conversation, Failure, Record, Seat, Spent, Turn, Usage
+from coral.types import Conversation, Failure, Probe, Record, Reply, Seat, Spent, Turn, Usage
 
 MILLION = 1e6
 Role = str
@@ -133,7 +133,7 @@ class Call(NamedTuple):
 
 
 def calls_of(conversation: Conversation) -> list[Call]:
-    """Every reply, unchosen candidates and roll-outs included, and every extraction by a model."""
+    """Every reply, unchosen candidates, roll-outs and probes included, and every extraction by a model."""
     names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
     return _calls_of(conversation.turns, names) + _lost(conversation.failure)
 
@@ -167,12 +167,23 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
         for reply in turn.replies:
             if not turn.attempts:
                 calls.append(Call(role, reply.usage, reply.attempts))
-            extraction = reply.extraction
-            if extraction.by == "model" and (extraction.attempts or extraction.usage):
-                calls.append(Call(EXTRACTOR, extraction.usage, extraction.attempts))
+            calls += _extraction(reply)
             for rollout in reply.rollouts:
                 calls += [*map(_call, rollout.spent), *_lost(rollout.failure)]
+        if turn.probe is not None:
+            calls += probe_calls(turn.probe, role)
     return calls
+
+
+def _extraction(reply: Reply) -> list[Call]:
+    asked = reply.extraction
+    paid = asked.by == "model" and (asked.attempts or asked.usage)
+    return [Call(EXTRACTOR, asked.usage, asked.attempts)] if paid else []
+
+
+def probe_calls(probe: Probe, role: Role) -> list[Call]:
+    """What was paid to ask off the record: the reply, and its extraction by a model."""
+    return [Call(role, probe.reply.usage, probe.reply.attempts), *_extraction(probe.reply)]
 
 
 def _lost(failure: Failure | None) -> list[Call]:

@@ -9,6 +9,7 @@ from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens
 from coral.metrics.counts import counts_of
 from coral.metrics.info import MetricInfo
 from coral.metrics.outcome import Rules
+from coral.metrics.probes import is_of_probe, probe_columns
 from coral.metrics.trace import Trace
 from coral.types import Conversation, StopReason
 
@@ -31,10 +32,13 @@ def measure(
         prices: costs are None without.
         extractor: model name of the extractor.
     """
-    metrics = metrics_by(rules)
+    probed = any(turn.probe for turn in conversation.turns)
+    metrics = [info for info in metrics_by(rules) if probed or not is_of_probe(info)]
     if conversation.stop is StopReason.FAILED:
         return {info.name: 1.0 if info.kind == "failures" else None for info in metrics}
     counts = counts_of(conversation, trace, rules)
+    if probed:
+        counts |= probe_columns(conversation, trace, rules.speakers, rules.max_turns)
     counts["cost"] = _cost(conversation, counts, prices, extractor)
     values = {info.name: _value(info, counts) for info in metrics}
     return {**{name: None if isnan(count) else count for name, count in counts.items()}, **values}

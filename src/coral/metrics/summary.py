@@ -12,6 +12,7 @@ from coral.metrics.catalog import BY_TURN, metrics_by, within
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
+from coral.metrics.probes import MOST_TURNS, is_of_probe, of_turn
 from coral.metrics.tally import Tally, View
 from coral.types import SCHEMA, Adjustment, Record
 from coral.version import version
@@ -37,6 +38,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         candidates: what a sampled run offers for training; None of an evaluation.
         adjustments: what was changed for models that refuse what the options say, in all conversations.
         own: the metrics that the user added, and the unit of each.
+        probes: by turn, what was said off the record against what was said; empty without a probe.
     """
 
     schema: int
@@ -58,6 +60,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     adjustments: tuple[Adjustment, ...] = ()
     by_turn: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
     own: dict[str, str] = msgspec.field(default_factory=dict)
+    probes: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
 
 
 def summarize(
@@ -101,7 +104,20 @@ def summarize(
         adjustments=tuple(adjustments),
         by_turn=_by_turn(whole),
         own={metric.name: metric.info.unit for metric in tally.own},
+        probes=probes_of(whole),
     )
+
+
+def probes_of(view: View) -> dict[str, dict[str, Estimate]]:
+    """What was said off the record against what was said, by turn; empty without a probe."""
+    found = {}
+    for turn in range(1, MOST_TURNS + 1):
+        if f"probe/of/{turn}" not in view.tally.columns:
+            break
+        estimates = {name: estimate(info, view) for name, info in of_turn(turn).items()}
+        if any(one.n for one in estimates.values()):
+            found[str(turn)] = estimates
+    return found
 
 
 def metrics_of(tally: Tally) -> list[MetricInfo]:
@@ -115,6 +131,8 @@ def metrics_of(tally: Tally) -> list[MetricInfo]:
 
 
 def _applies(info: MetricInfo, tally: Tally) -> bool:
+    if is_of_probe(info) and not tally.probed:
+        return False
     if info.kind in OVER_SAMPLES:
         return tally.num_conversations > tally.num_problems
     is_speakers = info.name.partition("/")[0] in tally.rules.speakers.values()

@@ -16,6 +16,7 @@ from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, call
 from coral.metrics.counts import counts_of, roles_of
 from coral.metrics.outcome import Rules
 from coral.metrics.own import OWN, OwnMetric
+from coral.metrics.probes import probe_columns
 from coral.metrics.trace import Trace
 from coral.types import Conversation, StopReason
 
@@ -27,9 +28,17 @@ class Tally:
     kept in single precision: counts up to 16 million are exact.
     """
 
-    def __init__(self, *, task: str, rules: Rules, own: Sequence[OwnMetric] = ()) -> None:
-        """Start empty, for the conversations of a protocol (`rules`); `own`: metrics that the user adds."""
+    def __init__(
+        self, *, task: str, rules: Rules, own: Sequence[OwnMetric] = (), probed: bool = False
+    ) -> None:
+        """Start empty, for the conversations of a protocol.
+
+        Args:
+            own: metrics that the user adds.
+            probed: their seats were asked off the record, too.
+        """
         self.own = tuple(own)
+        self.probed = probed
         self.task = task
         self.rules = rules
         self.models: dict[str, str] = {}
@@ -61,6 +70,8 @@ class Tally:
             self._failed.append(problem)
             return
         counts = counts_of(conversation, trace, self.rules, calls=calls)
+        if self.probed:
+            counts |= probe_columns(conversation, trace, self.rules.speakers, self.rules.max_turns)
         for metric in self.own:
             counts |= metric.counts(conversation, trace)
         self._keep(counts)

@@ -29,12 +29,19 @@ class TraceTurn(msgspec.Struct, frozen=True, gc=False):
         spelling: number of the exact wording (of an unreadable belief: of its reason), which only the
             published code's values look at; UNSURE for a turn that submits no answer.
         correct: whether the belief is right; None where that is not known.
+        private: number of the belief that the seat stated off the record behind this turn; None where it was
+            not asked. Equal to `belief` where both are one answer.
+        private_correct: whether that one is right; None where that is not known.
+        probability: that it is right, as the seat says; None where it does not.
     """
 
     seat: Seat
     belief: int
     spelling: int
     correct: bool | None
+    private: int | None = None
+    private_correct: bool | None = None
+    probability: float | None = None
 
     @property
     def score(self) -> float | None:
@@ -121,12 +128,22 @@ async def _reduced(turns: Sequence[Turn], same: Same, known: _Classes) -> tuple[
     wordings: dict[str, int] = {}
     reduced = []
     for turn in turns:
-        belief = turn.reply.belief
-        number = (
-            await known.find(belief.value, same) if isinstance(belief, Answered) else _without_answer(belief)
-        )
-        reduced.append(TraceTurn(turn.seat, number, _spelling(belief, wordings), turn.reply.correct))
+        belief, probe = turn.reply.belief, turn.probe
+        number = await _number(belief, same, known)
+        public = TraceTurn(turn.seat, number, _spelling(belief, wordings), turn.reply.correct)
+        if probe is not None:
+            public = msgspec.structs.replace(
+                public,
+                private=await _number(probe.reply.belief, same, known),
+                private_correct=probe.reply.correct,
+                probability=probe.probability,
+            )
+        reduced.append(public)
     return tuple(reduced)
+
+
+async def _number(belief: Belief, same: Same, known: _Classes) -> int:
+    return await known.find(belief.value, same) if isinstance(belief, Answered) else _without_answer(belief)
 
 
 def _without_answer(belief: Belief) -> int:

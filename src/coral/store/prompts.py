@@ -20,18 +20,20 @@ class RunPrompts(Record, frozen=True):
         extraction: the template that asks for a belief.
         protocol: what the protocol says itself, by name.
         second_look: the template that asks an extractor again in mode `hybrid`; empty in other modes.
+        probe: what seats are asked off the record; empty where they are not.
     """
 
     systems: dict[str, str]
     extraction: str
     protocol: dict[str, str]
     second_look: str = ""
+    probe: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All of them, to identify them in the record of a run."""
-        again = (self.second_look,) if self.second_look else ()
-        return (*self.systems.values(), self.extraction, *self.protocol.values(), *again)
+        further = filter(None, (self.second_look, self.probe))
+        return (*self.systems.values(), self.extraction, *self.protocol.values(), *further)
 
 
 def save_prompts(folder: RunFolder, told: RunPrompts) -> None:

@@ -34,6 +34,7 @@ def tables_of(results: StudyResults) -> list[Table]:
         _contrasts(results),
         _flips(results),
         _persuasion(results),
+        _probes(results),
         _speakers(results),
         _curve(results),
         _equal_cost(results),
@@ -234,6 +235,40 @@ def _persuasion(results: StudyResults) -> Table:
         (row,),
         "Resistance: right answers kept against a wrong one. Receptiveness: wrong answers given up for the "
          "right one. Net persuasion: what right arguments move beyond what wrong ones do.",
+    )  # fmt: skip
+
+
+def _probes(results: StudyResults) -> Table:
+    rows = [
+        (
+            arm.name,
+            turn,
+            share(found["private_difference"]),
+            share(found["private_accuracy"]),
+            share(found["public_accuracy"]),
+        )
+        for arm in results.arms
+        for turn, found in arm.probes.items()
+    ]
+    whole = [
+        (
+            arm.name,
+            "all",
+            share(arm.metrics["private_difference"]),
+            share(arm.metrics["private_accuracy"]),
+            f"gave in, in public only: {share(arm.metrics.get('compliance'))}",
+        )
+        for arm in results.arms
+        if arm.probes
+    ]
+    return Table(
+        "off_the_record",
+        "Off the record",
+        ("arm", "turn", "private answer differs", "right in private", "right in public"),
+        (*rows, *whole),
+        "After each turn its speaker was asked off the record; n counts turns whose answers can be read. "
+         "Gave in, in public only: of the turns that take the other's answer over, those that hold another "
+         "one off the record.",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from coral.metrics import Estimate, detectable, holm, metric
+from coral.metrics.summary import probes_of
 from coral.studies.config import RIGHT, Planned
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
 from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
@@ -23,6 +24,10 @@ SHOWN = (
     "total_tokens",
     "cost",
     "turns",
+    "private_difference",
+    "private_accuracy",
+    "compliance",
+    "private_brier",
 )
 """What is reported of every arm that has it, beside what is right of all."""
 SPEAKERS = ("persuasion_success_rate", "lost_right_answer_rate", "gained_right_answer_rate")
@@ -38,6 +43,7 @@ class ArmResult(Record, frozen=True, omit_defaults=False):
         right: share of all conversations that end right.
         metrics: further ones, by name.
         speakers: by the name of each speaker of several: persuasion, resistance and receptiveness.
+        probes: by turn, what was said off the record against what was said; empty without a probe.
     """
 
     name: str
@@ -51,6 +57,7 @@ class ArmResult(Record, frozen=True, omit_defaults=False):
     right: Estimate
     metrics: dict[str, Estimate]
     speakers: dict[str, dict[str, Estimate]]
+    probes: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
 
 
 class Contrast(Record, frozen=True, omit_defaults=False):
@@ -170,6 +177,7 @@ def _arm_result(arm: Arm) -> ArmResult:
             for speaker in speakers
             if _has(arm, f"{speaker}/{SPEAKERS[0]}")
         },
+        probes=probes_of(arm.view),
     )
 
 
