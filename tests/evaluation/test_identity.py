@@ -17,7 +17,7 @@ BASE = {
 OTHER = {
     "protocol": "self_refine", "max_turns": 3, "opener": "partner", "partner": {"model": "openai/b"},
     "agents": ({}, {"temperature": 1.0}), "agent": AgentConfig(model="openai/b"), "seed": 7, "data_seed": 3,
-    "split_seed": 5, "salt": "x", "extractor": {"mode": "rules"},
+    "split_seed": 5, "salt": "x", "probe": True, "extractor": {"mode": "rules"},
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
     "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5,
     "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
