@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         sample_async,
         score,
         score_async,
-        train,
     )
+    from coral.api_train import train
     from coral.errors import (
         AgentFailed,
         ConfigError,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from coral.improvement.results import Results
     from coral.metrics import Comparison, Estimate, Summary, Trace, TraceTurn
     from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
+    from coral.rl.train import GrpoResult
     from coral.rows.report import Report
     from coral.store.folder import RunFolder
     from coral.studies.compare import PairedRuns
@@ -91,8 +92,8 @@ _HOMES = {
         "sample_async",
         "score",
         "score_async",
-        "train",
     ),
+    "coral.api_train": ("train",),
     "coral.errors": (
         "AgentFailed",
         "ConfigError",
@@ -113,6 +114,7 @@ _HOMES = {
     "coral.improvement.results": ("Results",),
     "coral.metrics": ("Comparison", "Estimate", "Summary", "Trace", "TraceTurn"),
     "coral.models.protocol": ("Candidate", "Generation", "Model", "Request", "Sampling"),
+    "coral.rl.train": ("GrpoResult",),
     "coral.rows.report": ("Report",),
     "coral.store.folder": ("RunFolder",),
     "coral.studies.compare": ("PairedRuns",),
@@ -156,6 +158,7 @@ __all__ = [
     "Failure",
     "FinishReason",
     "Generation",
+    "GrpoResult",
     "Interrupted",
     "Message",
     "MissingExtra",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coral.api_train import refuse_running_loop
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.evaluation.estimate import CostEstimate
@@ -24,7 +25,7 @@ from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
 from coral.improvement.improve import improve as _improve
 from coral.improvement.results import Results
-from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions, TrainOptions
+from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions
 from coral.metrics import Summary
 from coral.metrics.own import MetricFunction
 from coral.models.config import ModelConfig
@@ -40,10 +41,6 @@ from coral.store.folder import RunFolder
 from coral.studies.compare import PairedRuns, compare_runs
 from coral.tasks import registry
 from coral.tasks.protocol import Task
-from coral.training.config import Kind as TrainingKind
-from coral.training.config import TrainConfig
-from coral.training.train import TrainResult
-from coral.training.train import train as _train
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in `typing` from Python 3.11 on
@@ -87,7 +84,7 @@ def evaluate(
         FatalReject: the server refuses every request.
         ConfigError: called inside a running event loop: await `evaluate_async` there.
     """
-    _refuse_running_loop("evaluate_async")
+    refuse_running_loop("evaluate_async")
     return asyncio.run(
         evaluate_async(
             task,
@@ -150,7 +147,7 @@ def sample(
         FatalReject: the server refuses every request.
         ConfigError: called inside a running event loop: await `sample_async` there.
     """
-    _refuse_running_loop("sample_async")
+    refuse_running_loop("sample_async")
     return asyncio.run(
         sample_async(
             task,
@@ -203,7 +200,7 @@ def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = No
         UserError: an option, the data or a folder cannot be used, a server or a training failed.
         ConfigError: called inside a running event loop: await `improve_async` there.
     """
-    _refuse_running_loop("improve_async")
+    refuse_running_loop("improve_async")
     return asyncio.run(improve_async(options, watch=watch))
 
 
@@ -268,14 +265,6 @@ def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:
             raise ConfigError(f"no option {name}", remedy=f"options: {', '.join(sorted(known))}")
 
 
-def _refuse_running_loop(instead: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise ConfigError("an event loop is running here, as in a notebook", remedy=f"await coral.{instead}(...)")
-
-
 def estimate(
     task: TaskLike,
     *,
@@ -317,7 +306,7 @@ def build(
             with held-out data.
         ConfigError: called inside a running event loop: await `build_async` there.
     """
-    _refuse_running_loop("build_async")
+    refuse_running_loop("build_async")
     return asyncio.run(build_async(*runs, output=output, held_out=held_out, **options))
 
 
@@ -360,7 +349,7 @@ def score(
     Raises:
         UserError: the folder or the price table cannot be read, or the folder not be written.
     """
-    _refuse_running_loop("score_async")
+    refuse_running_loop("score_async")
     return asyncio.run(score_async(path, prices=prices, regrade=regrade, task=task, metrics=metrics))
 
 
@@ -394,7 +383,7 @@ def compare(
     Raises:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
-    _refuse_running_loop("compare_async")
+    refuse_running_loop("compare_async")
     return asyncio.run(compare_async(a, b, metrics=metrics))
 
 
@@ -406,33 +395,6 @@ async def compare_async(
     names = None if metrics is None else given.named_metrics(metrics)
     own = None if names is None else functools.partial(given.own_metrics, names)
     return await compare_runs(RunFolder(a), RunFolder(b), own)
-
-
-def train(
-    kind: TrainingKind,
-    *,
-    model: str | Path,
-    rows: str | Path,
-    output: str | Path,
-    **options: Unpack[TrainOptions],
-) -> TrainResult:
-    """Train a model on rows; the same call again resumes a training that was stopped.
-
-    Args:
-        kind: sft, dpo or kto.
-        model: a checkpoint folder, or a name on the hub.
-        rows: a folder that `coral build` wrote, or one file.
-        output: folder of the trained checkpoint.
-        options: everything else that `coral train --help` lists, such as `learning_rate` or `lora`.
-
-    Returns:
-        The folder, and what the training was.
-
-    Raises:
-        UserError: an option, the model or the rows cannot be used; `remedy` says what to do.
-    """
-    given = {"kind": kind, "model": str(model), "rows": str(rows), "output": str(output), **options}
-    return _train(build_config(TrainConfig, given, "", remedy="see `coral train --help`"))
 
 
 def load_run(path: str | Path) -> RunFolder:

@@ -100,15 +100,9 @@ class BuildOptions(TypedDict, total=False):
     public: bool
 
 
-class TrainOptions(TypedDict, total=False):
-    """Options of `coral.train`; `coral train --help` explains each."""
+class TrainerOptions(TypedDict, total=False):
+    """What all trainings of `coral.train` have in common."""
 
-    backend: Backend
-    preset: Literal["8b", "70b"] | None
-    eval_rows: str | None
-    eval_fraction: float
-    eval_steps: int | None
-    epochs: float
     max_steps: int | None
     batch_size: int
     device_batch_size: int
@@ -121,19 +115,11 @@ class TrainOptions(TypedDict, total=False):
     adam_beta2: float
     adam_epsilon: float
     max_grad_norm: float
-    beta: float
-    loss: str | None
-    sft_weight: float
-    desirable_weight: float
-    undesirable_weight: float
-    reference: str | None
     lora: bool
     lora_rank: int
     lora_alpha: int
     lora_dropout: float
     lora_targets: str
-    max_row_tokens: int | None
-    drop_long: bool
     chat_template: str | None
     show_rows: int
     precision: Literal["auto", "bf16", "fp32"]
@@ -148,3 +134,36 @@ class TrainOptions(TypedDict, total=False):
     report_to: str
     run_name: str | None
     dry_run: bool
+
+
+class TrainOptions(TrainerOptions, total=False):
+    """Options of `coral.train` on rows; `coral train --help` explains each."""
+
+    backend: Backend
+    preset: Literal["8b", "70b"] | None
+    eval_rows: str | None
+    eval_fraction: float
+    eval_steps: int | None
+    epochs: float
+    beta: float
+    loss: str | None
+    sft_weight: float
+    desirable_weight: float
+    undesirable_weight: float
+    reference: str | None
+    max_row_tokens: int | None
+    drop_long: bool
+
+
+class GrpoOptions(TrainerOptions, total=False):
+    """Options of `coral.train("grpo")`; `coral train grpo --help` explains each."""
+
+    reward: str
+    seats: Literal["one", "both"]
+    group_size: int
+    beta: float
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
+    scale_rewards: Literal["group", "batch", "none"]
+    clip: float
+    generate: Literal["auto", "engine", "transformers"]
+    keep_rollouts: bool

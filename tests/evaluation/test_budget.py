@@ -4,9 +4,9 @@ import pytest
 
 import coral
 from coral.api import evaluate_async, load_run
+from coral.budget import Budget, Limits, OutOfBudget
 from coral.cli import main
 from coral.errors import ConfigError, StoppedEarly
-from coral.evaluation.budget import Budget, Limits, OutOfBudget
 from coral.metrics.cost import Price, PriceTable
 from coral.models.protocol import Request, Sampling
 from coral.models.scripted import ScriptedModel

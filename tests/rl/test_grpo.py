@@ -1,5 +1,6 @@
 """TRL's trainer over conversations: what is trained, compared and kept. Its libraries load for seconds."""
 
+import asyncio
 import json
 import os
 import signal
@@ -214,7 +215,7 @@ def test_transformers_samples_what_the_engine_cannot(tmp_path):
     """Any model: ids and log probabilities come from transformers, and a frozen partner from elsewhere."""
     rollout = {**QUICK["rollout"], "partner": {"model": "tiny"}}
     options = {**QUICK, "rollout": rollout, "generate": "transformers", "max_steps": 1, "keep_rollouts": True}
-    result = train_grpo(GrpoConfig(**options, output=str(tmp_path / "out")))
+    result = coral.train("grpo", output=tmp_path / "out", **options)
     assert result.training is not None
     lines = (tmp_path / "out" / "rollouts" / "step-000000.jsonl").read_text().splitlines()
     speakers = {name["name"]: name["model"] for name in json.loads(lines[0])["speakers"].values()}
@@ -277,6 +278,26 @@ def test_options_that_cannot_be_used(kind):
         options["rollout"] = {**options["rollout"], "task": {"name": options["rollout"]["task"]}}
     with pytest.raises(ConfigError, match=words):
         GrpoConfig(**options)
+
+
+def test_the_function_says_what_each_kind_trains_on():
+    """Rows or conversations: the other one is refused by name, and so is a running event loop, in which no
+    conversation could be held.
+    """
+    with pytest.raises(ConfigError, match="grpo trains on conversations") as refused:
+        coral.train("grpo", model=TINY, output="out", rows="rows")
+    assert "rollout" in refused.value.remedy
+    with pytest.raises(ConfigError, match="sft trains on rows"):
+        coral.train("sft", model=TINY, output="out", rollout={"task": "sally_anne"})
+    with pytest.raises(ConfigError, match="no task"):
+        coral.train("grpo", model=TINY, output="out", max_steps=1)
+
+    async def in_a_notebook():
+        coral.train("grpo", output="out", **QUICK)
+
+    with pytest.raises(ConfigError, match="event loop") as refused:
+        asyncio.run(in_a_notebook())
+    assert "to_thread" in refused.value.remedy
 
 
 @pytest.mark.parametrize(

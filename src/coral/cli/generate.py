@@ -11,8 +11,9 @@ from coral.cli.live import clock
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_error
+from coral.generation import processes
 from coral.generation.config import GenerateConfig
-from coral.generation.generate import Counts, generate, preview
+from coral.generation.generate import Counts, preview
 
 ABOUT = "Ask a model for a reply to each row of a file. The same command resumes, and asks failed rows again."
 EXIT_FAILED_ROWS = 1
@@ -40,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     _report(config, counts, console)
     if not counts.is_complete:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED_ROWS if counts.failed else EXIT_DONE
+    return EXIT_FAILED_ROWS if counts.failed + counts.failed_elsewhere else EXIT_DONE
 
 
 async def _in_view(config: GenerateConfig) -> Counts:
@@ -54,7 +55,7 @@ async def _in_view(config: GenerateConfig) -> Counts:
     on_interrupt(stop, is_stopping=lambda: counts.stopping)
     telling = asyncio.create_task(_tell(counts, console))
     try:
-        return await generate(config, counts)
+        return await processes.run(config, counts)
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
@@ -91,9 +92,15 @@ def _report(config: GenerateConfig, counts: Counts, console: Terminal) -> None:
     console.print(f"{counts.kept + counts.answered:,} of {counts.total:,} rows answered{kept}{failed}")
     cost = f", {counts.usd:,.2f} USD" if counts.usd else ""
     console.print(f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{cost}")
-    if counts.is_complete:
-        again = "; the same command asks failed rows again" if counts.failed else ""
-        console.print(f"{config.output}{again}")
+    again = "; the same command asks failed rows again" if counts.failed else ""
+    if counts.written:
+        elsewhere = f"; other shards left {counts.failed_elsewhere:,} rows with an error"
+        console.print(f"{config.output}{again}{elsewhere if counts.failed_elsewhere else ''}")
+    elif counts.is_complete:
+        console.print(f"shard {config.shard} is complete{again}")
+        console.print(
+            f"not complete: {', '.join(counts.missing)}; whichever ends last writes {config.output}"
+        )
     else:
         console.print(f"interrupted: what has arrived is kept in {Path(config.output).name}.parts")
         console.print("run the same command again to resume")

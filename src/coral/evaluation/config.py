@@ -25,7 +25,7 @@ from coral.models.open import PREFIX, is_object
 from coral.models.providers import provider_named
 from coral.options import Section, build_config, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
-from coral.store.shards import shard_of
+from coral.store.shards import check_division
 from coral.tasks import registry
 
 OF_PROTOCOL = Section(
@@ -178,13 +178,7 @@ class EvalConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
-        if self.shard is not None:
-            shard_of(self.shard)
-            if self.processes > 1:
-                raise ConfigError(
-                    "shard and processes both divide the run",
-                    remedy="give --shard to each process that you start, or --processes to one command",
-                )
+        check_division(self.shard, self.processes)
         for name in ("max_tokens_total", "max_cost", "max_hours"):
             value = getattr(self, name)
             if value is not None and not value > 0:

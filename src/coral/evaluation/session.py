@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coral import workers
+from coral.budget import OutOfBudget
 from coral.conversation import calls
 from coral.conversation.converse import ConversationConfig, converse
 from coral.errors import (
@@ -26,7 +27,7 @@ from coral.errors import (
     StoppedEarly,
 )
 from coral.evaluation.breaker import LATER, Breaker
-from coral.evaluation.budget import OutOfBudget, budget_of
+from coral.evaluation.budget import budget_of
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
 from coral.evaluation.identity import default_output, identity, stored

@@ -11,6 +11,7 @@ from coral.errors import ConfigError
 from coral.models.config import ModelConfig
 from coral.options import section
 from coral.serving.launch import LaunchConfig, check_agent
+from coral.store.shards import check_division
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,20 @@ class GenerateConfig:
     """Only the first rows; by default all. May grow later."""
     max_connections: int = option(128, decides=False)
     """Most requests in flight to each server."""
+    shard: str | None = option(None, decides=False)
+    """I/N: answer the I-th of N parts of the rows (from 0 on), as one of several processes on any machines
+    that see the files. Whichever ends last writes the output."""
+    processes: int = option(1, decides=False)
+    """So many processes on this machine share the rows, and `max_connections`."""
     prices: str | None = option(None, decides=False)
     """YAML file of prices that overrides those shipped."""
+    max_tokens_total: int | None = option(None, decides=False)
+    """Stop before more tokens than this are read and written, in all sessions together; the same command
+    with a higher limit resumes."""
+    max_cost: float | None = option(None, decides=False)
+    """Stop before the work has cost more USD than this, by the price table."""
+    max_hours: float | None = option(None, decides=False)
+    """Stop before this session has lasted longer than this."""
     dry_run: bool = option(False, decides=False)
     """Check the rows and show the first request; send nothing."""
 
@@ -54,10 +67,15 @@ class GenerateConfig:
             raise ConfigError("no output is given", remedy="name a file: --output OUT.jsonl")
         if self.output and Path(self.output).absolute() == Path(self.input).absolute():
             raise ConfigError("input and output are one file", remedy="name another --output")
-        for name in ("n", "limit", "max_connections"):
+        for name in ("n", "limit", "max_connections", "processes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
+        for name in ("max_tokens_total", "max_cost", "max_hours"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value above 0")
+        check_division(self.shard, self.processes)
         check_agent(self.serve, self.agent)
 
     @property

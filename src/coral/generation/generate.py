@@ -1,4 +1,4 @@
-"""`coral generate`: a reply to each row of a file, resumed where it stopped, in the order of the rows."""
+"""A reply to each row of a file, or of a shard of it; resumed where it stopped, in the order of the rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 
 import msgspec
 
 from coral import prompts
+from coral.budget import Budget, Limits, OutOfBudget
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
 from coral.generation.config import GenerateConfig
+from coral.generation.output import Output
 from coral.generation.parts import ANSWERED, Parts
 from coral.generation.rows import Rows
 from coral.metrics import load_prices
@@ -25,6 +28,7 @@ from coral.models.open import Models
 from coral.models.protocol import Generation, Model, Request
 from coral.models.retries import RetryState
 from coral.serving.launch import LaunchConfig, launch
+from coral.store.shards import shard_of
 
 HOPELESS = 16
 """So many failed rows, where none was ever answered, stop the work: the others would fare no better."""
@@ -32,10 +36,12 @@ HOPELESS = 16
 
 @dataclass
 class Counts:
-    """Counters of a batch. Written by the job alone; a display polls them.
+    """Counters of a batch, or of a shard. Written by the job alone; a display polls them.
 
     Attributes:
         kept: rows that earlier runs answered.
+        written: OUTPUT is whole, and holds `failed_elsewhere` rows with an error that other shards left.
+        missing: the shards that are not complete, where this one is.
         stopping: requests in flight are still answered, no others are sent.
         say: told what the work waits for before the first request.
     """
@@ -49,6 +55,9 @@ class Counts:
     cached_tokens: int = 0
     completion_tokens: int = 0
     usd: float | None = None
+    written: bool = False
+    failed_elsewhere: int = 0
+    missing: tuple[str, ...] = ()
     stopping: bool = False
     retry_state: RetryState = field(default_factory=RetryState)
     started: float = field(default_factory=time.monotonic)
@@ -89,6 +98,12 @@ class Counts:
         self.cached_tokens += generation.usage.cached_tokens or 0
         self.completion_tokens += generation.usage.completion_tokens or 0
 
+    def price(self, config: GenerateConfig) -> None:
+        """Say what the tokens cost, where the price of the model is known."""
+        counted = (self.prompt_tokens, self.cached_tokens, self.completion_tokens)
+        usd = load_prices(config.prices).cost(config.agent.model, Tokens(*map(float, counted)))
+        self.usd = None if isnan(usd) else usd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
@@ -110,30 +125,35 @@ def preview(config: GenerateConfig) -> Preview:
 
 
 async def generate(config: GenerateConfig, counts: Counts) -> Counts:
-    """Answer every row that has no reply yet; then OUTPUT is written, with an `error` where one failed.
+    """Answer every row that has no reply yet, of all or of a shard; then OUTPUT is written, with an `error`
+    where one failed, unless other shards are not complete.
 
     Raises:
         UserError: an option, a row or the output cannot be used, or nobody answers.
         FatalReject: the server refuses every request.
     """
     config = _with_prompt(config)
+    shard = shard_of(config.shard) if config.shard else None
     with Rows(Path(config.input), limit=config.limit) as rows:
         async with AsyncExitStack() as stack:
             if not config.agent.model:  # only the server can name it
-                config = await _launched(config, counts, stack)
-            parts = Parts(Path(config.output), rows)
-            stack.enter_context(parts.claimed(config.decisive))
-            counts.total = len(rows)
-            pending = [number for number, status in enumerate(parts.status) if status != ANSWERED]
+                config = await launched(config, counts, stack)
+            output = Output(Path(config.output), rows, shard)
+            stack.enter_context(output.claimed(config.decisive))
+            parts = output.parts
+            counts.total = len(parts.numbers)
+            pending = [number for number in parts.numbers if parts.status[number] != ANSWERED]
             counts.kept = counts.total - len(pending)
             if pending:
-                config = await _launched(config, counts, stack)
+                output.withdraw()
+                config = await launched(config, counts, stack)
                 work = await _Work.open(config, rows, parts, counts, stack)
                 await work.do(iter(pending), len(pending))
             if counts.is_complete:
-                parts.assemble(config.agent.model)
-    usd = load_prices(config.prices).cost(config.agent.model, _tokens(counts))
-    counts.usd = None if usd != usd else usd  # noqa: PLR0124 - NaN is unknown
+                written = await output.write(config.agent.model)
+                counts.written, counts.missing = not written.missing, written.missing
+                counts.failed_elsewhere = max(0, written.failed - counts.failed)
+    counts.price(config)
     return counts
 
 
@@ -145,11 +165,7 @@ def _with_prompt(config: GenerateConfig) -> GenerateConfig:
     return dataclasses.replace(config, agent=dataclasses.replace(config.agent, system_prompt=text))
 
 
-def _tokens(counts: Counts) -> Tokens:
-    return Tokens(float(counts.prompt_tokens), float(counts.cached_tokens), float(counts.completion_tokens))
-
-
-async def _launched(config: GenerateConfig, counts: Counts, stack: AsyncExitStack) -> GenerateConfig:
+async def launched(config: GenerateConfig, counts: Counts, stack: AsyncExitStack) -> GenerateConfig:
     """The options with the agent at the server that `serve` starts, if it is not started yet."""
     if not config.serve.command:
         return config
@@ -178,6 +194,7 @@ class _Work:
     ) -> None:
         self._config, self._rows, self._parts, self._counts = config, rows, parts, counts
         self._model, self._connections = model, connections
+        self._budget = _budget(config, model, parts, counts)
         self._sampling = config.agent.sampling()
         self._cause: BaseException | None = None
         served = [model] if isinstance(model, ServedModel) else []
@@ -205,16 +222,22 @@ class _Work:
             CoralError: what concerns all of them; requests in flight have ended.
         """
         loop = asyncio.get_running_loop()
-        with self._counts.telling(lambda: loop.call_soon_threadsafe(self._connections.stop)):
+        with self._counts.telling(lambda: loop.call_soon_threadsafe(self._stop)):
             await self._crew.work(lambda: self._answer(pending), most=count)
-        if isinstance(self._cause, FatalReject) or not isinstance(self._cause, ModelError | None):
-            raise self._cause
-        if self._cause is not None:
-            left = self._counts.total - self._counts.kept - self._counts.answered
-            fix = self._cause.remedy and f"{self._cause.remedy}; then "
-            raise StoppedEarly(
-                str(self._cause), remedy=f"{fix}run the same command again: {left} rows are owed"
-            )
+        cause = self._cause
+        left = f"{self._counts.total - self._counts.kept - self._counts.answered} rows are owed"
+        if isinstance(cause, OutOfBudget):
+            raise OutOfBudget(str(cause), remedy=f"run the same command again with a higher limit: {left}")
+        if isinstance(cause, FatalReject) or not isinstance(cause, ModelError | None):
+            raise cause
+        if cause is not None:
+            fix = cause.remedy and f"{cause.remedy}; then "
+            raise StoppedEarly(str(cause), remedy=f"{fix}run the same command again: {left}")
+
+    def _stop(self) -> None:
+        self._connections.stop()
+        if self._budget is not None:
+            self._budget.wake()
 
     async def _answer(self, pending: Iterator[int]) -> None:
         """Answer one row after the other."""
@@ -239,7 +262,7 @@ class _Work:
         if request.n > 1:
             request = msgspec.structs.replace(request, parts=self._parts.pieces(number))
         try:
-            generation = await self._model.generate(request)
+            generation = await self._send(request)
         except STOPS_THE_RUN:
             raise
         except ModelError as error:
@@ -251,7 +274,28 @@ class _Work:
             self._parts.keep(number, generation)
             self._counts.count(generation)
 
+    async def _send(self, request: Request) -> Generation:
+        if self._budget is None:
+            return await self._model.generate(request)
+        return await self._budget.send(self._model, request, lambda: self._model.generate(request))
+
     def _halt(self, cause: BaseException) -> None:
         """Stop because of `cause`: the first one counts, others are mostly its consequences."""
         self._cause = self._cause or cause
         self._counts.stop()
+
+
+def _budget(config: GenerateConfig, model: Model, parts: Parts, counts: Counts) -> Budget | None:
+    """What the limits leave, what earlier sessions received taken off; None without limits.
+
+    Raises:
+        ConfigError: money is limited, and the model has no price.
+    """
+    limits = Limits(config.max_tokens_total, config.max_cost, config.max_hours)
+    if not limits.any:
+        return None
+    if config.shard:  # each has its share
+        limits = limits.shared(shard_of(config.shard).count)
+    budget = Budget(limits, load_prices(config.prices), [model.name], is_stopping=lambda: counts.stopping)
+    budget.replayed(model, parts.usage)
+    return budget

@@ -1,25 +1,19 @@
-"""What has arrived: a line per row in OUTPUT.parts, from which OUTPUT is put together in the rows' order."""
+"""What has arrived: a line per row, in any order; and the lines of OUTPUT that are made of them."""
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from coral.errors import ModelError, RunFolderError
+from coral.errors import ModelError
 from coral.generation.rows import Row, Rows
 from coral.models.protocol import Candidate, Generation
 from coral.store.lines import Appender, decode, line_files, read_file
-from coral.store.lock import take_lock
-from coral.store.whole import whole_file, write_whole
-from coral.types import FinishReason
-
-OPTIONS = "options.json"
+from coral.types import FinishReason, Usage
 
 MISSING, FAILED, ANSWERED = 0, 1, 2
 
@@ -50,72 +44,39 @@ _DECODER = msgspec.json.Decoder(Part)
 
 
 class Parts:
-    """The folder of what has arrived; claim it before anything else.
+    """What has arrived of some rows, in a folder that nobody else writes to.
 
     Attributes:
-        status: of each row: MISSING, FAILED or ANSWERED.
+        numbers: of the rows.
+        status: of each row of the file: MISSING, FAILED or ANSWERED.
+        usage: of all that had arrived when it was read, rows that have changed since included.
     """
 
-    def __init__(self, output: Path, rows: Rows) -> None:
-        self.folder = output.with_name(f"{output.name}.parts")
-        self._output, self._rows = output, rows
+    def __init__(self, folder: Path, rows: Rows, numbers: range) -> None:
+        self.folder, self.numbers = folder, numbers
+        self._rows = rows
         self.status = bytearray(len(rows))
+        self.usage = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
         self._files: list[Path] = []
         self._file_of = array("I", bytes(4 * len(rows)))
         self._offset_of = array("Q", bytes(8 * len(rows)))
         self._pieces: dict[int, dict[str, Generation]] = {}
         self._appender = Appender(self.folder)
 
-    @contextmanager
-    def claimed(self, decisive: dict[str, Any]) -> Iterator[None]:
-        """Keep other processes out, and read what earlier ones left.
-
-        Args:
-            decisive: the options that decide the replies.
-
-        Raises:
-            RunFolderError: somebody else works there, or with other options; or OUTPUT is somebody else's.
-        """
-        if self._output.exists() and not self.folder.exists():
-            raise RunFolderError(
-                f"{self._output} exists, and is not the work of this command",
-                remedy="move it away, or name another --output",
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if not take_lock(descriptor, self.folder):
-                raise RunFolderError(
-                    f"another process works in {self.folder}", remedy="wait for it, or name another --output"
-                )
-            self._check_options(decisive)
-            self.read()
-            yield
-        finally:
-            self._appender.close()
-            os.close(descriptor)
-
-    def _check_options(self, decisive: dict[str, Any]) -> None:
-        path = self.folder / OPTIONS
-        now = msgspec.json.decode(msgspec.json.encode(decisive))
-        if not path.exists():
-            write_whole(path, msgspec.json.format(msgspec.json.encode(now), indent=1))
-            return
-        before = msgspec.json.decode(path.read_bytes())
-        different = sorted(name for name in now if before.get(name) != now[name])
-        if different:
-            raise RunFolderError(
-                f"{self._output} was begun with other options: {', '.join(different)}",
-                remedy=f"give the same ones, name another --output, or delete {self.folder}",
-            )
+    def close(self) -> None:
+        """Close the file that is written to."""
+        self._appender.close()
 
     def read(self) -> None:
         """Learn what has arrived. A row that was changed since counts as missing; the last answer counts."""
         self._files = line_files(self.folder)
+        tokens = [0, 0, 0]
         for number, path in enumerate(self._files):
             for line in read_file(path):
                 part = decode(line, _DECODER)
-                if part.row >= len(self.status) or part.digest != self._rows.digests[part.row]:
+                if part.piece is None and part.generation is not None:
+                    _add(tokens, part.generation.usage)
+                if part.row not in self.numbers or part.digest != self._rows.digests[part.row]:
                     continue
                 if part.piece is not None:
                     self._note_piece(part.row, part.piece, part.generation)
@@ -126,6 +87,10 @@ class Parts:
                 if status >= self.status[part.row]:
                     self.status[part.row] = status
                     self._file_of[part.row], self._offset_of[part.row] = number, line.offset
+        for pieces in self._pieces.values():
+            for generation in pieces.values():
+                _add(tokens, generation.usage)
+        self.usage = Usage(prompt_tokens=tokens[0], cached_tokens=tokens[1], completion_tokens=tokens[2])
 
     def _note_piece(self, row: int, piece: str, generation: Generation | None) -> None:
         if generation is not None and self.status[row] != ANSWERED:
@@ -159,20 +124,24 @@ class Parts:
     def _append(self, part: Part) -> None:
         self._appender.append(_ENCODER.encode(part))
 
-    def assemble(self, model: str) -> None:
-        """Write OUTPUT, whole or not at all: a line per row, in the order of the rows."""
+    def lines(self, model: str) -> Iterator[bytes]:
+        """The lines of OUTPUT for these rows, in their order; each row must have a result."""
         self.read()
         opened = [path.open("rb") for path in self._files]
         try:
-            with whole_file(self._output) as output:
-                for number in range(len(self._rows)):
-                    file = opened[self._file_of[number]]
-                    file.seek(self._offset_of[number])
-                    part = _DECODER.decode(file.readline())
-                    output.write(_ENCODER.encode(_answered(self._rows[number], part, model)) + b"\n")
+            for number in self.numbers:
+                file = opened[self._file_of[number]]
+                file.seek(self._offset_of[number])
+                part = _DECODER.decode(file.readline())
+                yield _ENCODER.encode(_answered(self._rows[number], part, model)) + b"\n"
         finally:
             for file in opened:
                 file.close()
+
+
+def _add(tokens: list[int], usage: Usage) -> None:
+    for index, count in enumerate((usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)):
+        tokens[index] += count or 0
 
 
 class Pieces:

@@ -53,3 +53,19 @@ def shard_of(text: str) -> Shard:
 def shards(count: int) -> list[Shard]:
     """All shards of a run in `count` parts."""
     return [Shard(index, count) for index in range(count)]
+
+
+def check_division(shard: str | None, processes: int) -> None:
+    """Refuse options that no job could be divided by.
+
+    Raises:
+        ConfigError: `shard` names none, or both options divide the job.
+    """
+    if shard is None:
+        return
+    shard_of(shard)
+    if processes > 1:
+        raise ConfigError(
+            "shard and processes both divide the run",
+            remedy="give --shard to each process that you start, or --processes to one command",
+        )

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from coral.budget import OutOfBudget
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
-from coral.evaluation.budget import OutOfBudget
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import check_agents, open_plan
 from coral.evaluation.processes import run as hold_run
