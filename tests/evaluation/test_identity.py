@@ -32,7 +32,16 @@ MODEL = {
     "control": "wrong", "control_words": "model", "sees": "stance",
     "return_token_ids": True,
 }  # fmt: skip
-BY_CONTENT = {"task", "data", "split", "problems", "prompt_library", "majority", "second_chance"}
+BY_CONTENT = {
+    "task",
+    "data",
+    "split",
+    "problems",
+    "prompt_library",
+    "majority",
+    "second_chance",
+    "control_answers",
+}
 """Decide through what is read (fingerprints, task settings), or need another protocol."""
 
 
@@ -48,7 +57,7 @@ def test_what_decides_is_in_the_identity(name):
     assert (decided(**{name: OTHER[name]}) != decided()) is (name in deciding(EvalConfig))
 
 
-@pytest.mark.parametrize("name", [item.name for item in dataclasses.fields(AgentConfig)])
+@pytest.mark.parametrize("name", sorted({item.name for item in dataclasses.fields(AgentConfig)} - BY_CONTENT))
 def test_what_decides_of_a_model_is_in_the_identity(name):
     """The same of an agent's own options: where it is served decides nothing."""
     if name == "replicas":

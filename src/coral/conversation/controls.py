@@ -30,6 +30,8 @@ from coral.types import Answered, FinishReason, Message, Problem, Seat, Turn, Us
 Control = Literal["right", "wrong", "echo", "unsure", "random"]
 Words = Literal["own", "model"]
 
+USES_MISTAKES = frozenset({"wrong", "random"})
+"""Kinds whose stance may be a wrong answer."""
 PREFIX = "control:"
 """Of the model's name of a control partner with words of its own."""
 FREE = Usage(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cached_tokens=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from coral.tasks import boundary
@@ -27,14 +27,17 @@ _POPULAR_SHARE = 0.6
 class Mistakes:
     """The wrong answers of each problem, checked against the task's own equivalence, most popular first."""
 
-    def __init__(self, task: Task, problems: Iterable[Problem]) -> None:
+    def __init__(
+        self, task: Task, problems: Iterable[Problem], favourites: Mapping[str, str] | None = None
+    ) -> None:
         """Start knowing none.
 
         Args:
             problems: whose answers are wrong answers to others; only looked at where a problem itself tells
                 none.
+            favourites: wrong answers that somebody gave, by the problem's id: they come first.
         """
-        self._task = task
+        self._task, self._favourites = task, favourites or {}
         self._problems = problems
         self._known: dict[str, tuple[str, ...]] = {}
 
@@ -69,6 +72,11 @@ class Mistakes:
 
     def _ideas(self, problem: Problem) -> Iterator[str]:
         """Candidates in a fixed order a problem, the most tempting kinds first."""
+        if problem.id in self._favourites:
+            yield self._favourites[problem.id]
+        yield from self._own_ideas(problem)
+
+    def _own_ideas(self, problem: Problem) -> Iterator[str]:
         rng = random.Random(problem.id)  # noqa: S311 - repeatable on purpose
         if problem.choices:
             letters = [chr(ord("A") + index) for index in range(len(problem.choices))]

@@ -51,6 +51,8 @@ class AgentConfig(ModelConfig):
     """No model decides what it says: a control partner. right: insists on the gold answer. wrong: on one
     wrong answer of the problem, always the same. echo: repeats the other's answer. unsure: has none. random:
     insists on one of these answers."""
+    control_answers: str | None = option(None, decides=True)
+    """Run folder of one agent alone: `wrong` insists on its most frequent wrong answer to each problem."""
     control_words: Words = option("own", decides=True)
     """own: a control partner's words, without a request. model: its `model` argues for its answer."""
     sees: Shown = option("everything", decides=True)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from coral.config import deciding
-from coral.conversation import protocols
+from coral.conversation import protocols, solo
+from coral.conversation.controls import USES_MISTAKES
 from coral.conversation.selection import Draw
 from coral.evaluation import problem_list
 from coral.evaluation.config import (
@@ -95,9 +96,14 @@ def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]
     for name, default in _LATER.items():
         if values.get(name) == default:
             del values[name]
+    if isinstance(config, AgentConfig) and config.control_answers is not None:
+        uses = config.control in USES_MISTAKES
+        values["control_answers"] = solo.digest(config.control_answers) if uses else None
     if is_silent(config):
         assert isinstance(config, AgentConfig)
-        return {"model": speaker_model(config), "control": config.control}
+        answers = values.get("control_answers")
+        known = {} if answers is None else {"control_answers": answers}
+        return {"model": speaker_model(config), "control": config.control, **known}
     values["model"] = embedded.name_of(config)
     if folder := embedded.folder_of(config):
         values["checkpoint"] = fingerprint(folder)

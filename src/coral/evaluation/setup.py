@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from coral.conversation.agent import Agent
-from coral.conversation.controls import ControlPartner, Nobody
+from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.sight import ProblemPool, Sight
+from coral.conversation.solo import favourite_mistakes
+from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
 from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan
@@ -128,7 +130,7 @@ async def open_participants(
             sampling=options.sampling(),
             system=plan.systems[name],
             system_in_user=options.system_in_user,
-            control=seated.control(options),
+            control=await seated.control(name, options),
             sight=seated.sight(options),
         )
 
@@ -150,15 +152,25 @@ class _Seated:
     """What control arms know beside the conversation: the task, and other problems of the whole data."""
 
     def __init__(self, plan: Plan) -> None:
-        self._task = plan.task
+        self._task, self._problems = plan.task, plan.problems
         self._pool = ProblemPool(lambda: plan.task.problems(plan.source))
-        self._mistakes = Mistakes(plan.task, self._pool)
 
-    def control(self, options: AgentConfig) -> ControlPartner | None:
+    async def control(self, name: str, options: AgentConfig) -> ControlPartner | None:
         if options.control is None:
+            if options.control_answers is not None:
+                raise ConfigError(
+                    f"{name}.control_answers is set, and {name} is no control partner",
+                    remedy=f"give --{name}.control wrong, too, or leave it out",
+                )
             return None
+        favourites = None
+        if options.control_answers is not None and options.control in USES_MISTAKES:
+            favourites = await favourite_mistakes(options.control_answers, self._task, self._problems)
         return ControlPartner(
-            kind=options.control, words=options.control_words, task=self._task, mistakes=self._mistakes
+            kind=options.control,
+            words=options.control_words,
+            task=self._task,
+            mistakes=Mistakes(self._task, self._pool, favourites),
         )
 
     def sight(self, options: AgentConfig) -> Sight | None:
