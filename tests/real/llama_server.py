@@ -1,6 +1,6 @@
 """llama.cpp's own server, out of the prebuilt package xllamacpp.
 
-python llama_server.py GGUF NAME PORT THREADS
+python llama_server.py GGUF NAME PORT THREADS [SLOTS]
 
 Prints one line once it answers. Ends on SIGTERM.
 """
@@ -13,17 +13,17 @@ from pathlib import Path
 import xllamacpp
 
 SLOTS, CONTEXT = 8, 2048
-"""Requests at a time, and tokens of prompt and reply together for each of them."""
+"""Requests at a time unless told otherwise, and tokens of prompt and reply together for each of them."""
 
 
-def main(gguf: Path, name: str, port: int, threads: int) -> None:
+def main(gguf: Path, name: str, port: int, threads: int, slots: int = SLOTS) -> None:
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.model_alias = {name}
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.n_parallel = SLOTS
-    params.n_ctx = SLOTS * CONTEXT
+    params.n_parallel = slots
+    params.n_ctx = slots * CONTEXT
     params.kv_unified = False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.endpoint_metrics = True
@@ -37,4 +37,4 @@ def main(gguf: Path, name: str, port: int, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

@@ -231,7 +231,7 @@ def interval_text(info: MetricInfo, estimate: Estimate) -> str:
     """The 95% interval with its unit; a dash where there is none."""
     if estimate.low is None or estimate.high is None:
         return "-"
-    return f"{value_of(info, estimate.low).removesuffix(' %')} to {value_of(info, estimate.high)}"
+    return f"{value_of(info, estimate.low).removesuffix('%')} to {value_of(info, estimate.high)}"
 
 
 def _footnotes(summary: Summary, path: Path) -> list[str]:

@@ -84,8 +84,9 @@ class Tally:
         keys = np.array(self._keys, np.int64)
         keys = rank[keys >> 32] << 32 | keys & 0xFFFFFFFF
         order = np.argsort(keys, kind="stable")
-        table = np.array(self._values, np.float32).reshape(len(order), len(self.columns))
-        self._values, self._keys = array("f", table[order].tobytes()), array("q", keys[order].tobytes())
+        table = np.frombuffer(self._values, np.float32).reshape(len(order), len(self.columns))
+        table[:] = table[order]  # in place: each further copy is felt with a million conversations
+        self._keys = array("q", keys[order].tobytes())
         self._failed = array("q", rank[np.array(self._failed, np.int64)].tobytes())
         self._groups = [self._groups[self._problems[name]] for name in names]
         self._problems = {name: number for number, name in enumerate(names)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -103,20 +103,12 @@ async def _drain_unless_signalled(server: ChatServer, drain_s: float, signals: a
 
 def open_files_limit() -> int:
     """How many files and connections this process may open."""
-    if sys.platform == "win32":
-        return 512
-    import resource
-
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_open_files_limit(wanted: int = 65536) -> None:
     """Let this process hold more connections than the usual soft limit of 1,024 open files."""
-    if sys.platform == "win32":
-        return
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft == resource.RLIM_INFINITY or soft >= most:
