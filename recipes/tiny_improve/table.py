@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import further
 import msgspec
 
 from coral.improvement.arms import Sight
@@ -33,12 +34,16 @@ SOCIAL = {
     "gained_right_answer_rate": "right answers gained",
 }
 Reports = dict[str, Results]
+Others = dict[str, dict[str, Comparison]]
 
 
 def main(paths: Sequence[str], plot: Path | None) -> None:
+    folders = {Path(path).parent.name: Path(path).parent for path in paths}
     reports = {
-        Path(path).parent.name: msgspec.json.decode(Path(path).read_bytes(), type=Results) for path in paths
+        seed: msgspec.json.decode((folder / "report.json").read_bytes(), type=Results)
+        for seed, folder in folders.items()
     }
+    others = {seed: further.load(folder) for seed, folder in folders.items()}
     for sight, title in SIGHTS.items():
         print(f"\n{title}: change since the start\n")
         print_changes(reports, sight)
@@ -46,8 +51,12 @@ def main(paths: Sequence[str], plot: Path | None) -> None:
     print_gains(reports)
     print("\nthe main arm against the others\n")
     print_rivals(reports)
+    print("\nthe opener's rows alone, in the pair, final problems: change since the start\n")
+    print_openers(others)
     print("\nwhat holds after Holm's correction\n")
-    print_claims(reports)
+    print_claims(reports, others)
+    print("\nseveral trainings of the same rows, final problems\n")
+    print_components(reports, others)
     print("\nhow the pair talks\n")
     print_social(reports)
     print("\ncost\n")
@@ -96,9 +105,36 @@ def print_rivals(reports: Reports) -> None:
     )
 
 
-def print_claims(reports: Reports) -> None:
+def print_openers(others: Others) -> None:
+    names = sorted({name for found in others.values() for name in found if name.endswith("-opener")})
+    print_table(
+        ["seed", *names],
+        (
+            [seed, *(told(found[name]) if name in found else "-" for name in names)]
+            for seed, found in others.items()
+        ),
+    )
+
+
+def print_components(reports: Reports, others: Others) -> None:
+    """How far trainings of the same rows lie apart, and what seeds add to that."""
+    rows = []
+    for arm in (arm_of(model) for model in next(iter(reports.values())).models[1:]):
+        values = [
+            further.trainings(arm, model.since_start["final"], others[seed])
+            for seed, results in reports.items()
+            for model in results.models[1:]
+            if arm_of(model) == arm
+        ]
+        if found := further.components(values):
+            trained = "; ".join(", ".join(f"{one:+.1f}" for one in ones) for ones in values)
+            rows.append([arm, trained, f"{found.training:.1f}", f"{found.seed:.1f}"])
+    print_table(["arm", "points, by seed", "s.d. of trainings", "s.d. of seeds beside that"], rows)
+
+
+def print_claims(reports: Reports, others: Others) -> None:
     """Which differences on the final problems hold among all, and how far the seeds lie apart."""
-    found = list(final_differences(reports))
+    found = list(final_differences(reports, others))
     adjusted = holm([one.p_value if one.p_value is not None else 1.0 for _, _, one in found])
     by_name: dict[str, list[tuple[str, Comparison, float]]] = {}
     for (name, seed, one), p in zip(found, adjusted, strict=True):
@@ -112,13 +148,16 @@ def print_claims(reports: Reports) -> None:
     print_table(["difference", "mean of seeds", "standard deviation of seeds", "holds with seeds"], rows)
 
 
-def final_differences(reports: Reports) -> Iterator[tuple[str, str, Comparison]]:
-    """Every paired difference on the final problems, with its name and seed."""
+def final_differences(reports: Reports, others: Others) -> Iterator[tuple[str, str, Comparison]]:
+    """Every paired difference on the final problems but those of repeated trainings, with name and seed."""
     for seed, results in reports.items():
         for model in results.models[1:]:
             yield f"{arm_of(model)} since the start", seed, model.since_start["final"]
         for arm, compared in results.head_to_head.items():
             yield f"{results.main_arm} minus {arm}", seed, compared["final"]
+        for name, one in others[seed].items():
+            if name.endswith("-opener"):
+                yield f"{name} since the start", seed, one
 
 
 def print_social(reports: Reports) -> None:

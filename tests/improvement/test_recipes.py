@@ -1,10 +1,13 @@
 """Every recipe of the loop is checked to its last step, on samples of the real data."""
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -42,6 +45,42 @@ def test_the_recipe_of_the_embedded_model_is_sound(tmp_path):
         "coral train sft: models/pair-sft-1/train",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def tiny_improve(monkeypatch):
+    """Import a module of the recipe by name."""
+    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "tiny_improve"))
+    return importlib.import_module
+
+
+def test_each_arm_is_trained_as_often_as_asked_and_the_openers_rows_of_pairs_alone(tiny_improve, tmp_path):
+    """The loop trains once, so two of three trainings are further ones, each with a seed of its own."""
+    for arm in ("pair-sft", "alone-dpo"):
+        (tmp_path / "models" / f"{arm}-1" / "rows").mkdir(parents=True)
+    found = {one.name: one for one in tiny_improve("run").further(tmp_path, seed=1, trainings=3)}
+    assert list(found) == [
+        "alone-dpo-training-2",
+        "alone-dpo-training-3",
+        "pair-sft-opener",
+        "pair-sft-training-2",
+        "pair-sft-training-3",
+    ]
+    assert found["pair-sft-opener"].build == ("--seat", "opener")
+    assert len({one.train for name, one in found.items() if name.startswith("pair-sft")}) == 3
+
+
+def test_components_tell_what_trainings_vary_by_from_what_seeds_add(tiny_improve):
+    """Known answers: no spread within, none between but that of the trainings, and a table by hand."""
+    components = tiny_improve("further").components
+    assert components([[1.0], [2.0]]) is None
+    assert components([[1.0, 2.0]]) is None
+    assert components([[1.0, 1.0], [3.0, 3.0]]) == pytest.approx((2.0**0.5, 0.0))
+    assert components([[1.0, 3.0], [1.0, 3.0]]) == pytest.approx((0.0, 2.0**0.5))
+    # means 2, 5; within (2 + 8) / 2 = 5; between 2 x (1.5^2 + 1.5^2) = 9; (9 - 5) / 2 = 2
+    assert components([[1.0, 3.0], [3.0, 7.0]]) == pytest.approx((2.0**0.5, 5.0**0.5))
+    # 3 and 1 trainings: grand mean 3, within 2 / 2; between 3 x 1 + 1 x 9 = 12; n0 = (4 - 10 / 4) / 1
+    assert components([[1.0, 2.0, 3.0], [6.0]]) == pytest.approx(((12 - 1) ** 0.5 / 1.5**0.5, 1.0))
 
 
 def test_the_recipe_of_8b_on_mmlu_pro_is_sound(tmp_path):

@@ -1,0 +1,93 @@
+"""Several seeds, several trainings of each, and the opener's rows alone; then the tables of README.md.
+
+    python recipes/tiny_improve/run.py --seeds 3 --trainings 3
+
+The same command resumes. Other options go to `coral improve`, such as `--evaluate.task.size 500`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RECIPE = Path(__file__).parent
+CORAL = (sys.executable, "-m", "coral")
+TRAINING_SEED_STEP = 1_000
+"""From one training of the same rows to the next."""
+
+
+@dataclass(frozen=True)
+class Further:
+    """A training beside the loop's own, of rows of the same conversations.
+
+    Attributes:
+        arm: whose rows and options it starts from.
+        build: options of `coral build` that differ; empty: the same rows.
+        train: options of `coral train` that differ.
+    """
+
+    name: str
+    arm: str
+    build: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="of everything: problems, sampling, training")
+    parser.add_argument("--trainings", type=int, default=3, help="of each seed's rows, with other seeds")
+    parser.add_argument("--output", type=Path, default=Path("runs/tiny_improve"))
+    args, options = parser.parse_known_args()
+    for seed in range(args.seeds):
+        out = args.output / str(seed)
+        improve = ("improve", "--config", str(RECIPE / "improve.yaml"), "--seed", str(seed))
+        coral(*improve, "--output", str(out), *options)
+        for one in further(out, seed, args.trainings):
+            train(out, one)
+    if reports := sorted(str(path) for path in args.output.glob("*/report.json")):
+        table = [sys.executable, str(RECIPE / "table.py"), *reports]
+        subprocess.run([*table, "--plot", str(args.output / "results.png")], check=True)
+
+
+def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
+    """What is trained beside the arms of a seed."""
+    arms = sorted(folder.parent.name.removesuffix("-1") for folder in out.glob("models/*-1/rows"))
+    for arm in arms:
+        if arm.startswith("pair"):
+            yield Further(f"{arm}-opener", arm, build=("--seat", "opener"))
+        for number in range(2, trainings + 1):
+            other = seed + TRAINING_SEED_STEP * (number - 1)
+            yield Further(f"{arm}-training-{number}", arm, train=("--seed", str(other)))
+
+
+def train(out: Path, one: Further) -> None:
+    """Build, train, and evaluate on the final problems; what is complete is left alone."""
+    arm, folder = out / "models" / f"{one.arm}-1", out / "further" / one.name
+    if (folder / "final" / "summary.json").is_file():
+        return
+    rows = arm / "rows"
+    if one.build:
+        rows = folder / "rows"
+        if not rows.exists():
+            coral("build", "--config", str(arm / "rows" / "config.yaml"), "--output", str(rows), *one.build)
+    trained = folder / "train"
+    options = ("--rows", str(rows), "--output", str(trained), *one.train)
+    coral("train", "--config", str(arm / "train.yaml"), *options)
+    start = out / "models" / "start" / "final" / "config.yaml"
+    options = ("--agent.model", str(trained), "--output", str(folder / "final"))
+    coral("eval", "--config", str(start), *options)
+
+
+def coral(*words: str) -> None:
+    print("coral", *words, flush=True)
+    subprocess.run([*CORAL, *words], check=True)
+
+
+if __name__ == "__main__":
+    main()
