@@ -2,17 +2,20 @@
 
 import dataclasses
 import importlib
+import math
 import pkgutil
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 import coral
-from coral.config import deciding
+from coral.config import Bounds, deciding
+from coral.errors import ConfigError
 from coral.generation.config import GenerateConfig
 from coral.improvement.config import ImproveConfig
 from coral.improvement.identity import identify
 from coral.improvement.servers import Checkpoint
-from coral.options import build_config
+from coral.options import alternatives, build_config
 from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig, decisive
 
@@ -55,20 +58,63 @@ def test_every_option_says_whether_it_decides(kind):
         assert isinstance(item.metadata.get("decides"), bool), item.name
 
 
+NUMBERS = [
+    (kind, item)
+    for kind in CLASSES
+    for item in dataclasses.fields(kind)
+    if {int, float} & set(alternatives(get_type_hints(kind)[item.name]))
+]
+
+
+def outside(bounds):
+    """Numbers just beyond the bounds of an option."""
+    return [
+        *([bounds.least - 1] if bounds.least is not None else []),
+        *([bounds.above, bounds.above - 1] if bounds.above is not None else []),
+        *([bounds.most + 1] if bounds.most is not None else []),
+        *([bounds.below, bounds.below + 1] if bounds.below is not None else []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"), NUMBERS, ids=[f"{kind.__name__}.{item.name}" for kind, item in NUMBERS]
+)
+def test_every_number_says_what_it_may_be(kind, item):
+    """No number without bounds; what lies outside is refused by name, with what was given and what helps."""
+    bounds = item.metadata.get("within")
+    assert isinstance(bounds, Bounds)
+    kinds = alternatives(get_type_hints(kind)[item.name])
+    beyond = outside(bounds) + ([math.inf, -math.inf, math.nan] if float in kinds else [])
+    for value in beyond:
+        with pytest.raises(ConfigError) as refused:
+            build_config(kind, {item.name: value}, "--")
+        assert f"--{item.name} must be" in str(refused.value)
+        assert f"(got {float(value) if float in kinds else value})" in str(refused.value)
+        assert "leave it out" in refused.value.remedy
+
+
 def other(item):
-    """Another value of an option, by its default."""
+    """Another value that an option may have, by its type, default and bounds."""
     default = item.default_factory() if item.default is dataclasses.MISSING else item.default
+    kind = KINDS.get(item.name, Any)
+    words = [word for one in alternatives(kind) if get_origin(one) is Literal for word in get_args(one)]
     match default:
+        case _ if words:
+            return next(word for word in words if word != default)
         case bool():
             return not default
         case int() | float():
-            return default + 1
+            bounds = item.metadata.get("within")
+            return default + 1 if bounds is None or bounds.hold(default + 1) else (default or 1) / 2
         case str():
             return f"{default}x"
         case tuple() | list():
             return (*default, "x")
         case _:
-            return 1
+            return "x" if str in alternatives(kind) else bool in alternatives(kind) or 1
+
+
+KINDS = {name: kind for one in (BuildConfig, TrainConfig) for name, kind in get_type_hints(one).items()}
 
 
 TRAINED = {"kind": "dpo", "model": "m", "rows": "r", "output": "o", "lora": True}

@@ -9,7 +9,8 @@ import coral
 
 PACKAGE = Path(coral.__file__).parent
 ORDER = (
-    ("errors", "types", "end_marks", "config", "version"),
+    ("errors",),
+    ("types", "end_marks", "config", "version"),
     ("answers", "prompts", "store", "workers", "jail", "plugins", "roster"),
     ("engine",),
     ("models",),

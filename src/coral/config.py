@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from coral.errors import ConfigError
 
 _FLOAT = ("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"))
 """Floats as JSON and Python write them: in YAML 1.1, `1e-5` is a text."""
@@ -43,6 +47,41 @@ def dump_yaml(value: Any) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be: it must be finite, and lie within what is set here."""
+
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+
+    def hold(self, value: float) -> bool:
+        """Whether they admit a number."""
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """Such as "at least 1" or "between 0 and 1"."""
+        if self.least is not None and self.most is not None:
+            return f"between {self.least:g} and {self.most:g}"
+        words = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
+        return " and ".join(f"{word} {value:g}" for word, value in words.items() if value is not None)
+
+
+ANY = Bounds()
+COUNT = Bounds(least=1)
+NOT_NEGATIVE = Bounds(least=0)
+POSITIVE = Bounds(above=0)
+SHARE = Bounds(least=0, most=1)
+BELOW_ONE = Bounds(least=0, below=1)
+
+
 def option(default: Any = dataclasses.MISSING, *, decides: bool, **more: Any) -> Any:
     """A field of a config class.
 
@@ -50,7 +89,7 @@ def option(default: Any = dataclasses.MISSING, *, decides: bool, **more: Any) ->
         decides: whether it decides results. Then it must be the same in every session of what is resumed; a
             test finds an option that does not say. Data and models count by their content, not by where they
             are.
-        more: `default_factory`, and further metadata.
+        more: `default_factory`, and further metadata: `within` (the `Bounds` of a number), `section`.
     """
     made = {"default": default} if default is not dataclasses.MISSING else {}
     if "default_factory" in more:
@@ -61,3 +100,35 @@ def option(default: Any = dataclasses.MISSING, *, decides: bool, **more: Any) ->
 def deciding(kind: Any) -> tuple[str, ...]:
     """The options of a config class that decide results."""
     return tuple(item.name for item in dataclasses.fields(kind) if item.metadata["decides"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the config classes share: none of them holds a number that is out of its bounds."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers; classes that check more call this first.
+
+        Raises:
+            ConfigError: one is out of bounds; names it, and what it may be.
+        """
+        for item in dataclasses.fields(self):
+            check_bounds(item, getattr(self, item.name), item.name)
+
+
+def check_bounds(item: dataclasses.Field[Any], value: object, name: str) -> None:
+    """Refuse a number that an option cannot be.
+
+    Args:
+        name: of the option, as the user spells it.
+
+    Raises:
+        ConfigError: it is out of bounds.
+    """
+    bounds: Bounds | None = item.metadata.get("within")
+    if bounds is None or not isinstance(value, int | float) or bounds.hold(value):
+        return
+    wanted = bounds if math.isfinite(value) else "a finite number"
+    usual = "" if item.default in (None, dataclasses.MISSING) else f": the default is {item.default}"
+    remedy = f"change {name}, or leave it out{usual}"
+    raise ConfigError(f"{name} must be {wanted} (got {value})", remedy=remedy)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, Union
 import msgspec
 import yaml
 
-from coral.config import load_yaml
+from coral.config import check_bounds, load_yaml
 from coral.errors import ConfigError
 from coral.tasks.options import in_words
 
@@ -39,15 +39,17 @@ class Section:
     Attributes:
         types: from what is set in it to the types of its options by name.
         short: the option that is meant where a text stands for the section, as in `--task gsm8k`.
+        kind: names the dataclass of its options, where there is one.
     """
 
     types: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     short: str | None = None
+    kind: Callable[[], type[Any]] | None = None
 
 
 def section(kind: Callable[[], type[Any]], *, short: str | None = None) -> dict[str, Section]:
     """The metadata of a field that holds options of `kind` (a dataclass, named when it is asked for)."""
-    return {"section": Section(lambda _: types_of(kind()), short)}
+    return {"section": Section(lambda _: types_of(kind()), short, kind)}
 
 
 def types_of(kind: type[Any]) -> dict[str, Any]:
@@ -208,11 +210,19 @@ def typed_options(kind: type[Any], options: Mapping[str, Any], where: str, *, re
     """
     prefix = f"{where}." if where not in {"", "--"} else where
     types = typing.get_type_hints(kind)
-    known = {item.name for item in dataclasses.fields(kind)}
+    known = {item.name: item for item in dataclasses.fields(kind)}
     for name in options:
         if name not in known:
-            raise ConfigError(f"no option {prefix}{name}", remedy=_meant(str(name), known, prefix))
-    return {name: _typed(value, types[name], f"{prefix}{name}", remedy) for name, value in options.items()}
+            raise ConfigError(f"no option {prefix}{name}", remedy=_meant(str(name), set(known), prefix))
+    typed = {}
+    for name, value in options.items():
+        whole = f"{prefix}{name}"
+        typed[name] = _typed(value, types[name], whole, remedy)
+        check_bounds(known[name], typed[name], whole)
+        inner = known[name].metadata.get("section")
+        if isinstance(inner, Section) and inner.kind and isinstance(value, Mapping):
+            typed_options(inner.kind(), value, whole, remedy=remedy)  # refuses; what is given stays
+    return typed
 
 
 def _meant(name: str, known: set[str], prefix: str) -> str:
@@ -226,14 +236,15 @@ def _typed(value: Any, kind: Any, where: str, remedy: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        cause, advice = f"{where} cannot be {value!r}", remedy
+        advice = remedy
         if words := _choices(kind):
+            cause = f"{where} must be one of {', '.join(words)} (got {value!r})"
             near = difflib.get_close_matches(str(value), words, n=1)
-            advice = f"it may be {', '.join(words)}" + (f"; did you mean {near[0]}?" if near else "")
+            advice = f"did you mean {near[0]}?" if near else remedy
         elif wanted := in_words(kind):
-            advice = f"give {wanted}; {remedy}"
+            cause = f"{where} must be {wanted} (got {value!r})"
         else:
-            cause = f"{cause}: {error}"
+            cause = f"{where} cannot be {value!r}: {error}"
         raise ConfigError(cause, remedy=advice) from None
 
 

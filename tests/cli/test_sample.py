@@ -110,7 +110,7 @@ def test_a_redacted_export_holds_no_text_of_siblings_and_rollouts(coral_command,
 @pytest.mark.parametrize(
     ("flags", "cause"),
     [
-        (["--candidates", "0"], "candidates is 0"),
+        (["--candidates", "0"], "--candidates must be at least 1"),
         (["--select", "best"], "--select"),
         (["--canditates", "3"], "no option --canditates"),
         (["--rollouts", "2", "--protocol", "cot"], "one agent alone"),

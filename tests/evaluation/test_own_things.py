@@ -284,8 +284,8 @@ def test_a_protocol_of_a_package_has_options_of_its_own(own, tmp_path, package):
     ("protocol", "said"),
     [
         ({"name": "times", "tims": 3}, "did you mean protocol.times?"),
-        ({"name": "times", "times": "often"}, "protocol.times cannot be 'often'"),
-        ({"name": "times", "again": "twice"}, "it may be again, once more"),
+        ({"name": "times", "times": "often"}, "protocol.times must be a whole number (got 'often')"),
+        ({"name": "times", "again": "twice"}, "must be one of again, once more"),
         ({"name": "pair", "times": 3}, "the protocol coral has no option 'times'"),
         ({"times": 3}, "the protocol coral has no option 'times'"),
         ({"name": "tmes"}, "did you mean times?"),

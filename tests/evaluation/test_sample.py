@@ -213,8 +213,8 @@ async def test_evaluation_and_sampling_do_not_share_a_folder(serve, data, tmp_pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"candidates": 0}, "candidates is 0"),
-        ({"rollouts": -1}, "rollouts is -1"),
+        ({"candidates": 0}, "candidates must be at least 1"),
+        ({"rollouts": -1}, "rollouts must be at least 0"),
         ({"rollouts": 1, "protocol": "cot"}, "one agent alone"),
         ({"nonsense": 1}, "nonsense"),
     ],
@@ -264,5 +264,5 @@ def test_the_estimate_counts_candidates_and_rollouts(data, rollouts, turns):
 def test_the_python_api_has_the_command(data):
     """Beside `coral.evaluate`."""
     assert {"sample", "sample_async"} <= set(coral.__all__)
-    with pytest.raises(ConfigError, match="candidates is 0"):
+    with pytest.raises(ConfigError, match="candidates must be at least 1"):
         coral.sample("hi_tom", agent="m", data=data, candidates=0)

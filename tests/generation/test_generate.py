@@ -324,8 +324,11 @@ REFUSED = {
     "no rows": ({"output": "b"}, "no file of rows"),
     "no output": ({"input": "a"}, "no output"),
     "one file": ({"input": "a", "output": "./a"}, "one file"),
-    "no replies": ({"input": "a", "output": "b", "n": 0}, "n is 0"),
-    "no connections": ({"input": "a", "output": "b", "max_connections": 0}, "max_connections is 0"),
+    "no replies": ({"input": "a", "output": "b", "n": 0}, "n must be at least 1"),
+    "no connections": (
+        {"input": "a", "output": "b", "max_connections": 0},
+        "max_connections must be at least 1",
+    ),
 }
 
 

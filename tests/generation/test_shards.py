@@ -249,5 +249,5 @@ async def test_money_needs_a_price(batch, echo):
 @pytest.mark.parametrize("option", ["max_tokens_total", "max_cost", "max_hours"])
 def test_a_limit_is_above_zero(option):
     """A limit of nothing is refused by name."""
-    with pytest.raises(ConfigError, match=f"{option} is 0"):
+    with pytest.raises(ConfigError, match=f"{option} must be "):
         GenerateConfig(input="a", output="b", **{option: 0})

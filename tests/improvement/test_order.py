@@ -262,13 +262,13 @@ def test_even_parts_are_disjoint_and_complete_and_random_ones_have_their_share()
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"iterations": 0}, "iterations is 0"),
+        ({"iterations": 0}, "improve.iterations must be at least 1"),
         ({"controls": ("pair-ppo",)}, "no arm 'pair-ppo'"),
         ({"lr_multiplier": 0.5, "iterations": 2}, "needs a learning rate"),
         ({"partner": {"model": "x"}}, "seat is both"),
         ({"serve": {"kind": "command"}}, "there is none"),
         ({"serve": {"kind": "endpoint"}}, "no address"),
-        ({"gate": {"target": "best"}}, "gate.target cannot be 'best'"),
+        ({"gate": {"target": "best"}}, "gate.target must be one of better, not_worse, higher"),
         ({"sampel": {}}, "no option improve.sampel"),
     ],
 )

@@ -250,7 +250,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
 
 REFUSED = {
     "no steps": ({"max_steps": None}, "no max_steps"),
-    "a group of one": ({"group_size": 1}, "group_size is 1"),
+    "a group of one": ({"group_size": 1}, "group_size must be at least 2"),
     "a broken batch": ({"batch_size": 5}, "not a whole number of groups"),
     "half a batch for both seats": ({"batch_size": 6, "seats": "both"}, "each for both seats"),
     "no exploration": (

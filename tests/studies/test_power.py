@@ -54,7 +54,8 @@ def test_both_directions_agree():
 
 
 @pytest.mark.parametrize(
-    ("rates", "cause"), [((1.2, 0.5, 0.0), "rate_a is 1.2"), ((0.1, 0.9, 0.9), "cannot correlate by 0.9")]
+    ("rates", "cause"),
+    [((1.2, 0.5, 0.0), "rate_a must be between 0 and 1"), ((0.1, 0.9, 0.9), "cannot correlate by 0.9")],
 )
 def test_impossible_assumptions_are_refused(rates, cause):
     """A share is a share, and not every pair of rates can correlate by as much."""
@@ -67,8 +68,8 @@ def test_impossible_assumptions_are_refused(rates, cause):
     [
         ([], "a pilot run or two, or assumed rates"),
         (["nowhere"], "no run folder"),
-        (["--rate_a", "0.5", "--power", "1.5"], "power is 1.5"),
-        (["--rate_a", "0.5", "--correlation", "1"], "correlation is 1"),
+        (["--rate_a", "0.5", "--power", "1.5"], "power must be at least 0.5 and below 1"),
+        (["--rate_a", "0.5", "--correlation", "1"], "correlation must be at least -1 and below 1"),
     ],
 )
 def test_bad_input_of_the_command(words, cause, capsys):

@@ -137,7 +137,7 @@ REFUSED = [
     ({"arms": {"a b": {}}}, "cannot be an arm's name", "letters"),
     ({"arms": {"../a": {}}}, "cannot be an arm's name", "letters"),
     ({"arms": {"a": {"majority": True}}}, "has no majority", "panel"),
-    ({"preset": "control", "arms": {}}, "preset cannot be", ""),
+    ({"preset": "control", "arms": {}}, "preset must be one of", ""),
 ]
 
 

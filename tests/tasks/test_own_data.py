@@ -261,7 +261,7 @@ def test_free_answers_that_are_none(
 @pytest.mark.parametrize("task", ["choices", "open"])
 def test_an_empty_file_is_called_empty(load: Load, write: Write, task: str) -> None:
     """Not a problem of splits."""
-    with pytest.raises(DataError, match="holds no record"):
+    with pytest.raises(DataError, match="is empty"):
         load(task, write("mine.jsonl", ""))
 
 

@@ -83,7 +83,7 @@ def test_fairseq2_is_written_and_not_run(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"learning_rat": 1}, "no option learning_rat"), ({"epochs": "many"}, "epochs cannot be 'many'")],
+    [({"learning_rat": 1}, "no option learning_rat"), ({"epochs": "many"}, "epochs must be a number")],
 )
 def test_python_options_are_checked_like_flags(options, message):
     """One spelling everywhere: an unknown or mistyped option says what was meant."""

@@ -15,7 +15,7 @@ from coral.cluster import pool
 from coral.cluster.batch_job import run_job
 from coral.cluster.config import PoolConfig
 from coral.cluster.names import folder_named, remember
-from coral.config import option
+from coral.config import COUNT, option
 from coral.errors import ConfigError, UserError
 
 ABOUT = {
@@ -74,7 +74,7 @@ class DownConfig(PoolConfig):
 class LogsConfig(PoolConfig):
     """A pool, and what of its logs to show."""
 
-    lines: int = option(40, decides=False)
+    lines: int = option(40, decides=False, within=COUNT)
     """Lines from the end of each log."""
 
 

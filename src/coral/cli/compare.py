@@ -15,7 +15,7 @@ from coral.cli.options import parse, take_name
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
-from coral.config import option
+from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.given import Given
 from coral.metrics import Comparison, MetricInfo, detectable, holm, metric
@@ -30,7 +30,7 @@ ABOUT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig:
+class CompareConfig(Options):
     """What is compared beside Coral's own metrics."""
 
     metrics: tuple[str, ...] | None = option(None, decides=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coral.cli.options import parse, take_name
-from coral.config import option
+from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.export import export
 
@@ -17,7 +17,7 @@ ABOUT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ExportConfig(Options):
     """What to write."""
 
     output: str = option("", decides=False)

@@ -15,7 +15,7 @@ from coral.cli import EXIT_DONE
 from coral.cli.options import parse
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import WIDTH, standard_output
-from coral.config import option
+from coral.config import Options, option
 from coral.errors import ConfigError, UserError
 from coral.metrics import METRICS, Summary
 from coral.store.folder import RunFolder
@@ -24,7 +24,7 @@ ABOUT = "List the runs below a folder, newest first: headline, conversations end
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListConfig:
+class ListConfig(Options):
     """Which runs to list."""
 
     folder: str = option("runs", decides=False)

@@ -11,7 +11,7 @@ from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_output
-from coral.config import option
+from coral.config import SHARE, Bounds, Options, option
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.studies.config import RIGHT
@@ -26,30 +26,19 @@ DIFFERENCES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PowerConfig:
+class PowerConfig(Options):
     """All options of `coral power`."""
 
-    rate_a: float | None = option(None, decides=False)
+    rate_a: float | None = option(None, decides=False, within=SHARE)
     """Assumed share of the first run, in place of a pilot."""
-    rate_b: float | None = option(None, decides=False)
+    rate_b: float | None = option(None, decides=False, within=SHARE)
     """Assumed share of the second run; by default that of the first."""
-    correlation: float = option(0.5, decides=False)
+    correlation: float = option(0.5, decides=False, within=Bounds(least=-1, below=1))
     """How the two runs' results on a problem correlate; two pilot runs say it themselves."""
     metric: str = option(RIGHT, decides=False)
     """A share of pilot runs; by default what is right of all conversations."""
-    power: float = option(0.8, decides=False)
+    power: float = option(0.8, decides=False, within=Bounds(least=0.5, below=1))
     """How often a true difference is to be found."""
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: one is out of range.
-        """
-        if not -1 <= self.correlation < 1:
-            raise ConfigError(f"correlation is {self.correlation}", remedy="it is at least -1 and below 1")
-        if not 0.5 <= self.power < 1:
-            raise ConfigError(f"power is {self.power}", remedy="it is at least 0.5 and below 1")
 
 
 def run(arguments: Sequence[str]) -> int:

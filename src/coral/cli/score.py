@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.report import print_summary
-from coral.config import option
+from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.measure import save_summary, score
 from coral.metrics.own import own_metric
@@ -18,7 +18,7 @@ ABOUT = "Measure a stored run again, without a model, and write its summary.json
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
+class ScoreConfig(Options):
     """How to measure."""
 
     prices: str | None = option(None, decides=True)

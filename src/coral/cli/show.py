@@ -16,7 +16,7 @@ from rich.text import Text
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line, shell_word, visible
-from coral.config import option
+from coral.config import COUNT, NOT_NEGATIVE, Options, option
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.tasks.protocol import Task
@@ -42,31 +42,19 @@ Only = Literal["all", "agreed", "disagreed", "failed", "right", "wrong", "change
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowConfig:
+class ShowConfig(Options):
     """What to show."""
 
     only: Only = option("all", decides=False)
     """Of the list: all, agreed, disagreed, failed, right, wrong, or changed (an answer was given up)."""
-    limit: int = option(20, decides=False)
+    limit: int = option(20, decides=False, within=COUNT)
     """Most rows of the list."""
-    read: int = option(0, decides=False)
+    read: int = option(0, decides=False, within=NOT_NEGATIVE)
     """Show so many conversations of the list whole, instead of the list."""
     reasoning: bool = option(False, decides=False)
     """Show what thinking models wrote apart from their replies."""
     siblings: bool = option(False, decides=False)
     """Below each turn, show the candidates that were not chosen (of a sampled run)."""
-
-    def __post_init__(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ConfigError: a number is too small.
-        """
-        for name, least in (("limit", 1), ("read", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of at least {least}"
-                )
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.cluster import replica as supervisor
-from coral.config import option
+from coral.config import COUNT, NOT_NEGATIVE, POSITIVE, Options, option
 from coral.errors import ConfigError
 
 SUPERVISOR = str(Path(supervisor.__file__).parent)
@@ -21,26 +21,26 @@ _TIMES = ("time", "t", "time-min", "begin", "deadline")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplicaOptions:
+class ReplicaOptions(Options):
     """How each replica is looked after."""
 
-    ready_within_s: float = option(1800.0, decides=False)
+    ready_within_s: float = option(1800.0, decides=False, within=POSITIVE)
     """Seconds from a server's start until it answers a completion."""
-    check_every_s: float = option(5.0, decides=False)
+    check_every_s: float = option(5.0, decides=False, within=POSITIVE)
     """Seconds between two checks, and between two beats."""
-    give_up_after_s: float = option(120.0, decides=False)
+    give_up_after_s: float = option(120.0, decides=False, within=POSITIVE)
     """Seconds without a sign of life until a server is started again."""
-    probe_every_s: float = option(60.0, decides=False)
+    probe_every_s: float = option(60.0, decides=False, within=POSITIVE)
     """Seconds between two completions of one token that show that a server works."""
-    drain_s: float = option(60.0, decides=False)
+    drain_s: float = option(60.0, decides=False, within=POSITIVE)
     """Seconds that requests in flight get to end."""
-    stop_within_s: float = option(20.0, decides=False)
+    stop_within_s: float = option(20.0, decides=False, within=POSITIVE)
     """Seconds from SIGTERM to SIGKILL of a server."""
-    max_failed_starts: int = option(3, decides=False)
+    max_failed_starts: int = option(3, decides=False, within=COUNT)
     """Starts in a row that do not come to a completion until a replica has failed."""
-    silent_after_s: float = option(30.0, decides=False)
+    silent_after_s: float = option(30.0, decides=False, within=POSITIVE)
     """Seconds without a beat until clients take a replica for dead; 90 on NFS with its usual caches."""
-    calm_s: float = option(120.0, decides=False)
+    calm_s: float = option(120.0, decides=False, within=POSITIVE)
     """Autoscaling: a pool shrinks when its replicas had less to do for so many seconds."""
 
     def __post_init__(self) -> None:
@@ -49,9 +49,7 @@ class ReplicaOptions:
         Raises:
             ConfigError: names the option and what it may be.
         """
-        for name, value in asdict(self).items():
-            if value <= 0:
-                raise ConfigError(f"replica.{name} is {value}", remedy=f"give replica.{name} a value above 0")
+        super().__post_init__()
         if self.silent_after_s < 2 * self.check_every_s:
             raise ConfigError(
                 f"replica.silent_after_s ({self.silent_after_s:g}) is less than two beats "
@@ -61,7 +59,7 @@ class ReplicaOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolConfig:
+class PoolConfig(Options):
     """A pool of replicas: what serves, how many, where they run, and the folder that tells of them."""
 
     name: str = option("", decides=False)
@@ -70,14 +68,14 @@ class PoolConfig:
     """Folder that the login node, the compute nodes and the clients all see; only its owner can read it."""
     place: Literal["local", "slurm", "ray"] = option("local", decides=False)
     """Where replicas run: processes of this machine, SLURM jobs, or actors of a Ray cluster."""
-    replicas: int = option(1, decides=False)
+    replicas: int = option(1, decides=False, within=NOT_NEGATIVE)
     """How many replicas are wanted; with `max`, how many it begins with."""
-    min: int = option(1, decides=False)
+    min: int = option(1, decides=False, within=COUNT)
     """Autoscaling: the fewest replicas."""
-    max: int | None = option(None, decides=False)
+    max: int | None = option(None, decides=False, within=COUNT)
     """Autoscaling: the most replicas. Between `min` and `max` their number follows the requests in flight
     whenever `up` or `status --watch` runs; null: as many as `replicas` says."""
-    in_flight: int = option(64, decides=False)
+    in_flight: int = option(64, decides=False, within=COUNT)
     """Autoscaling: requests, queue included, that a replica is meant to have."""
     server: tuple[str, ...] = option((), decides=True)
     """Command of the server, as a list; {host}, {port} and {key_file} are filled in."""
@@ -87,9 +85,9 @@ class PoolConfig:
     """Name that the server serves; by default the first one that it lists."""
     slurm: dict[str, Any] = option(decides=False, default_factory=dict)
     """Options of sbatch by their long names, such as {partition: gpu, gres: "gpu:1", time: "24:00:00"}."""
-    replicas_per_job: int = option(1, decides=False)
+    replicas_per_job: int = option(1, decides=False, within=COUNT)
     """SLURM: replicas in each job, for sites that give away whole nodes; they share its GPUs evenly."""
-    nodes: int = option(1, decides=False)
+    nodes: int = option(1, decides=False, within=COUNT)
     """SLURM: nodes of each replica. The server is started on all of them, with {rank} filled in."""
     ray: dict[str, Any] = option(decides=False, default_factory=dict)
     """Ray: {address: HOST:PORT}, and resources of a replica, such as {num_gpus: 1, num_cpus: 8}."""
@@ -108,6 +106,7 @@ class PoolConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
+        super().__post_init__()
         for name in ("name", "folder", "server"):
             if not getattr(self, name):
                 raise ConfigError(f"the pool has no {name}", remedy=f"write `{name}:` into its file")
@@ -123,12 +122,6 @@ class PoolConfig:
         self._check_slurm()
 
     def _check_numbers(self) -> None:
-        least = {"replicas": 0, "min": 1, "in_flight": 1, "replicas_per_job": 1, "nodes": 1}
-        for name, lowest in least.items():
-            if getattr(self, name) < lowest:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of {lowest} or more"
-                )
         if self.max is not None and self.max < self.min:
             raise ConfigError(
                 f"max ({self.max}) is less than min ({self.min})", remedy="raise max, or lower min"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from coral.config import option
+from coral.config import Options, option
 from coral.doctor import context_probe, extraction_probe
 from coral.doctor.context_probe import Verdict
 from coral.errors import ModelError, Unreachable
@@ -44,7 +44,7 @@ COUNTING = "Count from 1 to 9 in digits, separated by commas. Write nothing else
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorConfig:
+class DoctorConfig(Options):
     """What to probe."""
 
     agent: ModelConfig = option(decides=True, default_factory=ModelConfig)

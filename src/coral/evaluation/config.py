@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from coral.config import option
+from coral.config import ANY, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Options, option
 from coral.conversation import protocols
 from coral.conversation.controls import PREFIX as CONTROL
 from coral.conversation.controls import Control, Words
@@ -66,14 +66,14 @@ class ExtractorConfig(ModelConfig):
 
     mode: Mode = option("hybrid", decides=True)
     """rules; model (every turn is shown to the model); hybrid (the model where the rules cannot tell)."""
-    temperature: float | None = option(0.0, decides=True)
+    temperature: float | None = option(0.0, decides=True, within=NOT_NEGATIVE)
     """Sampling temperature; null leaves it to the server."""
-    max_tokens: int | None = option(64, decides=True)
+    max_tokens: int | None = option(64, decides=True, within=COUNT)
     """Most tokens of one extraction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
+class EvalConfig(Options):
     """All options of an evaluation."""
 
     task: dict[str, Any] = option(decides=True, default_factory=dict, section=OF_TASK)
@@ -85,17 +85,17 @@ class EvalConfig:
     """Split of the data; by default the task's first."""
     data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA). Never stored."""
-    limit: int | None = option(None, decides=False)
+    limit: int | None = option(None, decides=False, within=COUNT)
     """Number of problems, drawn with `seed`; by default all. May grow in a later session."""
     problems: str | None = option(None, decides=True)
     """File with the ids of the problems to take, one a line; by default all."""
-    samples: int = option(1, decides=False)
+    samples: int = option(1, decides=False, within=COUNT)
     """Conversations about each problem. May grow in a later session."""
     protocol: str | dict[str, Any] = option(PAIR, decides=True, section=OF_PROTOCOL)
     """coral (or pair): two agents talk until they agree. cot (or single): one agent answers alone, in one
     turn. self_refine: one agent answers, then reviews its own answer. panel: three or more agents talk until
     all agree."""
-    max_turns: int = option(20, decides=True)
+    max_turns: int = option(20, decides=True, within=COUNT)
     """Most turns of a conversation; the opening is not a turn."""
     majority: bool = option(False, decides=True)
     """panel: at the limit of turns, the answer of more than half of the agents is the outcome."""
@@ -125,14 +125,14 @@ class EvalConfig:
         decides=False, default_factory=LaunchConfig, **section(lambda: LaunchConfig, short="command")
     )
     """The agent's server, started by a command and ended with the run."""
-    max_connections: int = option(128, decides=False)
+    max_connections: int = option(128, decides=False, within=COUNT)
     """Most requests in flight to each server. Starts lower and adapts to the server."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Decides the seeds of requests, and which problems are generated, drawn by `limit`, or shuffled."""
-    data_seed: int | None = option(None, decides=True)
+    data_seed: int | None = option(None, decides=True, within=ANY)
     """Seed of what problems there are (generated ones, `limit`, shuffled choices) where it is not `seed`: for
     repeating a run on the same problems."""
-    split_seed: int = option(0, decides=True)
+    split_seed: int = option(0, decides=True, within=ANY)
     """Seed of the splits of data sets that publish none. `seed` does not move it, so that no test problem of
     one run is a training problem of another."""
     salt: str = option("", decides=True)
@@ -152,19 +152,19 @@ class EvalConfig:
     shard: str | None = option(None, decides=False)
     """I/N: hold the I-th of N parts of the run (from 0 on) in a folder of its own below the run's, as one of
     several processes on any machines that see the folder. Whichever ends last measures the whole."""
-    processes: int = option(1, decides=False)
+    processes: int = option(1, decides=False, within=COUNT)
     """So many processes on this machine share the run as its shards, and `max_connections`."""
     retry_failed: bool = option(False, decides=False)
     """Run failed conversations of earlier sessions again."""
-    max_failed_rate: float = option(0.05, decides=False)
+    max_failed_rate: float = option(0.05, decides=False, within=SHARE)
     """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
     every request fails."""
-    max_tokens_total: int | None = option(None, decides=False)
+    max_tokens_total: int | None = option(None, decides=False, within=COUNT)
     """Stop before the run has read and written more tokens than this, in all sessions together; the same
     command with a higher limit resumes it."""
-    max_cost: float | None = option(None, decides=False)
+    max_cost: float | None = option(None, decides=False, within=POSITIVE)
     """Stop before the run has cost more USD than this, by the price table."""
-    max_hours: float | None = option(None, decides=False)
+    max_hours: float | None = option(None, decides=False, within=POSITIVE)
     """Stop before this session has lasted longer than this."""
     dry_run: bool = option(False, decides=False)
     """Only say what would be sent: problems, requests, tokens, and money where prices are known."""
@@ -176,19 +176,8 @@ class EvalConfig:
             ConfigError: names the option and what it may be.
         """
         _check_types(self)
-        for name in ("limit", "samples", "max_turns", "max_connections", "processes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
+        super().__post_init__()
         check_division(self.shard, self.processes)
-        for name in ("max_tokens_total", "max_cost", "max_hours"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value above 0")
-        if not 0 <= self.max_failed_rate <= 1:
-            raise ConfigError(
-                f"max_failed_rate is {self.max_failed_rate}", remedy="it is a share between 0 and 1"
-            )
         object.__setattr__(self, "protocol", protocols.normal(self.protocol))
         _check_protocol(self)
         check_agent(self.serve, self.agent)
@@ -318,7 +307,7 @@ class EvalConfig:
 class SampledAgentConfig(AgentConfig):
     """A model that takes a seat in conversations for training."""
 
-    temperature: float | None = option(0.8, decides=True)
+    temperature: float | None = option(0.8, decides=True, within=NOT_NEGATIVE)
     """Sampling temperature; null leaves it to the server."""
 
 
@@ -326,17 +315,17 @@ class SampledAgentConfig(AgentConfig):
 class SampleConfig(EvalConfig):
     """All options of sampling: those of an evaluation, and how turns are drawn."""
 
-    samples: int = option(5, decides=False)
+    samples: int = option(5, decides=False, within=COUNT)
     """Conversations (trees) about each problem. May grow in a later session."""
     agent: SampledAgentConfig = option(
         decides=True, default_factory=SampledAgentConfig, **section(lambda: SampledAgentConfig, short="model")
     )
     """The first agent. It is sampled at temperature 0.8 unless set."""
-    candidates: int = option(5, decides=True)
+    candidates: int = option(5, decides=True, within=COUNT)
     """Replies drawn per turn. One continues, the others are stored; 1: independent conversations."""
     select: Selection = option("random", decides=True)
     """Which continues: random; stratified (a coin: right or not); correct; wrong; diverse: new belief."""
-    rollouts: int = option(0, decides=True)
+    rollouts: int = option(0, decides=True, within=NOT_NEGATIVE)
     """Conversations continued to their end from each candidate, to tell its value. 0: none."""
 
     def __post_init__(self) -> None:
@@ -346,11 +335,6 @@ class SampleConfig(EvalConfig):
             ConfigError: names the option and what it may be.
         """
         super().__post_init__()
-        for name, least in (("candidates", 1), ("rollouts", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of at least {least}"
-                )
         if self.second_chance:
             raise ConfigError(
                 "sampling draws several replies instead of asking a second time",

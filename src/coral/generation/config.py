@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coral.config import deciding, option
+from coral.config import ANY, COUNT, POSITIVE, Options, deciding, option
 from coral.errors import ConfigError
 from coral.models.config import ModelConfig
 from coral.options import section
@@ -15,7 +15,7 @@ from coral.store.shards import check_division
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
+class GenerateConfig(Options):
     """What to ask, whom, and where the replies go."""
 
     input: str = option("", decides=False)
@@ -30,27 +30,27 @@ class GenerateConfig:
         decides=False, default_factory=LaunchConfig, **section(lambda: LaunchConfig, short="command")
     )
     """The agent's server, started by a command and ended with the run."""
-    n: int = option(1, decides=True)
+    n: int = option(1, decides=True, within=COUNT)
     """Replies per row."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Decides the seeds of requests."""
-    limit: int | None = option(None, decides=False)
+    limit: int | None = option(None, decides=False, within=COUNT)
     """Only the first rows; by default all. May grow later."""
-    max_connections: int = option(128, decides=False)
+    max_connections: int = option(128, decides=False, within=COUNT)
     """Most requests in flight to each server."""
     shard: str | None = option(None, decides=False)
     """I/N: answer the I-th of N parts of the rows (from 0 on), as one of several processes on any machines
     that see the files. Whichever ends last writes the output."""
-    processes: int = option(1, decides=False)
+    processes: int = option(1, decides=False, within=COUNT)
     """So many processes on this machine share the rows, and `max_connections`."""
     prices: str | None = option(None, decides=False)
     """YAML file of prices that overrides those shipped."""
-    max_tokens_total: int | None = option(None, decides=False)
+    max_tokens_total: int | None = option(None, decides=False, within=COUNT)
     """Stop before more tokens than this are read and written, in all sessions together; the same command
     with a higher limit resumes."""
-    max_cost: float | None = option(None, decides=False)
+    max_cost: float | None = option(None, decides=False, within=POSITIVE)
     """Stop before the work has cost more USD than this, by the price table."""
-    max_hours: float | None = option(None, decides=False)
+    max_hours: float | None = option(None, decides=False, within=POSITIVE)
     """Stop before this session has lasted longer than this."""
     dry_run: bool = option(False, decides=False)
     """Check the rows and show the first request; send nothing."""
@@ -61,20 +61,13 @@ class GenerateConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
+        super().__post_init__()
         if not self.input:
             raise ConfigError("no file of rows is given", remedy="coral generate IN.jsonl --output OUT.jsonl")
         if not self.output and not self.dry_run:
             raise ConfigError("no output is given", remedy="name a file: --output OUT.jsonl")
         if self.output and Path(self.output).absolute() == Path(self.input).absolute():
             raise ConfigError("input and output are one file", remedy="name another --output")
-        for name in ("n", "limit", "max_connections", "processes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
-        for name in ("max_tokens_total", "max_cost", "max_hours"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value above 0")
         check_division(self.shard, self.processes)
         check_agent(self.serve, self.agent)
 

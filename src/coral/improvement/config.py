@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from coral.cluster.config import PoolConfig
-from coral.config import option
+from coral.config import ANY, BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Bounds, Options, option
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig
 from coral.options import section
@@ -70,7 +70,7 @@ class ServeConfig(LaunchConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateConfig:
+class GateConfig(Options):
     """When a new checkpoint is taken over. Tests are paired by problem, against the model it came from."""
 
     target: Literal["better", "not_worse", "higher"] = option("better", decides=True)
@@ -78,41 +78,29 @@ class GateConfig:
     -tolerance (non-inferiority). higher: the difference is, by however little: what chance alone may do."""
     second: Literal["not_worse", "report"] = option("not_worse", decides=True)
     """On the second task. not_worse: the whole interval is above -tolerance; report: it is only reported."""
-    tolerance: float = option(0.05, decides=True)
+    tolerance: float = option(0.05, decides=True, within=BELOW_ONE)
     """Loss that not_worse accepts, as a share: 0.05 is five points. Too few problems cannot show that a loss
     is smaller: --dry_run says what so many problems can show."""
     collapse: Literal["warn", "refuse"] = option("warn", decides=True)
     """What a sign of collapse means: a line in the report, or that the checkpoint is not taken over."""
 
-    def __post_init__(self) -> None:
-        """Refuse a tolerance that is no loss.
-
-        Raises:
-            ConfigError: names the option and what it may be.
-        """
-        if not 0 <= self.tolerance < 1:
-            raise ConfigError(
-                f"gate.tolerance is {self.tolerance}",
-                remedy="give a share from 0 to below 1: 0.05 is 5 points",
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
-class CollapseConfig:
+class CollapseConfig(Options):
     """Signs of collapse. Each compares a checkpoint with the starting model; null switches it off."""
 
-    instant_agreement: float | None = option(0.97, decides=True)
+    instant_agreement: float | None = option(0.97, decides=True, within=SHARE)
     """More than this share of conversations end with the second turn, and more than at the start."""
-    copied_turns: float | None = option(0.5, decides=True)
+    copied_turns: float | None = option(0.5, decides=True, within=SHARE)
     """More than this share of turns repeat the partner's words, and more than at the start."""
-    length_ratio: float | None = option(0.5, decides=True)
+    length_ratio: float | None = option(0.5, decides=True, within=NOT_NEGATIVE)
     """Turns are shorter than this share of their length at the start."""
-    disagreement_ratio: float | None = option(0.1, decides=True)
+    disagreement_ratio: float | None = option(0.1, decides=True, within=NOT_NEGATIVE)
     """Conversations with differing answers are rarer than this share of what they were at the start."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfKind:
+class OfKind(Options):
     """The sections that arms of one kind have for themselves."""
 
     build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: BuildConfig))
@@ -122,7 +110,7 @@ class OfKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImproveConfig:
+class ImproveConfig(Options):
     """All options of the loop."""
 
     output: str = option("runs/improve", decides=False)
@@ -130,12 +118,12 @@ class ImproveConfig:
     model: str = option("", decides=True)
     """The model to start from: a checkpoint folder, or with serve.kind command a name on the hub. By default
     the model that comes with the package."""
-    iterations: int = option(1, decides=False)
+    iterations: int = option(1, decides=False, within=COUNT)
     """How often the loop goes round. May grow later."""
     controls: tuple[str, ...] = option((), decides=False)
     """Trained beside the main arm for comparison: alone-dpo, pair-sft, alone-sft ... Those alone get as many
     candidates and at most as many rows as the pair's. May grow later."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Seed of every step that has no other: sampling, rows, training, problems of the iterations."""
 
     common: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: SampleConfig))
@@ -170,7 +158,7 @@ class ImproveConfig:
 
     split: Literal["all", "even", "random"] = option("all", decides=True)
     """Training problems of an iteration: all, its own part of them, or a draw of `share`."""
-    share: float = option(0.5, decides=True)
+    share: float = option(0.5, decides=True, within=Bounds(above=0, most=1))
     """Share of the problems that `split: random` draws for an iteration."""
     stack: bool = option(False, decides=True)
     """Train on the conversations of earlier iterations, too."""
@@ -178,7 +166,7 @@ class ImproveConfig:
     """Reference of dpo and kto: the model that an iteration starts from, or always the first."""
     start_from: Literal["last", "first"] = option("last", decides=True)
     """What an iteration trains: the model that it sampled from, or again the first."""
-    lr_multiplier: float = option(1.0, decides=True)
+    lr_multiplier: float = option(1.0, decides=True, within=POSITIVE)
     """Factor of the learning rate from one iteration to the next; needs train.learning_rate."""
     seat: Literal["both", "one"] = option("both", decides=True)
     """both: the model talks to itself. one: it talks to `partner`, and only its own turns are trained."""
@@ -205,12 +193,7 @@ class ImproveConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
-        if self.iterations < 1:
-            raise ConfigError(f"iterations is {self.iterations}", remedy="give at least 1")
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"share is {self.share}", remedy="give a share above 0 and at most 1")
-        if self.lr_multiplier <= 0:
-            raise ConfigError(f"lr_multiplier is {self.lr_multiplier}", remedy="give a factor above 0")
+        super().__post_init__()
         if self.lr_multiplier != 1 and self.iterations > 1 and not _says_learning_rate(self):
             raise ConfigError("lr_multiplier needs a learning rate", remedy="give train.learning_rate")
         if self.seat == "both" and self.partner:

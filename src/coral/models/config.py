@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from coral.config import option
+from coral.config import COUNT, NOT_NEGATIVE, POSITIVE, Bounds, Options, option
 from coral.errors import ConfigError, Notice
 from coral.models.protocol import Sampling
 from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body
@@ -20,7 +20,7 @@ HIGHEST_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Options):
     """A model, where it is served, and how it is sampled."""
 
     model: str = option("", decides=True)
@@ -31,17 +31,17 @@ class ModelConfig:
     share a name that is looked up again and again."""
     replicas: str | None = option(None, decides=False)
     """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
-    replicas_within_s: float = option(3600.0, decides=False)
+    replicas_within_s: float = option(3600.0, decides=False, within=POSITIVE)
     """Seconds that a run waits while no replica is ready; then it ends, and the same command resumes it."""
     api_key_env: str | None = option(None, decides=False)
     """Environment variable that holds the key; by default the provider's own, such as OPENAI_API_KEY."""
-    temperature: float | None = option(0.2, decides=True)
+    temperature: float | None = option(0.2, decides=True, within=NOT_NEGATIVE)
     """Sampling temperature; null leaves it to the server."""
-    top_p: float | None = option(None, decides=True)
+    top_p: float | None = option(None, decides=True, within=Bounds(above=0, most=1))
     """Nucleus sampling; null leaves it to the server."""
-    max_tokens: int | None = option(1024, decides=True)
+    max_tokens: int | None = option(1024, decides=True, within=COUNT)
     """Most tokens of one reply; null leaves it to the server."""
-    thinking_tokens: int = option(16384, decides=True)
+    thinking_tokens: int = option(16384, decides=True, within=NOT_NEGATIVE)
     """Further tokens of a reply where a model thinks first, from the first one on that shows it. 0: none."""
     stop: tuple[str, ...] = option((), decides=True)
     """Texts at which the model stops writing."""
@@ -53,20 +53,20 @@ class ModelConfig:
     system_prompt: str | None = option(None, decides=True)
     """Replaces the system prompt of this agent: a text, or @FILE. The form of an answer is said below it
     unless it places `{{ instruction }}` itself; an empty text sends no system prompt."""
-    context_tokens: int | None = option(None, decides=False)
+    context_tokens: int | None = option(None, decides=False, within=COUNT)
     """Context length of the model, for planning; null trusts the server's own limit."""
-    max_connections: int | None = option(None, decides=False)
+    max_connections: int | None = option(None, decides=False, within=COUNT)
     """Most requests in flight to this model's server; null: the run's limit. Models that share a server share
     the smallest of theirs."""
-    request_timeout_s: float = option(600.0, decides=False)
+    request_timeout_s: float = option(600.0, decides=False, within=POSITIVE)
     """Seconds until one sending of a request counts as failed."""
-    total_timeout_s: float = option(1800.0, decides=False)
+    total_timeout_s: float = option(1800.0, decides=False, within=POSITIVE)
     """Seconds from its first sending until a request is given up, retries and pauses included."""
-    max_attempts: int = option(10, decides=False)
+    max_attempts: int = option(10, decides=False, within=COUNT)
     """How often one request is sent at most."""
-    backoff_s: float = option(0.5, decides=False)
+    backoff_s: float = option(0.5, decides=False, within=POSITIVE)
     """Longest pause before the first retry; it doubles from retry to retry."""
-    max_backoff_s: float = option(30.0, decides=False)
+    max_backoff_s: float = option(30.0, decides=False, within=POSITIVE)
     """Longest pause between two retries, unless the server asks for more."""
 
     def __post_init__(self) -> None:
@@ -75,17 +75,10 @@ class ModelConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
-        _require_positive(self)
-        if self.thinking_tokens < 0:
-            raise ConfigError(
-                f"thinking_tokens is {self.thinking_tokens}",
-                remedy="give thinking_tokens a value of at least 0",
-            )
-        _require_range("temperature", self.temperature, 0.0, None)
+        super().__post_init__()
         if (self.temperature or 0.0) > HIGHEST_TEMPERATURE:
             text = f"temperature is {self.temperature:g}: most servers take 0 to {HIGHEST_TEMPERATURE:g}"
             warnings.warn(text, Notice, stacklevel=2)
-        _require_range("top_p", self.top_p, 0.0, 1.0)
         taken = sorted(RESERVED_BODY_FIELDS & self.extra_body.keys())
         if taken:
             raise ConfigError(
@@ -120,27 +113,3 @@ class ModelConfig:
             return_token_ids=self.return_token_ids,
             extra=msgspec.Raw(msgspec.json.encode(self.extra_body)) if self.extra_body else None,
         )
-
-
-def _require_positive(config: ModelConfig) -> None:
-    for name in (
-        "max_tokens",
-        "context_tokens",
-        "max_connections",
-        "request_timeout_s",
-        "total_timeout_s",
-        "max_attempts",
-        "replicas_within_s",
-        "backoff_s",
-        "max_backoff_s",
-    ):
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value above 0")
-
-
-def _require_range(name: str, value: float | None, low: float, high: float | None) -> None:
-    if value is None or (value >= low and (high is None or value <= high)):
-        return
-    allowed = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-    raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of {allowed}")

@@ -182,6 +182,10 @@ def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
+_PLAIN = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+"""What OpenSSL of several versions says of an answer without encryption."""
+
+
 def describe_fault(fault: Exception) -> str:
     """Why there was no answer, in few words."""
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
@@ -194,7 +198,9 @@ def describe_fault(fault: Exception) -> str:
     if isinstance(fault, aiohttp.ClientConnectorError) and isinstance(fault.os_error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(fault, aiohttp.ClientConnectorSSLError):
-        return f"no secure connection ({getattr(fault.os_error, 'reason', None) or fault.os_error})"
+        reason = str(getattr(fault.os_error, "reason", None) or fault.os_error)
+        plain = "; the server speaks http, not https?" if any(word in reason for word in _PLAIN) else ""
+        return f"no secure connection ({reason}){plain}"
     if isinstance(fault, asyncio.TimeoutError):
         return "no answer in time"
     if isinstance(fault, OSError) and fault.strerror:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from coral.config import deciding, option
+from coral.config import NOT_NEGATIVE, Bounds, deciding, option
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig
 from coral.options import build_config, section
@@ -34,15 +34,15 @@ class GrpoConfig(TrainerConfig):
     gold answer needed. Or module:function of (conversation, seat)."""
     seats: Literal["one", "both"] = option("one", decides=True)
     """Which of the policy's seats a conversation trains: one (in turn from group to group), or both."""
-    group_size: int = option(8, decides=True)
+    group_size: int = option(8, decides=True, within=Bounds(least=2))
     """Conversations about one problem whose rewards are compared, seat by seat."""
-    beta: float = option(0.0, decides=True)
+    beta: float = option(0.0, decides=True, within=NOT_NEGATIVE)
     """Weight of the divergence from the model as it is before training."""
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = option("dapo", decides=True)
     """How the losses of tokens are averaged; names are TRL's."""
     scale_rewards: Literal["group", "batch", "none"] = option("group", decides=True)
     """Divide advantages by the standard deviation of the group's rewards, the batch's, or not at all."""
-    clip: float = option(0.2, decides=True)
+    clip: float = option(0.2, decides=True, within=Bounds(above=0, below=1))
     """How far a probability may move in one step: the ratio is clipped to 1 - clip and 1 + clip."""
     generate: Literal["auto", "engine", "transformers"] = option("auto", decides=True)
     """Who samples the policy: the embedded engine (CPU, Llama architecture) or transformers (any model and
@@ -59,15 +59,9 @@ class GrpoConfig(TrainerConfig):
         for name in ("model", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"no {name} given", remedy=f"name a folder with --{name}")
-        self._check_common()
+        super().__post_init__()
         if self.max_steps is None:
             raise ConfigError("no max_steps given", remedy="say how long to train: --max_steps 100")
-        if self.group_size < 2:
-            raise ConfigError(
-                f"group_size is {self.group_size}", remedy="give at least 2: rewards are compared in a group"
-            )
-        if not 0 < self.clip < 1:
-            raise ConfigError(f"clip is {self.clip}", remedy="give a number between 0 and 1")
         reward_named(self.reward)
         self._check_agent(self.eval_config())
         if self.batch_size % (self.group_size * self.seats_per_group):

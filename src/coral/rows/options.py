@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from coral.config import option
+from coral.config import ANY, COUNT, NOT_NEGATIVE, SHARE, Options, option
 from coral.errors import ConfigError
 
 Kind = Literal["sft", "dpo", "kto"]
@@ -32,7 +32,7 @@ _CONCERNS: dict[str, tuple[Kind, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowOptions:
+class RowOptions(Options):
     """What rows are made, of what."""
 
     kind: Kind = option("dpo", decides=True)
@@ -46,43 +46,43 @@ class RowOptions:
     """sft: all turns of such a conversation, or only those whose reply is right."""
     siblings: bool = option(False, decides=True)
     """sft: also the right candidates that were not chosen."""
-    first_turns: int | None = option(None, decides=True)
+    first_turns: int | None = option(None, decides=True, within=COUNT)
     """Only the first n turns of a conversation."""
     seat: str = option("both", decides=True)
     """Whose turns: both (all) seats', or those of one: opener, responder, of a panel agent_2."""
     speaker: str = option("both", decides=True)
     """Whose turns: both (all) agents', or those of one: agent, partner, of a panel agent_2."""
-    min_solve_rate: float = option(0.0, decides=True)
+    min_solve_rate: float = option(0.0, decides=True, within=SHARE)
     """Only problems of whose conversations at least this share agreed and was right (single agent: of whose
     replies this share is right)."""
-    max_solve_rate: float = option(1.0, decides=True)
+    max_solve_rate: float = option(1.0, decides=True, within=SHARE)
     """Only problems solved at most this often. 1 keeps the easy ones."""
-    max_prompt_chars: int | None = option(None, decides=True)
+    max_prompt_chars: int | None = option(None, decides=True, within=COUNT)
     """Leave out turns whose prompt is longer, in characters."""
-    max_completion_chars: int | None = option(None, decides=True)
+    max_completion_chars: int | None = option(None, decides=True, within=COUNT)
     """Leave out replies that are longer, in characters."""
-    max_per_turn: int | None = option(None, decides=True)
+    max_per_turn: int | None = option(None, decides=True, within=NOT_NEGATIVE)
     """Most rows of a turn; by default 2 for dpo and kto, no limit for sft. 0: no limit."""
-    max_per_problem: int | None = option(None, decides=True)
+    max_per_problem: int | None = option(None, decides=True, within=NOT_NEGATIVE)
     """Most rows of a problem; by default 20 for dpo and kto, no limit for sft. 0: no limit."""
-    max_rows: int | None = option(None, decides=True)
+    max_rows: int | None = option(None, decides=True, within=COUNT)
     """Most rows in all: a seeded draw, the same number for runs that are to be compared."""
-    min_margin: float = option(0.5, decides=True)
+    min_margin: float = option(0.5, decides=True, within=NOT_NEGATIVE)
     """dpo: the scores of a pair must be farther apart than this."""
-    agreeing_penalty: float = option(0.0, decides=True)
+    agreeing_penalty: float = option(0.0, decides=True, within=NOT_NEGATIVE)
     """dpo: taken from the score of a reply that is not right and holds the partner's answer (published:
     0.1)."""
-    length_penalty: float = option(0.0, decides=True)
+    length_penalty: float = option(0.0, decides=True, within=NOT_NEGATIVE)
     """dpo: taken from the score of the longest candidate of a turn, in proportion from the others
     (published: 0.1)."""
-    persuasion_bonus: float = option(0.0, decides=True)
+    persuasion_bonus: float = option(0.0, decides=True, within=NOT_NEGATIVE)
     """dpo: added to the score of a right reply after which a partner who was not right became right. Its
     pairs come first where a limit applies."""
-    majority_share: float = option(0.5, decides=True)
+    majority_share: float = option(0.5, decides=True, within=SHARE)
     """With score majority: a problem counts only if more than this share of its answers agree."""
     duplicates: Literal["drop", "keep"] = option("drop", decides=True)
     """What to do with rows that say the same to the letter."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Decides draws among equals and the order of the rows."""
 
     def __post_init__(self) -> None:
@@ -93,17 +93,12 @@ class RowOptions:
         """
         for name, kind in typing.get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), kind)
-        for name in ("first_turns", "max_prompt_chars", "max_completion_chars", "max_rows"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least 1")
-        for name in ("max_per_turn", "max_per_problem"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} is negative", remedy="give a number of rows; 0 means no limit")
-        for name in ("min_margin", "agreeing_penalty", "length_penalty", "persuasion_bonus"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is negative", remedy=f"give {name} a value of at least 0")
-        self._check_shares()
+        super().__post_init__()
+        if self.min_solve_rate > self.max_solve_rate:
+            raise ConfigError(
+                f"min_solve_rate {self.min_solve_rate} is above max_solve_rate {self.max_solve_rate}",
+                remedy="swap them",
+            )
         for item in dataclasses.fields(RowOptions):
             kinds = _CONCERNS.get(item.name)
             if kinds and self.kind not in kinds and getattr(self, item.name) != item.default:
@@ -111,16 +106,6 @@ class RowOptions:
                     f"{item.name} says nothing about {self.kind} rows",
                     remedy=f"leave it out, or build --kind {kinds[0]}",
                 )
-
-    def _check_shares(self) -> None:
-        for name in ("min_solve_rate", "max_solve_rate", "majority_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}", remedy="give a share between 0 and 1")
-        if self.min_solve_rate > self.max_solve_rate:
-            raise ConfigError(
-                f"min_solve_rate {self.min_solve_rate} is above max_solve_rate {self.max_solve_rate}",
-                remedy="swap them",
-            )
 
     @property
     def ended(self) -> Ended:

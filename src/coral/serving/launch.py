@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from coral.config import option
+from coral.config import POSITIVE, Options, option
 from coral.errors import ConfigError, Interrupted, StoppedEarly, Unreachable, UserError
 from coral.models.client import build_model
 from coral.models.config import ModelConfig
@@ -36,7 +36,7 @@ TO_COME = "http://127.0.0.1/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaunchConfig:
+class LaunchConfig(Options):
     """A server that is started when it is needed and stopped afterwards."""
 
     command: str | tuple[str, ...] = option((), decides=False)
@@ -46,9 +46,9 @@ class LaunchConfig:
     """Its address."""
     log: str | None = option(None, decides=False)
     """File for what the server writes; by default a temporary one, which stays if the run fails."""
-    ready_within_s: float = option(900.0, decides=False)
+    ready_within_s: float = option(900.0, decides=False, within=POSITIVE)
     """Seconds until a started server must list its model."""
-    stop_within_s: float = option(60.0, decides=False)
+    stop_within_s: float = option(60.0, decides=False, within=POSITIVE)
     """Seconds that a server gets to stop before it is killed."""
 
     def __post_init__(self) -> None:
@@ -57,9 +57,7 @@ class LaunchConfig:
         Raises:
             ConfigError: names the option and what it may be.
         """
-        for name in ("ready_within_s", "stop_within_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"serve.{name} is not above 0", remedy="give a number of seconds")
+        super().__post_init__()
         if self.command and "{port}" in self.base_url and not any("{port}" in word for word in self.words):
             raise ConfigError(
                 "serve.command does not say its port",

@@ -64,10 +64,14 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         for name in ("accuracy", "stubbornness", "unsure", "restless", "swayed"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}", remedy="it lies between 0 and 1")
+                raise ConfigError(
+                    f"{name} must be between 0 and 1 (got {getattr(self, name)})", remedy=_NAME_REMEDY
+                )
         for name in ("patience", "latency_s"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}", remedy="it is 0 or more")
+                raise ConfigError(
+                    f"{name} must be at least 0 (got {getattr(self, name)})", remedy=_NAME_REMEDY
+                )
 
 
 def parse_persona(name: str, default: Persona) -> Persona:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coral.config import option
+from coral.config import ANY, NOT_NEGATIVE, SHARE, Bounds, Options, option
 from coral.errors import ConfigError
 from coral.serving.admission import names_of
 from coral.serving.app import ChatServer, Limits, Served, serve_one
@@ -23,39 +22,25 @@ OnReady = Callable[[str, Served], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerConfig:
+class ServerConfig(Options):
     """Where a server listens, and what it takes on."""
 
     host: str = option("127.0.0.1", decides=False)
     """Address to bind. The default is reachable from this machine alone; there is no authentication."""
-    port: int = option(8765, decides=False)
+    port: int = option(8765, decides=False, within=Bounds(least=0, most=65535))
     """Port to bind; 0 takes a free one."""
-    drain_s: float = option(30.0, decides=False)
+    drain_s: float = option(30.0, decides=False, within=NOT_NEGATIVE)
     """Seconds that requests in flight get to finish after SIGTERM or Ctrl-C."""
-    max_body_mb: float = option(8.0, decides=False)
+    max_body_mb: float = option(8.0, decides=False, within=NOT_NEGATIVE)
     """Largest request body in megabytes; a larger one is refused with 413."""
-    max_n: int = option(128, decides=False)
+    max_n: int = option(128, decides=False, within=NOT_NEGATIVE)
     """Most candidates of one request."""
     allowed_hosts: str = option("", decides=False)
     """Names with dots that clients use for this server, separated by commas; `*.example` and `*` match."""
     faults: str = option("", decides=True)
     """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
-    fault_seed: int = option(0, decides=True)
+    fault_seed: int = option(0, decides=True, within=ANY)
     """Decides which requests meet a fault."""
-
-    def __post_init__(self) -> None:
-        """Refuse values that no server could use.
-
-        Raises:
-            ConfigError: names the option and what it may be.
-        """
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"port is {self.port}", remedy="a port lies between 0 and 65535")
-        for name in ("drain_s", "max_body_mb", "max_n"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}", remedy=f"give {name} a value of 0 or more"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,23 +65,23 @@ class ScriptedConfig(ServerConfig):
     """Password of an encrypted archive (GPQA)."""
     task_options: dict[str, Any] = option(decides=True, default_factory=dict)
     """The task's own options, such as --task_options.NAME VALUE."""
-    accuracy: float = option(0.6, decides=True)
+    accuracy: float = option(0.6, decides=True, within=SHARE)
     """Probability that its first own answer is right."""
-    stubbornness: float = option(0.5, decides=True)
+    stubbornness: float = option(0.5, decides=True, within=SHARE)
     """Probability that it keeps to its answer at a turn where the partner's differs."""
-    unsure: float = option(0.05, decides=True)
+    unsure: float = option(0.05, decides=True, within=SHARE)
     """Probability that it has no answer yet, or loses faith in its own in a dispute."""
-    restless: float = option(0.0, decides=True)
+    restless: float = option(0.0, decides=True, within=SHARE)
     """Probability that it changes its answer when it is asked again, whatever it hears."""
-    swayed: float = option(0.0, decides=True)
+    swayed: float = option(0.0, decides=True, within=SHARE)
     """Probability that words beside a bare answer make it give in where the answer did not."""
-    patience: int = option(6, decides=True)
+    patience: int = option(6, decides=True, within=NOT_NEGATIVE)
     """Turns that it holds on to a disputed answer before it gives in; 0, or stubbornness 1: never."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Decides all of its choices, and those of the data: generated problems, shuffled choices."""
-    split_seed: int = option(0, decides=True)
+    split_seed: int = option(0, decides=True, within=ANY)
     """Seed of the splits of data sets that publish none."""
-    latency_s: float = option(0.0, decides=False)
+    latency_s: float = option(0.0, decides=False, within=NOT_NEGATIVE)
     """Seconds before each reply."""
 
 

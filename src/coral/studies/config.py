@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coral.config import deciding, option
+from coral.config import COUNT, deciding, option
 from coral.conversation import protocols
 from coral.errors import ConfigError
 from coral.evaluation.config import OF_PROTOCOLS, AgentConfig, EvalConfig, filled_up
@@ -49,7 +49,7 @@ class StudyConfig(EvalConfig):
     """What is compared, planned before: "pair - alone", or with a metric, "turns: pair - alone". By default
     that of the preset, or every arm with the first."""
 
-    pilot: int | None = option(None, decides=False)
+    pilot: int | None = option(None, decides=False, within=COUNT)
     """Hold so many problems of each arm, say what all will take, and end. They count: the same command
     without it resumes from them."""
 
@@ -60,8 +60,6 @@ class StudyConfig(EvalConfig):
             ConfigError: names the option, or the arm.
         """
         super().__post_init__()
-        if self.pilot is not None and self.pilot < 1:
-            raise ConfigError(f"pilot is {self.pilot}", remedy="give pilot a value of at least 1")
         arms = self.arm_configs()
         for contrast in self.planned():
             for name in (contrast.left, contrast.right):

@@ -67,7 +67,7 @@ def assumed(rate_a: float, rate_b: float, correlation: float) -> Design:
     """
     for name, value in (("rate_a", rate_a), ("rate_b", rate_b)):
         if not 0 <= value <= 1:
-            raise ConfigError(f"{name} is {value}", remedy="it is a share between 0 and 1")
+            raise ConfigError(f"{name} must be between 0 and 1 (got {value})", remedy="it is a share")
     variances = rate_a * (1 - rate_a), rate_b * (1 - rate_b)
     both = rate_a * rate_b + correlation * sqrt(variances[0] * variances[1])
     if not max(0.0, rate_a + rate_b - 1) - 1e-9 <= both <= min(rate_a, rate_b) + 1e-9:

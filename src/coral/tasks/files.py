@@ -14,6 +14,7 @@ import io
 import itertools
 import re
 import reprlib
+import shlex
 import sys
 import zlib
 from collections.abc import Iterator
@@ -100,8 +101,8 @@ class Row:
     def _known_fields(self) -> str:
         shown = ", ".join(sorted(self.fields)[:20]) or "none"
         return (
-            f"is this the file of another task? The record has the fields: {shown}. Data of your own are "
-            "read by the tasks choices and open"
+            f"is it the file of another task? It has the fields: {shown}. Your own file? Use `coral eval "
+            f"choices --data {shlex.quote(self.file)}`, or `open` for free answers"
         )
 
 

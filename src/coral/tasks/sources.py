@@ -87,7 +87,7 @@ def rows(
             empty = False
             yield row
     if empty:
-        raise DataError(f"{source.data} holds no record", remedy="is it the right file? It is empty")
+        raise DataError(f"{source.data} is empty", remedy="name the file that holds the problems")
 
 
 def data_files(

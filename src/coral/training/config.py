@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from coral.config import deciding, option
+from coral.config import ANY, BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Options, deciding, option
 from coral.errors import ConfigError
 from coral.training.published import Published, published
 
@@ -17,7 +17,7 @@ REPORTERS = ("tensorboard", "wandb", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerConfig:
+class TrainerConfig(Options):
     """The options that all trainings share."""
 
     model: str = option("", decides=False)
@@ -25,46 +25,46 @@ class TrainerConfig:
     output: str = option("", decides=False)
     """Folder of the trained checkpoint. The same command again resumes where it stopped."""
 
-    max_steps: int | None = option(None, decides=True)
+    max_steps: int | None = option(None, decides=True, within=COUNT)
     """Optimizer steps; by default what `epochs` gives, with a preset the published number."""
-    batch_size: int = option(32, decides=True)
+    batch_size: int = option(32, decides=True, within=COUNT)
     """Rows of one optimizer step, over all devices. Gradients are accumulated as the devices require."""
-    device_batch_size: int = option(4, decides=False)
+    device_batch_size: int = option(4, decides=False, within=COUNT)
     """Rows that one device holds at once."""
-    learning_rate: float | None = option(None, decides=True)
+    learning_rate: float | None = option(None, decides=True, within=NOT_NEGATIVE)
     """Highest learning rate; by default 1e-6 for dpo and kto, 2.5e-6 for sft."""
     schedule: Literal["cosine", "linear", "constant"] = option("cosine", decides=True)
     """What the learning rate does after the warm-up."""
-    final_lr_ratio: float = option(0.1, decides=True)
+    final_lr_ratio: float = option(0.1, decides=True, within=SHARE)
     """The learning rate at the end as a share of the highest (cosine); linear goes to 0."""
-    warmup_steps: int | None = option(None, decides=True)
+    warmup_steps: int | None = option(None, decides=True, within=NOT_NEGATIVE)
     """Steps of rising learning rate; by default 50, and at most a tenth of the steps; with a preset the
     published number, in a shorter training its share."""
-    weight_decay: float = option(0.1, decides=True)
+    weight_decay: float = option(0.1, decides=True, within=NOT_NEGATIVE)
     """AdamW's weight decay."""
-    adam_beta1: float = option(0.9, decides=True)
+    adam_beta1: float = option(0.9, decides=True, within=BELOW_ONE)
     """AdamW's decay of the first moment."""
-    adam_beta2: float = option(0.95, decides=True)
+    adam_beta2: float = option(0.95, decides=True, within=BELOW_ONE)
     """AdamW's decay of the second moment."""
-    adam_epsilon: float = option(1e-8, decides=True)
+    adam_epsilon: float = option(1e-8, decides=True, within=POSITIVE)
     """AdamW's epsilon."""
-    max_grad_norm: float = option(1.0, decides=True)
+    max_grad_norm: float = option(1.0, decides=True, within=NOT_NEGATIVE)
     """Gradients are scaled down to this norm; 0 leaves them as they are, as the published training did."""
 
     lora: bool = option(False, decides=True)
     """Train a low-rank adapter and merge it into the checkpoint at the end. The adapter is kept, too."""
-    lora_rank: int = option(16, decides=True)
+    lora_rank: int = option(16, decides=True, within=COUNT)
     """Rank of the adapter."""
-    lora_alpha: int = option(32, decides=True)
+    lora_alpha: int = option(32, decides=True, within=COUNT)
     """Scale of the adapter: its update is multiplied by alpha / rank."""
-    lora_dropout: float = option(0.0, decides=True)
+    lora_dropout: float = option(0.0, decides=True, within=BELOW_ONE)
     """Dropout before the adapter."""
     lora_targets: str = option("all-linear", decides=True)
     """Layers with an adapter: all-linear, or names separated by commas."""
 
     chat_template: str | None = option(None, decides=True)
     """File with a chat template (Jinja) instead of the model's own; it is saved with the checkpoint."""
-    show_rows: int = option(1, decides=False)
+    show_rows: int = option(1, decides=False, within=NOT_NEGATIVE)
     """Rows to show before the first step, with the trained tokens marked."""
 
     precision: Literal["auto", "bf16", "fp32"] = option("auto", decides=True)
@@ -75,16 +75,16 @@ class TrainerConfig:
     """Attention implementation, such as sdpa or flash_attention_2; by default the library's choice."""
     device: Literal["auto", "cpu"] = option("auto", decides=True)
     """cpu: do not use a GPU."""
-    threads: int | None = option(None, decides=False)
+    threads: int | None = option(None, decides=False, within=COUNT)
     """Threads of a CPU training; by default one a core. A model of a million weights is fastest with 1."""
-    seed: int = option(0, decides=True)
+    seed: int = option(0, decides=True, within=ANY)
     """Decides the order of the rows, the held-out problems and the adapter's first weights."""
 
-    save_steps: int | None = option(None, decides=False)
+    save_steps: int | None = option(None, decides=False, within=COUNT)
     """Optimizer steps between two checkpoints to resume from; by default 200, and always at the end."""
-    keep_checkpoints: int = option(0, decides=False)
+    keep_checkpoints: int = option(0, decides=False, within=NOT_NEGATIVE)
     """Checkpoints (with optimizer state) that stay when the training is done."""
-    logging_steps: int = option(5, decides=False)
+    logging_steps: int = option(5, decides=False, within=COUNT)
     """Optimizer steps between two log lines."""
     report_to: str = option("none", decides=False)
     """Where the log goes besides `history.jsonl`: none, or tensorboard, wandb, trackio with commas."""
@@ -93,16 +93,13 @@ class TrainerConfig:
     dry_run: bool = option(False, decides=False)
     """Check the rows and say what would be done. fairseq2: write its config and launch script."""
 
-    def _check_common(self) -> None:
+    def __post_init__(self) -> None:
         """Refuse values that no training could use.
 
         Raises:
             ConfigError: names the option and what it may be.
         """
-        for name in _AT_LEAST_ONE:
-            _at_least(name, getattr(self, name, None), 1)
-        for name in _NOT_NEGATIVE:
-            _at_least(name, getattr(self, name, None), 0)
+        super().__post_init__()
         if not self.lora:
             _refuse_idle(
                 self, TrainerConfig, _OF_ADAPTERS, "is given, and no adapter is trained", "add --lora"
@@ -135,27 +132,27 @@ class TrainConfig(TrainerConfig):
 
     eval_rows: str | None = option(None, decides=False)
     """Held-out rows to evaluate on, a folder or file like `rows`."""
-    eval_fraction: float = option(0.0, decides=True)
+    eval_fraction: float = option(0.0, decides=True, within=BELOW_ONE)
     """Share of the problems whose rows are held out of `rows` and evaluated on. By problem, never by row."""
-    eval_steps: int | None = option(None, decides=False)
+    eval_steps: int | None = option(None, decides=False, within=COUNT)
     """Optimizer steps between two evaluations; by default that of `save_steps`."""
 
-    epochs: float = option(1.0, decides=True)
+    epochs: float = option(1.0, decides=True, within=NOT_NEGATIVE)
     """Passes over the rows; `max_steps` wins."""
-    beta: float = option(0.1, decides=True)
+    beta: float = option(0.1, decides=True, within=NOT_NEGATIVE)
     """dpo, kto: how strongly the model is held to the reference."""
     loss: str | None = option(None, decides=True)
     """Name of one of TRL's losses for dpo or kto; by default sigmoid for dpo, kto for kto."""
-    sft_weight: float = option(0.0, decides=True)
+    sft_weight: float = option(0.0, decides=True, within=NOT_NEGATIVE)
     """dpo: weight of the likelihood of the chosen reply beside the preference."""
-    desirable_weight: float = option(1.0, decides=True)
+    desirable_weight: float = option(1.0, decides=True, within=NOT_NEGATIVE)
     """kto: weight of the wanted rows; raise it where they are fewer."""
-    undesirable_weight: float = option(1.0, decides=True)
+    undesirable_weight: float = option(1.0, decides=True, within=NOT_NEGATIVE)
     """kto: weight of the unwanted rows."""
     reference: str | None = option(None, decides=False)
     """dpo, kto: the reference model; by default the model as it is before training."""
 
-    max_row_tokens: int | None = option(None, decides=True)
+    max_row_tokens: int | None = option(None, decides=True, within=COUNT)
     """Longest row in tokens, prompt and reply together; by default the model's context."""
     drop_long: bool = option(False, decides=True)
     """Leave out rows that are too long. Without it they stop the training; no row is ever cut."""
@@ -169,12 +166,8 @@ class TrainConfig(TrainerConfig):
         for name, needed in (("model", "a checkpoint folder"), ("rows", "a folder"), ("output", "a folder")):
             if not getattr(self, name) and not (name == "model" and self.backend == "fairseq2"):
                 raise ConfigError(f"no {name} given", remedy=f"name {needed} with --{name}")
-        if not 0 <= self.eval_fraction < 1:
-            raise ConfigError(
-                f"eval_fraction is {self.eval_fraction}", remedy="give a share of at least 0 and below 1"
-            )
         self._check_idle()
-        self._check_common()
+        super().__post_init__()
         self._check_together()
 
     def _check_together(self) -> None:
@@ -211,31 +204,6 @@ class TrainConfig(TrainerConfig):
 _OF_PREFERENCES = ("beta", "loss", "sft_weight", "reference")
 _OF_KTO = ("desirable_weight", "undesirable_weight")
 _OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
-_AT_LEAST_ONE = (
-    "batch_size",
-    "device_batch_size",
-    "max_steps",
-    "eval_steps",
-    "save_steps",
-    "logging_steps",
-    "lora_rank",
-    "max_row_tokens",
-    "threads",
-)
-_NOT_NEGATIVE = (
-    "epochs",
-    "learning_rate",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "beta",
-    "sft_weight",
-    "desirable_weight",
-    "undesirable_weight",
-    "keep_checkpoints",
-    "show_rows",
-    "final_lr_ratio",
-)
 
 
 def _refuse_idle(
@@ -244,11 +212,6 @@ def _refuse_idle(
     given = [name for name in names if getattr(config, name) != getattr(kind, name)]
     if given:
         raise ConfigError(f"{given[0]} {why}", remedy=remedy)
-
-
-def _at_least(name: str, value: float | None, least: int) -> None:
-    if value is not None and not value >= least:
-        raise ConfigError(f"{name} is {value}", remedy=f"give {name} a value of at least {least}")
 
 
 def decisive(config: TrainConfig) -> dict[str, Any]:
