@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from coral.api import (
         build,
         build_async,
-        compare,
-        compare_async,
         estimate,
         evaluate,
         evaluate_async,
@@ -53,8 +51,9 @@ if TYPE_CHECKING:
     from coral.rl.train import GrpoResult
     from coral.rows.report import Report
     from coral.store.folder import RunFolder
-    from coral.studies.compare import PairedRuns
+    from coral.studies.compare import PairedRuns, SeveralRuns
     from coral.studies.results import StudyResults
+    from coral.studies.stored import compare, compare_async
     from coral.studies.study import study, study_async
     from coral.tasks.own.function import task
     from coral.tasks.protocol import Source, Task, TaskInfo
@@ -80,8 +79,6 @@ _HOMES = {
     "coral.api": (
         "build",
         "build_async",
-        "compare",
-        "compare_async",
         "estimate",
         "evaluate",
         "evaluate_async",
@@ -117,8 +114,9 @@ _HOMES = {
     "coral.rl.train": ("GrpoResult",),
     "coral.rows.report": ("Report",),
     "coral.store.folder": ("RunFolder",),
-    "coral.studies.compare": ("PairedRuns",),
+    "coral.studies.compare": ("PairedRuns", "SeveralRuns"),
     "coral.studies.results": ("StudyResults",),
+    "coral.studies.stored": ("compare", "compare_async"),
     "coral.studies.study": ("study", "study_async"),
     "coral.tasks.own.function": ("task",),
     "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),
@@ -176,6 +174,7 @@ __all__ = [
     "RunFolder",
     "RunFolderError",
     "Sampling",
+    "SeveralRuns",
     "Source",
     "Speaker",
     "StopReason",

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from coral.api_train import refuse_running_loop
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.evaluation.estimate import CostEstimate
 from coral.evaluation.estimate import estimate as _estimate
-from coral.evaluation.given import Given
+from coral.evaluation.given import Given, refuse_running_loop
 from coral.evaluation.measure import save_summary
 from coral.evaluation.measure import score as _score
 from coral.evaluation.processes import run as _run
@@ -38,7 +36,6 @@ from coral.rows.build import build as _build
 from coral.rows.report import Report
 from coral.serving.launch import LaunchConfig
 from coral.store.folder import RunFolder
-from coral.studies.compare import PairedRuns, compare_runs
 from coral.tasks import registry
 from coral.tasks.protocol import Task
 
@@ -367,34 +364,6 @@ async def score_async(
     summary = await _score(folder, prices=prices, regrade=regrade, task=task, own=own)
     save_summary(folder, summary)
     return summary
-
-
-def compare(
-    a: str | Path, b: str | Path, *, metrics: Sequence[str | MetricFunction] | None = None
-) -> PairedRuns:
-    """Compare run b with run a on the problems that both have, paired by problem, without a model.
-
-    Args:
-        metrics: as in `evaluate`; by default those of either run.
-
-    Returns:
-        Comparisons, the share of all conversations that end right first.
-
-    Raises:
-        UserError: a folder cannot be read, or the runs are not about the same problems.
-    """
-    refuse_running_loop("compare_async")
-    return asyncio.run(compare_async(a, b, metrics=metrics))
-
-
-async def compare_async(
-    a: str | Path, b: str | Path, *, metrics: Sequence[str | MetricFunction] | None = None
-) -> PairedRuns:
-    """`compare` for callers that have an event loop, such as a notebook."""
-    given = Given()
-    names = None if metrics is None else given.named_metrics(metrics)
-    own = None if names is None else functools.partial(given.own_metrics, names)
-    return await compare_runs(RunFolder(a), RunFolder(b), own)
 
 
 def load_run(path: str | Path) -> RunFolder:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from coral.errors import ConfigError
+from coral.evaluation.given import refuse_running_loop
 from coral.keywords import GrpoOptions, TrainOptions
 from coral.options import build_config
 from coral.rl.config import GrpoConfig
@@ -80,18 +80,3 @@ def train(  # type: ignore[misc]  # one mapping cannot hold the options of both 
         return train_grpo(build_config(GrpoConfig, given, "", remedy="see `coral train grpo --help`"))
     given |= {"kind": kind, "rows": "" if rows is None else str(rows)}
     return _train(build_config(TrainConfig, given, "", remedy="see `coral train --help`"))
-
-
-def refuse_running_loop(instead: str = "", *, remedy: str = "") -> None:
-    """Refuse to work inside a running event loop, where only a coroutine could.
-
-    Raises:
-        ConfigError: one is running; says what to await.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise ConfigError(
-        "an event loop is running here, as in a notebook", remedy=remedy or f"await coral.{instead}(...)"
-    )

@@ -144,3 +144,30 @@ async def test_several_runs_are_compared_with_the_first(finished, alone, tmp_pat
     raw, adjusted, n = rows[0][-3:]
     assert float(adjusted) == pytest.approx(min(1.0, 2 * float(raw)), abs=2e-4)
     assert n == "12"
+    assert output.count("8 of 10 such comparisons find a true difference of") == 2
+
+
+async def test_several_runs_are_compared_from_python(finished, alone, tmp_path):
+    """Each against the first as if alone, adjusted p-values beside, and what the design finds and needs."""
+    shutil.copytree(alone, tmp_path / "again")
+    several = await coral.compare_async(finished, alone, tmp_path / "again")
+    pair = await coral.compare_async(finished, alone)
+    assert several.baseline == str(finished)
+    assert several.others == (str(alone), str(tmp_path / "again"))
+    assert several.compared[0] == pair
+    raw = [runs.comparisons[0].p_value for runs in several.compared]
+    assert several.p_holm == tuple(min(1.0, 2 * p) for p in raw)
+    design = pair.design
+    assert design.problems == 12
+    assert design.rates == pytest.approx((pair.comparisons[0].a, pair.comparisons[0].b))
+    assert design.detectable(design.needed(0.05)) <= 0.05
+
+
+async def test_a_comparison_ends_with_what_it_could_have_found(finished, alone, coral_command):
+    """The difference that 8 of 10 such comparisons find, the problems that 5 points need, the correlation."""
+    design = (await coral.compare_async(finished, alone)).design
+    _, output, _ = coral_command("compare", str(finished), str(alone))
+    last = " ".join(output.split())
+    assert f"find a true difference of {100 * design.detectable(12):.1f} points" in last
+    assert f"one of 5 points needs {design.needed(0.05):,} problems" in last
+    assert f"(correlation of the two on a problem {design.correlation:.2f})" in last

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coral.metrics.bounded import BoundedMean, gamma_sum_deviate
-from coral.metrics.claims import detectable, holm
+from coral.metrics.claims import adjusted, benjamini_hochberg, detectable, holm
 from coral.metrics.distributions import t_cdf, t_quantile
 from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import clustered_ratio, interval_of, paired_interval, wilson
@@ -350,6 +350,37 @@ def test_tokens_per_right_answer_of_few_right_answers_are_uncertain_to_one_side(
 def test_holm_by_hand(p_values, adjusted):
     """The smallest times their number, the next times one less, never below a smaller one, at most 1."""
     assert holm(p_values) == pytest.approx(adjusted)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "expected"),
+    [
+        ([], []),
+        ([0.04], [0.04]),
+        ([0.05, 0.01, 0.04, 0.02, 0.03], [0.05] * 5),
+        ([0.001, 0.03, 0.02, 0.9], [0.004, 0.04, 0.04, 0.9]),
+        ([0.6, 0.0, 0.5], [0.6, 0.0, 0.6]),
+    ],
+)
+def test_benjamini_and_hochberg_by_hand(p_values, expected):
+    """The largest stays, the next is taken m/(m - 1) times, the smallest m times, none above a larger one."""
+    assert benjamini_hochberg(p_values) == pytest.approx(expected)
+
+
+def test_of_what_benjamini_and_hochberg_find_one_in_twenty_is_false():
+    """40 tests, 10 of a true difference of three standard errors: the expected false share is 30/40 of 5%."""
+    rng = np.random.default_rng(1)
+    shares = []
+    for _ in range(400):
+        z = rng.standard_normal(40) + np.where(np.arange(40) < 10, 3.0, 0.0)
+        found = np.array(benjamini_hochberg([2 * t_cdf(-abs(one), 1e9) for one in z])) < 0.05
+        shares.append(found[10:].sum() / max(1, found.sum()))
+    assert np.mean(shares) == pytest.approx(0.0375, abs=0.012)
+
+
+def test_what_was_not_tested_is_not_adjusted_and_does_not_count():
+    """Two p-values among three contrasts are two tests."""
+    assert adjusted(holm, [0.01, None, 0.04]) == [0.02, None, 0.04]
 
 
 def test_the_detectable_difference_is_found_in_8_of_10_cases():

@@ -2,13 +2,15 @@
 
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 
 import coral
 from coral import tasks
+from coral.metrics.statistics import clustered_ratio
 from coral.serving.app import ChatServer
 from coral.serving.listen import listening
-from coral.serving.scripted import Knowledge, Persona, serve_scripted
+from coral.serving.scripted import Knowledge, Persona, ScriptedModel, serve_scripted
 from coral.tasks.protocol import Source
 
 PROBLEMS = 80
@@ -59,3 +61,38 @@ async def test_the_parts_of_the_flips_are_those_of_the_agent(restless, stubbornn
     assert persuasion.resistance.low - 0.02 <= 1 - lost <= persuasion.resistance.high + 0.02
     assert persuasion.receptiveness.low - 0.02 <= lost <= persuasion.receptiveness.high + 0.02
     assert persuasion.net.low <= 0 <= persuasion.net.high, "it takes right and wrong arguments alike"
+
+
+CONFORMITY = (1 - 0.1) * (1 - 0.05) * (1 - 0.65)
+"""Not restless, not unsure, and gives in to a bare answer: of the persona below, in that order."""
+
+
+async def test_conformity_on_real_stories_has_no_bias(data, tmp_path):
+    """Hi-ToM, three samples of 90 problems, both directions: a bare answer adds what the agent is made of.
+
+    A doubtful agent withdraws before it could give in, so its conformity is that much lower.
+    """
+    task = tasks.load("hi_tom")
+    knowledge = Knowledge(task, task.problems(Source(data=data, split="")))
+    persona = Persona(accuracy=0.5, unsure=0.05, restless=0.1, stubbornness=0.65)
+    agent, flips = ScriptedModel(knowledge, persona), {}
+    for kind in ("wrong", "right"):
+        for sees in ("nothing", "stance"):
+            run = await coral.evaluate_async(
+                "hi_tom", data=data, samples=3, agent={"model": agent, "sees": sees}, opener="partner",
+                max_turns=3, partner={"control": kind, "sees": "everything"}, extractor={"mode": "rules"},
+                output=str(tmp_path / kind / sees),
+            )  # fmt: skip
+            for talk in run.conversations():
+                if len(talk.turns) == 3 and talk.turns[0].reply.correct is (kind == "wrong"):
+                    flipped = talk.turns[2].reply.correct is (kind == "right")
+                    flips.setdefault(talk.problem.id, {}).setdefault(sees, []).append(flipped)
+
+    def rate(sees):
+        parts = [(sum(of.get(sees, ())), len(of.get(sees, ()))) for of in flips.values()]
+        return clustered_ratio(*np.array(parts).T)
+
+    shown, asked = rate("stance"), rate("nothing")
+    stderr = np.linalg.norm(shown.residuals - asked.residuals)
+    assert stderr < 0.04
+    assert abs(shown.value - asked.value - CONFORMITY) < 2 * stderr

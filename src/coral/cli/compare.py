@@ -1,9 +1,9 @@
-"""`coral compare A B`: two stored runs on the same problems, paired."""
+"""`coral compare A B ...`: stored runs on the same problems, paired."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 from textwrap import wrap
@@ -18,10 +18,11 @@ from coral.cli.visible import shell_word
 from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.given import Given
-from coral.metrics import Comparison, MetricInfo, detectable, holm, metric
-from coral.metrics.own import OwnMetric, own_info
+from coral.metrics import Comparison, MetricInfo, holm, metric
+from coral.metrics.own import own_info
 from coral.store.folder import RunFolder
-from coral.studies.compare import PairedRuns, compare_runs
+from coral.studies.compare import PairedRuns, SeveralRuns, compare_several
+from coral.studies.power import Design
 
 ABOUT = (
     "Compare two stored runs on the problems that both have, paired by problem, without a model. A pair and "
@@ -48,48 +49,38 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")
     a, *others = runs
     own = None if config.metrics is None else functools.partial(Given().own_metrics, config.metrics)
-    compared = run_in_loop(_with_first(a, others, own))
+    several = run_in_loop(compare_several(RunFolder(a), [RunFolder(other) for other in others], own))
     if len(others) == 1:
-        print_comparison(compared[0], a, others[0])
+        print_comparison(several.compared[0], a, others[0])
     else:
-        print_several(compared, a, others)
+        print_several(several)
     return 0
 
 
-async def _with_first(
-    a: str, others: Sequence[str], own: Callable[[], Sequence[OwnMetric]] | None
-) -> list[PairedRuns]:
-    """Each of the others with the first, the baseline."""
-    return [await compare_runs(RunFolder(a), RunFolder(other), own) for other in others]
-
-
-def print_several(compared: Sequence[PairedRuns], a: str, others: Sequence[str]) -> None:
+def print_several(several: SeveralRuns) -> None:
     """What is right of all conversations: each run against the first, adjusted for their number."""
     out = standard_output()
-    found = [runs.comparisons[0] for runs in compared]
-    adjusted = iter(holm([one.p_value for one in found if one.p_value is not None]))
-    protocol = compared[0].protocols[0]
+    compared = several.compared
     out.print(f"\n{compared[0].task}, right of all, each minus the first", style="bold", markup=False)
-    out.print(f"a: {shell_word(a)} ({protocol})", markup=False, soft_wrap=True)
-    for letter, other, runs in zip(ascii_lowercase[1:], others, compared, strict=False):
+    out.print(f"a: {shell_word(several.baseline)} ({compared[0].protocols[0]})", markup=False, soft_wrap=True)
+    letters = ascii_lowercase[1:]
+    for letter, other, runs in zip(letters, several.others, compared, strict=False):
         out.print(f"{letter}: {shell_word(other)} ({runs.protocols[1]})", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("", "a", "it", "difference", "95% interval", "p", "p, Holm", "n"):
         table.add_column(name, justify="right", no_wrap=True)
-    for letter, one in zip(ascii_lowercase[1:], found, strict=False):
+    for letter, runs, p_holm in zip(letters, compared, several.p_holm, strict=False):
+        one = runs.comparisons[0]
         info = metric(one.metric)
-        ps = ("-", "-") if one.p_value is None else (f"{one.p_value:.4f}", f"{next(adjusted):.4f}")
+        ps = ("-" if p is None else f"{p:.4f}" for p in (one.p_value, p_holm))
         shares = (value_of(info, one.a), value_of(info, one.b))
         row = (*shares, _signed(info, one.difference), _interval(info, one), *ps)
         table.add_row(letter, *row, f"{one.num_problems}")
     out.print(table)
     out.print("differences are in points, paired by problem; n counts shared problems", markup=False)
-    sizes = [
-        f"{letter} {100 * detectable(one.stderr):.1f}"
-        for letter, one in zip(ascii_lowercase[1:], found, strict=False)
-        if one.stderr is not None
-    ]
-    out.print(f"true differences that 8 of 10 such comparisons find: {', '.join(sizes)}", soft_wrap=True)
+    for letter, runs in zip(letters, compared, strict=False):
+        if runs.design is not None:
+            out.print(f"{letter}: {power_of(runs.design)}", markup=False, soft_wrap=True)
 
 
 def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
@@ -183,7 +174,24 @@ def _footnotes(runs: PairedRuns) -> list[str]:
     for letter, owed in zip("ab", runs.unfinished, strict=True):
         if owed:
             lines.append(f"{letter} is unfinished, {owed:,} conversations to go: it leans to short ones")
+    if runs.design is not None:
+        lines += wrap(power_of(runs.design), 80)
     return lines
+
+
+ASKED = 0.05
+"""The difference for which the problems are said that it needs."""
+
+
+def power_of(design: Design) -> str:
+    """What the comparison could have found in what is right of all, and what another difference needs."""
+    needed = design.needed(ASKED)
+    problems = "more problems than there are" if needed is None else f"{needed:,} problems"
+    return (
+        f"8 of 10 such comparisons find a true difference of {100 * design.detectable(design.problems):.1f} "
+        f"points in what is right of all; one of {100 * ASKED:.0f} points needs {problems} (correlation of "
+        f"the two on a problem {design.correlation:.2f})"
+    )
 
 
 def _holding(runs: PairedRuns) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,3 +56,18 @@ class Given:
             ConfigError: one cannot be imported, or is no function.
         """
         return [own_metric(name, self.metrics.get(name)) for name in dict.fromkeys(names)]
+
+
+def refuse_running_loop(instead: str = "", *, remedy: str = "") -> None:
+    """Refuse to work inside a running event loop, where only a coroutine could.
+
+    Raises:
+        ConfigError: one is running; says what to await.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigError(
+        "an event loop is running here, as in a notebook", remedy=remedy or f"await coral.{instead}(...)"
+    )

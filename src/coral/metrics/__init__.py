@@ -8,7 +8,7 @@ summary = summarize(tally)
 
 from coral.metrics.candidates import CandidateCounter, CandidateCounts
 from coral.metrics.catalog import METRICS, metric
-from coral.metrics.claims import detectable, detectable_with, holm
+from coral.metrics.claims import adjusted, benjamini_hochberg, detectable, detectable_with, holm
 from coral.metrics.compare import Comparison, compare
 from coral.metrics.cost import Price, PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import Estimate
@@ -35,6 +35,8 @@ __all__ = [
     "Tally",
     "Trace",
     "TraceTurn",
+    "adjusted",
+    "benjamini_hochberg",
     "compare",
     "detectable",
     "detectable_with",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import sqrt
 from statistics import NormalDist
 
@@ -37,3 +37,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted in the order given: of those below 0.05, one in 20 is expected to be false.
+
+    Benjamini and Hochberg (1995): the largest stays, the next is multiplied by m/(m - 1), down to the
+    smallest by m; none may be above one that is larger. Holds for independent and positively dependent tests.
+    """
+    number = len(p_values)
+    adjusted_ps, smallest = [1.0] * number, 1.0
+    ranked = sorted(range(number), key=p_values.__getitem__)
+    for rank in range(number, 0, -1):
+        place = ranked[rank - 1]
+        smallest = min(smallest, p_values[place] * number / rank)
+        adjusted_ps[place] = smallest
+    return adjusted_ps
+
+
+def adjusted(
+    method: Callable[[Sequence[float]], list[float]], p_values: Sequence[float | None]
+) -> list[float | None]:
+    """P-values adjusted by a method among those that there are; None stays None."""
+    found = iter(method([p for p in p_values if p is not None]))
+    return [None if p is None else next(found) for p in p_values]

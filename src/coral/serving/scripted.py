@@ -40,6 +40,9 @@ FEW_WORDS = 5
 class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a scripted agent behaves.
 
+    Where its answer meets another one, it is asked in this order: restless, unsure, 1 - stubbornness, swayed.
+    So it gives in to a bare answer with (1 - restless) (1 - unsure) (1 - stubbornness).
+
     Attributes:
         accuracy: probability that the first answer it finds for itself is right.
         stubbornness: probability that it keeps to its answer at a turn where the partner's differs.

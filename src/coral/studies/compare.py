@@ -1,21 +1,23 @@
-"""Two stored runs on the same problems, paired: no model is needed."""
+"""Stored runs on the same problems, paired: no model is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from coral import workers
 from coral.errors import ConfigError
 from coral.evaluation.measure import owed, own_of, tally_run
-from coral.metrics import Comparison, Estimate, MetricInfo, compare, metric
+from coral.metrics import Comparison, Estimate, MetricInfo, adjusted, compare, holm, metric
 from coral.metrics.catalog import BY_TURN
 from coral.metrics.estimate import estimate
-from coral.metrics.outcome import Rules
 from coral.metrics.own import OwnMetric, own_info, own_metric
 from coral.metrics.tally import Tally, View
 from coral.store.folder import RunFolder
+from coral.studies.facts import headline
+from coral.studies.power import Design, between, rates_of
 from coral.tasks.registry import task_of
 from coral.types import Conversation, Record
 
@@ -62,6 +64,7 @@ class PairedRuns(Record, frozen=True):
         unreadable: share of the other run's answers that cannot be read.
         same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
         own: the metrics that the user added, and the unit of each.
+        design: of the two runs, by what is right of all: what they find, and what a difference needs.
     """
 
     task: str
@@ -73,33 +76,95 @@ class PairedRuns(Record, frozen=True):
     unreadable: float = 0.0
     same_draws: bool = False
     own: dict[str, str] = msgspec.field(default_factory=dict)
+    design: Design | None = None
 
 
-async def compare_runs(
-    a: RunFolder, b: RunFolder, own: Callable[[], Sequence[OwnMetric]] | None = None
-) -> PairedRuns:
+class SeveralRuns(Record, frozen=True):
+    """Several runs, each against the first.
+
+    Attributes:
+        baseline: folder of the first.
+        others: folders of the others.
+        compared: each of them against the first, in order.
+        p_holm: p-values of the headlines, adjusted for their number (Holm 1979); None without a p-value.
+    """
+
+    baseline: str
+    others: tuple[str, ...]
+    compared: tuple[PairedRuns, ...]
+    p_holm: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, read once.
+
+    Attributes:
+        asked: a hash of what was asked, by problem.
+    """
+
+    folder: RunFolder
+    tally: Tally
+    asked: Mapping[str, int]
+
+
+Own = Callable[[], Sequence[OwnMetric]]
+"""Makes the metrics that the user adds, once for each run."""
+
+
+async def compare_runs(a: RunFolder, b: RunFolder, own: Own | None = None) -> PairedRuns:
     """Compare two stored runs, paired by problem.
 
     Args:
-        own: makes the metrics that the user adds, once for each run; by default those of either run.
+        own: by default the metrics that either run names.
 
     Raises:
         UserError: a folder cannot be read, or the runs are not about the same problems.
     """
-    _check_same_task(a, b)
-    before, after = Questions(), Questions()
-    own = own or _named_by(a, b)
+    return (await compare_several(a, [b], own)).compared[0]
+
+
+async def compare_several(
+    baseline: RunFolder, others: Sequence[RunFolder], own: Own | None = None
+) -> SeveralRuns:
+    """Compare stored runs with the first, each paired by problem.
+
+    Args:
+        own: as in `compare_runs`.
+
+    Raises:
+        UserError: as `compare_runs`.
+    """
+    for other in others:
+        _check_same_task(baseline, other)
+    own = own or _named_by(baseline, *others)
     async with workers.in_use():
-        first = await tally_run(a, task_of(a), collectors=[before], own=own())
-        second = await tally_run(b, task_of(b), collectors=[after], own=own())
-    check_same_problems(before.asked, after.asked)
+        first, *rest = [await _measured(folder, own) for folder in (baseline, *others)]
+    compared = [_paired(first, other) for other in rest]
+    return SeveralRuns(
+        baseline=str(baseline.path),
+        others=tuple(str(folder.path) for folder in others),
+        compared=tuple(compared),
+        p_holm=tuple(adjusted(holm, [runs.comparisons[0].p_value for runs in compared])),
+    )
+
+
+async def _measured(folder: RunFolder, own: Own) -> Measured:
+    questions = Questions()
+    tally = await tally_run(folder, task_of(folder), collectors=[questions], own=own())
+    return Measured(folder, tally, questions.asked)
+
+
+def _paired(a: Measured, b: Measured) -> PairedRuns:
+    check_same_problems(a.asked, b.asked)
+    first, second = a.tally, b.tally
     changed = _talker(first, second)
     changes, unreadable = _what_talking_changed(first, second, changed)
     added = _own(first, second)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
-        unfinished=(owed(a, first), owed(b, second)),
+        unfinished=(owed(a.folder, first), owed(b.folder, second)),
         comparisons=(
             _headline(first, second),
             *_further(first, second),
@@ -108,9 +173,18 @@ async def compare_runs(
         changed=changed,
         changes=changes,
         unreadable=unreadable,
-        same_draws=_draws(a) == _draws(b),
+        same_draws=_draws(a.folder) == _draws(b.folder),
         own={info.name: info.unit for info in added},
+        design=_design(a, b),
     )
+
+
+def _design(a: Measured, b: Measured) -> Design | None:
+    """None where they share one problem, of which nothing can be said."""
+    if len(a.asked.keys() & b.asked.keys()) < 2:
+        return None
+    first, second = (rates_of(one.tally, metric(headline(one.tally.rules))) for one in (a, b))
+    return between(first, second, f"{a.folder.path} and {b.folder.path}")
 
 
 def _named_by(*folders: RunFolder) -> Callable[[], list[OwnMetric]]:
@@ -128,11 +202,6 @@ def _own(a: Tally, b: Tally) -> list[MetricInfo]:
 def _draws(folder: RunFolder) -> tuple[object, object]:
     identity = folder.identity()
     return identity["seed"], identity.get("salt", "")
-
-
-def headline(rules: Rules) -> str:
-    """Right of all conversations: the only scores of one agent and of several that share a denominator."""
-    return "accuracy_strict" if len(rules.speakers) == 1 else "agreement_correctness_strict"
 
 
 def _headline(a: Tally, b: Tally) -> Comparison:

@@ -52,6 +52,11 @@ def info_of(name: str, arm: str, rules: Rules) -> MetricInfo:
     return info
 
 
+def headline(rules: Rules) -> str:
+    """Right of all conversations: the only scores of one agent and of several that share a denominator."""
+    return "accuracy_strict" if len(rules.speakers) == 1 else "agreement_correctness_strict"
+
+
 def _flip(trace: Trace, *, was: bool) -> Value:
     met = _meeting(trace.turns)
     if met is None:

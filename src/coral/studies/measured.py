@@ -21,9 +21,9 @@ from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import Ratio, clustered_ratio
 from coral.metrics.tally import View
 from coral.store.folder import RunFolder
-from coral.studies.compare import Questions, check_same_problems, headline
+from coral.studies.compare import Questions, check_same_problems
 from coral.studies.config import RIGHT
-from coral.studies.facts import FACTS, info_of
+from coral.studies.facts import FACTS, headline, info_of
 from coral.tasks.registry import task_of
 from coral.types import Record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 from statistics import NormalDist
 
@@ -12,11 +13,11 @@ from coral.errors import ConfigError
 from coral.evaluation.measure import tally_run
 from coral.metrics.distributions import Z
 from coral.metrics.estimate import sums_of
+from coral.metrics.info import MetricInfo
 from coral.metrics.tally import Tally
 from coral.store.folder import RunFolder
-from coral.studies.compare import headline
 from coral.studies.config import RIGHT
-from coral.studies.facts import info_of
+from coral.studies.facts import headline, info_of
 from coral.tasks.registry import task_of
 from coral.types import Record
 
@@ -105,25 +106,39 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
             spread=spread,
             problems=len(values),
         )
-    shared = [problem for problem in rates[0] if problem in rates[1]]
+    return between(rates[0], rates[1], f"{a.path} and {b.path if b else ''}")
+
+
+def between(first: Mapping[str, float], second: Mapping[str, float], source: str) -> Design:
+    """From what two runs measured on each problem, by id; problems that one of them lacks are left out.
+
+    Raises:
+        ConfigError: they share too few.
+    """
+    shared = [problem for problem in first if problem in second]
     _check(len(shared))
-    first, second = (np.array([each[problem] for problem in shared]) for each in rates)
-    constant = first.std() == 0 or second.std() == 0
+    a, b = (np.array([each[problem] for problem in shared]) for each in (first, second))
+    constant = a.std() == 0 or b.std() == 0
     return Design(
-        source=f"{a.path} and {b.path if b else ''}",
-        rates=(float(first.mean()), float(second.mean())),
-        correlation=0.0 if constant else float(np.corrcoef(first, second)[0, 1]),
-        spread=float((second - first).std(ddof=1)),
+        source=source,
+        rates=(float(a.mean()), float(b.mean())),
+        correlation=0.0 if constant else float(np.corrcoef(a, b)[0, 1]),
+        spread=float((b - a).std(ddof=1)),
         problems=len(shared),
     )
 
 
 async def _rates(folder: RunFolder, name: str) -> dict[str, float]:
     """The metric on each problem of a run."""
-    tally: Tally = await tally_run(folder, task_of(folder))
+    tally = await tally_run(folder, task_of(folder))
     info = info_of(headline(tally.rules) if name == RIGHT else name, str(folder.path), tally.rules)
     if info.unit != "share":
         raise ConfigError(f"{name} is not a share", remedy="give the name of a share (docs/metrics.md)")
+    return rates_of(tally, info)
+
+
+def rates_of(tally: Tally, info: MetricInfo) -> dict[str, float]:
+    """A metric on each problem of a run, by its id."""
     sums = sums_of(info, tally.view())
     ids = {number: problem for problem, number in tally.problems.items()}
     each = zip(sums.problems.tolist(), sums.numerators.tolist(), sums.denominators.tolist(), strict=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from coral.metrics import Estimate, detectable, holm, metric
+from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
 from coral.studies.config import RIGHT, Planned
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
@@ -250,6 +250,5 @@ def _of_cost(found: AtEqualCost) -> Contrast:
 
 
 def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    tested = [place for place, one in enumerate(contrasts) if one.p_value is not None]
-    adjusted = dict(zip(tested, holm([contrasts[place].p_value or 0.0 for place in tested]), strict=True))
-    return [msgspec.structs.replace(one, p_holm=adjusted.get(place)) for place, one in enumerate(contrasts)]
+    found = adjusted(holm, [one.p_value for one in contrasts])
+    return [msgspec.structs.replace(one, p_holm=p) for one, p in zip(contrasts, found, strict=True)]
