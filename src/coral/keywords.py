@@ -55,6 +55,7 @@ class EvaluateOptions(TypedDict, total=False):
     max_tokens_total: int | None
     max_cost: float | None
     max_hours: float | None
+    probe: bool
 
 
 class SampleOptions(EvaluateOptions, total=False):
