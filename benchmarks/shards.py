@@ -2,10 +2,10 @@
 
     python benchmarks/shards.py [--processes 1 2] [--conversations 20000] [--repeat 3] [--server]
 
-The agents are a function in the client's own process, so that the cores are the clients' alone; `--server`
-has the fake server of `evaluate.py` instead, which wants a core of its own. Each figure is of whole
-commands, start and summary included, in alternation, median of the repeats. Per CPU second is what busy cores
-leave comparable: two processes may cost hardly more of it than one.
+The agents are a coroutine in the client's own event loop, so that the cores are the clients' alone;
+`--server` has the fake server of `evaluate.py` instead, which wants a core of its own. Each figure is of
+whole commands, start and summary included, in alternation, median of the repeats. Per CPU second is what busy
+cores leave comparable: two processes may cost hardly more of it than one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from evaluate import Cost, fake_server, measured, write_problems
 
 
-def reply(messages: list[dict[str, str]]) -> str:
+async def reply(messages: list[dict[str, str]]) -> str:
     """An agent that reasons in a few lines, and says the same letter as everybody."""
     return f"{'The statement follows from the forces given above. ' * 12}\nThe answer is (A). {len(messages)}"
 

@@ -133,6 +133,33 @@ async def test_whoever_ends_last_measures(serve, data, tmp_path, content):
     assert summary(tmp_path / "run") == summary(tmp_path / "one")
 
 
+async def test_what_shards_have_added_up_is_what_their_conversations_say(serve, data, tmp_path):
+    """Whoever ends last reads what each shard kept of itself. Where one kept nothing, or by other code, the
+    conversations are read. The summary is the same; `coral score` always reads them.
+    """
+    async with serve() as (url, _):
+        await evaluate(config(url, data, tmp_path / "one", samples=2))
+        run = tmp_path / "run"
+        for index in range(3):
+            await evaluate(config(url, data, run, samples=2, shard=f"{index}/3"))
+        assert summary(run) == summary(tmp_path / "one")
+        kept = run / "shards" / "2-of-3" / "tally.json"
+        whole = json.loads(kept.read_text())
+        changed = {**whole, "tally": {**whole["tally"], "stop_reasons": {"failed": 7}}}
+        kept.write_text(json.dumps(changed))
+        await evaluate(config(url, data, run, samples=2, shard="0/3"))
+        assert summary(run)["stop_reasons"]["failed"] == 7, "it is this that is read"
+        assert (await score(coral.load_run(run), prices=None, regrade=False)).stop_reasons.get(
+            "failed"
+        ) is None
+        kept.write_text(json.dumps({**changed, "version": "0.1"}))
+        await evaluate(config(url, data, run, samples=2, shard="1/3"))
+        assert summary(run) == summary(tmp_path / "one")
+        kept.unlink()
+        await evaluate(config(url, data, run, samples=2, shard="1/3"))
+        assert summary(run) == summary(tmp_path / "one")
+
+
 async def test_shards_that_end_at_the_same_moment_leave_one_summary(serve, data, tmp_path):
     """Whoever finds all complete measures: if several do, they write the same, whole."""
     async with serve() as (url, _):

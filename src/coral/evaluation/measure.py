@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,7 @@ from coral.errors import Notice, UserError
 from coral.metrics import (
     AnswerClasses,
     CandidateCounter,
+    CandidateCounts,
     PriceTable,
     Summary,
     Tally,
@@ -24,12 +25,17 @@ from coral.metrics import (
     trace_of,
 )
 from coral.metrics.own import OwnMetric, own_metric
+from coral.metrics.tally import Part
 from coral.options import load_yaml_file
 from coral.store.folder import RunFolder
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
-from coral.types import Answered, Conversation, Problem, Reply, Rollout, StopReason
+from coral.types import Answered, Conversation, Problem, Record, Reply, Rollout, StopReason
+from coral.version import version
+
+KEPT = "tally.json"
+"""Of a shard: see `KeptTally`."""
 
 
 async def score(
@@ -84,6 +90,29 @@ def save_summary(folder: RunFolder, summary: Summary) -> None:
     folder.write("summary.json", summary)
 
 
+class KeptTally(Record, frozen=True):
+    """What a shard has added up of its conversations, so that whoever measures the whole need not read them.
+
+    Attributes:
+        version: of Coral; another one may count otherwise.
+    """
+
+    version: str
+    tally: Part
+    candidates: CandidateCounts
+
+
+async def keep_tally(folder: RunFolder, task: Task) -> None:
+    """Add up the conversations of a shard that is complete, and leave that in its folder.
+
+    Raises:
+        UserError: the folder cannot be read or written.
+    """
+    candidates = CandidateCounter()
+    tally = await tally_run(folder, task, collectors=[candidates])
+    folder.write(KEPT, KeptTally(version=version(), tally=tally.part(), candidates=candidates.counts()))
+
+
 async def measure_run(
     folder: RunFolder,
     task: Task,
@@ -91,15 +120,21 @@ async def measure_run(
     prices: PriceTable,
     regrade: bool = False,
     own: Sequence[OwnMetric] = (),
+    trust_kept: bool = False,
 ) -> Summary:
     """The metrics of all finished conversations of a folder.
+
+    Args:
+        trust_kept: take what shards have added up themselves; metrics of the user's own are not in it.
 
     Raises:
         UserError: the folder cannot be read.
     """
     identity = folder.identity()
     candidates = CandidateCounter()
-    tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade, own=own)
+    tally = _merged(folder, candidates) if trust_kept and not own else None
+    if tally is None:
+        tally = await tally_run(folder, task, collectors=[candidates], regrade=regrade, own=own)
     return summarize(
         tally,
         prices=prices,
@@ -107,6 +142,29 @@ async def measure_run(
         owed=owed(folder, tally),
         candidates=candidates.counts() if "candidates" in identity else None,
         adjustments=folder.adjustments(),
+    )
+
+
+def _merged(folder: RunFolder, candidates: CandidateCounter) -> Tally | None:
+    """The tally of a run in shards, of what each of them has kept; None where one has kept nothing."""
+    kept = [shard.read(KEPT, KeptTally) for shard in folder.parts()]
+    found = [one for one in kept if one is not None and one.version == version()]
+    if not found or len(found) < len(kept):
+        return None
+    tally = _empty_tally(folder.identity())
+    for one in found:
+        tally.merge(one.tally)
+        candidates.merge(one.candidates)
+    tally.sort()
+    return tally
+
+
+def _empty_tally(identity: Mapping[str, Any], own: Sequence[OwnMetric] = ()) -> Tally:
+    return Tally(
+        task=str(identity["task"]["name"]),
+        rules=protocols.stored(identity),
+        own=own,
+        probed=bool(identity.get("probe")),
     )
 
 
@@ -138,13 +196,7 @@ async def tally_run(
     Raises:
         UserError: the folder cannot be read.
     """
-    identity = folder.identity()
-    tally = Tally(
-        task=str(identity["task"]["name"]),
-        rules=protocols.stored(identity),
-        own=own,
-        probed=bool(identity.get("probe")),
-    )
+    tally = _empty_tally(folder.identity(), own)
     classes = AnswerClasses()
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored

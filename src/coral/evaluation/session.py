@@ -31,7 +31,7 @@ from coral.evaluation.budget import budget_of
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
 from coral.evaluation.identity import default_output, identity, stored
-from coral.evaluation.measure import measure_run
+from coral.evaluation.measure import KEPT, keep_tally, measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
 from coral.evaluation.setup import Opener, Participants
@@ -120,12 +120,15 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             save_prompts(folder, plan.run_prompts)
             if mark:
                 mark.withdraw()
+                folder.remove(KEPT)
             await _hold_conversations(settled, plan, participants, folder, progress, opener)
             folder.check()
             done = progress.kept + progress.done
             run = Run(path=whole.path, summary=None, finished=done, total=progress.total)
             if mark is None and done == progress.total:
                 return await _measured(run, whole, plan, prices, own_metrics)
+            if mark and done == progress.total:
+                await keep_tally(folder, plan.task)
         if mark is None or done < progress.total:
             return run
         mark.set()  # when the files are closed: another machine may read them now
@@ -140,7 +143,7 @@ async def _measured(
     run: Run, folder: RunFolder, plan: Plan, prices: PriceTable, own: Sequence[OwnMetric]
 ) -> Run:
     """The complete run with its summary, which is written."""
-    summary = await measure_run(folder, plan.task, prices=prices, own=own)
+    summary = await measure_run(folder, plan.task, prices=prices, own=own, trust_kept=True)
     folder.write("summary.json", summary)
     return dataclasses.replace(run, summary=summary)
 

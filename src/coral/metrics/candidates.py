@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from coral.types import Answered, Conversation, FinishReason, Record, Reply, StopReason, Turn, Unsure
 
 
@@ -64,6 +66,10 @@ class CandidateCounter:
             self._sums["rollouts"] += 1
             self._sums["failed_rollouts"] += rollout.stop is StopReason.FAILED
             self._sums["right_rollouts"] += rollout.correct is True
+
+    def merge(self, counts: CandidateCounts) -> None:
+        """Add what was counted elsewhere."""
+        self._sums.update(msgspec.structs.asdict(counts))
 
     def counts(self) -> CandidateCounts:
         """The sums so far."""

@@ -235,6 +235,18 @@ class UsageCounter:
     def __init__(self) -> None:
         self._sums: dict[str, dict[str, int]] = {}
 
+    @property
+    def sums(self) -> dict[str, dict[str, int]]:
+        """The sums so far, as plain numbers."""
+        return self._sums
+
+    def merge(self, sums: Mapping[str, Mapping[str, int]]) -> None:
+        """Add the sums of another counter."""
+        for role, more in sums.items():
+            mine = self._sums.setdefault(role, dict.fromkeys(RoleUsage.__struct_fields__, 0))
+            for name, count in more.items():
+                mine[name] += count
+
     def add(self, calls: Iterable[Call]) -> None:
         for role, usage, attempts, received in calls:
             sums = self._sums.get(role)

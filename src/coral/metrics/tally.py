@@ -18,7 +18,30 @@ from coral.metrics.outcome import Rules
 from coral.metrics.own import OWN, OwnMetric
 from coral.metrics.probes import probe_columns
 from coral.metrics.trace import Trace
-from coral.types import Conversation, StopReason
+from coral.types import Conversation, Record, StopReason
+
+
+class Part(Record, frozen=True):
+    """The tally of a part of a run, as a file keeps it: see `Tally.part`.
+
+    Attributes:
+        values: single precision, a row of `columns` per conversation.
+        keys: 64 bits per row: the problem's number, and a digest of the conversation's id.
+        failed: 64 bits per failed conversation: the problem's number.
+        groups: of each problem.
+    """
+
+    models: dict[str, str]
+    usage: dict[str, dict[str, int]]
+    stop_reasons: dict[str, int]
+    failures: dict[str, int]
+    failed_requests: int
+    columns: tuple[str, ...]
+    values: bytes
+    keys: bytes
+    failed: bytes
+    problems: tuple[str, ...]
+    groups: tuple[tuple[tuple[str, str], ...], ...]
 
 
 class Tally:
@@ -76,6 +99,37 @@ class Tally:
             counts |= metric.counts(conversation, trace)
         self._keep(counts)
         self._keys.append(problem << 32 | crc32(conversation.id.encode()))
+
+    def part(self) -> Part:
+        """All that was counted, to be merged into the tally of the whole run."""
+        return Part(
+            models=self.models,
+            usage=self.usage.sums,
+            stop_reasons=dict(self.stop_reasons),
+            failures=dict(self.failures),
+            failed_requests=self.failed_requests,
+            columns=self.columns,
+            values=self._values.tobytes(),
+            keys=self._keys.tobytes(),
+            failed=self._failed.tobytes(),
+            problems=tuple(self._problems),
+            groups=tuple(self._groups),
+        )
+
+    def merge(self, part: Part) -> None:
+        """Count the conversations of a part, which are about other problems than those so far."""
+        self.models |= part.models
+        self.usage.merge(part.usage)
+        self.stop_reasons.update(part.stop_reasons)
+        self.failures.update(part.failures)
+        self.failed_requests += part.failed_requests
+        self.columns = self.columns or part.columns
+        first = len(self._groups)
+        self._problems |= {name: first + number for number, name in enumerate(part.problems)}
+        self._groups += [self._known_groups.setdefault(group, group) for group in part.groups]
+        self._values.frombytes(part.values)
+        self._keys.frombytes((np.frombuffer(part.keys, np.int64) + (first << 32)).tobytes())
+        self._failed.frombytes((np.frombuffer(part.failed, np.int64) + first).tobytes())
 
     def sort(self) -> None:
         """Order all by ids: sums are alike to the last digit in whatever order the conversations ended."""
