@@ -21,10 +21,14 @@ _PARAMETER = re.compile(
     | "loc"\s*:\s*\[\s*"body"\s*,\s*"(?P<d>\w+)"
     | (?:inputs?|fields?)\ (?:are|is)\ not\ permitted,\ field:\ ["'`](?P<e>\w+)["'`]
     | unexpected\ keyword\ argument\ ["'`](?P<f>\w+)["'`]
+    | (?:not|n't)\ support\ (?:the\ )?parameters?:?\ [`'"\[]*(?P<h>\w+)
     | ^(?P<g>[a-z_]{2,30}):\ (?:Extra|Input|Field|Unsupported|Unknown)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_PASSED_ON = re.compile(r"""["']param["']\s*:\s*["'](\w+)["']""")
+"""In an error within an error, as gateways pass it on."""
+_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ASKED_PAUSE = re.compile(
     r"\b(?:try again|retry|wait|available again|resets?) (?:in|after|for)\s+(?:about |approximately )?(?=\d)",
     re.IGNORECASE,
@@ -68,15 +72,21 @@ def _read_json(body: bytes) -> ErrorBody:
     error = _error_of(parsed)
     message = _message_of(error)
     named = error.get("param") if isinstance(error, dict) else None
-    haystack = body[:LONGEST_READ].decode("utf-8", "replace").replace('\\"', '"').replace("\\n", "\n")
+    haystack = _haystack(body)
     pause = _pause_in_details(error)
     return ErrorBody(
         message,
         haystack,
-        _parameter_of(message, named),
+        _parameter_of(message, named) or _parameter_passed_on(haystack),
         _status_in(error) or _status_in(parsed),
         _asked_pause(message) if pause is None else pause,
     )
+
+
+def _haystack(body: bytes) -> str:
+    """The start of a body as its words are written for people: without JSON's escapes, at any depth."""
+    text = body[:LONGEST_READ].decode("utf-8", "replace").replace('\\"', '"').replace("\\n", "\n")
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace("\u2019", "'")
 
 
 def _error_of(parsed: Any) -> Any:
@@ -93,7 +103,7 @@ def _message_of(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
     upstream = _upstream_words(error)
-    for name in ("message", "detail", "msg", "error", "title", "status_msg"):
+    for name in ("message", "detail", "msg", "error", "title", "status_msg", "error_msg"):
         words = error.get(name)
         if words:
             said = words if isinstance(words, str) else msgspec.json.encode(words).decode()
@@ -102,9 +112,9 @@ def _message_of(error: Any) -> str:
 
 
 def _upstream_words(error: Mapping[str, Any]) -> str:
-    """What a gateway (OpenRouter) passes on of the provider behind it."""
+    """What a gateway passes on of the provider behind it: OpenRouter's `metadata.raw`, others' `cause`."""
     metadata = error.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else error.get("cause")
     return raw if isinstance(raw, str) else ""
 
 
@@ -125,6 +135,11 @@ def _parameter_of(message: str, named: Any) -> str | None:
         return named
     found = (group for match in _PARAMETER.finditer(message) for group in match.groups() if group)
     return next((name for name in found if name.lower() not in _NOT_PARAMETERS), None)
+
+
+def _parameter_passed_on(haystack: str) -> str | None:
+    found = _PASSED_ON.search(haystack)
+    return found[1] if found and found[1].lower() not in _NOT_PARAMETERS else None
 
 
 def _asked_pause(message: str) -> float | None:

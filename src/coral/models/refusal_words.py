@@ -55,8 +55,15 @@ OVERFLOW = _any(
     rf"{_TEXTS} exceeds? (?:the )?max(?:imum)? (?:length|size)|range of input length",
     # LM Studio, llama.cpp
     r"context (?:the )?overflow|out ?of ?context|not enough context|n_ctx too small",
-    # Zhipu, Baidu
-    r"prompt\s*超长|超过.{0,20}(?:上下文|长度)",
+    # Perplexity, Snowflake, AI21
+    r"(?:exceeds? (?:the )?)max(?:imum)? (?:number of )?tokens|\bmax tokens of \d+ exceeded",
+    rf"\b{_TEXTS} has \d+ tokens\b.{{0,60}}?(?:exceed|more than|maximum|limit)",
+    # Bedrock, Vertex, Anthropic, Azure
+    r"expected maxLength: \d+, actual",
+    r"\b(?:request|payload)(?: entity| body| payload)? (?:size )?(?:is )?(?:too (?:large|big)\b"
+    r"|exceeds? (?:the )?(?:max|limit|size))",
+    # Zhipu, Baidu, Hunyuan
+    r"prompt\s*超长|超过.{0,20}(?:上下文|长度)|(?:长度|输入|上下文|文本).{0,8}(?:超过|超出|超长|过长)",
 )
 
 OVERSIZED = _any(
@@ -82,22 +89,25 @@ OUTPUT_LIMIT = _any(
 
 FILTER = _any(
     # OpenAI, Azure
-    r"content_filter|ResponsibleAIPolicyViolation|content_policy|content management policy",
-    # DashScope, Zhipu
-    r"data_?inspection_?failed|sensitive_words",
+    r"content_filter|ResponsibleAIPolicyViolation|content[_ ]policy|content management policy|cyber_policy",
+    # DashScope, Zhipu, Volcengine, MiniMax, Hunyuan, DeepSeek
+    r"data_?inspection_?failed|new_sensitive|sensitive(?:_words|[_ ]?content| information)|敏感|违规"
+    r"|content exists risk",
     # OpenRouter
-    r"requires moderation|flagged as potentially violating|flagged by (?:our )?moderation",
+    r"requires moderation|\b(?:request|prompt|input|output|content|message)s?\b.{0,20}?\bflagged\b",
     # OpenAI, Anthropic, xAI
     r"invalid_prompt|content filtering policy|violat\w+ (?:our |the )?usage (?:policy|guidelines)",
-    # xAI, Gemini
-    r"safety_check|prohibited_content|blocked by (?:the )?safety",
+    # xAI, Gemini, Bedrock, Mistral
+    r"safety_check|prohibited_content"
+    r"|blocked (?:by|due to|because of) (?:\w+ ){0,2}?(?:safety|guardrail|moderation|content)",
 )
 
 CREDIT = _any(
     # OpenAI, DashScope
     r"insufficient_quota|billing_(?:hard_limit|not_active)|billing (?:hard )?limit|check your billing",
     # OpenAI
-    r"exceeded your current quota|account is not active|credit_balance_exhausted|spend_limit_exceeded",
+    r"exceeded your current (?:\w+ )?quota|account is not active|credit_balance_exhausted"
+    r"|spend_limit_exceeded",
     # Anthropic
     r"credit balance|billing_error|reached your specified (?:\w+ )?api usage limits"
     r"|usage limits?\b.{0,40}?regain",
@@ -106,7 +116,7 @@ CREDIT = _any(
     # xAI, OpenRouter, Groq
     r"(?:used|spent|exhausted|depleted|ran out of)\b.{0,30}?\b(?:credits?|balance|funds)\b",
     # many
-    r"(?:credits?|balance|funds|allowance)\b.{0,20}?(?:exhausted|depleted|used up|ran out|run out"
+    r"(?:credits?|balance|funds|allowance)\b.{0,20}?(?:exhausted|depleted|expired|used up|ran out|run out"
     r"|insufficient|too low)",
     # xAI, Fireworks, Together, Groq
     r"spend(?:ing)? (?:limit|cap|alert)|credit limit|monthly (?:\w+ )?(?:limit|budget|quota)",
@@ -116,6 +126,12 @@ CREDIT = _any(
     r"(?:purchase|buy|add) (?:more )?credits|raise your spending|recharge|top[ -]?up",
     # Fireworks, Moonshot, DashScope, Mistral
     r"past invoices|is suspended\b|arrear|overdue|inactive subscription",
+    # DashScope, Cohere, Volcengine, LiteLLM
+    r"free (?:tier|quota|allocation|credits?)\b.{0,40}?(?:exhausted|used up|expired|ended)"
+    r"|limited to \d+ [\w ]{0,20}(?:/|per)[ ]?month|setlimitexceeded"
+    r"|reached the set inference limit|over budget|budget[_ ](?:has been |was )?exceeded|exceeded_?budget",
+    # Zhipu, SiliconFlow
+    r"余额不足|欠费|额度.{0,6}(?:不足|用完|用尽|耗尽)",
     # HTTP 402, Hugging Face
     r"payment (?:is )?required|exceeded your (?:monthly|included)\b",
 )
@@ -140,8 +156,15 @@ PASSING = _any(
 
 PER_DAY = _any(
     # Gemini, OpenRouter, Groq, OpenAI
-    r"per[ _-]?day|PerDay|\bdaily\b|\b(?:RPD|TPD)\b|for today",
+    r"per[ _-]?day|PerDay|ByDay\b|\bdaily\b|\b(?:RPD|TPD)\b|for today",
 )
+
+DAY_OVER = _any(
+    # Cloudflare, Cerebras, Bedrock
+    rf"(?:limit|quota|allocation|exceed|too many|used up)\w*\b.{{0,80}}?(?:{PER_DAY.pattern})"
+    rf"|(?:{PER_DAY.pattern}).{{0,80}}?\b(?:limit|quota|allocation|exceed|used up)",
+)
+"""A used-up limit of the day, where another status than 429 tells it."""
 
 KEY = _any(
     # Gemini, OpenAI, xAI
@@ -151,20 +174,26 @@ KEY = _any(
     # Anthropic, Mistral
     r"authentication_error|invalid x-api-key|\bunauthorized\b"
     r"|invalid (?:authentication|credentials|token)",
+    # Gemini, OpenAI, Groq
+    r"\b(?:location|country|region|territory)\b.{0,30}?not supported"
+    r"|\b(?:account|organi[sz]ation|project)\b.{0,20}?(?:restricted|disabled|deactivated|banned|blocked)",
 )
 
 MODEL = _any(
     # codes
-    r"model_?not_?(?:found|available|supported|exist)|unknown_model|invalid_model|model_decommissioned",
+    r"model_?not_?(?:found|available|supported|exist)|(?:unknown|invalid|unavailable)_model|model_decommissioned",
     # Azure
     r"DeploymentNotFound|deployment\b.{0,60}?(?:does not exist|not found)",
     # OpenAI, vLLM, Groq, Gemini, Ollama, LM Studio, DeepSeek, xAI, Cohere
     r"\bmodels?\b.{0,120}?(?:(?:does|do)(?: not|n't) exist|not exist\b|not (?:be )?found"
-    r"|is not a valid|is not available"
-    r"|is not supported|not deployed|no longer (?:available|supported)|decommissioned"
-    r"|has been (?:retired|deprecated))",
+    r"|(?:is not|isn't) (?:a valid|valid|available|supported|loaded)"
+    r"|not deployed|unloaded|requires terms acceptance|no longer (?:available|supported)|decommissioned"
+    r"|(?:has been|was) (?:retired|deprecated|removed|shut down)|end of life)",
     # OpenRouter, LM Studio, Mistral, LiteLLM
-    r"not a valid model|(?:unknown|invalid|unsupported|no such|nonexistent) model\b",
+    r"not a valid model|(?:unknown|invalid|unsupported|unavailable|unexpected|no such|nonexistent) model\b",
+    # Bedrock, LM Studio, Azure
+    r"\bmodel (?:id|identifier|name)\b.{0,60}?\binvalid|failed to load (?:the )?model"
+    r"|does not work with the specified model|multiple models are loaded",
     # Moonshot, Together
     r"(?:not found|couldn't find|cannot find|could not find) (?:the )?model\b|unable to access model",
     # OpenRouter
@@ -176,7 +205,7 @@ MODEL = _any(
     # Anthropic
     r"not_found_error\W.{0,60}?model:",
     # Zhipu
-    r"模型不存在",
+    r"(?:模型|model)\s*不存在",
 )
 
 NAMED_MODEL = (
@@ -195,6 +224,8 @@ SYSTEM_ROLE = _any(
     r"(?:(?:does|do)(?: not|n't) (?:support|accept|allow|have)|unsupported|invalid|unexpected|unknown"
     r"|not supported:?)"
     r".{0,30}?\W(?:system|developer)\b",
+    # Bedrock
+    r"extraneous key \[?system\b",
     # Mistral 7B v0.1, Phi
     r"only (?:the )?[`'\"]?user[`'\"]?(?:,| and) ?(?:and )?[`'\"]?(?:assistant|model)[`'\"]? roles?",
 )
@@ -203,8 +234,12 @@ ALTERNATION = _any(
     r"(?:roles?|messages?)\b.{0,20}?(?:must|should|need to|have to) (?:be )?alternat"
     r"|alternat\w+ (?:of |between )?(?:user|roles)",
     # Mistral, Perplexity
-    r"expected (?:last )?role|first message must|must start with (?:a |the )?[`'\"]?user"
+    r"expected (?:last )?role|(?:first|last) message\b.{0,40}?(?:must|should)"
+    r"|must start with (?:a |the )?[`'\"]?user"
     r"|start with the user",
+    # DeepSeek, Baidu
+    r"(?:successive|consecutive) (?:user|assistant|messages|roles)"
+    r"|role of (?:the )?message with (?:even|odd) index",
 )
 """Also what a template says that knows no system role and takes the system message for a turn."""
 

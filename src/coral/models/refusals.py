@@ -27,6 +27,9 @@ SHOWN = 300
 
 _OVERLOADED = frozenset({429, 529})
 _PASSING = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 598, 599})
+_TOO_LARGE = 413
+_UPSTREAM = 424
+"""TGI: generation failed. Azure ML hands on what the server behind it refused, too: its words come first."""
 _UNKNOWN = 0
 """In place of the status of an error inside a 200 that names none: then its words alone decide."""
 
@@ -78,20 +81,21 @@ def _sort(status: int, said: ErrorBody, pause: float | None, target: Target) -> 
     about = said.haystack
     if status == 429:
         return _limited(said, pause)
-    if status in {_UNKNOWN, 400, 403} and _is_of_the_moment(about):
-        return _Verdict(RateLimited, f"the server limits the rate of requests{_shown(status)}")
-    if overflow := _overflow(about, target):
+    if limited := _limited_otherwise(status, about, pause):
+        return limited
+    if overflow := _overflow(status, about, target):
         return overflow
     if status < 500 and words.FILTER.search(about):
         return _Verdict(ContentFiltered, "the server withheld the reply for reasons of content")
     if role := _refused_role(status, about, target):
         return role
-    if status in _PASSING:
-        return _Verdict(Unreachable, f"the server failed ({status})")
-    if status >= 500:
-        return _Verdict(Unreachable, f"the server failed for an unusual reason ({status})")
+    if status in _PASSING or status >= 500:
+        how = "" if status in _PASSING else " for an unusual reason"
+        return _Verdict(Unreachable, f"the server failed{how} ({status})")
     if refusal := _rejection(status, said, target):
         return refusal
+    if status == _UPSTREAM:
+        return _Verdict(Unreachable, f"the server failed ({status})")
     if status == _UNKNOWN:
         return _Verdict(Unreachable, "the server answered 200 with an error")
     return _Verdict(Rejected, f"the server refused the request ({status})")
@@ -109,21 +113,29 @@ def _limited(said: ErrorBody, pause: float | None) -> _Verdict:
         )
     if words.PER_DAY.search(about) and (pause is None or "PerDay" in about):
         # Gemini asks for seconds, whatever the limit.
-        return _Verdict(
-            FatalReject,
-            "the account's limit of the day is used up (429)",
-            "run the same command again when the day is over: what was answered is kept",
-        )
+        return _day_over(429)
     if pause is None and words.CREDIT.search(about) and not words.PASSING.search(said.message):
         return _no_credit(429)
     return _Verdict(RateLimited, "the server limits the rate of requests (429)")
 
 
-def _is_of_the_moment(about: str) -> bool:
-    """Whether another status than 429 comes with the words of one."""
-    if not words.MOMENT.search(about):
-        return False
-    return not (words.OVERSIZED.search(about) or words.CREDIT.search(about))
+def _day_over(status: int) -> _Verdict:
+    return _Verdict(
+        FatalReject,
+        f"the account's limit of the day is used up{_shown(status)}",
+        "run the same command again when the day is over: what was answered is kept",
+    )
+
+
+def _limited_otherwise(status: int, about: str, pause: float | None) -> _Verdict | None:
+    """Another status than 429 that comes with the words of one."""
+    if status not in {_UNKNOWN, 400, 403}:
+        return None
+    if pause is None and words.DAY_OVER.search(about):
+        return _day_over(status)
+    if not words.MOMENT.search(about) or words.OVERSIZED.search(about) or words.CREDIT.search(about):
+        return None
+    return _Verdict(RateLimited, f"the server limits the rate of requests{_shown(status)}")
 
 
 def _no_credit(status: int) -> _Verdict:
@@ -134,7 +146,7 @@ def _no_credit(status: int) -> _Verdict:
 # Lengths and roles ------------------------------------------------------------------------------------------
 
 
-def _overflow(about: str, target: Target) -> _Verdict | None:
+def _overflow(status: int, about: str, target: Target) -> _Verdict | None:
     if words.OVERSIZED.search(about):
         return _Verdict(
             ContextOverflow, "the messages are longer than all that the account may send in a minute"
@@ -147,7 +159,7 @@ def _overflow(about: str, target: Target) -> _Verdict | None:
             refused="max_tokens",
             too_large=True,
         )
-    if words.OVERFLOW.search(about):
+    if status == _TOO_LARGE or words.OVERFLOW.search(about):
         return _Verdict(ContextOverflow, "the messages do not fit into the model's context")
     return None
 
@@ -186,7 +198,11 @@ def _rejection(status: int, said: ErrorBody, target: Target) -> _Verdict | None:
         return _refused_field(status, field, said, target)
     if status == 402 or words.CREDIT.search(about):
         return _no_credit(status)
-    if status in {404, 405} or (status != 401 and _names_no_model(about, target)):
+    if (
+        status in {404, 405}
+        or said.parameter == "model"
+        or (status != 401 and _names_no_model(about, target))
+    ):
         return _Verdict(
             FatalReject,
             f"the server knows no model '{target.wire_name}' or no such address{_shown(status)}; "

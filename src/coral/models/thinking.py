@@ -7,46 +7,66 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 _TAGS = (
-    # DeepSeek-R1, Qwen3, GLM, QwQ, Nemotron, Phi-4; fine-tunes; Gemini, EXAONE; GRPO recipes; Seed-OSS
-    r"<(?P<tag>think|thinking|thought|thoughts|reasoning|reason|scratchpad|seed:think)>",
-    r"(?P<mistral>\[THINK\])",  # Mistral, Magistral
+    # DeepSeek-R1, Qwen3, GLM, QwQ, Phi-4; fine-tunes; Gemini, EXAONE; GRPO recipes; Seed-OSS, LongCat
+    (
+        r"<(?P<tag>think|thinking|thought|thoughts|thought_process|reasoning|reason|reflection|analysis|cot"
+        r"|scratchpad|inner_monologue|\w{1,20}[:_]think)(?:\s[^<>]{0,200})?>"
+    ),
+    r"\[(?P<bracket>think|thinking)\]",  # Mistral, Magistral
     r"(?P<kimi>◁think▷)",  # Kimi-VL
     r"(?P<cohere><\|START_THINKING\|>)",  # Command A Reasoning
-    r"(?P<open><\|begin_of_(?:thought|thinking)\|>)",  # OpenThoughts, Sky-T1
+    # OpenThoughts, Sky-T1, Kimi, LFM
+    r"(?P<open><\|(?:(?:begin|start)_of_)?(?:think|thinking|thought|reasoning|cot)(?:_(?:start|begin))?\|>)",
     r"(?P<gemma><\|?channel>\s*thought\b)",  # Gemma 4
     r"(?P<med><unused94>\s*thought\b)",  # MedGemma
     r"(?P<apertus><\|inner_prefix\|>)",  # Apertus
-    r"(?P<think_start><\|think(?:ing)?_start\|>)",
+    r"(?P<s1><\|im_start\|>think\b)",  # s1
+    r"(?P<details><details type=.reasoning.[^<>]{0,200}>)",  # Open WebUI
 )
 """Opening marks: model families that write them."""
 
 _CLOSINGS = {
-    "mistral": r"\[/THINK\]",
     "kimi": r"◁/think▷",
     "cohere": r"<\|END_THINKING\|>",
-    "open": r"<\|end_of_(?:thought|thinking)\|>",
+    "open": r"<\|(?:end_of_(?:think|thinking|thought|reasoning|cot)"
+    r"|(?:think|thinking|thought|reasoning|cot)_end)\|>"
+    r"|<\|end\|>(?:<\|begin\|>assistant)?(?:<\|content\|>)?",  # Solar
     "gemma": r"<(?:channel|/channel|\|/?channel)\|?>",
     "med": r"<unused95>",
     "apertus": r"<\|inner_suffix\|>",
-    "think_start": r"<\|think(?:ing)?_end\|>",
+    "s1": r"(?:<\|im_end\|>\s*)?<\|im_start\|>(?:answer|assistant)\b",
+    "details": r"</details>",
 }
 _OPENING = re.compile("|".join(_TAGS), re.IGNORECASE)
 _LONE_CLOSING = re.compile(
-    r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_(?:thought|thinking)\|>",
+    r"</(?:think|thinking|thought|thoughts|reasoning|\w{1,20}[:_]think)\s*>|\[/think(?:ing)?\]|◁/think▷"
+    r"|<\|END_THINKING\|>|<\|end_of_(?:thought|thinking)\|>|<\|(?:think|thinking|thought)_end\|>"
+    r"|<\|inner_suffix\|>|<channel\|>",
     re.IGNORECASE,
 )
 """Some chat templates put the opening mark into the prompt, so only the closing one is in the reply."""
 
-_SIGNS = ("<", "[THINK]", "[/THINK]", "◁", "analysis")
+_SIGNS = ("<", "[THINK", "[think", "[Think", "[/", "◁", "analysis", "thought process")
 """What every mark holds one of."""
 
+_SPOKEN = re.compile(
+    r"\s*Here(?:'s| is) my thought process:(.*?)(?:Here(?:'s| is) my response:(.*)|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Granite 3.2 marks both with a sentence."""
+
 _REPLY_MARKS = re.compile(
-    r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>|</?response>", re.IGNORECASE
+    r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|(?:begin|end)_of_solution\|>|</?response>", re.IGNORECASE
 )
 """What stands around a reply, behind thinking, in the same families: Command A, OpenThoughts, Granite."""
 
-_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
-"""A message of OpenAI's harmony format (gpt-oss): its channel is `analysis`, `commentary` or `final`."""
+_CHANNEL = re.compile(
+    r"(?:<\|channel\|>|\A(?=\s*(?:analysis|commentary|final)\b))\s*(\w+)"
+    r"[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+)
+"""A message of OpenAI's harmony format (gpt-oss): its channel is `analysis`, `commentary` or `final`. Its
+first mark may stand in the prompt.
+"""
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _BARE_START = re.compile(r"\s*(?:assistant)?analysis")
 _BARE_FINAL = "assistantfinal"
@@ -68,6 +88,8 @@ def split_thinking(content: str) -> Thought:
     """
     if not any(sign in content for sign in _SIGNS):
         return Thought(content, None)
+    if spoken := _SPOKEN.match(content):
+        return _thought(spoken[2] or "", [spoken[1]])
     return _split_harmony(content) or _split_blocks(content) or Thought(content, None)
 
 
@@ -101,7 +123,7 @@ def _rest(content: str, thoughts: list[str], *, ahead: bool = False) -> Thought:
     text: list[str] = []
     at = 0
     while opening := _OPENING.search(content, at):
-        closing = _closing_of(opening).search(content, opening.end())
+        closing = _end_of(opening, content)
         is_first = ahead and not thoughts
         own_line = not content[at : opening.start()].rpartition("\n")[2].strip()
         if closing is None and not (is_first or own_line):
@@ -114,9 +136,30 @@ def _rest(content: str, thoughts: list[str], *, ahead: bool = False) -> Thought:
 
 
 def _closing_of(opening: re.Match[str]) -> re.Pattern[str]:
-    tag = opening["tag"]
-    pattern = rf"</{re.escape(tag)}>" if tag else _CLOSINGS[str(opening.lastgroup)]
+    if tag := opening["tag"]:
+        pattern = rf"</{re.escape(tag)}\s*>"
+    elif bracket := opening["bracket"]:
+        pattern = rf"\[/{bracket}\]"
+    else:
+        pattern = _CLOSINGS[str(opening.lastgroup)]
     return re.compile(pattern, re.IGNORECASE)
+
+
+def _end_of(opening: re.Match[str], content: str) -> re.Match[str] | None:
+    """The mark that closes a block: not the first one, where the same block stands within it once more."""
+    pattern = _closing_of(opening)
+    closing = pattern.search(content, opening.end())
+    if closing is None:
+        return None
+    within = content.count(opening.group(), opening.end(), closing.start())
+    outer = closing
+    for _ in range(min(within, 4)):
+        further = pattern.search(content, outer.end())
+        following = content.find(opening.group(), outer.end())
+        if further is None or 0 <= following < further.start():
+            break
+        outer = further
+    return outer
 
 
 def _thought(text: str, thoughts: Iterable[str]) -> Thought:
