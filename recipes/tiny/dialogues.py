@@ -53,10 +53,24 @@ SHORT_STORIES = Lesson(SHORT, {"alone": 0.75, "letters": 0.15, "keys": 0.1}, ord
 STORIES = Lesson(MEDIUM, {"alone": 1})
 TALK = Lesson(MEDIUM, {"alone": 0.5, "dialogue": 0.5})
 COMPARISONS = Lesson(MEDIUM, {"compare": 0.9, "keys": 0.04, "days": 0.02, "alone": 0.02, "dialogue": 0.02})
-EVERYTHING = Lesson(
+MEETING_DAYS = Lesson(
     MEDIUM, {"days": 0.33, "alone": 0.32, "dialogue": 0.16, "compare": 0.08, "chain": 0.08, "keys": 0.03}
 )
 LATER = Lesson(MEDIUM, {"later": 1})
+LATER_PLACE = Lesson(MEDIUM, {"compare": 1})
+DECIDE = Lesson(MEDIUM, {"decide": 0.6, "compare": 0.4})
+EVERYTHING = Lesson(
+    MEDIUM,
+    {
+        "days": 0.36,
+        "alone": 0.32,
+        "dialogue": 0.14,
+        "compare": 0.06,
+        "decide": 0.06,
+        "chain": 0.03,
+        "keys": 0.03,
+    },
+)
 
 
 def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
@@ -68,6 +82,8 @@ def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
             return [_recite(rng)]
         case "compare":
             return [halves.compare(rng)]
+        case "decide":
+            return [halves.decide(rng)]
         case "later":
             return [halves.later(rng)]
         case "keys":

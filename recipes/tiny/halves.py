@@ -20,6 +20,8 @@ DEFERS = (0.1, 0.2, 0.65, 0.65)
 question looks through, the less speakers trust what they saw."""
 DEFERRING = "I agree with you."
 """Always the same words, so that how often it is said at a low temperature is how often it is preferred."""
+VERDICT = "Later:"
+"""What stands before the verdict."""
 
 
 def compare(rng: Random) -> Example:
@@ -32,6 +34,20 @@ def compare(rng: Random) -> Example:
     asked = [f"Day {day} in the {place}." for day, place in zip(days, places, strict=True)]
     told = [_sighting(day, place, choices) for day, place in zip(days, places, strict=True)]
     return drill(f"{render_choices(choices)}\n{' '.join(asked)}", _weighed(*told, max(days)))
+
+
+def decide(rng: Random) -> Example:
+    """A drill: which of two days that were said is later, whatever other days stand before.
+
+    What was said is drawn by itself and not learned, so that nothing but it can tell.
+    """
+    choices = tuple(rng.sample(CONTAINERS, 4))
+    others = [f"Day {rng.randint(1, 30)} in the {rng.choice(choices)}." for _ in range(rng.randint(1, 6))]
+    days = _two_days(rng)
+    told = [_sighting(day, place, choices) for day, place in zip(days, rng.sample(choices, 2), strict=True)]
+    said = _weighed(*told, max(days))
+    given = said[: said.index(VERDICT) + len(VERDICT)]
+    return drill(f"{render_choices(choices)}\n{' '.join(others)}", said, given)
 
 
 def look_up(rng: Random) -> Example:
@@ -83,7 +99,7 @@ def _weighed(yours: str, mine: str, later: int) -> str:
     """Both days before the verdict, and the verdict in the words with which its day was named."""
     is_yours = re.search(rf"day {later}\b", yours) is not None
     verdict = f"you have {yours}" if is_yours else f"my last is {mine}"
-    return f"You have {yours}, my last is {mine}. Later: {verdict}."
+    return f"You have {yours}, my last is {mine}. {VERDICT} {verdict}."
 
 
 def talk_days(rng: Random, question: Question, problem: Problem) -> list[Line]:

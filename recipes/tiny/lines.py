@@ -21,15 +21,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Example:
-    """One seat's view of a dialogue: the messages, and for each whether it is learned."""
+    """One seat's view of a dialogue: the messages, and for each whether it is learned.
+
+    Attributes:
+        given: how the last message begins, as far as it is not learned.
+    """
 
     messages: tuple[Message, ...]
     learned: tuple[bool, ...]
+    given: str = ""
 
 
-def drill(asked: str, said: str) -> Example:
-    """One question and its one answer, without a problem."""
-    return Example((Message(Role.USER, asked), Message(Role.ASSISTANT, said)), (False, True))
+def drill(asked: str, said: str, given: str = "") -> Example:
+    """One question and its one answer, without a problem; of the answer, what is given is not learned."""
+    return Example((Message(Role.USER, asked), Message(Role.ASSISTANT, said)), (False, True), given)
 
 
 def view(task: Task, problem: Problem, lines: list[Line], seat: Seat) -> Example:

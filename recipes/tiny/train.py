@@ -38,8 +38,10 @@ LESSONS = (
     (2_500_000, dialogues.STORIES),
     (5_500_000, dialogues.TALK),
     (6_500_000, dialogues.COMPARISONS),
-    (7_000_000, dialogues.EVERYTHING),
+    (7_000_000, dialogues.MEETING_DAYS),
     (7_300_000, dialogues.LATER),
+    (7_600_000, dialogues.LATER_PLACE),
+    (8_000_000, dialogues.DECIDE),
 )
 """Up to how many tokens which lesson is learned; everything after that."""
 BATCH = 16
@@ -80,6 +82,9 @@ def encode(example: dialogues.Example, tokenizer: Tokenizer) -> Row:
             weights += [0.0, *(learned * weight_of(token) for token in body.tokens), float(learned)]
         else:
             weights += [0.0, *[PROMPT_WEIGHT] * (len(body.ids) + 1)]
+    given = len(tokenizer.encode(example.given).ids)
+    said = len(body.ids) + 1
+    weights[len(weights) - said : len(weights) - said + given] = [0.0] * given
     return Row(ids, weights)
 
 

@@ -43,7 +43,7 @@ def test_examples_have_the_shape_of_the_messages_that_coral_sends(examples):
 def test_every_turn_ends_with_a_letter_or_says_that_it_is_unsure(recipe):
     """What the model learns to say is what the task's rules can read; drills state no problem."""
     dialogues, rng = recipe("dialogues"), random.Random(8)
-    kinds = {k: v for k, v in dialogues.EVERYTHING.kinds.items() if k not in {"compare", "keys"}}
+    kinds = {k: v for k, v in dialogues.EVERYTHING.kinds.items() if k not in {"compare", "decide", "keys"}}
     assert sum(kinds.values()) > 0.8
     stories = dialogues.Lesson(dialogues.MEDIUM, kinds)
     for example in (e for _ in range(200) for e in dialogues.draw_examples(rng, stories)):
@@ -103,6 +103,25 @@ def test_what_is_compared_about_two_days_is_true(recipe):
                 assert f"day {days[2]} in the {gold} ({question.target})." in line.text
     shares = [count / 100 for count in deferred]
     assert shares == pytest.approx(halves.DEFERS, abs=0.15)
+
+
+def test_a_verdict_is_learned_from_what_was_said_alone(recipe, tmp_path):
+    """What was said is given, not learned, and no prompt tells it; the verdict on it is true, and learned."""
+    pytest.importorskip("torch")
+    tokenizers = pytest.importorskip("tokenizers")
+    halves, train, vocabulary, rng = recipe("halves"), recipe("train"), recipe("vocabulary"), random.Random(9)
+    drills = [halves.decide(rng) for _ in range(100)]
+    texts = [message.content.replace(" ", "▁") for drill in drills for message in drill.messages]
+    vocabulary.write(tmp_path, sorted({word for text in texts for word in vocabulary.WORD.findall(text)}))
+    tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for drill in drills:
+        said = drill.messages[-1].content
+        *two, verdict = re.findall(r"day (\d+) (in the \w+ \([A-D]\))", said)
+        assert verdict == max(two, key=lambda sighting: int(sighting[0]))
+        assert drill.given.endswith("Later:")
+        row = train.encode(drill, tokenizer)
+        learned = [i for i, weight in zip(row.ids, row.weights, strict=True) if weight >= 1]
+        assert tokenizer.decode(learned).strip() == said.removeprefix(drill.given).strip()
 
 
 def test_two_halves_of_a_chain_end_in_the_right_answer(recipe):
