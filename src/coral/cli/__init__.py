@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare two runs on the same problems, paired by problem",
     "list": "list the runs below a folder, with their headline, state and date",
     "study": "run arms on the same problems, and report what they show",
+    "audit": "read replies again, and correct the headline for errors of reading",
     "power": "how many problems a difference needs, and which one so many find",
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, with or without texts",

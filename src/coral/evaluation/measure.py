@@ -201,14 +201,14 @@ async def tally_run(
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
         trace = await trace_of(conversation, _equality(task, conversation.problem), classes)
-        tally.add(conversation, _as_decided(trace, conversation))
+        tally.add(conversation, as_decided(trace, conversation))
         for collector in collectors:
             collector.add(conversation)
     tally.sort()
     return tally
 
 
-def _as_decided(trace: Trace, conversation: Conversation) -> Trace:
+def as_decided(trace: Trace, conversation: Conversation) -> Trace:
     """The trace with the end that the conversation had: agreed or not, whatever a comparison says today.
 
     One that ran out of time or failed while the agents talked may not now, or the other way round.

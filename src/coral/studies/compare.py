@@ -136,7 +136,7 @@ async def compare_several(
         UserError: as `compare_runs`.
     """
     for other in others:
-        _check_same_task(baseline, other)
+        check_same_task(baseline, other)
     own = own or _named_by(baseline, *others)
     async with workers.in_use():
         first, *rest = [await _measured(folder, own) for folder in (baseline, *others)]
@@ -251,7 +251,8 @@ class Questions:
         self.asked[conversation.problem.id] = hash(conversation.problem.question)
 
 
-def _check_same_task(a: RunFolder, b: RunFolder) -> None:
+def check_same_task(a: RunFolder, b: RunFolder) -> None:
+    """Refuse runs of two tasks."""
     tasks = [str(folder.identity()["task"]["name"]) for folder in (a, b)]
     if tasks[0] != tasks[1]:
         raise ConfigError(

@@ -1,0 +1,70 @@
+"""`coral audit RUN|STUDY`: read a sample of replies again, and correct the headline by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coral.cli import EXIT_DONE
+from coral.cli.loop import run_in_loop
+from coral.cli.options import parse, take_name
+from coral.cli.terminal import standard_output
+from coral.cli.visible import shell_word
+from coral.studies.audit import AuditConfig, audit
+from coral.studies.audit_report import AuditResults, opening
+from coral.studies.tables import between, percent, points
+
+ABOUT = (
+    "Read a sample of replies again, by a second extractor or by people (csv), blind to gold and to the "
+    "first reading: agreement, error rates, and the headline corrected for them. docs/studies.md explains it."
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    paths: list[str] = []
+    name, rest = take_name(arguments)
+    while name is not None:
+        paths.append(name)
+        name, rest = take_name(rest)
+    config = parse(AuditConfig, rest, command="coral audit RUN", about=ABOUT)
+    results = run_in_loop(audit(paths, config))
+    print_audit(results, Path(config.output or Path(paths[0]) / "audit"))
+    return EXIT_DONE
+
+
+def print_audit(results: AuditResults, folder: Path) -> None:
+    """The corrected headlines, and where the rest stands."""
+    out = standard_output()
+    out.print(f"\n{opening(results)}", markup=False, soft_wrap=True)
+    for agreement in results.agreements:
+        share = agreement.agreement
+        kappa = "" if agreement.kappa is None else f", kappa {agreement.kappa:.2f}"
+        out.print(
+            f"{' and '.join(agreement.readers)} agree in {percent(share.value)} "
+            f"{between(share.low, share.high)} (n = {share.n:,}){kappa}",
+            markup=False,
+            soft_wrap=True,
+        )
+    width = max((len(arm.name) for arm in results.arms), default=0)
+    if results.arms:
+        out.print("\nright of all, as read and corrected:", style="bold")
+    for arm in results.arms:
+        found = arm.headline
+        out.print(
+            f"  {arm.name:{width}}  {percent(found.plain)} {between(found.plain_low, found.plain_high)}  ->  "
+            f"{percent(found.corrected)} {between(found.low, found.high)}  "
+            f"({found.audited:,} of {found.conversations:,} read again)",
+            markup=False,
+            soft_wrap=True,
+        )
+    for one in results.differences:
+        marked = "  (could be reading alone)" if one.reading_alone else ""
+        out.print(
+            f"  {one.left} - {one.right}  {points(one.plain)}  ->  {points(one.corrected)} "
+            f"{between(one.low, one.high, signed=True)}{marked}",
+            markup=False,
+            soft_wrap=True,
+        )
+    place = shell_word(folder)
+    out.print(f"\nreport: {place}/report.md; for people: {place}/sheet.csv", markup=False, soft_wrap=True)

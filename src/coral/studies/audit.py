@@ -1,0 +1,343 @@
+"""`coral audit`: read a sample of replies again, by a second extractor and by people, blind to the first.
+
+What the sample says that reading is off by is carried into the headline, and differences that reading alone
+could produce are marked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from coral import prompts, workers
+from coral.config import ANY, COUNT, Options, deciding, option
+from coral.conversation.extraction import Extractor
+from coral.errors import ConfigError, ModelError, RunFolderError, StoppedEarly
+from coral.evaluation.config import ExtractorConfig, filled_up
+from coral.models import embedded
+from coral.models.connections import Connections
+from coral.models.open import Models
+from coral.models.protocol import Candidate
+from coral.models.together import all_of
+from coral.options import section
+from coral.store.folder import RunFolder
+from coral.store.journal import Journal
+from coral.store.whole import write_whole
+from coral.studies.audit_report import ArmAudit, AuditResults, as_markdown
+from coral.studies.audit_sample import Frame, frame_of
+from coral.studies.audit_sheet import Text, read_labels, write_sheet
+from coral.studies.audit_statistics import (
+    Audited,
+    Between,
+    Pair,
+    agreement_of,
+    between,
+    headline,
+    share_of,
+)
+from coral.studies.compare import check_same_task
+from coral.tasks import boundary
+from coral.types import SCHEMA, Answered, Belief, Conversation, Extraction, Unreadable, Unsure, Usage
+from coral.version import version
+
+FIRST, SECOND, PEOPLE = "first reading", "second extractor", "people"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig(Options):
+    """All options of an audit."""
+
+    sample: int = option(200, decides=False, within=COUNT)
+    """Conversations that are read again, of all runs together; may grow. Of each, the last reply of every
+    seat."""
+    extractor: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: ExtractorConfig))
+    """The second extractor: a model's options, and `mode` (model unless set; rules asks nobody)."""
+    labels: str | None = option(None, decides=False)
+    """The sheet of an audit with people's answers: they are the truth that the readings are held against."""
+    seed: int = option(0, decides=True, within=ANY)
+    """Decides which conversations are drawn."""
+    max_connections: int = option(64, decides=False, within=COUNT)
+    """Most requests in flight to the second extractor."""
+    output: str | None = option(None, decides=False)
+    """Folder of the audit; by default `audit` in the first run's or the study's."""
+
+    def second(self) -> ExtractorConfig | None:
+        """The second extractor's options; None where there is none.
+
+        Raises:
+            ConfigError: one is unknown, of the wrong type, or missing.
+        """
+        if not self.extractor:
+            return None
+        mode = {} if "mode" in self.extractor else {"mode": "model"}
+        found = filled_up(ExtractorConfig(), {**mode, **self.extractor}, ExtractorConfig, "extractor")
+        if found.mode != "rules" and not found.model:
+            raise ConfigError("the second extractor has no model", remedy="give --extractor.model MODEL")
+        return found
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A sampled text and who read what in it."""
+
+    text: Text
+    frame: Frame
+    weight: float
+    conversation: Conversation
+    first: Belief
+
+
+async def audit(paths: Sequence[str], config: AuditConfig) -> AuditResults:
+    """Draw the sample, read it again, and write the report.
+
+    Raises:
+        UserError: a folder, an option or the labels cannot be used, or the second extractor does not answer.
+    """
+    folders = runs_of(paths)
+    for other in list(folders.values())[1:]:
+        check_same_task(next(iter(folders.values())), other)
+    out = RunFolder(config.output or Path(paths[0]) / "audit")
+    second = config.second()
+    identity = {
+        "schema": SCHEMA, "version": version(), "audit": {"runs": list(folders), "seed": config.seed},
+    }  # fmt: skip
+    async with workers.in_use():
+        frames = [await frame_of(name, folder) for name, folder in folders.items()]
+        readings = await _drawn(frames, config)
+        with out.claim(identity, _stored(config), free_while_empty=False):
+            texts = {one.text.key: one.text for one in readings}
+            _write(lambda: write_sheet(out.path / "sheet.csv", texts.values(), frames[0].task), out)
+            read = {FIRST: {one.text.key: one.first for one in readings}}
+            extractions: list[Extraction] = []
+            if second is not None:
+                read[SECOND], extractions = await _read_again(readings, second, out, config)
+            if config.labels is not None:
+                read[PEOPLE] = read_labels(config.labels, texts, frames[0].task)
+            results = await _results(frames, readings, read, extractions)
+            _write(lambda: _save(results, out.path), out)
+    return results
+
+
+def runs_of(paths: Sequence[str]) -> dict[str, RunFolder]:
+    """The runs to audit by name: those given, or the arms of a study.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not paths:
+        raise ConfigError("no run folder given", remedy="coral audit RUN, or coral audit STUDY")
+    arms = sorted(Path(paths[0], "arms").glob("*/run.json")) if len(paths) == 1 else []
+    if arms:
+        return {path.parent.name: RunFolder(path.parent) for path in arms}
+    names = [Path(path).name or path for path in paths]
+    labels = names if len(set(names)) == len(names) else list(paths)
+    return {name: RunFolder(path) for name, path in zip(labels, paths, strict=True)}
+
+
+async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[_Reading]:
+    found = []
+    for frame in frames:
+        places = frame.sample(max(1, round(config.sample / len(frames))), config.seed)
+        weights = dict(zip(places, _arm(frame, places, [False] * len(places)).weights.tolist(), strict=True))
+        for place in places:
+            conversation = frame.folder.conversation(frame.ids[place])
+            assert conversation is not None
+            for turn in frame.deciding(conversation):
+                reply = conversation.turns[turn].reply
+                text = Text(frame.name, conversation.id, turn, reply.text, conversation.problem)
+                found.append(_Reading(text, frame, weights[place], conversation, reply.belief))
+    return found
+
+
+async def _read_again(
+    readings: Sequence[_Reading], options: ExtractorConfig, out: RunFolder, config: AuditConfig
+) -> tuple[dict[str, Belief], list[Extraction]]:
+    """What the second extractor reads in each text; what it has read is never asked for again."""
+    journal = Journal(out.journal_path, frozenset())
+    try:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(Connections())
+            models = Models(connections, stack, max_connections=config.max_connections)
+            extractor = Extractor(
+                mode=options.mode,
+                task=readings[0].frame.task,
+                sampling=options.sampling(),
+                template=prompts.builtin("extraction"),
+                model=None if options.mode == "rules" else await models.open(options, "--extractor"),
+            )
+            asked = _digest(options)
+            found = await all_of(_extract(extractor, one, journal, asked) for one in readings)
+    except ModelError as error:
+        raise StoppedEarly(
+            f"the second extractor could not be asked: {error}",
+            remedy="run the same command again: what it has read is kept",
+        ) from None
+    finally:
+        journal.close()
+    keys = [one.text.key for one in readings]
+    return dict(zip(keys, (belief for belief, _ in found), strict=True)), [how for _, how in found]
+
+
+async def _extract(
+    extractor: Extractor, one: _Reading, journal: Journal, asked: str
+) -> tuple[Belief, Extraction]:
+    reply = one.conversation.turns[one.text.place].reply
+    return await extractor.extract(
+        Candidate(text=reply.text, finish_reason=reply.finish_reason),
+        one.conversation.problem,
+        calls=journal.of(one.text.key),
+        conversation_id=one.text.key,
+        step=asked,
+        seed="audit",
+    )
+
+
+# Results ----------------------------------------------------------------------------------------------------
+
+
+async def _results(
+    frames: Sequence[Frame],
+    readings: Sequence[_Reading],
+    read: Mapping[str, Mapping[str, Belief]],
+    extractions: Sequence[Extraction],
+) -> AuditResults:
+    reference = next((name for name in (PEOPLE, SECOND) if read.get(name)), "")
+    arms, audited = [], []
+    for frame in frames:
+        own = [one for one in readings if one.frame is frame and one.text.key in read.get(reference, {})]
+        if not own:
+            continue
+        arm = await _held_against(frame, own, read[reference])
+        pairs = await _pairs(own, read[FIRST], read[reference])
+        errors = share_of([(pair.problem, pair.weight, float(not pair.same)) for pair in pairs])
+        arms.append(ArmAudit(name=frame.name, texts=len(own), errors=errors, headline=headline(arm)))
+        audited.append((frame, arm))
+    agreements = []
+    for a, b in ((FIRST, SECOND), (FIRST, PEOPLE), (SECOND, PEOPLE)):
+        both = [
+            one for one in readings if one.text.key in read.get(a, {}) and one.text.key in read.get(b, {})
+        ]
+        if both:
+            agreements.append(agreement_of((a, b), await _pairs(both, read[a], read[b])))
+    usages = [one.usage for one in extractions if one.usage is not None]
+    return AuditResults(
+        schema=SCHEMA,
+        version=version(),
+        task=frames[0].task.info.name,
+        reference=reference,
+        texts=len(readings),
+        labelled=len(read.get(PEOPLE, {})),
+        agreements=tuple(agreements),
+        arms=tuple(arms),
+        differences=tuple(_against_first(audited)),
+        requests=sum(one.attempts for one in extractions),
+        usage=Usage.total(usages),
+    )
+
+
+async def _held_against(frame: Frame, own: Sequence[_Reading], reference: Mapping[str, Belief]) -> Audited:
+    """The arm with the conversations of which the reference has read all that decides, as it reads them."""
+    by_conversation: dict[str, list[_Reading]] = {}
+    for one in own:
+        by_conversation.setdefault(one.conversation.id, []).append(one)
+    places, second = [], []
+    where = {identity: place for place, identity in enumerate(frame.ids)}
+    for identity, group in sorted(by_conversation.items()):
+        conversation = group[0].conversation
+        if len(group) < len(frame.deciding(conversation)):
+            continue
+        changed = {
+            one.text.place: reference[one.text.key] for one in group if reference[one.text.key] != one.first
+        }
+        places.append(where[identity])
+        second.append(await frame.is_right(conversation, changed))
+    return _arm(frame, places, second)
+
+
+def _arm(frame: Frame, places: Sequence[int], second: Sequence[bool]) -> Audited:
+    problems = sorted(set(frame.problems))
+    numbers = {problem: number for number, problem in enumerate(problems)}
+    strata = {name: number for number, name in enumerate(sorted(set(frame.strata)))}
+    return Audited(
+        problems=np.array([numbers[problem] for problem in frame.problems]),
+        strata=np.array([strata[name] for name in frame.strata]),
+        first=np.array(frame.first, dtype=float),
+        rows=np.array(places, dtype=int),
+        second=np.array(second, dtype=float),
+    )
+
+
+async def _pairs(
+    readings: Sequence[_Reading], a: Mapping[str, Belief], b: Mapping[str, Belief]
+) -> list[Pair]:
+    numbers = {name: n for n, name in enumerate(sorted({one.conversation.problem.id for one in readings}))}
+    found = []
+    for one in readings:
+        said = a[one.text.key], b[one.text.key]
+        problem, task = one.conversation.problem, one.frame.task
+        kinds = [await _kind(belief, one) for belief in said]
+        same = type(said[0]) is type(said[1])
+        if isinstance(said[0], Answered) and isinstance(said[1], Answered):
+            same = await boundary.same(task, said[0].value, said[1].value, problem)
+        found.append(Pair(numbers[problem.id], one.weight, (kinds[0], kinds[1]), same))
+    return found
+
+
+async def _kind(belief: Belief, one: _Reading) -> str:
+    match belief:
+        case Answered(value):
+            right = await boundary.grade(one.frame.task, value, one.conversation.problem)
+            return "right" if right else "wrong"
+        case Unsure():
+            return "unsure"
+        case Unreadable():
+            return "unreadable"
+
+
+def _against_first(audited: Sequence[tuple[Frame, Audited]]) -> list[Between]:
+    if len(audited) < 2:
+        return []
+    (frame, first), *others = audited
+    return [
+        between(
+            (other.name, arm), (frame.name, first), (sorted(set(other.problems)), sorted(set(frame.problems)))
+        )
+        for other, arm in others
+    ]
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+def _digest(options: ExtractorConfig) -> str:
+    """Tells extractors apart in one folder: what another one read is no answer of this one's."""
+    values = {name: getattr(options, name) for name in deciding(ExtractorConfig)}
+    values["model"] = embedded.name_of(options)
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()[:12]
+
+
+def _stored(config: AuditConfig) -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.to_builtins(config)
+    return values
+
+
+def _save(results: AuditResults, out: Path) -> None:
+    text = msgspec.json.format(msgspec.json.encode(results), indent=2).decode()
+    write_whole(out / "results.json", f"{text}\n")
+    write_whole(out / "report.md", as_markdown(results))
+
+
+def _write(write: Callable[[], None], out: RunFolder) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write to {out.path}: {error.strerror}", remedy="free space or fix the folder"
+        ) from None

@@ -1,0 +1,143 @@
+"""What an audit found, as a record and as Markdown."""
+
+from __future__ import annotations
+
+from coral.studies.audit_statistics import Agreement, Between, Headline, Share
+from coral.studies.tables import Table, between, markdown, percent, points
+from coral.types import Record, Usage
+
+
+class ArmAudit(Record, frozen=True, omit_defaults=False):
+    """One arm.
+
+    Attributes:
+        texts: that were read again.
+        errors: share of them in which the first reading differs from the reference, with its interval.
+        headline: right of all, plain and corrected.
+    """
+
+    name: str
+    texts: int
+    errors: Share
+    headline: Headline
+
+
+class AuditResults(Record, frozen=True, omit_defaults=False):
+    """What an audit found.
+
+    Attributes:
+        reference: who the first reading is held against: people, where they have read, else the second
+            extractor; empty where nobody has read yet.
+        texts: on the sheet; `labelled`: of them by people.
+        requests: to the second extractor, and the tokens they took.
+    """
+
+    schema: int
+    version: str
+    task: str
+    reference: str
+    texts: int
+    labelled: int
+    agreements: tuple[Agreement, ...]
+    arms: tuple[ArmAudit, ...]
+    differences: tuple[Between, ...]
+    requests: int
+    usage: Usage
+
+
+def as_markdown(results: AuditResults) -> str:
+    """`report.md`."""
+    tables = [table for table in tables_of(results) if table.rows]
+    return "\n\n".join([f"# Audit of {results.task}", opening(results), *map(markdown, tables)]) + "\n"
+
+
+def opening(results: AuditResults) -> str:
+    """What was read again, and by whom."""
+    said = f"{results.texts:,} texts were drawn, from every stratum of every arm."
+    if not results.reference:
+        return f"{said} Nobody has read them yet: fill the column 'answer' of sheet.csv, give it as --labels."
+    who = "people" if results.reference == "people" else "the second extractor"
+    said += f" The first readings are held against {who}"
+    said += f", who read {results.labelled:,} of them." if results.labelled else "."
+    if results.requests:
+        said += f" The second extractor took {results.requests:,} requests."
+    return said
+
+
+def tables_of(results: AuditResults) -> list[Table]:
+    """Agreement, arms, and their differences."""
+    return [_agreements(results), _arms(results), _differences(results)]
+
+
+def _agreements(results: AuditResults) -> Table:
+    rows = [
+        (
+            " and ".join(one.readers),
+            _share(one.agreement),
+            "-"
+            if one.kappa is None
+            else f"{one.kappa:.2f} [{one.kappa_low or 0:.2f}, {one.kappa_high or 0:.2f}]",
+        )
+        for one in results.agreements
+    ]
+    return Table(
+        "agreement",
+        "Who agrees with whom",
+        ("readers", "agree", "kappa"),
+        tuple(rows),
+        "Both submit the same answer, or neither does, in the same way. Kappa: agreement beyond chance "
+         "(Cohen 1960), its interval from that of the agreement. Each text weighs by what it stands for.",
+    )  # fmt: skip
+
+
+def _arms(results: AuditResults) -> Table:
+    rows = [
+        (
+            arm.name,
+            _share(arm.errors),
+            f"{percent(arm.headline.plain)} {between(arm.headline.plain_low, arm.headline.plain_high)}",
+            f"{percent(arm.headline.corrected)} {between(arm.headline.low, arm.headline.high)}",
+            f"{points(arm.headline.off)} {between(arm.headline.off_low, arm.headline.off_high, signed=True)}",
+            f"{arm.headline.audited:,} of {arm.headline.conversations:,}",
+        )
+        for arm in results.arms
+    ]
+    return Table(
+        "audited_arms",
+        "Right of all, corrected",
+        ("arm", "texts read otherwise", "as it was read", "corrected", "reading is off by", "conversations"),
+        tuple(rows),
+        "Corrected: prediction-powered (Angelopoulos et al. 2023): what was read of all conversations, plus "
+         "what the sample says reading is off by. The rest of a conversation is taken as it happened.",
+    )  # fmt: skip
+
+
+def _differences(results: AuditResults) -> Table:
+    rows = [
+        (
+            f"{one.left} - {one.right}",
+            points(one.plain),
+            f"{points(one.corrected)} {between(one.low, one.high, signed=True)}",
+            "could be reading alone" if one.reading_alone else "",
+        )
+        for one in results.differences
+    ]
+    return Table(
+        "audited_differences",
+        "Differences",
+        ("arms", "as they were read", "corrected", ""),
+        tuple(rows),
+        "In points, paired by problem. Marked: were there no true difference, errors of reading, as the "
+         "sample shows them, could produce the one that was read.",
+    )  # fmt: skip
+
+
+def _kappa(one: Agreement) -> str:
+    if one.kappa is None:
+        return "-"
+    ends = "-" if one.kappa_low is None else f"[{one.kappa_low:.2f}, {one.kappa_high:.2f}]"
+    return f"{one.kappa:.2f} {ends}"
+
+
+def _share(found: Share) -> str:
+    return f"{percent(found.value)} {between(found.low, found.high)} (n = {found.n:,})"

@@ -1,0 +1,113 @@
+"""The sheet for people: texts to read, blind to gold, to the arm and to what was read in them before."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from coral.errors import ConfigError
+from coral.store.whole import write_whole
+from coral.studies.tables import harmless
+from coral.tasks import boundary
+from coral.tasks.protocol import Task
+from coral.types import Belief, Problem, Unreadable, Unsure
+
+HEADER = ("key", "question", "message", "how to answer", "answer")
+UNREADABLE = "unreadable"
+"""What people write where nobody can tell what a message submits."""
+UNSURE = "unsure"
+
+
+class Text(NamedTuple):
+    """One text that is read again: of which arm, conversation and turn."""
+
+    arm: str
+    conversation: str
+    place: int
+    message: str
+    problem: Problem
+
+    @property
+    def key(self) -> str:
+        """Names the text and tells nothing about it."""
+        whole = f"{self.arm}\0{self.conversation}\0{self.place}"
+        return hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()
+
+
+def write_sheet(path: Path, texts: Iterable[Text], task: Task) -> None:
+    """Write the sheet, in an order that says nothing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(HEADER)
+    for text in sorted(texts, key=lambda one: one.key):
+        cells = (text.key, task.opening(text.problem), text.message, task.instruction, "")
+        writer.writerow([harmless(cell) for cell in cells])
+    write_whole(path, "\ufeff" + file.getvalue())  # spreadsheets take it for Latin-1 otherwise
+
+
+def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict[str, Belief]:
+    """What people read, by key; rows without an answer are not labelled yet.
+
+    Args:
+        texts: of the audit, by key.
+
+    Raises:
+        ConfigError: the file cannot be read, is of another audit, or holds what is no answer.
+    """
+    found: dict[str, Belief] = {}
+    for line, row in _rows(Path(path)):
+        key, said = (row.get("key") or "").strip(), (row.get("answer") or "").strip()
+        if key not in texts:
+            raise ConfigError(
+                f"{path}, line {line}: no text of this audit has the key '{key}'",
+                remedy="give the sheet of this audit: same runs, and --sample at least as large",
+            )
+        if not said:
+            continue
+        belief = _belief(said, texts[key].problem, task)
+        if belief is None:
+            raise ConfigError(
+                f"{path}, line {line}: '{said}' is no answer",
+                remedy=f"write an answer as the task wants it, '{UNSURE}' or '{UNREADABLE}'",
+            )
+        if found.setdefault(key, belief) != belief:
+            raise ConfigError(
+                f"{path}, line {line}: the text {key} has two answers", remedy="leave one row for each key"
+            )
+    return found
+
+
+def _belief(said: str, problem: Problem, task: Task) -> Belief | None:
+    if said.lower() == UNREADABLE:
+        return Unreadable("a reader could not tell")
+    if said.lower() == UNSURE:
+        return Unsure()
+    belief = boundary.parse(task, said, problem)
+    return None if isinstance(belief, Unreadable) else belief
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"cannot read the labels {path}: {error}", remedy="save them as csv, in UTF-8"
+        ) from None
+    missing = {"key", "answer"} - set(reader.fieldnames or ())
+    if missing:
+        raise ConfigError(
+            f"{path} has no column '{min(missing)}'",
+            remedy=f"fill the column 'answer' of the sheet, and keep its header: {', '.join(HEADER)}",
+        )
+    return rows

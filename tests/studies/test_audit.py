@@ -1,0 +1,178 @@
+"""`coral audit` as a user runs it: blind sheets, labels, a second extractor that is resumed, studies."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import coral
+from coral.api import evaluate_async
+from coral.cli import main
+from coral.errors import ConfigError
+from coral.evaluation.config import EvalConfig
+from coral.evaluation.plan import open_plan
+from coral.studies.audit import AuditConfig, audit, runs_of
+
+
+def answers(letter):
+    return lambda messages: f"I went through it twice.\nAnswer: ({letter})"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A pair that always says A, on 12 problems."""
+    folder = tmp_path / "run"
+    coral.evaluate("sally_anne", agent=answers("A"), limit=12, output=str(folder))
+    return folder
+
+
+def gold(limit=12):
+    with open_plan(EvalConfig(task={"name": "sally_anne"}, limit=limit)) as plan:
+        return {plan.task.opening(problem): problem.target for problem in plan.problems}
+
+
+def filled(sheet, target, said, delimiter=","):
+    """The sheet with answers, `said(row number, gold)` each."""
+    golds = gold()
+    rows = list(csv.DictReader(io.StringIO(sheet.read_text(encoding="utf-8-sig"), newline="")))
+    for place, row in enumerate(rows):
+        row["answer"] = said(place, golds[row["question"]])
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(target)
+
+
+async def test_the_sheet_is_blind(run):
+    """People see question, message and how to answer: no gold, no belief, no arm, no order that tells."""
+    found = await audit([str(run)], AuditConfig())
+    assert (found.reference, found.texts, found.arms) == ("", 24, ())
+    text = (run / "audit" / "sheet.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[0] == ["key", "question", "message", "how to answer", "answer"]
+    assert all(row[4] == "" and row[2].endswith("Answer: (A)") for row in rows[1:])
+    keys = [row[0] for row in rows[1:]]
+    assert keys == sorted(keys)
+    assert not any(talk.id in row[0] for talk in coral.load_run(run).conversations() for row in rows)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+async def test_people_correct_the_headline(run, tmp_path, delimiter):
+    """They read gold in every message: as read A is right in some, corrected all agree on gold."""
+    await audit([str(run)], AuditConfig())
+    sheet = run / "audit" / "sheet.csv"
+    labels = filled(sheet, tmp_path / "labels.csv", lambda _, target: f"({target})", delimiter)
+    found = await audit([str(run)], AuditConfig(labels=labels))
+    truly = sum(target == "A" for target in gold().values())
+    arm = found.arms[0]
+    assert (found.reference, found.labelled) == ("people", 24)
+    assert arm.headline.plain == pytest.approx(truly / 12)
+    assert arm.headline.corrected == pytest.approx(1.0)
+    assert arm.errors.value == pytest.approx(1 - truly / 12)
+    assert found.agreements[0].agreement.value == pytest.approx(truly / 12)
+    assert "prediction-powered" in (run / "audit" / "report.md").read_text()
+    stored = json.loads((run / "audit" / "results.json").read_text())
+    assert stored["arms"][0]["headline"]["audited"] == 12
+
+
+async def test_unfinished_labels_count_for_what_they_read(run, tmp_path):
+    """Empty rows are not labelled yet; a conversation counts once all of its deciding texts are."""
+    await audit([str(run)], AuditConfig())
+    labels = filled(
+        run / "audit" / "sheet.csv", tmp_path / "l.csv", lambda place, _: "unsure" if place < 9 else ""
+    )
+    found = await audit([str(run)], AuditConfig(labels=labels))
+    assert found.labelled == 9
+    assert found.arms[0].headline.audited < 9
+    assert found.arms[0].texts == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("key,", "number,"), "no column 'key'"),
+        (lambda text: "key,answer\nabc,A\n", "no text of this audit has the key 'abc'"),
+        (
+            lambda text: text.replace("\n", "\n", 1).replace(",unsure", ",who knows"),
+            "'who knows' is no answer",
+        ),
+        (lambda text: text + text.partition("\n")[2].replace(",unsure", ",(B)"), "two answers"),
+        (lambda text: "", "no column"),
+    ],
+)
+async def test_labels_that_cannot_be_used_are_refused(run, tmp_path, change, message):
+    """A wrong file, a typing error and a contradiction are named with their line; nothing is skipped."""
+    await audit([str(run)], AuditConfig())
+    labels = filled(run / "audit" / "sheet.csv", tmp_path / "labels.csv", lambda *_: "unsure")
+    path = tmp_path / "changed.csv"
+    path.write_text(change(Path(labels).read_text(encoding="utf-8")))
+    with pytest.raises(ConfigError, match=message):
+        await audit([str(run)], AuditConfig(labels=str(path)))
+
+
+def reads_b(messages):
+    reads_b.asked += 1
+    return "Answer: (B)" if reads_b.asked % 2 else "Answer: (A)"
+
+
+async def test_what_the_second_extractor_read_is_kept(run, monkeypatch):
+    """Run again it sends nothing; a larger sample sends the rest; another extractor asks by itself."""
+    import sys
+    import types
+
+    module = types.ModuleType("coral_second_reader")
+    module.read = reads_b
+    monkeypatch.setitem(sys.modules, "coral_second_reader", module)
+    reads_b.asked = 0
+    options = {"model": "python:coral_second_reader:read"}
+    first = await audit([str(run)], AuditConfig(sample=4, extractor=options))
+    asked = reads_b.asked
+    assert asked == first.texts > 0
+    again = await audit([str(run)], AuditConfig(sample=4, extractor=options))
+    assert (reads_b.asked, again.arms) == (asked, first.arms)
+    larger = await audit([str(run)], AuditConfig(sample=12, extractor=options))
+    assert reads_b.asked == larger.texts == 24
+    await audit([str(run)], AuditConfig(sample=12, extractor={**options, "max_tokens": 5}))
+    assert reads_b.asked == 48
+    assert larger.agreements[0].readers == ("first reading", "second extractor")
+    assert 0 < larger.agreements[0].agreement.value < 1
+
+
+async def test_the_extractors_own_reading_changes_nothing(run):
+    """Read again by the same rules, nothing is off, and the corrected headline is the plain one."""
+    found = await audit([str(run)], AuditConfig(extractor={"mode": "rules"}))
+    headline = found.arms[0].headline
+    assert (headline.off, headline.corrected) == (0, headline.plain)
+    assert found.requests == 0
+
+
+async def test_arms_of_a_study_are_audited_together(tmp_path):
+    """A study's folder stands for its arms; beside a control, the agent's last answer is what counts."""
+    folder = tmp_path / "study"
+    for name, letter in (("right", "A"), ("wrong", "B")):
+        await evaluate_async(
+            "sally_anne", agent=answers(letter), limit=8, opener="partner", max_turns=3,
+            partner={"control": "wrong"}, output=str(folder / "arms" / name),
+        )  # fmt: skip
+    assert list(runs_of([str(folder)])) == ["right", "wrong"]
+    found = await audit([str(folder)], AuditConfig(extractor={"mode": "rules"}))
+    by_gold = sum(target == "A" for target in gold(8).values()) / 8
+    assert found.arms[0].headline.plain == pytest.approx(by_gold)
+    assert [arm.texts for arm in found.arms] == [8, 8]
+    assert (found.differences[0].left, found.differences[0].right) == ("wrong", "right")
+
+
+def test_the_command(run, capsys, tmp_path):
+    """It says what to do next, prints the corrected headline, and refuses what is no run with a remedy."""
+    assert main(["audit", str(run), "--sample", "6"]) == 0
+    assert "--labels" in capsys.readouterr().out
+    assert main(["audit", str(run), "--extractor.mode", "rules"]) == 0
+    assert "right of all, as read and corrected:" in capsys.readouterr().out
+    for words in (["audit"], ["audit", str(tmp_path / "none")], ["audit", str(run), "--sample", "0"]):
+        assert main(words) == 2
+        assert "->" in capsys.readouterr().err
+    assert main(["audit", str(run), "--extractor.temperature", "0"]) == 2
+    assert "--extractor.model" in capsys.readouterr().err
