@@ -29,7 +29,19 @@ ORDER = (
 FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 WORDS = {"coral.models.protocol"}
 """Requests and generations are words of floor 0 that live beside the client: the journal keeps them, too."""
-HEAVY = {"torch", "trl", "ray", "matplotlib", "datasets", "transformers", "sympy", "math_verify", "pyarrow"}
+HEAVY = {
+    "torch",
+    "trl",
+    "ray",
+    "matplotlib",
+    "datasets",
+    "transformers",
+    "sympy",
+    "math_verify",
+    "pyarrow",
+    "pandas",
+    "polars",
+}
 
 
 def modules():

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from coral.evaluation.config import AgentConfig
     from coral.evaluation.estimate import CostEstimate
+    from coral.evaluation.frames import frame
     from coral.evaluation.progress import Progress
     from coral.evaluation.session import Run
     from coral.improvement.results import Results
@@ -106,6 +107,7 @@ _HOMES = {
     ),
     "coral.evaluation.config": ("AgentConfig",),
     "coral.evaluation.estimate": ("CostEstimate",),
+    "coral.evaluation.frames": ("frame",),
     "coral.evaluation.progress": ("Progress",),
     "coral.evaluation.session": ("Run",),
     "coral.improvement.results": ("Results",),
@@ -198,6 +200,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "evaluate_async",
+    "frame",
     "improve",
     "improve_async",
     "load_run",

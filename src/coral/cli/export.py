@@ -1,4 +1,4 @@
-"""`coral export DIR --output FILE`: the conversations of a run as one file."""
+"""`coral export DIR --output FILE`: a run as one file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from coral.cli.options import parse, take_name
 from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.export import export
+from coral.evaluation.tables import RowsOf
 
 ABOUT = (
-    "Write the conversations of a run to one jsonl file. Tasks whose authors ask that no problem is "
-    "published (GPQA) are redacted unless told otherwise."
+    "Write a run to one file: .jsonl holds whole conversations, .csv and .parquet a row per conversation or "
+    "turn. Tasks whose authors ask that no problem is published (GPQA) are redacted unless told otherwise."
 )
 
 
@@ -21,7 +22,9 @@ class ExportConfig(Options):
     """What to write."""
 
     output: str = option("", decides=False)
-    """The file to write; must not exist."""
+    """The file to write, .jsonl, .csv or .parquet; must not exist."""
+    rows: RowsOf | None = option(None, decides=False)
+    """Of a table: a row per conversation (conversations), as by default, or per turn (turns)."""
     redact: bool | None = option(None, decides=True)
     """Leave out all texts that hold or may quote a problem; by default for confidential tasks only."""
 
@@ -32,6 +35,6 @@ def run(arguments: Sequence[str]) -> int:
     config = parse(ExportConfig, flags, command="coral export DIR", about=ABOUT)
     if path is None or not config.output:
         raise ConfigError("run folder or output missing", remedy="coral export DIR --output FILE")
-    count, redacted = export(path, config.output, redact=config.redact)
-    print(f"{count} conversations written to {config.output}" + (", redacted" if redacted else ""))
+    count, rows, redacted = export(path, config.output, redact=config.redact, rows=config.rows)
+    print(f"{count} {rows} written to {config.output}" + (", redacted" if redacted else ""))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -197,15 +197,27 @@ async def tally_run(
         UserError: the folder cannot be read.
     """
     tally = _empty_tally(folder.identity(), own)
-    classes = AnswerClasses()
-    for stored in folder.conversations():
-        conversation = await _regraded(stored, task) if regrade else stored
-        trace = await trace_of(conversation, _equality(task, conversation.problem), classes)
-        tally.add(conversation, as_decided(trace, conversation))
+    async for conversation, trace in traced(folder, task, regrade=regrade):
+        tally.add(conversation, trace)
         for collector in collectors:
             collector.add(conversation)
     tally.sort()
     return tally
+
+
+async def traced(
+    folder: RunFolder, task: Task, *, regrade: bool = False
+) -> AsyncIterator[tuple[Conversation, Trace]]:
+    """The finished conversations of a folder, each with what metrics see of it.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    classes = AnswerClasses()
+    for stored in folder.conversations():
+        conversation = await _regraded(stored, task) if regrade else stored
+        trace = await trace_of(conversation, _equality(task, conversation.problem), classes)
+        yield conversation, as_decided(trace, conversation)
 
 
 def as_decided(trace: Trace, conversation: Conversation) -> Trace:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coral import workers
 from coral.budget import OutOfBudget
@@ -72,6 +72,18 @@ class Run:
     def conversations(self) -> Iterator[Conversation]:
         """Stream the conversations of the run."""
         return RunFolder(self.path).conversations()
+
+    def turns(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per turn; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self, rows="turns", library=library)
+
+    def conversations_frame(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per conversation; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self, library=library)
 
 
 async def run_session(config: EvalConfig, progress: Progress, given: Given | None = None) -> Run:

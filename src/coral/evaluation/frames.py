@@ -1,0 +1,52 @@
+"""Runs as data frames of pandas or polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from coral.errors import ConfigError, MissingExtra
+from coral.evaluation.session import Run
+from coral.evaluation.tables import Row, RowsOf, columns, conversation_rows, turn_rows
+from coral.store.folder import RunFolder
+
+Library = Literal["pandas", "polars"]
+
+
+def frame(
+    runs: str | Path | Run | RunFolder | Iterable[str | Path | Run | RunFolder],
+    *,
+    rows: RowsOf = "conversations",
+    library: Library = "pandas",
+) -> Any:
+    """Stored runs as one data frame; a column `run` says from which folder a row comes.
+
+    Args:
+        runs: a run, or several: folders, or what `evaluate` and `load_run` return.
+        rows: a row per conversation, or per turn.
+
+    Raises:
+        UserError: a run cannot be read, or the library is not installed.
+    """
+    several = [runs] if isinstance(runs, str | Path | Run | RunFolder) else list(runs)
+    if rows not in {"conversations", "turns"}:
+        raise ConfigError(f"rows must be conversations or turns (got {rows!r})", remedy="give one of them")
+    make = turn_rows if rows == "turns" else conversation_rows
+    folders = [run if isinstance(run, RunFolder) else RunFolder(run.path if isinstance(run, Run) else run)
+               for run in several]  # fmt: skip
+    return _frame([{"run": str(folder.path), **row} for folder in folders for row in make(folder)], library)
+
+
+def _frame(rows: list[Row], library: Library) -> Any:
+    names = ["run", *(name for name in columns(rows) if name != "run")]
+    values = {name: [row.get(name) for row in rows] for name in names}
+    try:
+        if library == "polars":
+            import polars as pl
+
+            return pl.DataFrame(values, strict=False)
+        import pandas as pd
+    except ImportError:
+        raise MissingExtra(library, extra="frames", why="a data frame") from None
+    return pd.DataFrame(values).convert_dtypes()
