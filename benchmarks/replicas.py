@@ -96,22 +96,24 @@ async def measure(ports: list[int], options: argparse.Namespace) -> None:
         window = options.seconds / 2 // options.delay_s * options.delay_s
         return sum(moment > done[-1] - window for moment in done) / window
 
-    def open_model(**place: str) -> ServedModel:
+    def open_model(**place: str | tuple[str, ...]) -> ServedModel:
         return build_model(ModelConfig(model="m", max_connections=options.connections, **place))
 
     with tempfile.TemporaryDirectory() as name:
         folder, there = Path(name), ports[:-1]
         beating = asyncio.create_task(beat(folder, there))
         async with open_model(base_url=f"http://127.0.0.1:{ports[0]}/v1") as model:
-            done, fixed_cpu = await load(model, options.seconds)
-        one = rate(done)
+            one = rate((await load(model, options.seconds))[0])
+        addresses = tuple(f"http://127.0.0.1:{port}/v1" for port in there)
+        async with open_model(base_url=addresses) as model:
+            _, fixed_cpu = await load(model, options.seconds)
         async with open_model(replicas=name) as model:
             done, cpu = await load(model, options.seconds)
         share = rate(done) / (one * len(there))
         print(
             f"1 replica {one:.1f} requests/s, {len(there)} replicas {rate(done):.1f}: {share:.1%} of linear"
         )
-        print(f"client CPU per request: {fixed_cpu * 1e6:.0f} us by address, {cpu * 1e6:.0f} us by roster")
+        print(f"client CPU per request: {fixed_cpu * 1e6:.0f} us by addresses, {cpu * 1e6:.0f} us by roster")
         asyncio.get_running_loop().call_later(options.seconds / 3, there.pop)
         asyncio.get_running_loop().call_later(options.seconds * 2 / 3, there.append, ports[-1])
         async with open_model(replicas=name) as model:
