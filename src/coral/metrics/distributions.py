@@ -36,6 +36,26 @@ def t_quantile(p: float, df: float) -> float:
     return (low + high) / 2
 
 
+@lru_cache(maxsize=4096)
+def f_quantile(p: float, above: float, below: float) -> float:
+    """Quantile of Fisher's F with degrees of freedom above and below the line; chi-square over its degrees of
+    freedom where there are very many below.
+    """
+    low, high = 0.0, 1.0
+    while _f_cdf(high, above, below) < p:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _f_cdf(middle, above, below) < p else (low, middle)
+        if high - low < 1e-12 * high:
+            break
+    return (low + high) / 2
+
+
+def _f_cdf(f: float, above: float, below: float) -> float:
+    return _beta_cdf(above * f / (above * f + below), above / 2, below / 2)
+
+
 def _beta_cdf(x: float, a: float, b: float) -> float:
     """Regularised incomplete beta function (Abramowitz and Stegun 26.5.8, summed by Lentz's method)."""
     if x <= 0 or x >= 1:

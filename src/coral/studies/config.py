@@ -7,7 +7,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -17,7 +18,7 @@ from coral.errors import ConfigError
 from coral.evaluation.config import OF_PROTOCOLS, AgentConfig, EvalConfig, filled_up
 from coral.options import merged, typed_options
 from coral.studies.facts import info_of
-from coral.studies.presets import PRESETS, Preset
+from coral.studies.presets import BETWEEN, PRESETS, SQUARE, Preset, Study, labelled, square
 from coral.types import SCHEMA
 from coral.version import version
 
@@ -41,7 +42,14 @@ class StudyConfig(EvalConfig):
 
     preset: Preset | None = option(None, decides=True)
     """controls: partners that insist on the right and on a wrong answer, and what is shown of them.
-    equal_cost: one agent several times, with self-correction, and the pair, at equal tokens."""
+    equal_cost: one agent several times, with self-correction, and the pair, at equal tokens.
+    pairs: all ordered pairs of `models`. matrix: these, and each model alone."""
+    models: tuple[str | dict[str, Any], ...] = option((), decides=True)
+    """Models of the presets pairs and matrix: names, or options of an agent with a `name`. More may join a
+    study later: what the others have done is kept."""
+    prompts: tuple[str, ...] = option((), decides=True)
+    """Wordings of the system prompt, each a name (see agent.prompt) or @FILE: every arm is run with each of
+    them, and the report says how much the wording varies the result."""
     arms: dict[str, dict[str, Any]] = option(decides=True, default_factory=dict)
     """The arms by name, each with the options in which it differs: {alone: {protocol: single}, pair: {}}.
     With a preset they are added to its arms, or change them."""
@@ -60,32 +68,93 @@ class StudyConfig(EvalConfig):
             ConfigError: names the option, or the arm.
         """
         super().__post_init__()
-        arms = self.arm_configs()
+        arms, groups = self.arm_configs(), self.groups()
         for contrast in self.planned():
             for name in (contrast.left, contrast.right):
-                if name not in arms:
+                if name not in arms and name not in groups:
                     raise ConfigError(
                         f"the contrast '{contrast.text}' names no arm '{name}'",
-                        remedy=f"the arms are {', '.join(arms)}",
+                        remedy=f"the arms are {', '.join({**groups, **arms})}",
                     )
                 if contrast.metric != RIGHT:
-                    rules = protocols.build(arms[name].protocol_name, arms[name].settings())
-                    info_of(contrast.metric, name, rules)
+                    arm = arms[groups.get(name, (name,))[0]]
+                    info_of(contrast.metric, name, protocols.build(arm.protocol_name, arm.settings()))
 
     def arm_options(self) -> dict[str, dict[str, Any]]:
-        """What each arm says itself, in order.
+        """What each arm says itself, in order; with `prompts`, each arm once per wording.
 
         Raises:
             ConfigError: there is no arm.
         """
-        preset = PRESETS[self.preset].arms if self.preset else {}
+        arms = self._arms_asked()
+        if not self.prompts:
+            return arms
+        return {
+            f"{name}.{wording}": merged(
+                options, {"agent": prompt}, {"agent": _as_options(options.get("agent"))}
+            )
+            for name, options in arms.items()
+            for wording, prompt in self._wordings().items()
+        }
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The arms that each arm as asked for became: one per wording."""
+        wordings = [f".{wording}" for wording in self._wordings()] or [""]
+        return {name: tuple(f"{name}{end}" for end in wordings) for name in self._arms_asked()}
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Of the presets pairs and matrix: agent and partner of each pair, by the arm as asked for."""
+        if self.preset not in SQUARE:
+            return {}
+        names = list(labelled(self.models))
+        return {f"{a}{BETWEEN}{b}": (a, b) for a in names for b in names}
+
+    def _wordings(self) -> dict[str, dict[str, Any]]:
+        """Options of an agent for each wording, by a name that can be part of an arm's."""
+        found = {}
+        for prompt in (part.strip() for one in self.prompts for part in one.split(",")):
+            name = re.sub(r"[^A-Za-z0-9]+", "_", Path(prompt.lstrip("@")).stem).strip("_")
+            if not name or name in found:
+                raise ConfigError(
+                    f"prompts names '{prompt}' twice" if name else f"'{prompt}' is not a prompt",
+                    remedy="give wordings of different names: --prompts agent same @mine.txt",
+                )
+            found[name] = {"system_prompt": prompt} if prompt.startswith("@") else {"prompt": prompt}
+        return found
+
+    def _arms_asked(self) -> dict[str, dict[str, Any]]:
+        preset = self._preset().arms
         arms = {str(name): dict(options or {}) for name, options in merged(preset, self.arms).items()}
         if not arms:
             raise ConfigError(
                 "the study has no arms",
-                remedy=f"give --preset {' or '.join(PRESETS)}, or arms in a YAML file (docs/studies.md)",
+                remedy=f"give --preset {' or '.join(get_args(Preset))}, or arms in a YAML file "
+                "(docs/studies.md)",
             )
         return arms
+
+    def _preset(self) -> Study:
+        """The arms and contrasts of the preset.
+
+        Raises:
+            ConfigError: it needs models, or has no use for them.
+        """
+        models = labelled(self.models)
+        if self.preset not in SQUARE:
+            if models:
+                raise ConfigError(
+                    "models are given, and no preset pairs them",
+                    remedy=f"give --preset {' or '.join(SQUARE)}, or name the models in arms",
+                )
+            return PRESETS[self.preset] if self.preset else Study(arms={}, contrasts=())
+        if len(models) < 2:
+            raise ConfigError(
+                f"the preset {self.preset} needs two models or more", remedy="name them: --models a b c"
+            )
+        for name, options in models.items():
+            typed_options(AgentConfig, options, f"models.{name}", remedy="fix the model's options")
+        shared = {item.name: getattr(self.agent, item.name) for item in dataclasses.fields(AgentConfig)}
+        return square(self.preset, models, shared)
 
     def arm_configs(self) -> dict[str, EvalConfig]:
         """The options of each arm's run, by its name; folders are below `output`.
@@ -101,9 +170,9 @@ class StudyConfig(EvalConfig):
         Raises:
             ConfigError: one cannot be read.
         """
-        first, *others = self.arm_options()
-        by_default = [f"{other} - {first}" for other in others]
-        texts = self.contrasts or (PRESETS[self.preset].contrasts if self.preset else by_default)
+        first, *others = self._arms_asked()
+        by_default = () if self.preset else [f"{other} - {first}" for other in others]
+        texts = self.contrasts or self._preset().contrasts or by_default
         return [parse_contrast(text) for text in texts]
 
     @property
@@ -116,14 +185,25 @@ class StudyConfig(EvalConfig):
         return f"runs/study-{task}-{self.preset or 'arms'}-{digest}"
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same in every session: the arms and what is contrasted."""
+        """What must be the same in every session: the arms and what is contrasted.
+
+        Of all pairs of some models only what they share and the arms that were added: more models may join.
+        """
+        arms = self._arms_anywhere()
+        growing = self.preset in SQUARE
+        listed = [name for name in arms if not growing or name.partition(".")[0] in self.arms]
         return {
             "schema": SCHEMA,
             "version": version(),
             "study": {
                 "task": self.task_name,
-                "arms": {name: _decisive(config) for name, config in self._arms_anywhere().items()},
+                "arms": {name: _decisive(arms[name]) for name in listed},
                 "contrasts": [contrast.text for contrast in self.planned()],
+                **(
+                    {"preset": self.preset, "shared": _decisive(self._arm("shared", {}, ""))}
+                    if growing
+                    else {}
+                ),
             },
         }
 

@@ -18,7 +18,7 @@ from coral.metrics.cost import EXTRACTOR
 from coral.metrics.estimate import estimate, sums_of
 from coral.metrics.own import OwnMetric
 from coral.metrics.paired import paired_difference
-from coral.metrics.statistics import Ratio, clustered_ratio
+from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
 from coral.store.folder import RunFolder
 from coral.studies.compare import Questions, check_same_problems
@@ -29,6 +29,8 @@ from coral.types import Record
 
 Part = tuple[float, float]
 """Numerator and denominator of a metric on one problem."""
+Parts = Mapping[str, Part]
+"""The parts of a metric by problem id."""
 NOTHING: Part = (0.0, 0.0)
 
 
@@ -112,6 +114,61 @@ class Arm:
     def models(self) -> dict[str, str]:
         """The model of each agent by name, the extractor left out."""
         return {name: model for name, model in self.tally.models.items() if name != EXTRACTOR}
+
+
+@dataclass(frozen=True)
+class Group:
+    """An arm as it was asked for: its runs with each wording of the prompt, or the one run that it is."""
+
+    name: str
+    arms: tuple[Arm, ...]
+
+    @property
+    def tally(self) -> Tally:
+        """Of the first run: what its conversations are like."""
+        return self.arms[0].tally
+
+    def info(self, name: str) -> MetricInfo:
+        """As of an arm."""
+        return self.arms[0].info(name)
+
+    def parts(self, name: str) -> dict[str, Part]:
+        """As of an arm, all wordings added up."""
+        return pool([arm.parts(name) for arm in self.arms])
+
+    def estimate(self, name: str) -> Estimate:
+        """A metric over all wordings."""
+        if len(self.arms) == 1:
+            return self.arms[0].estimate(name)
+        return estimate_of(self.parts(name), self.info(name), self.tally.rules.max_turns)
+
+
+def pool(several: Sequence[Parts]) -> dict[str, Part]:
+    """Numerators and denominators of several runs, added up by problem."""
+    names = dict.fromkeys(name for parts in several for name in parts)
+    return {
+        name: (
+            sum(parts.get(name, NOTHING)[0] for parts in several),
+            sum(parts.get(name, NOTHING)[1] for parts in several),
+        )
+        for name in names
+    }
+
+
+def estimate_of(parts: Parts, info: MetricInfo, turn_limit: float | None = None) -> Estimate:
+    """A metric from its parts."""
+    ratio = clustered_ratio(*_columns(parts.values()))
+    interval = interval_of(ratio, info.interval, turn_limit)
+    return Estimate(
+        mean=ratio.value,
+        stderr=ratio.stderr,
+        low=interval and interval.low,
+        high=interval and interval.high,
+        n=round(ratio.denominator),
+        num_failed=0,
+        num_unscored=0,
+        num_problems=len(ratio.residuals),
+    )
 
 
 async def measured(folders: Mapping[str, RunFolder], prices: PriceTable) -> dict[str, Arm]:
@@ -203,7 +260,7 @@ def unpaired(left: Mapping[str, Part], right: Mapping[str, Part], info: MetricIn
     )
 
 
-def contrast(left: Arm, right: Arm, name: str) -> Difference:
+def contrast(left: Arm | Group, right: Arm | Group, name: str) -> Difference:
     """Left minus right by a metric of both.
 
     Raises:

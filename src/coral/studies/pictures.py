@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from coral.errors import MissingExtra
@@ -12,6 +14,8 @@ from coral.studies.results import StudyResults
 
 INK, MUTED = "#222222", "#8a8a8a"
 COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a")
+SIZES = {"matrix": (11.0, 4.2)}
+"""Of pictures that are not of the usual size, in inches."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -40,10 +44,12 @@ def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
         wanted["flips"] = draw_flips
     if results.curve:
         wanted["cost"] = draw_cost
+    if results.matrix is not None:
+        wanted["matrix"] = draw_matrix
     drawn = {}
     with mpl.rc_context(_STYLE):
         for name, draw in wanted.items():
-            figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+            figure = Figure(figsize=SIZES.get(name, (7.2, 4.2)), layout="constrained")
             draw(figure, results)
             with whole_file(folder / f"{name}.png") as file:
                 figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
@@ -110,6 +116,64 @@ def draw_cost(figure: Any, results: StudyResults) -> None:
     axes.set_ylabel("right (%)")
     axes.legend(frameon=False)
     _head(axes, f"{results.task}: {results.problems:,} problems, 95% intervals")
+
+
+def draw_matrix(figure: Any, results: StudyResults) -> None:
+    """Three heat maps: agreed and right, who persuades whom, and what a conversation takes."""
+    matrix = results.matrix
+    assert matrix is not None
+    models, cells = matrix.models, {(cell.opener, cell.responder): cell for cell in matrix.cells}
+    priced = all(cell.usd is not None for cell in matrix.cells)
+    right = {key: cell.right.mean for key, cell in cells.items()}
+    persuades = {
+        (a, b): found.mean
+        for a in models
+        for b in models
+        if (found := matrix.persuades.get(f"{a}>{b}")) is not None
+    }
+    cost = {key: cell.usd if priced else cell.tokens for key, cell in cells.items()}
+    panels = figure.subplots(1, 3)
+    _heat(panels[0], models, right, "agreed and right (%)", ("opener", "responder"), 100, ".0f", (0, 100))
+    _heat(panels[1], models, persuades, "persuades the partner (%)", ("who persuades", "partner"), 100, ".0f",
+          (0, 100))  # fmt: skip
+    unit = "USD per 1,000 conversations" if priced else "tokens per conversation"
+    form = ",.2f" if priced else ",.0f"
+    _heat(panels[2], models, cost, unit, ("opener", "responder"), 1000 if priced else 1, form, None)
+
+
+def _heat(
+    axes: Any,
+    models: Sequence[str],
+    values: Mapping[tuple[str, str], float | None],
+    title: str,
+    labels: tuple[str, str],
+    scale: float,
+    form: str,
+    span: tuple[float, float] | None,
+) -> None:
+    """A square of figures, dark where they are high; what could not be measured is left blank."""
+    table = [[scale * nan_if_none(values.get((a, b))) for b in models] for a in models]
+    known = [value for row in table for value in row if not isnan(value)]
+    low, high = span or (0.0, max(known, default=1.0))
+    axes.imshow(table, cmap="Blues", vmin=low, vmax=high, aspect="equal")
+    for row, of_row in enumerate(table):
+        for column, value in enumerate(of_row):
+            if not isnan(value):
+                dark = value - low > 0.6 * (high - low)
+                axes.text(column, row, f"{value:{form}}", ha="center", va="center", fontsize=9,
+                          color="white" if dark else INK)  # fmt: skip
+    names = [fill(model.replace("_", " "), 14) for model in models]
+    axes.set_xticks(range(len(models)), names, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(models)), names, fontsize=8)
+    axes.set_ylabel(labels[0])
+    axes.set_xlabel(labels[1])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _head(axes, title)
+
+
+def nan_if_none(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _head(axes: Any, title: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from coral.errors import ConfigError
 from coral.metrics import detectable_with, metric
 from coral.studies.config import RIGHT
+from coral.studies.matrix_tables import facet_tables, matrix_tables
 from coral.studies.measured import Difference
 from coral.studies.results import ArmResult, Contrast, StudyResults
 from coral.studies.tables import (
@@ -39,6 +40,8 @@ def tables_of(results: StudyResults) -> list[Table]:
         _curve(results),
         _equal_cost(results),
         _synergy(results),
+        *matrix_tables(results.matrix),
+        *facet_tables(results.facets),
         _power(results),
     )
     return [table for table in made if table.rows]

@@ -10,8 +10,10 @@ from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
 from coral.studies.config import RIGHT, Planned
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
+from coral.studies.facets import Facets, facets_of
 from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
-from coral.studies.measured import Arm, Difference, contrast
+from coral.studies.matrix import Matrix, matrix_of
+from coral.studies.measured import Arm, Difference, Group, contrast
 from coral.studies.synergy import Synergy, synergy_of
 from coral.types import SCHEMA, Record
 from coral.version import version
@@ -105,15 +107,28 @@ class StudyResults(Record, frozen=True, omit_defaults=False):
     points: tuple[Point, ...] = ()
     equal_cost: tuple[AtEqualCost, ...] = ()
     synergy: tuple[Synergy, ...] = ()
+    matrix: Matrix | None = None
+    facets: tuple[Facets, ...] = ()
 
 
-def results_of(arms: Mapping[str, Arm], planned: Sequence[Planned]) -> StudyResults:
+def results_of(
+    arms: Mapping[str, Arm],
+    planned: Sequence[Planned],
+    grouped: Mapping[str, tuple[str, ...]] | None = None,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
+) -> StudyResults:
     """Everything that a study says, from its measured arms.
+
+    Args:
+        grouped: the arms that each arm as asked for became, one per wording; by default each is one.
+        pairs: agent and partner of the arms that are all pairs of some models.
 
     Raises:
         ConfigError: a contrast names a metric that its arms do not have.
     """
     first = next(iter(arms.values()))
+    asked = grouped or {name: (name,) for name in arms}
+    groups = {name: Group(name, tuple(arms[one] for one in ones)) for name, ones in asked.items()}
     flips = [found for toward in ("wrong", "right") if (found := decompose(arms, toward)) is not None]
     alone = _alone(arms)
     votes = None if alone is None else Votes(alone)
@@ -125,7 +140,7 @@ def results_of(arms: Mapping[str, Arm], planned: Sequence[Planned]) -> StudyResu
         if votes is not None and (at_cost := at_equal_cost(arm, votes, by)) is not None
     ]
     contrasts = [
-        *(_contrast(one, arms) for one in planned),
+        *(_contrast(one, {**arms, **groups}) for one in planned),
         *_of_flips(flips),
         *(_of_cost(one) for one in equal if one.by == "tokens"),
     ]
@@ -143,6 +158,8 @@ def results_of(arms: Mapping[str, Arm], planned: Sequence[Planned]) -> StudyResu
         points=tuple(point_of(arm) for arm in others),
         equal_cost=tuple(equal),
         synergy=tuple(made for arm in several if (made := synergy_of(arm, arms)) is not None),
+        matrix=matrix_of(groups, pairs or {}),
+        facets=tuple(facets_of(groups, pairs or {})),
     )
 
 
@@ -187,7 +204,7 @@ def _has(arm: Arm, name: str) -> bool:
     return info.applies(arm.tally.rules) and {info.numerator, info.denominator} <= columns
 
 
-def _contrast(planned: Planned, arms: Mapping[str, Arm]) -> Contrast:
+def _contrast(planned: Planned, arms: Mapping[str, Arm | Group]) -> Contrast:
     found = contrast(arms[planned.left], arms[planned.right], planned.metric)
     return _made(planned.text, "arms", planned.metric, found)
 

@@ -161,7 +161,7 @@ _HIGHER = "run the same command again with a higher limit: what is there is kept
 async def report(out: RunFolder, folders: Mapping[str, RunFolder], config: StudyConfig) -> StudyResults:
     """Measure the arms and write every file of the report."""
     arms = await measured(folders, load_prices(config.prices))
-    results = results_of(arms, config.planned())
+    results = results_of(arms, config.planned(), config.groups(), config.pairs())
     try:
         _write(results, out.path)
     except OSError as error:

@@ -127,6 +127,11 @@ def amount(found: Estimate | None, form: str = ",.0f") -> str:
     return f"{found.mean:{form}} [{low}, {high}] (n = {found.n:,})"
 
 
+def amount_of(value: float | None, form: str = ",.0f") -> str:
+    """A quantity without an interval."""
+    return "-" if value is None else format(value, form)
+
+
 def p_value(p: float | None) -> str:
     """A p-value."""
     if p is None:
