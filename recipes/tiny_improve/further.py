@@ -1,4 +1,4 @@
-"""What `run.py` trained beside the loop: the opener's rows alone, and further trainings of the same rows."""
+"""What `run.py` trained beside the loop: on other rows of its conversations, and on the same rows again."""
 
 from __future__ import annotations
 

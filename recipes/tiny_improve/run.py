@@ -1,4 +1,4 @@
-"""Several seeds, several trainings of each, and the opener's rows alone; then the tables of README.md.
+"""Several seeds, several trainings of each, and other rows for the pair's arms; then the tables of README.md.
 
     python recipes/tiny_improve/run.py --seeds 3 --trainings 3
 
@@ -61,6 +61,8 @@ def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
     for arm in arms:
         if arm.startswith("pair"):
             yield Further(f"{arm}-opener", arm, build=("--seat", "opener"))
+        if arm == "pair-dpo":  # as many as pair-sft has
+            yield Further(f"{arm}-rows", arm, build=("--max_per_turn", "2"))
         for number in range(2, trainings + 1):
             other = seed + TRAINING_SEED_STEP * (number - 1)
             yield Further(f"{arm}-training-{number}", arm, train=("--seed", str(other)))

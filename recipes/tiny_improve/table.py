@@ -51,8 +51,8 @@ def main(paths: Sequence[str], plot: Path | None) -> None:
     print_gains(reports)
     print("\nthe main arm against the others\n")
     print_rivals(reports)
-    print("\nthe opener's rows alone, in the pair, final problems: change since the start\n")
-    print_openers(others)
+    print("\nother rows, in the pair, final problems: change since the start\n")
+    print_others(others)
     print("\nwhat holds after Holm's correction\n")
     print_claims(reports, others)
     print("\nseveral trainings of the same rows, final problems\n")
@@ -105,8 +105,9 @@ def print_rivals(reports: Reports) -> None:
     )
 
 
-def print_openers(others: Others) -> None:
-    names = sorted({name for found in others.values() for name in found if name.endswith("-opener")})
+def print_others(others: Others) -> None:
+    """Arms on other rows of the same conversations."""
+    names = sorted({name for found in others.values() for name in found if not further.AGAIN.fullmatch(name)})
     print_table(
         ["seed", *names],
         (
@@ -156,7 +157,7 @@ def final_differences(reports: Reports, others: Others) -> Iterator[tuple[str, s
         for arm, compared in results.head_to_head.items():
             yield f"{results.main_arm} minus {arm}", seed, compared["final"]
         for name, one in others[seed].items():
-            if name.endswith("-opener"):
+            if not further.AGAIN.fullmatch(name):
                 yield f"{name} since the start", seed, one
 
 

@@ -54,14 +54,18 @@ def tiny_improve(monkeypatch):
     return importlib.import_module
 
 
-def test_each_arm_is_trained_as_often_as_asked_and_the_openers_rows_of_pairs_alone(tiny_improve, tmp_path):
+def test_each_arm_is_trained_as_often_as_asked_and_those_of_pairs_on_other_rows(tiny_improve, tmp_path):
     """The loop trains once, so two of three trainings are further ones, each with a seed of its own."""
-    for arm in ("pair-sft", "alone-dpo"):
+    for arm in ("pair-sft", "pair-dpo", "alone-dpo"):
         (tmp_path / "models" / f"{arm}-1" / "rows").mkdir(parents=True)
     found = {one.name: one for one in tiny_improve("run").further(tmp_path, seed=1, trainings=3)}
     assert list(found) == [
         "alone-dpo-training-2",
         "alone-dpo-training-3",
+        "pair-dpo-opener",
+        "pair-dpo-rows",
+        "pair-dpo-training-2",
+        "pair-dpo-training-3",
         "pair-sft-opener",
         "pair-sft-training-2",
         "pair-sft-training-3",
