@@ -276,7 +276,16 @@ def load_yaml_file(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path} is nested too deep", remedy=remedy) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}", remedy=remedy) from None
+        raise ConfigError(f"{path} is not YAML: {_yaml_fault(error)}", remedy=remedy) from None
     if not isinstance(options, dict):
         raise ConfigError(f"{path} holds no options", remedy=remedy)
     return options
+
+
+def _yaml_fault(error: yaml.YAMLError) -> str:
+    """What is wrong, and in which line, on one line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return " ".join(str(error).split())
+    hint = " (indent with spaces)" if "'\\t'" in problem else ""
+    return f"line {mark.line + 1}: {problem}{hint}"
