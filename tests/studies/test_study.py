@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 
 import pytest
@@ -144,8 +145,6 @@ REFUSED = [
 @pytest.mark.parametrize(("given", "cause", "remedy"), REFUSED, ids=lambda value: str(value)[:30])
 def test_bad_input_is_refused_before_anything_is_sent(given, cause, remedy, tmp_path):
     """An arm, a contrast or an option that there is not: the cause and the remedy, and no folder."""
-    import re
-
     with pytest.raises(ConfigError, match=re.escape(cause)) as caught:
         coral.study({"task": {"name": "sally_anne"}, "output": str(tmp_path / "study"), **given})
     assert re.search(remedy, caught.value.remedy)
@@ -188,6 +187,10 @@ def test_a_yaml_file_and_the_command_line(tmp_path, capsys):
     assert "sally_anne, 4 problems" in said
     assert "(n = 8)" in said
     assert "report.html" in said
+    assert re.search(r"pair - alone: 4 problems find a true difference of [\d.]+ points in 8 of 10", said)
+    results = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert -1 <= results["contrasts"][0]["correlation"] <= 1
+    assert "5 points need problems" in (tmp_path / "study" / "report.md").read_text()
     assert main(["study", "sally_anne"]) == 2
     assert "no arms" in capsys.readouterr().err
     assert main(["study", "sally_anne", "--preset", "controls", "--arms.pair.limit", "3"]) == 2

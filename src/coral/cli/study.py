@@ -16,7 +16,7 @@ from coral.cli.visible import shell_word
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
 from coral.studies.forecast import Forecast, assumed
-from coral.studies.report import opening
+from coral.studies.report import opening, power_lines
 from coral.studies.results import StudyResults
 from coral.studies.study import run_pilot, run_study
 from coral.studies.tables import between, percent
@@ -105,6 +105,8 @@ def _print_results(results: StudyResults, folder: str) -> int:
         figure = f"{percent(found.mean)} {between(found.low, found.high)} (n = {found.n:,})"
         out.print(f"  {arm.name:{width}}  {figure}", markup=False, soft_wrap=True)
     for line in opening(results)[1:]:
+        out.print(f"\n{line}", markup=False, soft_wrap=True)
+    for line in power_lines(results):
         out.print(f"\n{line}", markup=False, soft_wrap=True)
     out.print(f"\nreport: {shell_word(folder)}/report.md and report.html", markup=False, soft_wrap=True)
     return EXIT_DONE

@@ -271,6 +271,19 @@ def contrast(left: Arm | Group, right: Arm | Group, name: str) -> Difference:
     return difference(left.parts(name), right.parts(name), left.info(name), limits)
 
 
+def correlation(left: Arm | Group, right: Arm | Group, name: str) -> float | None:
+    """Of the two arms' own ratios on a problem; None with fewer than three problems that both have."""
+    a, b = (
+        {key: part / whole for key, (part, whole) in arm.parts(name).items() if whole}
+        for arm in (left, right)
+    )
+    shared = [problem for problem in a if problem in b]
+    if len(shared) < 3:
+        return None
+    first, second = (np.array([each[problem] for problem in shared]) for each in (a, b))
+    return 0.0 if first.std() == 0 or second.std() == 0 else float(np.corrcoef(first, second)[0, 1])
+
+
 def _ratio(parts: Mapping[str, Part], problems: Sequence[str]) -> Ratio:
     return clustered_ratio(*_columns(parts[problem] for problem in problems))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from math import ceil
 
 from coral.errors import ConfigError
 from coral.metrics import detectable_with, metric
@@ -383,12 +384,18 @@ def _synergy(results: StudyResults) -> Table:
     )  # fmt: skip
 
 
+ASKED = 0.05
+"""The difference of shares for which the problems are said that it needs."""
+
+
 def _power(results: StudyResults) -> Table:
     rows = [
         (
             one.text,
             f"{one.problems:,}",
             (points(one.detectable).lstrip("+") if _is_share(one.metric) else f"{one.detectable:,.2f}"),
+            f"{needed(one, ASKED):,}" if _is_share(one.metric) else "-",
+            "-" if one.correlation is None else f"{one.correlation:.2f}",
         )
         for one in results.contrasts
         if one.detectable is not None
@@ -397,9 +404,28 @@ def _power(results: StudyResults) -> Table:
     return Table(
         "power",
         "What the design could have detected",
-        ("contrast", "problems", "found in 8 of 10 cases"),
+        ("contrast", "problems", "found in 8 of 10 cases", f"{100 * ASKED:.0f} points need problems",
+         "correlation"),
         tuple(rows),
         f"True differences of this size leave 0 outside a 95% interval in 8 of 10 studies like this one. "
-         f"Before anything was measured: {planned:.1f} points with {results.problems:,} problems, if one of "
-         "three comes out differently. `coral power` says how many problems another difference needs.",
+         f"Correlation: of the two on a problem. Before anything was measured: {planned:.1f} points with "
+         f"{results.problems:,} problems, if one of three comes out differently. `coral power` says how many "
+         "problems another difference needs.",
     )  # fmt: skip
+
+
+def needed(one: Contrast, difference: float) -> int:
+    """The problems with which a contrast finds a true difference: the error falls with their square root."""
+    assert one.detectable is not None
+    return max(2, ceil(one.problems * (one.detectable / difference) ** 2))
+
+
+def power_lines(results: StudyResults) -> list[str]:
+    """The same in words, for the planned contrasts of shares."""
+    return [
+        f"{one.text}: {one.problems:,} problems find a true difference of "
+        f"{points(one.detectable).lstrip('+')} points in 8 of 10 cases; {100 * ASKED:.0f} points need "
+        f"{needed(one, ASKED):,}"
+        for one in results.contrasts
+        if one.kind == "arms" and one.detectable is not None and _is_share(one.metric)
+    ]

@@ -13,7 +13,7 @@ from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, p
 from coral.studies.facets import Facets, facets_of
 from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
 from coral.studies.matrix import Matrix, matrix_of
-from coral.studies.measured import Arm, Difference, Group, contrast
+from coral.studies.measured import Arm, Difference, Group, contrast, correlation
 from coral.studies.synergy import Synergy, synergy_of
 from coral.types import SCHEMA, Record
 from coral.version import version
@@ -71,6 +71,7 @@ class Contrast(Record, frozen=True, omit_defaults=False):
             agent at its price.
         p_holm: adjusted for all planned contrasts of the study (Holm 1979).
         detectable: the true difference that the design finds in 8 of 10 cases at 0.05, without adjustment.
+        correlation: of the two arms' rates on a problem: what pairing is worth; None of flips and prices.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Contrast(Record, frozen=True, omit_defaults=False):
     right: float | None
     problems: int
     alone: int = 0
+    correlation: float | None = None
 
 
 class StudyResults(Record, frozen=True, omit_defaults=False):
@@ -205,8 +207,9 @@ def _has(arm: Arm, name: str) -> bool:
 
 
 def _contrast(planned: Planned, arms: Mapping[str, Arm | Group]) -> Contrast:
-    found = contrast(arms[planned.left], arms[planned.right], planned.metric)
-    return _made(planned.text, "arms", planned.metric, found)
+    left, right = arms[planned.left], arms[planned.right]
+    made = _made(planned.text, "arms", planned.metric, contrast(left, right, planned.metric))
+    return msgspec.structs.replace(made, correlation=correlation(left, right, planned.metric))
 
 
 def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
