@@ -13,9 +13,9 @@ from coral.cli.streams import standard_streams
 from coral.errors import FatalReject, Notice, UserError
 
 COMMANDS = {
-    "eval": "let agents converse over a task, and measure their reasoning together",
+    "eval": "let agents converse over a task, and measure how they reason",
     "sample": "sample conversations for training: several candidates per turn",
-    "build": "make training rows of runs: single replies, pairs or labelled replies",
+    "build": "make training rows of runs: replies, pairs or labelled replies",
     "train": "train a model on rows, or resume a training",
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
@@ -31,6 +31,7 @@ COMMANDS = {
     "generate": "ask a model for a reply to each row of a file",
     "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",
+    "completion": "print a script with which bash, zsh or fish completes options",
 }
 
 _MODULES = {"list": "list_runs"}
@@ -95,7 +96,7 @@ def _dispatch(command: str, arguments: list[str]) -> int:
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:8} {text}" for name, text in COMMANDS.items())
+    rows = "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
     return (
         "usage: coral COMMAND ...\n\n"
         "Language models that reason together: evaluate, sample, train, improve.\n\n"
