@@ -16,6 +16,10 @@ _FLOAT = ("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-
 """Floats as JSON and Python write them: in YAML 1.1, `1e-5` is a text."""
 
 
+LARGEST_YAML = 1_000_000
+"""Values of one file. A few lines of aliases to aliases would stand for more than any memory holds."""
+
+
 class _Loader(yaml.SafeLoader):
     """`1e-5` is a number, and `2024-01-01` a text."""
 
@@ -36,10 +40,29 @@ def load_yaml(text: str) -> Any:
     """What a YAML text holds.
 
     Raises:
-        yaml.YAMLError: it is not YAML.
+        yaml.YAMLError: it is not YAML, or its aliases stand for more than a file may hold.
         RecursionError: it is nested too deep.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe one
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > LARGEST_YAML:
+            raise yaml.YAMLError(f"its aliases stand for more than {LARGEST_YAML:,} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, each alias written out; too many for one that holds itself."""
+    if id(node) not in known:
+        known[id(node)] = LARGEST_YAML + 1
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def dump_yaml(value: Any) -> str:

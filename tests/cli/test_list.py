@@ -32,9 +32,13 @@ def test_runs_are_listed_with_headline_and_state(runs, capsys):
 def test_a_damaged_run_hides_no_other(runs, capsys):
     """It is listed with what is wrong."""
     (runs / "cot" / "summary.json").write_text("{")
+    (runs / "torn").mkdir()
+    (runs / "torn" / "run.json").symlink_to("nowhere")
     capsys.readouterr()
     assert main(["list", str(runs)]) == 0
-    assert "damaged" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "damaged" in out
+    assert "torn" in out
 
 
 def test_no_runs_and_no_folder(tmp_path, capsys):

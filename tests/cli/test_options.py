@@ -157,6 +157,12 @@ FILES = [
     (b"\xff\xfe", "cannot read"),
     (b"a: " + b"[" * 5000, "nested too deep"),
     (b"a: *b", "is not YAML"),
+    (
+        b"a0: &a0 [x]\n"
+        + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b",".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 12)),
+        "aliases stand for more",
+    ),
+    (b"a: &a [*a]", "aliases stand for more"),
     (b"a: !!python/object/apply:os.system [id]", "is not YAML"),
 ]
 

@@ -76,7 +76,7 @@ def _runs(root: Path) -> Iterator[Path]:
 def _line(path: Path, root: Path) -> _Line:
     name = str(path.relative_to(root)) if path != root else str(path)
     files = (path / "run.json", path / "summary.json")
-    changed = max(file.stat().st_mtime for file in files if file.exists())
+    changed = max((file.stat().st_mtime for file in files if file.exists()), default=path.stat().st_mtime)
     try:
         cells = _cells(RunFolder(path))
     except UserError as error:
