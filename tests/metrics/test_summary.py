@@ -56,6 +56,7 @@ async def test_the_stored_form(conversation, tally):
         "candidates",
         "by_turn",
         "adjustments",
+        "probes",
     }
     assert all(set(one) == EXACTLY for one in raw["metrics"].values())
     assert raw["usage"]["agent"]["completion_tokens"] == 6 * 2 * 10

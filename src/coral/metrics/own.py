@@ -45,16 +45,14 @@ class OwnMetric:
         self._function = function
         self._wants_conversation = _positional(function) > 1
         self._numbers = False
+        info = own_info(name, is_share=True)
+        self.columns = info.numerator, info.denominator
+        """Where a tally keeps its parts and wholes."""
 
     @property
     def info(self) -> MetricInfo:
         """What the metric is, as far as its values told: a share, or a number of any kind."""
         return own_info(self.name, is_share=not self._numbers)
-
-    @property
-    def columns(self) -> tuple[str, str]:
-        """Where a tally keeps its parts and wholes."""
-        return self.info.numerator, self.info.denominator
 
     def counts(self, conversation: Conversation, trace: Trace) -> dict[str, float]:
         """The columns of one conversation: NaN where the function raises or does not say."""
