@@ -53,6 +53,9 @@ def test_help_tells_defaults_that_say_something(coral_command):
     assert "all agree. (default: coral)" in " ".join(output.split())
     assert "Run failed conversations of earlier sessions again. (default: false)" in output
     assert "Split of the data; by default the task's first. --data_password" in output
+    assert "--partner.OPTION: model, base_url," in output
+    assert "--extractor.OPTION: model, base_url," in output
+    assert "max_backoff_s, prompt, system_in_user, control," in output, "what only agents have"
 
 
 def test_print_config_prints_what_was_asked_for(coral_command):

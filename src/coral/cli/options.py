@@ -187,6 +187,7 @@ def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
             prog=command,
             usage=f"{command} [--OPTION VALUE ...]",
             description=about,
+            epilog=_of_sections(types_of(kind)),
             formatter_class=HelpFormatter,
         )
         parser.add_argument(
@@ -195,6 +196,16 @@ def _parser(kind: type[Any], command: str, about: str) -> ArgumentParser:
         parser.add_class_arguments(kind)
         explain_config_options(parser, types_of(kind))
         return parser
+
+
+def _of_sections(types: Mapping[str, Any]) -> str:
+    """The options of sections that the parser does not list: those that fill up another one."""
+    told = [
+        f"--{name}.OPTION: {', '.join(section_types(kind, {}))}."
+        for name, kind in types.items()
+        if name in {"partner", "extractor"}
+    ]
+    return " ".join(told)
 
 
 def _printable(kind: type[Any], given: Mapping[str, Any], how: str) -> dict[str, Any]:
