@@ -351,7 +351,7 @@ async def test_the_command(serve, data, tmp_path):
     assert re.search(
         rf"^{rows:,} dpo rows from 24 conversations about 12 problems$", done.stdout, re.MULTILINE
     )
-    assert re.search(r"^turns +with_a_pair +\d+ +\d+ +[\d.]+ %$", done.stdout, re.MULTILINE)
+    assert re.search(r"^turns +with_a_pair +\d+ +\d+ +[\d.]+%$", done.stdout, re.MULTILINE)
     assert [line for line in done.stdout.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
     report = json.loads((tmp_path / "rows" / "report.json").read_text())
     assert report["rows"] == rows

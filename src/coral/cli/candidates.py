@@ -84,7 +84,7 @@ def _outcomes(summary: Summary) -> Iterator[Row]:
     right = summary.metrics[name]
     label = "  agreed, and right" if together else "  right"
     number = "" if right.mean is None else f"{right.mean * right.n:,.0f}"
-    yield label, number, "-" if right.mean is None else f"{right.mean:.1%}".replace("%", " %")
+    yield label, number, "-" if right.mean is None else f"{right.mean:.1%}"
 
 
 def _offers(counts: CandidateCounts) -> Iterator[Row]:

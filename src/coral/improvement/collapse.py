@@ -82,7 +82,7 @@ def signs_of_collapse(
 def _too_high(name: str, before: float | None, after: float | None, limit: float | None) -> str | None:
     if limit is None or before is None or after is None or not (after > limit and after > before):
         return None
-    return f"{name}: {after:.1%}, above {limit:.0%} (at the start {before:.1%})".replace("%", " %")
+    return f"{name}: {after:.1%}, above {limit:.0%} (at the start {before:.1%})"
 
 
 def _too_low(name: str, before: float | None, after: float | None, ratio: float | None) -> str | None:
