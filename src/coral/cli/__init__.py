@@ -23,6 +23,7 @@ COMMANDS = {
     "list": "list the runs below a folder, with their headline, state and date",
     "study": "run arms on the same problems, and report what they show",
     "audit": "read replies again, and correct the headline for errors of reading",
+    "fork": "continue stored conversations from a turn, changed and unchanged",
     "power": "how many problems a difference needs, and which one so many find",
     "show": "read the conversations of a run",
     "export": "write the conversations of a run to one file, with or without texts",

@@ -36,6 +36,7 @@ from coral.types import (
     Belief,
     Conversation,
     Failure,
+    Parent,
     Problem,
     Reply,
     Rollout,
@@ -73,6 +74,13 @@ class ConversationConfig:
         return f"{self.seed}:{self.salt}" if self.salt else f"{self.seed}"
 
 
+class Beginning(NamedTuple):
+    """The first turns of a forked conversation, and where they are from."""
+
+    turns: tuple[Turn, ...]
+    parent: Parent
+
+
 async def converse(
     problem: Problem,
     *,
@@ -80,6 +88,7 @@ async def converse(
     agents: Mapping[Seat, Agent],
     config: ConversationConfig,
     calls: Calls = direct,
+    beginning: Beginning | None = None,
 ) -> Conversation:
     """Hold a conversation about `problem`, as the protocol of `config` has it.
 
@@ -93,6 +102,7 @@ async def converse(
         sample: counts the conversations about one problem, from 0; part of the id.
         agents: who holds each seat of the protocol.
         calls: makes the requests; a run passes one that remembers.
+        beginning: turns of another conversation that it shares, and continues; None: it begins anew.
 
     Returns:
         The finished conversation. A failed request is data in it, not an exception.
@@ -113,7 +123,7 @@ async def converse(
         for seat, agent in agents.items()
     }
     context = TurnContext(identity, problem, agents, told, config, calls)
-    talk = await _talk(context, (), config.draw)
+    talk = await _talk(context, beginning.turns if beginning else (), config.draw)
     return Conversation(
         schema=SCHEMA,
         id=identity,
@@ -126,6 +136,7 @@ async def converse(
         started_at=started_at,
         seconds=time.perf_counter() - clock,
         failure=talk.failure,
+        parent=beginning and beginning.parent,
     )
 
 

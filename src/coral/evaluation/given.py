@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from coral.conversation.converse import Beginning
 from coral.errors import ConfigError
 from coral.metrics.own import MetricFunction, OwnMetric, name_of, own_metric
 from coral.models.open import Objects
@@ -21,12 +22,14 @@ class Given:
         task: in place of the one that the options name.
         metrics: functions by name; those of other names are imported.
         server: the agent's model and address where the server that `serve` names runs already.
+        beginnings: of forked conversations, by the problem's id; part of what the run is.
     """
 
     models: Objects = field(default_factory=Objects)
     task: Task | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] | None = None
+    beginnings: dict[str, Beginning] = field(default_factory=dict)
 
     @property
     def holds_objects(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import time
 import warnings
 from array import array
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from coral import workers
 from coral.budget import OutOfBudget
 from coral.conversation import calls
-from coral.conversation.converse import ConversationConfig, converse
+from coral.conversation.converse import Beginning, ConversationConfig, converse
 from coral.errors import (
     STOPS_THE_RUN,
     LongWait,
@@ -114,6 +117,10 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             prompts=plan.prompts_fingerprint,
             sources=given.models.sources([*settled.participants().values(), settled.extractor_config()]),
         )
+        if given.beginnings:
+            decided["forked"] = hashlib.sha256(
+                msgspec.json.encode(sorted(given.beginnings.items()))
+            ).hexdigest()
         whole = RunFolder(config.output or default_output(settled, decided))
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
@@ -217,6 +224,7 @@ async def _hold_conversations(
                 session = _Session(
                     config, plan, participants, folder, journal, progress, ended_well=ended_well
                 )
+                session.beginnings = opener.beginnings
                 await session.work(pending)
         if progress.kept + progress.done == progress.total:
             has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
@@ -243,6 +251,7 @@ class _Session:
         self._config, self._plan, self._folder = config, plan, folder
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
+        self.beginnings: dict[str, Beginning] = {}
         served = _served_of(participants)
         self._crew = Crew(served, otherwise=config.max_connections)
         self._connections = served[0].connections if served else Connections()
@@ -347,6 +356,7 @@ class _Session:
                 agents=self._agents,
                 config=self._conversation,
                 calls=self._watched(journaled, refusers),
+                beginning=self.beginnings.get(problem.id),
             )
             if conversation.failure is not None:
                 journaled.reopen(str(len(conversation.turns) + 1))

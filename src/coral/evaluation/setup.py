@@ -54,6 +54,7 @@ class Opener:
         if given.server is not None:
             config = _placed(config, dataclasses.replace(config.agent, **given.server))
         self._config, self._objects, self._progress = config, given.models, progress
+        self.beginnings = given.beginnings
 
     async def settle(self, stack: AsyncExitStack) -> EvalConfig:
         """The options as they decide the run. The server is started here if it alone can name the model, else

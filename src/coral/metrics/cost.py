@@ -135,7 +135,8 @@ class Call(NamedTuple):
 def calls_of(conversation: Conversation) -> list[Call]:
     """Every reply, unchosen candidates, roll-outs and probes included, and every extraction by a model."""
     names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
-    return _calls_of(conversation.turns, names) + _lost(conversation.failure)
+    shared = conversation.parent.turns if conversation.parent else 0  # was paid for there
+    return _calls_of(conversation.turns[shared:], names) + _lost(conversation.failure)
 
 
 def spent_on(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> tuple[Spent, ...]:
