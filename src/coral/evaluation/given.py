@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from coral.conversation.converse import Beginning
 from coral.errors import ConfigError
@@ -30,6 +33,13 @@ class Given:
     metrics: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] | None = None
     beginnings: dict[str, Beginning] = field(default_factory=dict)
+
+    @property
+    def forked(self) -> dict[str, str]:
+        """What the beginnings add to the identity of a run."""
+        if not self.beginnings:
+            return {}
+        return {"forked": hashlib.sha256(msgspec.json.encode(sorted(self.beginnings.items()))).hexdigest()}
 
     @property
     def holds_objects(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import time
 import warnings
 from array import array
@@ -13,8 +12,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-import msgspec
 
 from coral import workers
 from coral.budget import OutOfBudget
@@ -117,10 +114,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             prompts=plan.prompts_fingerprint,
             sources=given.models.sources([*settled.participants().values(), settled.extractor_config()]),
         )
-        if given.beginnings:
-            decided["forked"] = hashlib.sha256(
-                msgspec.json.encode(sorted(given.beginnings.items()))
-            ).hexdigest()
+        decided |= given.forked
         whole = RunFolder(config.output or default_output(settled, decided))
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
