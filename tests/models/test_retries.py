@@ -21,6 +21,7 @@ RETRY_AFTER = [
     ({"Retry-After": "inf"}, None, "for ever"),
     ({"retry-after-ms": "x", "Retry-After": "2"}, 2.0, "bad milliseconds do not hide good seconds"),
     ({}, None, "absent"),
+    ({"Retry-After": f"{NOW + 30:.0f}"}, float(f"{NOW + 30:.0f}") - NOW, "seconds since 1970"),
 ]
 
 

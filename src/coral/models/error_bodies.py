@@ -30,7 +30,8 @@ _PASSED_ON = re.compile(r"""["']param["']\s*:\s*["'](\w+)["']""")
 """In an error within an error, as gateways pass it on."""
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ASKED_PAUSE = re.compile(
-    r"\b(?:try again|retry|wait|available again|resets?) (?:in|after|for)\s+(?:about |approximately )?(?=\d)",
+    r"\b(?:try again|retry(?: your request)?|wait|available again|resets?)(?: (?:in|after|for))?\s+"
+    r"(?:about |approximately )?(?=\d)",
     re.IGNORECASE,
 )
 _NOT_PARAMETERS = frozenset(

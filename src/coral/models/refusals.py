@@ -111,7 +111,7 @@ def _limited(said: ErrorBody, pause: float | None) -> _Verdict:
         return _Verdict(
             ContextOverflow, "the messages are longer than all that the account may send in a minute (429)"
         )
-    if words.PER_DAY.search(about) and (pause is None or "PerDay" in about):
+    if words.PER_DAY.search(about) and (pause is None or "PerDay" in about or "ByDay" in about):
         # Gemini asks for seconds, whatever the limit.
         return _day_over(429)
     if pause is None and words.CREDIT.search(about) and not words.PASSING.search(said.message):
@@ -131,7 +131,7 @@ def _limited_otherwise(status: int, about: str, pause: float | None) -> _Verdict
     """Another status than 429 that comes with the words of one."""
     if status not in {_UNKNOWN, 400, 403}:
         return None
-    if pause is None and words.DAY_OVER.search(about):
+    if (pause is None or "ByDay" in about) and words.DAY_OVER.search(about):
         return _day_over(status)
     if not words.MOMENT.search(about) or words.OVERSIZED.search(about) or words.CREDIT.search(about):
         return None

@@ -172,16 +172,19 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
     text = headers.get("Retry-After")
     if text is None:
         return None
+    now = time.time() if now is None else now
     seconds = parse_duration(text)
     if seconds is not None:
-        return seconds
+        return seconds if seconds < _EARLIEST_TIME else max(0.0, seconds - now)
     try:
         date = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    return max(0.0, date.timestamp() - now)
 
 
+_EARLIEST_TIME = 1e9
+"""Some gateways write the time of day in seconds since 1970, where a number of seconds to wait belongs."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(m(?=illi)|ms|[a-z])(illi)?", re.IGNORECASE)
 _DURATION = re.compile(
