@@ -44,6 +44,24 @@ def test_the_effects_hold_what_the_square_is_made_of(problems):
     assert 0.92 < np.mean(held) < 0.985
 
 
+@pytest.mark.parametrize("mean", [0.02, 0.98])
+@pytest.mark.parametrize("problems", [10, 50, 200])
+def test_the_effects_hold_where_nearly_all_are_wrong_or_right(mean, problems):
+    """At least 93 of 100, up to what 100 squares can tell; nearly all where little varies."""
+    rng, held, step = np.random.default_rng(problems), [], {"a": -0.005, "b": 0.0, "c": 0.005}
+    for _ in range(100):
+        cells = {
+            (a, b): {f"p{n}": (float(one), 1.0) for n, one in enumerate(rng.random(problems) < rate)}
+            for a in MODELS
+            for b in MODELS
+            for rate in [np.clip(mean + step[a] + step[b], 0, 1)]
+        }
+        for one in _of_right(cells, MODELS):
+            true = 0.0 if one.kind == "responder minus opener" else step[one.model]
+            held.append(one.low <= true <= one.high)
+    assert np.mean(held) > 0.92
+
+
 def test_effects_of_persuasion_are_told_from_who_speaks_first():
     """Actors, partners and the order, without a diagonal and with cells of different sizes."""
     actor, partner, order = np.array([0.1, 0.0, -0.1]), np.array([-0.2, 0.05, 0.15]), 0.1
