@@ -129,6 +129,11 @@ BAD = {
     "a prompt that is no text": ({"prompt": 5}, "has none of body"),
     "no messages": ({"messages": []}, "has no messages"),
     "messages that are no list": ({"messages": "hi"}, "a message is not an object"),
+    "messages that are a number": ({"messages": 5}, "messages is not a list"),
+    "a part without its text": (
+        {"messages": [{"role": "user", "content": [{"text": "a"}]}]},
+        "other than text",
+    ),
     "a picture": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "other than text"),
     "no content": ({"messages": [{"role": "user", "content": None}]}, "not a text"),
     "an unknown role": ({"messages": [{"role": "tool", "content": "a"}]}, "'tool' is not a valid Role"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -132,7 +133,7 @@ class Rows:
 
     def _parse(self, line: bytes, number: int) -> Row:
         try:
-            whole = msgspec.json.decode(line, type=dict[str, Any])
+            whole = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._bad(number, f"is not a JSON object: {error}") from None
         if isinstance(whole.get("body"), dict):
@@ -171,8 +172,11 @@ def _request_parts(row: Row, place: str) -> tuple[tuple[Message, ...], dict[str,
     Raises:
         DataError: they cannot be used.
     """
+    told = row.body.get("messages") or ()
     try:
-        messages = tuple(_message(one) for one in row.body.get("messages") or ())
+        if not isinstance(told, (list, tuple, str)):
+            raise TypeError("messages is not a list")
+        messages = tuple(_message(one) for one in told)
         own = {name: value for name, value in row.body.items() if name not in _OURS}
         msgspec.convert(row.body, _Known)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
@@ -190,7 +194,7 @@ def _message(one: Any) -> Message:
         kinds = {part.get("type") if isinstance(part, dict) else None for part in content}
         if kinds - {"text"}:
             raise TypeError("a message holds something other than text")
-        content = "".join(str(part["text"]) for part in content)
+        content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
         raise TypeError("the content of a message is not a text")
     role = "system" if one.get("role") == "developer" else one.get("role")
