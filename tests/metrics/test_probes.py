@@ -5,7 +5,7 @@ import pytest
 
 from coral.metrics import Tally, compare, measure, metric, summarize, trace_of
 from coral.metrics.probes import PROBES
-from coral.types import Probe
+from coral.types import Parent, Probe
 
 from .conftest import belief_of, equal, grade_of, rules_of
 
@@ -119,6 +119,14 @@ async def test_tokens_of_probes_are_a_part_of_all(conversation):
     found = measure(one, await trace_of(one, equal), rules_of("coral"))
     assert (found["total_tokens"], found["probe_tokens"]) == (440, 220)
     assert found["conversation_tokens"] == 20
+
+
+async def test_probes_that_a_fork_shares_with_its_parent_were_paid_for_there(conversation):
+    """Of two turns with probes the first is the parent's: one turn and one probe are left."""
+    one = probed(conversation("XR"), "XR")
+    one = msgspec.structs.replace(one, parent=Parent(conversation="p#0", turns=1, change=""))
+    found = measure(one, await trace_of(one, equal), rules_of("coral"))
+    assert (found["total_tokens"], found["probe_tokens"]) == (220, 110)
 
 
 async def test_an_ungraded_private_answer_is_unknown(conversation):

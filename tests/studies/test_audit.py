@@ -78,6 +78,44 @@ async def test_people_correct_the_headline(run, tmp_path, delimiter):
     assert stored["arms"][0]["headline"]["audited"] == 12
 
 
+async def test_a_sheet_that_is_filled_in_its_place_stays(run):
+    """Nobody writes over what people wrote: not the audit that reads it, and not one of a larger sample."""
+    sheet = run / "audit" / "sheet.csv"
+    await audit([str(run)], AuditConfig(sample=4))
+    few = filled(sheet, sheet, lambda *_: "unsure", ";")
+    before = sheet.read_bytes()
+    found = await audit([str(run)], AuditConfig(sample=4, labels=few))
+    assert (found.labelled, sheet.read_bytes()) == (found.texts, before)
+    assert found.texts < 24
+    larger = await audit([str(run)], AuditConfig(sample=12, labels=few))
+    assert (larger.texts, larger.labelled) == (24, found.texts)
+
+
+async def test_what_failed_is_not_read_again(tmp_path):
+    """Errors in what was said tell nothing about conversations that failed: those are wrong for certain."""
+
+    def breaks(messages):
+        if breaks.asked % 2:
+            breaks.asked += 1
+            raise ValueError("no")
+        breaks.asked += 1
+        return "Answer: (A)"
+
+    breaks.asked = 0
+    folder = tmp_path / "half"
+    await evaluate_async(
+        "sally_anne", agent=breaks, protocol="single", limit=12, max_failed_rate=1.0, output=str(folder),
+        max_connections=1,
+    )  # fmt: skip
+    failed = sum(one.failure is not None for one in coral.load_run(folder).conversations())
+    await audit([str(folder)], AuditConfig())
+    sheet = folder / "audit" / "sheet.csv"
+    labels = filled(sheet, sheet, lambda _, target: f"({target})")
+    found = await audit([str(folder)], AuditConfig(labels=labels))
+    assert 0 < failed < 12
+    assert found.arms[0].headline.corrected == pytest.approx(1 - failed / 12)
+
+
 async def test_unfinished_labels_count_for_what_they_read(run, tmp_path):
     """Empty rows are not labelled yet; a conversation counts once all of its deciding texts are."""
     await audit([str(run)], AuditConfig())

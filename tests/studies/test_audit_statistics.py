@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coral.studies.audit_statistics import Audited, Pair, agreement_of, between, headline, share_of
+from coral.studies.audit_statistics import CERTAIN, Audited, Pair, agreement_of, between, headline, share_of
 
 
 def arm(first, rows, second, strata=None, problems=None):
@@ -33,6 +33,31 @@ def test_a_stratum_that_nobody_read_is_counted_to_the_largest():
     """Labels may be unfinished: the weights still sum to 1, the largest stratum carries the rest."""
     one = arm([1] * 6 + [0] * 2 + [0] * 2, [0, 1, 6], [0, 1, 0], strata=[0] * 6 + [1] * 2 + [2] * 2)
     assert one.weights.tolist() == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_errors_say_nothing_of_conversations_in_which_nothing_was_read():
+    """6 of 10 read as right, 4 failed: one error in 3 of the 6 is 0.2 of all, and nothing of the failed."""
+    one = arm([1] * 6 + [0] * 4, [0, 1, 2], [0, 1, 1], strata=[0] * 6 + [CERTAIN] * 4)
+    assert one.weights.tolist() == pytest.approx([0.2] * 3)
+    assert headline(one).corrected == pytest.approx(0.4)
+    whole = arm([1] * 6 + [0] * 4, range(6), [0, 1, 1, 1, 1, 1], strata=[0] * 6 + [CERTAIN] * 4)
+    assert (headline(whole).off_low, headline(whole).off_high) == pytest.approx((-0.1, -0.1))
+
+
+def test_the_corrected_interval_holds_where_many_failed():
+    """Half of the conversations failed, and of the others a fifth of what is right was missed."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(200):
+        one = drawn(rng, 200, 50, 0.6, 0.2, 0.05)
+        failed = np.full(200, CERTAIN)
+        both = arm(
+            np.concatenate([one.first, np.zeros(200)]), one.rows, one.second,
+            strata=np.concatenate([one.strata, failed]),
+        )  # fmt: skip
+        found = headline(both)
+        held += found.low <= 0.3 <= found.high
+    assert held >= 182
 
 
 def test_an_audit_of_all_leaves_no_doubt_about_reading():

@@ -3,6 +3,7 @@
 import pytest
 
 import coral
+from coral.api import evaluate_async
 from coral.cli import main
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
@@ -92,3 +93,16 @@ async def test_what_is_not_there_is_refused(run):
         with pytest.raises(ConfigError, match=message):
             await fork(str(run), conversation, ForkConfig(replace="Answer: (A)", **options))
     assert not (run / "fork" / "changed").exists()
+
+
+async def test_problems_drawn_by_a_seed_of_their_own_are_found_again(run):
+    """A data seed of 0 is one: the fork is about the problem of the stored conversation."""
+    folder = run.parent / "seeded"
+    await evaluate_async(
+        "sally_anne", agent="python:coral_follower:speak", limit=3, seed=5, data_seed=0, output=str(folder)
+    )
+    one = first(folder)
+    await fork(str(folder), one.id, ForkConfig(turn=1, control="right", samples=2))
+    assert {talk.problem.id for talk in RunFolder(folder / "fork" / "changed").conversations()} == {
+        one.problem.id
+    }

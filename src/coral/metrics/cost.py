@@ -135,8 +135,12 @@ class Call(NamedTuple):
 def calls_of(conversation: Conversation) -> list[Call]:
     """Every reply, unchosen candidates, roll-outs and probes included, and every extraction by a model."""
     names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
-    shared = conversation.parent.turns if conversation.parent else 0  # was paid for there
-    return _calls_of(conversation.turns[shared:], names) + _lost(conversation.failure)
+    return _calls_of(paid_turns(conversation), names) + _lost(conversation.failure)
+
+
+def paid_turns(conversation: Conversation) -> tuple[Turn, ...]:
+    """The turns without those that a fork shares with its parent, which were paid for there."""
+    return conversation.turns[conversation.parent.turns if conversation.parent else 0 :]
 
 
 def spent_on(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> tuple[Spent, ...]:

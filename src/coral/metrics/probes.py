@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from coral.metrics.cost import probe_calls, tokens_of
+from coral.metrics.cost import paid_turns, probe_calls, tokens_of
 from coral.metrics.info import MetricInfo, amount, share
 from coral.metrics.outcome import is_right
 from coral.metrics.trace import UNREADABLE, Trace, TraceTurn
@@ -140,7 +140,7 @@ def probe_columns(
     columns = {f"{PREFIX}{name}": value for name, value in _total(trace, trace.turns).items()}
     columns |= _adopted(trace)
     columns |= _probabilities(trace)
-    calls = [call for turn in conversation.turns if turn.probe for call in probe_calls(turn.probe, "")]
+    calls = [call for turn in paid_turns(conversation) if turn.probe for call in probe_calls(turn.probe, "")]
     tokens = tokens_of(calls)
     columns["probe/tokens"] = tokens.prompt + tokens.completion
     for place in range(min(max_turns, MOST_TURNS)):

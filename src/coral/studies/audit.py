@@ -31,9 +31,10 @@ from coral.store.folder import RunFolder
 from coral.store.journal import Journal
 from coral.store.whole import write_whole
 from coral.studies.audit_report import ArmAudit, AuditResults, as_markdown
-from coral.studies.audit_sample import Frame, frame_of
+from coral.studies.audit_sample import NOTHING, Frame, frame_of
 from coral.studies.audit_sheet import Text, read_labels, write_sheet
 from coral.studies.audit_statistics import (
+    CERTAIN,
     Audited,
     Between,
     Pair,
@@ -111,6 +112,10 @@ async def audit(paths: Sequence[str], config: AuditConfig) -> AuditResults:
     async with workers.in_use():
         frames = [await frame_of(name, folder) for name, folder in folders.items()]
         readings = await _drawn(frames, config)
+        if not readings:
+            raise ConfigError(
+                "no reply could be read again", remedy="audit a run with finished conversations"
+            )
         with out.claim(identity, _stored(config), free_while_empty=False):
             texts = {one.text.key: one.text for one in readings}
             _write(lambda: write_sheet(out.path / "sheet.csv", texts.values(), frames[0].task), out)
@@ -264,10 +269,10 @@ async def _held_against(frame: Frame, own: Sequence[_Reading], reference: Mappin
 def _arm(frame: Frame, places: Sequence[int], second: Sequence[bool]) -> Audited:
     problems = sorted(set(frame.problems))
     numbers = {problem: number for number, problem in enumerate(problems)}
-    strata = {name: number for number, name in enumerate(sorted(set(frame.strata)))}
+    strata = {name: number for number, name in enumerate(sorted(set(frame.strata) - {NOTHING}))}
     return Audited(
         problems=np.array([numbers[problem] for problem in frame.problems]),
-        strata=np.array([strata[name] for name in frame.strata]),
+        strata=np.array([strata.get(name, CERTAIN) for name in frame.strata]),
         first=np.array(frame.first, dtype=float),
         rows=np.array(places, dtype=int),
         second=np.array(second, dtype=float),

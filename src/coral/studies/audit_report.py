@@ -74,9 +74,7 @@ def _agreements(results: AuditResults) -> Table:
         (
             " and ".join(one.readers),
             _share(one.agreement),
-            "-"
-            if one.kappa is None
-            else f"{one.kappa:.2f} [{one.kappa_low or 0:.2f}, {one.kappa_high or 0:.2f}]",
+            _kappa(one),
         )
         for one in results.agreements
     ]
@@ -135,8 +133,9 @@ def _differences(results: AuditResults) -> Table:
 def _kappa(one: Agreement) -> str:
     if one.kappa is None:
         return "-"
-    ends = "-" if one.kappa_low is None else f"[{one.kappa_low:.2f}, {one.kappa_high:.2f}]"
-    return f"{one.kappa:.2f} {ends}"
+    if one.kappa_low is None or one.kappa_high is None:
+        return f"{one.kappa:.2f} -"
+    return f"{one.kappa:.2f} [{one.kappa_low:.2f}, {one.kappa_high:.2f}]"
 
 
 def _share(found: Share) -> str:

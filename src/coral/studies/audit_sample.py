@@ -24,6 +24,8 @@ from coral.types import Answered, Belief, Conversation, FinishReason, StopReason
 
 LEAST = 5
 """Conversations that are read again of each stratum, if it has so many."""
+NOTHING = "nothing to read"
+"""Stratum of the conversations that are never read again."""
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Frame:
         ids: of the conversations; likewise the other lists.
         problems: ids of the problems.
         first: whether they were read as right.
-        strata: right or not, and by whom the texts that decide were read; failed ones are never read again.
+        strata: right or not, and by whom the texts that decide were read; NOTHING where there are none, as in
+            failed ones.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Frame:
         """Places of about so many conversations of every stratum; a larger number keeps a smaller one's."""
         by_stratum: dict[str, list[int]] = defaultdict(list)
         for place, stratum in enumerate(self.strata):
-            if stratum != "failed":
+            if stratum != NOTHING:
                 by_stratum[stratum].append(place)
         whole = sum(map(len, by_stratum.values()))
         chosen = []
@@ -136,8 +139,8 @@ async def frame_of(name: str, folder: RunFolder) -> Frame:
 
 
 def _stratum(conversation: Conversation, deciding: Sequence[int], right: bool) -> str:
-    if conversation.stop is StopReason.FAILED:
-        return "failed"
+    if conversation.stop is StopReason.FAILED or not deciding:
+        return NOTHING
     replies = [conversation.turns[place].reply for place in deciding]
     by = "model" if any(reply.extraction.by == "model" for reply in replies) else "rules"
     answered = all(isinstance(reply.belief, Answered) for reply in replies)

@@ -39,17 +39,24 @@ class Text(NamedTuple):
 
 
 def write_sheet(path: Path, texts: Iterable[Text], task: Task) -> None:
-    """Write the sheet, in an order that says nothing.
+    """Write the sheet, in an order that says nothing. What people wrote in one that is there stays.
 
     Raises:
         OSError: it cannot be written.
+        ConfigError: the one that is there cannot be read.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(HEADER)
-    for text in sorted(texts, key=lambda one: one.key):
+    rows = [row for _, row in _rows(path)] if path.exists() else []
+    there = {(row.get("key") or "").strip() for row in rows}
+    lacking = [text for text in texts if text.key not in there]
+    if rows and not lacking:
+        return
+    for text in lacking:
         cells = (text.key, task.opening(text.problem), text.message, task.instruction, "")
-        writer.writerow([harmless(cell) for cell in cells])
+        rows.append(dict(zip(HEADER, map(harmless, cells), strict=True)))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n", restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: row["key"]))
     write_whole(path, "\ufeff" + file.getvalue())  # spreadsheets take it for Latin-1 otherwise
 
 

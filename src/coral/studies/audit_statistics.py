@@ -21,6 +21,8 @@ from coral.metrics.distributions import Z
 from coral.metrics.statistics import clustered_ratio, effective_size, interval_of, wilson
 from coral.types import Record
 
+CERTAIN = -1
+"""Stratum of conversations that are never read again, such as failed ones: nothing is off there."""
 PRIOR_ERROR = 0.5
 """Errors of either direction that are added before their spread is told: none in 50 does not mean none."""
 
@@ -66,7 +68,7 @@ class Audited:
 
     Attributes:
         problems: number of the problem of every conversation.
-        strata: of every conversation.
+        strata: of every conversation; CERTAIN of one in which nothing can be read otherwise.
         first: 1 where it was read as right, else 0.
         rows: the conversations that were read again.
         second: the same as `first` of those, by the reference.
@@ -86,11 +88,12 @@ class Audited:
 
     @property
     def weights(self) -> Array:
-        """How many conversations each audited one stands for, over all of them; they sum to 1.
+        """How many conversations each audited one stands for, over all of them; they sum to the share that
+        could be read again.
 
         A stratum of which none was audited is counted to the largest one that was.
         """
-        sizes: Array = np.bincount(self.strata).astype(np.float64)
+        sizes: Array = np.bincount(self.strata[self.strata != CERTAIN]).astype(np.float64)
         audited = np.bincount(self.strata[self.rows], minlength=len(sizes))
         if not len(self.rows):
             return np.zeros(0)
@@ -101,21 +104,37 @@ class Audited:
         found: Array = sizes[own] / audited[own] / len(self.first)
         return found
 
+    @property
+    def off(self) -> float:
+        """What reading is off by: corrected minus plain headline."""
+        return float(self.weights @ self.errors)
+
+    @property
+    def moved(self) -> Array:
+        """What each audited conversation adds to that beyond the mean; they sum to 0."""
+        whole = float(self.weights.sum())
+        found: Array = self.weights * (self.errors - (self.off / whole if whole else 0.0))
+        return found
+
     def pulls(self) -> Array:
         """Each problem's pull on the corrected headline, by its number; they sum to 0."""
         plain = (self.first - self.first.mean()) / len(self.first)
-        moved = self.weights * (self.errors - float(self.weights @ self.errors))
         size = int(self.problems.max()) + 1
-        return sum_by(self.problems, size, plain) + sum_by(self.problems[self.rows], size, moved)
+        return sum_by(self.problems, size, plain) + sum_by(self.problems[self.rows], size, self.moved)
 
     def unseen(self) -> float:
         """Variance that the sample cannot show, since it holds few errors or none."""
-        number, whole = len(self.rows), len(self.first)
-        if not number or number == whole:
+        number = len(self.rows)
+        if not number or not self.unread:
             return 0.0
-        seen = self.weights * (self.errors - float(self.weights @ self.errors))
         spread = (float(np.square(self.errors).sum()) + 2 * PRIOR_ERROR) / (number + 2)
-        return max(0.0, spread / (number + 2) - float(np.square(seen).sum())) * (1 - number / whole)
+        expected = spread / (number + 2) * float(self.weights.sum()) ** 2
+        return max(0.0, expected - float(np.square(self.moved).sum())) * self.unread
+
+    @property
+    def unread(self) -> float:
+        """Share of the conversations that could be read again and were not."""
+        return 1 - len(self.rows) / max(1, int((self.strata != CERTAIN).sum()))
 
 
 def headline(arm: Audited) -> Headline:
@@ -124,7 +143,7 @@ def headline(arm: Audited) -> Headline:
     sums = np.bincount(arm.problems, arm.first), np.bincount(arm.problems)
     ratio = clustered_ratio(*(column[np.bincount(arm.problems) > 0] for column in sums))
     around = interval_of(ratio, "proportion") or wilson(plain, 1)
-    off = float(arm.weights @ arm.errors)
+    off = arm.off
     half = Z * sqrt(_error_variance(arm))
     corrected = min(1.0, max(0.0, plain + off))
     low, high = _around(corrected, _variance(arm.pulls()) + arm.unseen(), len(ratio.residuals))
@@ -168,7 +187,7 @@ def between(left: tuple[str, Audited], right: tuple[str, Audited], names: Sequen
     """
     (name, a), (other, b) = left, right
     plain = float(a.first.mean() - b.first.mean())
-    off = float(a.weights @ a.errors) - float(b.weights @ b.errors)
+    off = a.off - b.off
     pulls: dict[str, float] = defaultdict(float)
     for arm, ids, sign in ((a, names[0], 1), (b, names[1], -1)):
         for number, pull in enumerate(arm.pulls().tolist()):
@@ -188,10 +207,8 @@ def between(left: tuple[str, Audited], right: tuple[str, Audited], names: Sequen
 
 def _error_variance(arm: Audited) -> float:
     """Of the correction alone."""
-    moved = arm.weights * (arm.errors - float(arm.weights @ arm.errors))
-    share = 1 - len(arm.rows) / len(arm.first)
-    pulls = sum_by(arm.problems[arm.rows], int(arm.problems.max()) + 1, moved)
-    return _variance(pulls) * share + arm.unseen()
+    pulls = sum_by(arm.problems[arm.rows], int(arm.problems.max()) + 1, arm.moved)
+    return _variance(pulls) * arm.unread + arm.unseen()
 
 
 def _variance(pulls: Array) -> float:

@@ -161,7 +161,6 @@ def _options_of_all(
         "limit": None,
         "shard": None,
         "processes": 1,
-        "data_seed": stored.get("data_seed") or stored.get("seed", 0),
     }
 
 
