@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         score_async,
     )
     from coral.api_train import train
+    from coral.comparison.compare import PairedRuns, SeveralRuns
+    from coral.comparison.stored import compare, compare_async
     from coral.errors import (
         AgentFailed,
         ConfigError,
@@ -52,9 +54,7 @@ if TYPE_CHECKING:
     from coral.rl.train import GrpoResult
     from coral.rows.report import Report
     from coral.store.folder import RunFolder
-    from coral.studies.compare import PairedRuns, SeveralRuns
     from coral.studies.results import StudyResults
-    from coral.studies.stored import compare, compare_async
     from coral.studies.study import study, study_async
     from coral.tasks.own.function import task
     from coral.tasks.protocol import Source, Task, TaskInfo
@@ -116,9 +116,9 @@ _HOMES = {
     "coral.rl.train": ("GrpoResult",),
     "coral.rows.report": ("Report",),
     "coral.store.folder": ("RunFolder",),
-    "coral.studies.compare": ("PairedRuns", "SeveralRuns"),
+    "coral.comparison.compare": ("PairedRuns", "SeveralRuns"),
     "coral.studies.results": ("StudyResults",),
-    "coral.studies.stored": ("compare", "compare_async"),
+    "coral.comparison.stored": ("compare", "compare_async"),
     "coral.studies.study": ("study", "study_async"),
     "coral.tasks.own.function": ("task",),
     "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),

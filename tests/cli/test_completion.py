@@ -24,7 +24,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "offered"), CASES, ids=" ".join)
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    CASES,
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
+)
 def test_bash_offers_commands_and_options(words, offered, tmp_path):
     """The printed script, sourced by a real bash, with this Coral as `coral`."""
     bash = shutil.which("bash")

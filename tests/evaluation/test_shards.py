@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 import coral
+from coral.comparison.compare import compare_runs
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.export import export
@@ -19,7 +20,6 @@ from coral.evaluation.processes import run as evaluate
 from coral.evaluation.progress import Progress
 from coral.rows.build import BuildConfig, build
 from coral.store.shards import shard_of
-from coral.studies.compare import compare_runs
 
 
 def arguments(url, data, path, **more):

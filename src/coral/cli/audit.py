@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from coral.audits.audit import AuditConfig, audit
+from coral.audits.report import AuditResults, opening
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
-from coral.studies.audit import AuditConfig, audit
-from coral.studies.audit_report import AuditResults, opening
-from coral.studies.tables import between, percent, points
+from coral.comparison.tables import between, percent, points
 
 ABOUT = (
     "Read a sample of replies again, by a second extractor or by people (csv), blind to gold and to the "

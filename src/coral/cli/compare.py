@@ -15,14 +15,14 @@ from coral.cli.options import parse, take_name
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
+from coral.comparison.compare import PairedRuns, SeveralRuns, compare_several
+from coral.comparison.power import Design
 from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.given import Given
 from coral.metrics import Comparison, MetricInfo, holm, metric
 from coral.metrics.own import own_info
 from coral.store.folder import RunFolder
-from coral.studies.compare import PairedRuns, SeveralRuns, compare_several
-from coral.studies.power import Design
 
 ABOUT = (
     "Compare two stored runs on the problems that both have, paired by problem, without a model. A pair and "

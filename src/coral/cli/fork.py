@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coral.audits.statistics import Share
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_output
+from coral.comparison.tables import between, percent, points
 from coral.errors import ConfigError
-from coral.studies.audit_statistics import Share
 from coral.studies.fork import ForkConfig, fork
-from coral.studies.tables import between, percent, points
 
 ABOUT = (
     "Continue a stored conversation from a turn, many times, with a change and without it: another text, a "

@@ -11,11 +11,11 @@ from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_output
+from coral.comparison.facts import RIGHT
+from coral.comparison.power import Design, assumed, of_pilot
 from coral.config import SHARE, Bounds, Options, option
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
-from coral.studies.config import RIGHT
-from coral.studies.power import Design, assumed, of_pilot
 
 ABOUT = (
     "How large a difference between two runs so many problems show, and how many problems a difference "

@@ -13,13 +13,13 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_error, standard_output
 from coral.cli.visible import shell_word
+from coral.comparison.tables import between, percent
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
 from coral.studies.forecast import Forecast, assumed
 from coral.studies.report import opening, power_lines
 from coral.studies.results import StudyResults
 from coral.studies.study import run_pilot, run_study
-from coral.studies.tables import between, percent
 
 Outcome = TypeVar("Outcome")
 ABOUT = (

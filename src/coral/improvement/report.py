@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from coral.comparison.compare import CHANGES, STEPS
 from coral.improvement.arms import Sight
 from coral.improvement.gate import seen, told
 from coral.improvement.results import HEADLINE, SOCIAL, ModelResult, Provenance, Results
 from coral.metrics import Comparison, Estimate, Summary, holm, metric
 from coral.metrics.catalog import BY_TURN
-from coral.studies.compare import CHANGES, STEPS
 
 SIGHTS: dict[str, str] = {
     "pair": "in the pair",

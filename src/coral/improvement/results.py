@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from coral import workers
+from coral.comparison.compare import CHANGES
 from coral.errors import RunFolderError
 from coral.evaluation.measure import tally_run
 from coral.improvement.arms import Sight, parts, sights
@@ -19,7 +20,6 @@ from coral.improvement.gate import Verdict
 from coral.improvement.loop import START, Trained, sampled_in
 from coral.metrics import Comparison, Summary, Tally, compare
 from coral.store.folder import RunFolder
-from coral.studies.compare import CHANGES
 from coral.tasks.registry import task_of
 from coral.training.record import Training, load_training
 from coral.types import Record

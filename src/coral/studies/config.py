@@ -12,18 +12,16 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
+from coral.comparison.facts import RIGHT, info_of
 from coral.config import COUNT, deciding, option
 from coral.conversation import protocols
 from coral.errors import ConfigError
 from coral.evaluation.config import OF_PROTOCOLS, AgentConfig, EvalConfig, filled_up
 from coral.options import merged, typed_options
-from coral.studies.facts import info_of
 from coral.studies.presets import BETWEEN, PRESETS, SQUARE, Preset, Study, labelled, square
 from coral.types import SCHEMA
 from coral.version import version
 
-RIGHT = "right"
-"""The metric of a contrast that names none: the share of all conversations that end right."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
 _SHARED = {
     "task", "data", "split", "data_password", "limit", "problems", "data_seed", "split_seed",

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from coral.comparison.facts import RIGHT
 from coral.metrics import metric
 from coral.metrics.statistics import (
     clustered_ratio,
@@ -22,7 +23,6 @@ from coral.metrics.statistics import (
     paired_interval,
 )
 from coral.metrics.votes import NO_VOTE, Sample
-from coral.studies.config import RIGHT
 from coral.studies.measured import Arm
 from coral.types import Record
 

@@ -7,9 +7,9 @@ from math import prod, sqrt
 
 import numpy as np
 
+from coral.comparison.facts import RIGHT
 from coral.metrics.arrays import Array
 from coral.studies.components import SAMPLES, Component, components
-from coral.studies.config import RIGHT
 from coral.studies.measured import Arm, Group
 from coral.types import Record
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from coral import workers
+from coral.audits.sample import Frame
+from coral.audits.statistics import Share, share_of
 from coral.config import COUNT, Options, option
 from coral.conversation import protocols
 from coral.conversation.controls import FREE, Control
@@ -28,8 +30,6 @@ from coral.metrics.statistics import clustered_ratio, effects_of, paired_interva
 from coral.options import build_config, load_yaml_file, merged, section
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
-from coral.studies.audit_sample import Frame
-from coral.studies.audit_statistics import Share, share_of
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
+from coral.comparison.facts import RIGHT
 from coral.metrics import Estimate, adjusted, benjamini_hochberg
 from coral.metrics.arrays import Array
 from coral.metrics.distributions import UPPER, t_cdf, t_quantile
@@ -28,7 +29,6 @@ from coral.metrics.statistics import (
     paired_interval,
 )
 from coral.studies.components import Component, components
-from coral.studies.config import RIGHT
 from coral.studies.measured import NOTHING, Group, Parts, contrast, estimate_of, pool
 from coral.types import Record
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from coral.comparison.tables import Table, amount_of, between, p_value, points, share
 from coral.studies.components import Component
 from coral.studies.facets import Facets
 from coral.studies.matrix import Matrix
-from coral.studies.tables import Table, amount_of, between, p_value, points, share
 
 
 def matrix_tables(matrix: Matrix | None) -> list[Table]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from coral import workers
+from coral.comparison.compare import Questions, check_same_problems
+from coral.comparison.facts import FACTS, RIGHT, headline, info_of
 from coral.evaluation.measure import tally_run
 from coral.metrics import Estimate, MetricInfo, PriceTable, Tally
 from coral.metrics.arrays import Array, sum_by
@@ -21,9 +23,6 @@ from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
 from coral.store.folder import RunFolder
-from coral.studies.compare import Questions, check_same_problems
-from coral.studies.config import RIGHT
-from coral.studies.facts import FACTS, headline, info_of
 from coral.tasks.registry import task_of
 from coral.types import Record
 

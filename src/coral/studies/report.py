@@ -7,13 +7,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from math import ceil
 
-from coral.errors import ConfigError
-from coral.metrics import detectable_with, metric
-from coral.studies.config import RIGHT
-from coral.studies.matrix_tables import facet_tables, matrix_tables
-from coral.studies.measured import Difference
-from coral.studies.results import ArmResult, Contrast, StudyResults
-from coral.studies.tables import (
+from coral.comparison.facts import RIGHT
+from coral.comparison.tables import (
     Table,
     amount,
     as_html,
@@ -24,6 +19,11 @@ from coral.studies.tables import (
     points,
     share,
 )
+from coral.errors import ConfigError
+from coral.metrics import detectable_with, metric
+from coral.studies.matrix_tables import facet_tables, matrix_tables
+from coral.studies.measured import Difference
+from coral.studies.results import ArmResult, Contrast, StudyResults
 
 SHARES = {"to_wrong", "to_right", "first_oracle", RIGHT}
 """Metrics of studies that are shares."""

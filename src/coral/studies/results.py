@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from coral.comparison.facts import RIGHT
 from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
-from coral.studies.config import RIGHT, Planned
+from coral.studies.config import Planned
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
 from coral.studies.facets import Facets, facets_of
 from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of

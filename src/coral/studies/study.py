@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from coral.budget import OutOfBudget
+from coral.comparison.tables import as_csv, latex
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import check_agents, open_plan
@@ -31,7 +32,6 @@ from coral.studies.measured import measured
 from coral.studies.pictures import save_pictures
 from coral.studies.report import as_markdown, as_page, tables_of
 from coral.studies.results import StudyResults, results_of
-from coral.studies.tables import as_csv, latex
 
 
 async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyResults | None:

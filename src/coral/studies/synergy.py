@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coral.comparison.facts import RIGHT
 from coral.metrics import Estimate
-from coral.studies.config import RIGHT
 from coral.studies.measured import Arm, Difference, Part, difference
 from coral.types import Record
 

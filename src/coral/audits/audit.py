@@ -17,6 +17,20 @@ import msgspec
 import numpy as np
 
 from coral import prompts, workers
+from coral.audits.report import ArmAudit, AuditResults, as_markdown
+from coral.audits.sample import NOTHING, Frame, frame_of
+from coral.audits.sheet import Text, read_labels, write_sheet
+from coral.audits.statistics import (
+    CERTAIN,
+    Audited,
+    Between,
+    Pair,
+    agreement_of,
+    between,
+    headline,
+    share_of,
+)
+from coral.comparison.compare import check_same_task
 from coral.config import ANY, COUNT, Options, deciding, option
 from coral.conversation.extraction import Extractor
 from coral.errors import ConfigError, ModelError, RunFolderError, StoppedEarly
@@ -30,20 +44,6 @@ from coral.options import section
 from coral.store.folder import RunFolder
 from coral.store.journal import Journal
 from coral.store.whole import write_whole
-from coral.studies.audit_report import ArmAudit, AuditResults, as_markdown
-from coral.studies.audit_sample import NOTHING, Frame, frame_of
-from coral.studies.audit_sheet import Text, read_labels, write_sheet
-from coral.studies.audit_statistics import (
-    CERTAIN,
-    Audited,
-    Between,
-    Pair,
-    agreement_of,
-    between,
-    headline,
-    share_of,
-)
-from coral.studies.compare import check_same_task
 from coral.tasks import boundary
 from coral.types import SCHEMA, Answered, Belief, Conversation, Extraction, Unreadable, Unsure, Usage
 from coral.version import version

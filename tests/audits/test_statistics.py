@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coral.studies.audit_statistics import CERTAIN, Audited, Pair, agreement_of, between, headline, share_of
+from coral.audits.statistics import CERTAIN, Audited, Pair, agreement_of, between, headline, share_of
 
 
 def arm(first, rows, second, strata=None, problems=None):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+from coral.comparison.compare import PairedRuns, SeveralRuns, compare_several
 from coral.evaluation.given import Given, refuse_running_loop
 from coral.metrics.own import MetricFunction
 from coral.store.folder import RunFolder
-from coral.studies.compare import PairedRuns, SeveralRuns, compare_several
 
 
 @overload

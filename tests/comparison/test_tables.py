@@ -3,7 +3,7 @@
 import csv
 import io
 
-from coral.studies.tables import Table, as_csv, as_html, between, latex, markdown, p_value, percent, points
+from coral.comparison.tables import Table, as_csv, as_html, between, latex, markdown, p_value, percent, points
 
 NASTY = Table(
     "nasty", "A <b>title</b>", ("arm|x", "50% & more"), (("a_b|c", "<script>"), ("=1+1", "{x}\n$y$ \\ ~^#")),

@@ -2,8 +2,8 @@
 
 import pytest
 
+from coral.comparison.facts import first_oracle, to_right, to_wrong
 from coral.metrics.trace import UNREADABLE, UNSURE, Trace, TraceTurn
-from coral.studies.facts import first_oracle, to_right, to_wrong
 
 A, B, C = 0, 1, 2  # A is right
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coral.studies.audit_statistics import Agreement, Between, Headline, Share
-from coral.studies.tables import Table, between, markdown, percent, points
+from coral.audits.statistics import Agreement, Between, Headline, Share
+from coral.comparison.tables import Table, between, markdown, percent, points
 from coral.types import Record, Usage
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from coral import workers
+from coral.comparison.facts import headline
+from coral.comparison.power import Design, between, rates_of
 from coral.errors import ConfigError
 from coral.evaluation.measure import owed, own_of, tally_run
 from coral.metrics import Comparison, Estimate, MetricInfo, adjusted, compare, holm, metric
@@ -16,8 +18,6 @@ from coral.metrics.estimate import estimate
 from coral.metrics.own import OwnMetric, own_info, own_metric
 from coral.metrics.tally import Tally, View
 from coral.store.folder import RunFolder
-from coral.studies.facts import headline
-from coral.studies.power import Design, between, rates_of
 from coral.tasks.registry import task_of
 from coral.types import Conversation, Record
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from coral.comparison.tables import harmless
 from coral.errors import ConfigError
 from coral.store.whole import write_whole
-from coral.studies.tables import harmless
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Belief, Problem, Unreadable, Unsure

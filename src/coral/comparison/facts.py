@@ -10,6 +10,9 @@ from coral.metrics.outcome import Rules
 from coral.metrics.own import Value, own_info
 from coral.metrics.trace import UNREADABLE, Trace, TraceTurn
 
+RIGHT = "right"
+"""The headline that runs of every protocol have: the share of all conversations that end right."""
+
 
 def to_wrong(trace: Trace) -> Value:
     """A right answer met a wrong one: whether the next one is wrong. Unsure is no flip."""

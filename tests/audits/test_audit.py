@@ -9,11 +9,11 @@ import pytest
 
 import coral
 from coral.api import evaluate_async
+from coral.audits.audit import AuditConfig, audit, runs_of
 from coral.cli import main
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import open_plan
-from coral.studies.audit import AuditConfig, audit, runs_of
 
 
 def answers(letter):

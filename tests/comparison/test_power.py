@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from coral.cli import main
+from coral.comparison.power import Design, assumed
 from coral.errors import ConfigError
 from coral.metrics import detectable_with
 from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import clustered_ratio
-from coral.studies.power import Design, assumed
 
 
 def found(rng, rates, correlation, problems, repeats):

@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from coral import workers
+from coral.comparison.facts import RIGHT, headline, info_of
 from coral.errors import ConfigError
 from coral.evaluation.measure import tally_run
 from coral.metrics.distributions import Z
@@ -16,8 +17,6 @@ from coral.metrics.estimate import sums_of
 from coral.metrics.info import MetricInfo
 from coral.metrics.tally import Tally
 from coral.store.folder import RunFolder
-from coral.studies.config import RIGHT
-from coral.studies.facts import headline, info_of
 from coral.tasks.registry import task_of
 from coral.types import Record
 
