@@ -41,7 +41,7 @@ OPTIONS = {
     "train": "coral.training.config:TrainConfig",
     "improve": "coral.improvement.config:ImproveConfig",
     "study": "coral.studies.config:StudyConfig",
-    "audit": "coral.studies.audit:AuditConfig",
+    "audit": "coral.audits.audit:AuditConfig",
     "fork": "coral.studies.fork:ForkConfig",
     "generate": "coral.generation.config:GenerateConfig",
     "doctor": "coral.doctor.diagnose:DoctorConfig",
