@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ def test_a_long_body_is_read_to_a_bound(piece):
     body = piece.encode() * (50_000_000 // len(piece))
     failure = read_refusal(400, {}, body, TARGET)
     assert len(failure.message) < 2 * SHOWN
+
+
+GROWING = ("exceed", "surpass", "invalid", "no", "alternat", "violat", "limit", "no aa", "wait 1")
+
+
+@pytest.mark.parametrize("piece", GROWING)
+def test_no_words_keep_the_search_busy(piece):
+    """No pattern is quadratic in what a body repeats: `exceed`, 3,333 times, was searched for minutes."""
+    body = json.dumps({"error": {"message": piece * (100_000 // len(piece))}}).encode()
+    start = time.process_time()
+    read_refusal(400, {}, body, TARGET)
+    assert time.process_time() - start < 4
 
 
 REMEDIES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -115,6 +116,24 @@ CASES = [
 def test_split(content, text, reasoning, reason):
     """The thinking at the start goes apart; what follows is the reply."""
     assert split_thinking(content) == (content if text is None else text, reasoning)
+
+
+HOSTILE = [
+    ("<|channel|>", "a"),
+    ("<|channel|>analysis ", "a "),
+    ("<think>", "<think>a</think>"),
+    ("", "<think "),
+    ("", "<|channel|>a<|constrain|>"),
+    ("", "\n<details type='reasoning"),
+]
+
+
+@pytest.mark.parametrize(("start", "piece"), HOSTILE)
+def test_hostile_text_is_split_in_linear_time(start, piece):
+    """100 KB of any repetition is split at once: no pattern backtracks without bound."""
+    began = time.process_time()
+    split_thinking(start + piece * (100_000 // len(piece)))
+    assert time.process_time() - began < 2
 
 
 FIELDS = [

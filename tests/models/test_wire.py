@@ -81,6 +81,26 @@ def test_a_usage_of_another_form_is_unknown(usage):
     assert (len(answer.candidates), answer.usage) == (1, Usage())
 
 
+TOLD = {
+    "input_tokens": 9,
+    "output_tokens": 12,
+    "input_tokens_details": {"cached_tokens": 4},
+    "output_tokens_details": {"reasoning_tokens": 7},
+}
+NAMES = [
+    (TOLD, Usage(9, 12, 7, 4), "the names of OpenAI's responses"),
+    ({**TOLD, "prompt_tokens": 8, "completion_tokens": 11}, Usage(8, 11, 7, 4), "ours come first"),
+    ({**TOLD, "output_tokens": "12"}, Usage(9, 12, 7, 4), "as a text"),
+    ({"input_tokens": -1, "output_tokens": None}, Usage(), "no counts"),
+]
+
+
+@pytest.mark.parametrize(("usage", "counted", "reason"), NAMES, ids=[row[2] for row in NAMES])
+def test_counts_are_read_by_either_name(usage, counted, reason):
+    """Gateways that pass on `input_tokens` and `output_tokens` say what was paid, too."""
+    assert read_answer(_body(n_usage=usage), 1, TARGET).usage == counted
+
+
 STORY = "the brig sailed far and wide and came home in spring"
 SUMS = [
     (2, 11, {}, True, "fewer tokens than words: the first candidate's"),

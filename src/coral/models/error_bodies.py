@@ -71,7 +71,7 @@ def _read_json(body: bytes) -> ErrorBody:
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     error = _error_of(parsed)
-    message = _message_of(error)
+    message = _message_of(error)[:LONGEST_READ]
     named = error.get("param") if isinstance(error, dict) else None
     haystack = _haystack(body)
     pause = _pause_in_details(error)

@@ -11,7 +11,10 @@ import re
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
-    """One pattern of all; the comments name who says so. Spaces stand for any white space."""
+    """One pattern of all; the comments name who says so. Spaces stand for any white space.
+
+    What repeats without bound may not stand before anything that varies: the search would be quadratic.
+    """
     spaced = (pattern.replace(" ", r"\s+") for pattern in patterns)
     return re.compile("|".join(spaced), re.IGNORECASE | re.DOTALL)
 
@@ -33,7 +36,7 @@ OVERFLOW = _any(
     r"context (?:length|size|window|limit)\b.{0,60}?(?:exceed|overflow|\bonly\b|too small|too short"
     r"|reached|\bis \d)",
     # llama.cpp, SGLang, Anthropic, Ollama, TensorRT-LLM, LM Studio, DeepInfra, Moonshot, Volcengine
-    r"(?:exceed\w*|beyond|surpass\w*|(?:greater|larger|longer|bigger|higher|more) than|over the"
+    r"(?:exceed\w{0,3}|beyond|surpass\w{0,3}|(?:greater|larger|longer|bigger|higher|more) than|over the"
     rf"|(?:fit|fits) (?:in|into|within)|too (?:large|long|big) for).{{0,60}}?{_CONTEXT}\b",
     # Anthropic, Fireworks, Bedrock, Ollama, vLLM
     rf"\b{_TEXTS}\b[^.:;]{{0,60}}?\btoo (?:long|large|big)\b",
@@ -96,7 +99,7 @@ FILTER = _any(
     # OpenRouter
     r"requires moderation|\b(?:request|prompt|input|output|content|message)s?\b.{0,20}?\bflagged\b",
     # OpenAI, Anthropic, xAI
-    r"invalid_prompt|content filtering policy|violat\w+ (?:our |the )?usage (?:policy|guidelines)",
+    r"invalid_prompt|content filtering policy|violat\w{1,5} (?:our |the )?usage (?:policy|guidelines)",
     # xAI, Gemini, Bedrock, Mistral
     r"safety_check|prohibited_content"
     r"|blocked (?:by|due to|because of) (?:\w+ ){0,2}?(?:safety|guardrail|moderation|content)",
@@ -128,7 +131,7 @@ CREDIT = _any(
     r"past invoices|is suspended\b|arrear|overdue|inactive subscription",
     # DashScope, Cohere, Volcengine, LiteLLM
     r"free (?:tier|quota|allocation|credits?)\b.{0,40}?(?:exhausted|used up|expired|ended)"
-    r"|limited to \d+ [\w ]{0,20}(?:/|per)[ ]?month|setlimitexceeded"
+    r"|limited to \d+ [\w\s]{0,20}(?:/|per)[ ]?month|setlimitexceeded"
     r"|reached the set inference limit|over budget|budget[_ ](?:has been |was )?exceeded|exceeded_?budget",
     # Zhipu, SiliconFlow
     r"余额不足|欠费|额度.{0,6}(?:不足|用完|用尽|耗尽)",
@@ -161,7 +164,7 @@ PER_DAY = _any(
 
 DAY_OVER = _any(
     # Cloudflare, Cerebras, Bedrock
-    rf"(?:limit|quota|allocation|exceed|too many|used up)\w*\b.{{0,80}}?(?:{PER_DAY.pattern})"
+    rf"(?:limit|quota|allocation|exceed|too many|used up)\w{{0,3}}\b.{{0,80}}?(?:{PER_DAY.pattern})"
     rf"|(?:{PER_DAY.pattern}).{{0,80}}?\b(?:limit|quota|allocation|exceed|used up)",
 )
 """A used-up limit of the day, where another status than 429 tells it."""
@@ -169,7 +172,7 @@ DAY_OVER = _any(
 KEY = _any(
     # Gemini, OpenAI, xAI
     r"api[ _-]?key.{0,40}?(?:not valid|invalid|incorrect|missing|expired|revoked)",
-    r"(?:invalid|incorrect|missing|expired|wrong|no)\w*.{0,20}?api[ _-]?key|api_key_invalid"
+    r"(?:invalid|incorrect|missing|expired|wrong|no).{0,24}?api[ _-]?key|api_key_invalid"
     r"|invalid_api_key",
     # Anthropic, Mistral
     r"authentication_error|invalid x-api-key|\bunauthorized\b"
@@ -232,7 +235,7 @@ SYSTEM_ROLE = _any(
 ALTERNATION = _any(
     # Mistral, Gemma, Llama 2
     r"(?:roles?|messages?)\b.{0,20}?(?:must|should|need to|have to) (?:be )?alternat"
-    r"|alternat\w+ (?:of |between )?(?:user|roles)",
+    r"|alternat\w{1,4} (?:of |between )?(?:user|roles)",
     # Mistral, Perplexity
     r"expected (?:last )?role|(?:first|last) message\b.{0,40}?(?:must|should)"
     r"|must start with (?:a |the )?[`'\"]?user"

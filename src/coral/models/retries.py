@@ -177,10 +177,10 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
     if seconds is not None:
         return seconds if seconds < _EARLIEST_TIME else max(0.0, seconds - now)
     try:
-        date = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        then = parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):  # the last one: a year, or a zone, of twenty digits
         return None
-    return max(0.0, date.timestamp() - now)
+    return max(0.0, then - now)
 
 
 _EARLIEST_TIME = 1e9
@@ -207,7 +207,8 @@ def leading_duration(text: str) -> float | None:
     if found is None:
         return None
     amounts = _AMOUNT.findall(found.group())
-    return sum(float(amount) * _UNITS["ms" if milli else unit.lower()] for amount, unit, milli in amounts)
+    seconds = sum(float(amount) * _UNITS["ms" if milli else unit.lower()] for amount, unit, milli in amounts)
+    return seconds if seconds < float("inf") else None
 
 
 def _parse_number(text: str | None) -> float | None:

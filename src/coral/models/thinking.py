@@ -61,7 +61,7 @@ _REPLY_MARKS = re.compile(
 """What stands around a reply, behind thinking, in the same families: Command A, OpenThoughts, Granite."""
 
 _CHANNEL = re.compile(
-    r"(?:<\|channel\|>|\A(?=\s*(?:analysis|commentary|final)\b))\s*(\w+)"
+    r"(?:<\|channel\|>|\A(?=\s*(?:analysis|commentary|final)\b))\s*(\w+)\b"
     r"[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
 )
 """A message of OpenAI's harmony format (gpt-oss): its channel is `analysis`, `commentary` or `final`. Its

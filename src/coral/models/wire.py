@@ -279,18 +279,25 @@ def _no_choices(body: bytes, target: Target) -> AttemptFailure:
 
 
 def _read_usage(usage: Any) -> Usage:
-    """What is reported of the tokens; a count of another form, or none at all, is unknown."""
+    """What is reported of the tokens, by the names of chat completions or of OpenAI's responses, as some
+    gateways pass them on; a count of another form, or none at all, is unknown.
+    """
     if not isinstance(usage, dict):
         return Usage()
-    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    reasoning = _count(completion.get("reasoning_tokens")) if isinstance(completion, dict) else None
-    cached = _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None
+    prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
-        cached_tokens=_count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
+        prompt_tokens=_first_count((usage, "prompt_tokens"), (usage, "input_tokens")),
+        completion_tokens=_first_count((usage, "completion_tokens"), (usage, "output_tokens")),
+        reasoning_tokens=_first_count((completion, "reasoning_tokens"), (usage, "reasoning_tokens")),
+        cached_tokens=_first_count((prompt, "cached_tokens"), (usage, "prompt_cache_hit_tokens")),
     )
+
+
+def _first_count(*places: tuple[Any, str]) -> int | None:
+    """The first of these fields that is a count."""
+    counts = (_count(holder.get(name)) for holder, name in places if isinstance(holder, dict))
+    return next((count for count in counts if count is not None), None)
 
 
 def _count(value: Any) -> int | None:
