@@ -11,6 +11,7 @@ from coral.errors import ConfigError, ModelError
 from coral.models.config import ModelConfig
 from coral.models.listing import list_models
 from coral.models.providers import resolve
+from coral.models.refusals import SHOWN, read_hidden_refusal, read_refusal
 from coral.models.secrets import hide
 
 SECRET = "sk-very-secret-0123456789"
@@ -67,6 +68,12 @@ BODIES = [
     {"metadata": {"client_secret": SECRET}},
     {"provider": {"options": {"access_token": SECRET}}},
     {"aws_secret_access_key": SECRET},
+    {"tools": [{"type": "mcp", "headers": {"Authorization": f"Bearer {SECRET}"}}]},
+    {"tools": [{"url": f"https://host/sse?api_key={SECRET}"}]},
+    {"headers": {"X-Custom": f"Bearer {SECRET}"}},
+    {"user": SECRET},
+    {"api_keys": {"keys": [SECRET]}},
+    {"token": SECRET},
 ]
 
 
@@ -121,6 +128,28 @@ def test_white_space_around_a_key_is_pasting():
         ModelConfig(model="m", base_url="http://gpu", api_key_env="MY_KEY"), {"MY_KEY": f" {SECRET}\n"}
     )
     assert target.key == SECRET
+
+
+NAMED = "gsk_very_secret_0123456789"
+REPEATED = [
+    {"message": "Invalid request", "param": NAMED},
+    {"message": f"Invalid value: '{NAMED}'. Supported values are: 'low' and 'high'."},
+    {"message": f"parameter '{NAMED}' is not supported"},
+    {"message": "refused", "metadata": {"raw": json.dumps({"error": {"param": NAMED}})}},
+    {"message": "refused", "param": "x" * 5_000},
+]
+
+
+@pytest.mark.parametrize("error", REPEATED, ids=lambda error: json.dumps(error)[:60])
+@pytest.mark.parametrize("key", [NAMED, "plain_words_as_a_key"], ids=["of a provider", "own"])
+def test_a_key_that_an_error_takes_for_a_parameter_is_not_shown(error, key):
+    """Advice and remedy name the refused parameter: in the server's words it may be an echoed key."""
+    environ = {"MY_KEY": key}
+    target = resolve(ModelConfig(model="m", base_url="http://gpu", api_key_env="MY_KEY"), environ)
+    body = json.dumps({"error": error}).replace(NAMED, key).encode()
+    for failure in (read_refusal(400, {}, body, target), read_hidden_refusal({}, body, target)):
+        assert key not in repr(failure)
+        assert len(failure.message + failure.remedy) < 3 * SHOWN
 
 
 HIDDEN = [

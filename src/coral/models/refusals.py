@@ -56,6 +56,8 @@ def read_hidden_refusal(headers: Mapping[str, str], body: bytes, target: Target)
 
 
 def _refusal(status: int, headers: Mapping[str, str], said: ErrorBody, target: Target) -> AttemptFailure:
+    if said.parameter is not None and quote(said.parameter, target) != said.parameter:
+        said = said._replace(parameter=None)  # it echoes a key, or is no name
     asked = parse_retry_after(headers)
     pause = said.retry_after_s if asked is None else asked
     verdict = _sort(status, said, pause, target)

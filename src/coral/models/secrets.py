@@ -44,8 +44,8 @@ _IN_ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _IN_BODY = re.compile(
-    r"^key$|(?:api|access|secret|auth|private|subscription|account|client)[-_.]?key$|^(?:.*[-_.])?(?:apikey"
-    r"|password|passwd|pwd|secret|authorization|credentials?|(?:access|auth|api|bearer|session|id)[-_.]?token)$",
+    r"^(?:key|token|cookie|bearer|x-auth)$|(?:api|access|secret|auth|private|subscription|account|client)[-_.]?key$|^(?:.*[-_.])?(?:apikey"
+    r"|password|passwd|pwd|secret|authorization|credentials?|(?:access|auth|api|bearer|session|id|hf)[-_.]?token)$",
     re.IGNORECASE,
 )
 
@@ -90,9 +90,12 @@ def refuse_in_body(fields: Mapping[str, Any], where: str = "extra_body") -> None
         ConfigError: names the field, not its value.
     """
     for name, value in fields.items():
-        if isinstance(value, Mapping):
-            refuse_in_body(value, f"{where}.{name}")
-        elif isinstance(value, str) and value and _IN_BODY.search(str(name)):
+        held = value if isinstance(value, list | tuple) else (value,)
+        for part in held:
+            if isinstance(part, Mapping):
+                refuse_in_body(part, f"{where}.{name}")
+        texts = [part for part in held if isinstance(part, str) and part]
+        if texts and (_IN_BODY.search(str(name)) or any(hide(text) != text for text in texts)):
             raise ConfigError(
                 f"{where} holds a secret in '{name}', and the options of a run are stored",
                 remedy="put it into an environment variable, and name that with api_key_env",
