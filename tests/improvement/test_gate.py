@@ -111,7 +111,7 @@ def test_what_so_many_problems_show_is_told():
 @pytest.mark.parametrize("tolerance", [-0.01, 1.0, 5])
 def test_a_tolerance_is_a_share(tolerance):
     """Five points are 0.05; a negative loss is none."""
-    with pytest.raises(ConfigError, match=r"gate\.tolerance is"):
+    with pytest.raises(ConfigError, match="tolerance must be at least 0 and below 1"):
         GateConfig(tolerance=tolerance)
 
 

@@ -100,6 +100,13 @@ class CollapseConfig(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MainBuild(BuildConfig):
+    """What the loop's `build` may hold: its `kind` names the main arm, and that may build no rows."""
+
+    kind: Literal["sft", "dpo", "kto", "grpo"] = option("dpo", decides=True)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
 class OfKind(Options):
     """The sections that arms of one kind have for themselves."""
 
@@ -141,7 +148,7 @@ class ImproveConfig(Options):
     rehearsal: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: SampleConfig))
     """Options that make further conversations of `sample`'s, on what the model should not forget: another
     task, fewer problems. They are sampled in each iteration, and rows are made of both. Empty: none."""
-    build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: BuildConfig))
+    build: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: MainBuild))
     """Options of `coral build`; `kind` makes the main arm pair-dpo (default), pair-sft, pair-kto or
     pair-grpo."""
     train: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: TrainConfig))
