@@ -79,7 +79,7 @@ async def test_crash_is_reported_and_survived() -> None:
     ("function", "args", "told"),
     [
         ("math:sqrt", [-1], "ValueError"),
-        ("builtins:object", [], "no JSON"),
+        ("builtins:object", [], "not JSON"),
     ],
 )
 async def test_exception_crosses_as_text(function: str, args: list[object], told: str) -> None:

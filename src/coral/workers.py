@@ -480,7 +480,7 @@ def _encodable(answer: _Answer) -> bytes:
     try:
         return _frame(answer)
     except (TypeError, ValueError, RecursionError) as error:
-        return _frame(_Answer("raised", text=f"{type(error).__name__}: result is no JSON: {error}"))
+        return _frame(_Answer("raised", text=f"{type(error).__name__}: result is not JSON: {error}"))
 
 
 def _read(size: int) -> bytes | None:

@@ -135,7 +135,7 @@ async def test_unfinished_labels_count_for_what_they_read(run, tmp_path):
         (lambda text: "key,answer\nabc,A\n", "no text of this audit has the key 'abc'"),
         (
             lambda text: text.replace("\n", "\n", 1).replace(",unsure", ",who knows"),
-            "'who knows' is no answer",
+            "'who knows' is not an answer",
         ),
         (lambda text: text + text.partition("\n")[2].replace(",unsure", ",(B)"), "two answers"),
         (lambda text: "", "no column"),

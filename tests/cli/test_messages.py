@@ -50,7 +50,8 @@ MISTAKES = [
     (["eval", "choices", "--data", "empty.jsonl"], "empty.jsonl is empty", "name the file"),
     (["eval", "gsm8k", "--data", "other.jsonl"], "the field 'question' is missing",
      "coral eval choices --data other.jsonl"),
-    (["compare", "a", "b", "c"], "a is no run folder", "`coral eval` printed"),
+    (["compare", *("run",) * 27], "27 run folders are given", "at most 26"),
+    (["compare", "a", "b", "c"], "a is not a run folder", "`coral eval` printed"),
     (["export", "r", "--output", "e.xls"], "'e.xls' does not end in .jsonl, .csv, .parquet", "suffix"),
     # further ones: numbers
     ([*TASK, "--limit", "0"], "--limit must be at least 1 (got 0)", "leave it out"),

@@ -111,7 +111,7 @@ def test_what_cannot_serve_is_refused(tmp_path):
             held(folder, output=str(tmp_path / "run"))
     with pytest.raises(ConfigError, match="none of these problems"):
         held(apart, output=str(tmp_path / "run"), data_seed=99)
-    with pytest.raises(ConfigError, match="no control partner"):
+    with pytest.raises(ConfigError, match="not a control partner"):
         coral.evaluate(
             "sally_anne", agent=lambda _: "Answer: (A)", partner={"control_answers": str(apart)}, limit=2,
             output=str(tmp_path / "run"),

@@ -328,16 +328,16 @@ async def test_an_object_extracts_beliefs_where_it_is_asked_to(tmp_path, data):
 @pytest.mark.parametrize(
     ("agent", "words"),
     [
-        (7, "a int is no model"),
+        (7, "a int is not a model"),
         (Foreign, "Foreign is a class"),
         (lambda: "A", "cannot be called with one argument"),
         (lambda messages, more: "A", "cannot be called with one argument"),
-        (object(), "a object is no model"),
-        ({"model": ["a"]}, "a list is no model"),
+        (object(), "a object is not a model"),
+        ({"model": ["a"]}, "a list is not a model"),
         ("python:coral.nowhere:agent", "cannot be imported: ModuleNotFoundError"),
         ("python:json:nothing", "cannot be imported: AttributeError"),
         ("python:json", "cannot be imported"),
-        ("python:json:decoder", "a module is no model"),
+        ("python:json:decoder", "a module is not a model"),
         ("python:m:make.<locals>.agent", "no module holds it by a name"),
     ],
 )

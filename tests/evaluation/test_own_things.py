@@ -96,11 +96,11 @@ async def test_a_class_that_cannot_be_imported_is_told_with_what_to_do(own, tmp_
     ("make", "words"),
     [
         (lambda own: own.Sums, "Sums is a class"),
-        (lambda _: 7, "a int is no task: it lacks info"),
-        (lambda _: "own_things:adds", "no task: it is no class"),
+        (lambda _: 7, "a int is not a task: it lacks info"),
+        (lambda _: "own_things:adds", "not a task: it is not a class"),
         (lambda _: "own_things:Nothing", "cannot be imported: AttributeError"),
         (lambda _: "no_such_module:Task", "cannot be imported: ModuleNotFoundError"),
-        (lambda _: "pathlib:Path", "no task: it lacks problems"),
+        (lambda _: "pathlib:Path", "not a task: it lacks problems"),
     ],
 )
 async def test_what_is_no_task_is_refused(own, make, words, tmp_path):

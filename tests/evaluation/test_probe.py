@@ -82,7 +82,7 @@ def test_probes_are_shown_redacted_and_graded_anew(run, tmp_path, capsys):
     assert main(["show", str(run.path), identity]) == 0
     shown = capsys.readouterr().out
     assert "off the record" in shown
-    assert "holds it right with 75%" in shown
+    assert "75% sure" in shown
     assert main(["show", str(run.path)]) == 0
     assert "(B" in capsys.readouterr().out
     out = tmp_path / "redacted.jsonl"

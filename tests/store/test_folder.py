@@ -188,7 +188,7 @@ def test_a_json_file_is_replaced_whole(tmp_path):
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     """`coral show` on the wrong folder says so."""
-    with pytest.raises(RunFolderError, match="is no run folder"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         list(RunFolder(tmp_path).conversations())
 
 

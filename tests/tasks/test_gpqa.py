@@ -87,7 +87,7 @@ def test_the_converted_form(load: Load, write: Write) -> None:
             "'label' holds -1",
             "Python's last is no label",
         ),
-        ({"Question": "?", "choices": "a, b", "label": 0}, "'choices' is no list", "a text"),
+        ({"Question": "?", "choices": "a, b", "label": 0}, "'choices' is not a list", "a text"),
     ],
 )
 def test_bad_records(load: Load, write: Write, record: dict[str, Any], message: str, why: str) -> None:

@@ -62,7 +62,7 @@ def test_addresses(text: str, address: Address) -> None:
 )
 def test_bad_addresses(text: str) -> None:
     """Whatever is no address of a data set is refused with the form it should have."""
-    with pytest.raises(ConfigError, match="no address of a data set") as caught:
+    with pytest.raises(ConfigError, match="not the address of a data set") as caught:
         hub.parse(text)
     assert "hf://datasets/OWNER/NAME" in caught.value.remedy
 

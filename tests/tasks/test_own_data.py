@@ -319,7 +319,7 @@ def test_a_function_becomes_a_task() -> None:
     assert lettered.target == "B"
 
 
-@pytest.mark.parametrize(("task", "words"), [(nothing, "yields no record"), (wrong, "is no mapping")])
+@pytest.mark.parametrize(("task", "words"), [(nothing, "yields no record"), (wrong, "is not a mapping")])
 def test_functions_that_yield_no_records(task: Any, words: str) -> None:
     """Said with the function's name."""
     with pytest.raises(DataError, match=words):

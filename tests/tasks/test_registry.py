@@ -169,7 +169,7 @@ BROKEN = [
     ("def x(:", "SyntaxError", "a typing error"),
     ("1 / len([1]) + {}['x']", "KeyError", "an error while it is imported"),
     ("", "AttributeError", "the class is not there"),
-    ("Parrot = 3", "TypeError", "no class"),
+    ("Parrot = 3", "TypeError", "not a class"),
 ]
 
 

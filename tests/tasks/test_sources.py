@@ -124,7 +124,7 @@ def test_seeded_parts_have_their_sizes_and_depend_on_the_seed() -> None:
     [
         (None, "no data were named"),
         ("nowhere/test.jsonl", "there is no file or folder"),
-        ("https://example.org/test.jsonl", "is no local path"),
+        ("https://example.org/test.jsonl", "is not a local path"),
     ],
 )
 def test_missing_data_tell_how_to_get_them(data: str | None, message: str) -> None:

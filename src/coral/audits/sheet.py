@@ -82,7 +82,7 @@ def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict
         belief = _belief(said, texts[key].problem, task)
         if belief is None:
             raise ConfigError(
-                f"{path}, line {line}: '{said}' is no answer",
+                f"{path}, line {line}: '{said}' is not an answer",
                 remedy=f"write an answer as the task wants it, '{UNSURE}' or '{UNREADABLE}'",
             )
         if found.setdefault(key, belief) != belief:

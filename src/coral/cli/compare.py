@@ -47,6 +47,10 @@ def run(arguments: Sequence[str]) -> int:
     config = parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
     if len(runs) < 2:
         raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")
+    if len(runs) > len(ascii_lowercase):
+        raise ConfigError(
+            f"{len(runs)} run folders are given", remedy=f"compare at most {len(ascii_lowercase)} at a time"
+        )
     a, *others = runs
     own = None if config.metrics is None else functools.partial(Given().own_metrics, config.metrics)
     several = run_in_loop(compare_several(RunFolder(a), [RunFolder(other) for other in others], own))

@@ -195,7 +195,7 @@ def _probe_panel(probe: Probe, config: ShowConfig) -> Padding:
     """What the seat said off the record, indented below its turn."""
     verdict = _verdict(probe.reply)
     if probe.probability is not None:
-        verdict.append(f" · holds it right with {100 * probe.probability:.0f}%")
+        verdict.append(f" · {100 * probe.probability:.0f}% sure")
     panel = Panel(
         _body(probe.reply, config),
         title="off the record",

@@ -40,7 +40,7 @@ def folder_named(name: str) -> Path:
         )
     there = f"; pools brought up here: {', '.join(known)}" if known else ""
     raise UserError(
-        f"'{name}' is no file, no folder and no pool", remedy=f"name the pool's file or its folder{there}"
+        f"'{name}' is not a file, a folder or a pool", remedy=f"name the pool's file or its folder{there}"
     )
 
 

@@ -48,7 +48,7 @@ class Nobody:
 
     async def generate(self, request: Request) -> Generation:
         """Never called: `ControlPartner.speak` makes the words."""
-        raise AssertionError(f"{self.name} is no model: {request.conversation_id}")
+        raise AssertionError(f"{self.name} is not a model: {request.conversation_id}")
 
     async def __aenter__(self) -> Nobody:
         return self

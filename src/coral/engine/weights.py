@@ -102,7 +102,7 @@ class _Reader:
         self._taken.add(name)
         tensor = self._tensors[name]
         if not np.isfinite(np.vdot(tensor, tensor)):
-            message = f"{self._where}: '{name}' holds values that are no numbers, or far too large"
+            message = f"{self._where}: '{name}' holds values that are not numbers, or are far too large"
             raise ConfigError(message, remedy="the training that saved it failed: take an earlier checkpoint")
         return tensor
 

@@ -160,7 +160,7 @@ class _Seated:
         if options.control is None:
             if options.control_answers is not None:
                 raise ConfigError(
-                    f"{name}.control_answers is set, and {name} is no control partner",
+                    f"{name}.control_answers is set, and {name} is not a control partner",
                     remedy=f"give --{name}.control wrong, too, or leave it out",
                 )
             return None

@@ -111,7 +111,7 @@ def _read(text: str, name: str) -> dict[str, Price]:
         raw = yaml.safe_load(text) or {}
         prices = msgspec.convert(raw, dict[str, Price])
     except (yaml.YAMLError, msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(f"{name} is no price table: {error}", remedy=remedy) from error
+        raise ConfigError(f"{name} is not a price table: {error}", remedy=remedy) from error
     for model, price in prices.items():
         if not all(0 <= usd < float("inf") for usd in (price.prompt, price.completion, price.cached or 0.0)):
             raise ConfigError(f"{name}: a price of '{model}' is negative or not finite", remedy=remedy)

@@ -106,7 +106,7 @@ def own_metric(name: str, function: object = None) -> OwnMetric:
         function = imported(name, kind="metric", otherwise=otherwise) if ":" in name else _PLUG_INS.load(name)
     if not callable(function) or isinstance(function, type) or not 1 <= _positional(function) <= 2:
         raise ConfigError(
-            f"the metric {name} is no function of a trace",
+            f"the metric {name} is not a function of a trace",
             remedy="give a function that takes a trace, and the conversation if it has a second parameter",
         )
     return OwnMetric(name, function)

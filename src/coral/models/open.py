@@ -195,7 +195,7 @@ def _refuse_others(given: object) -> None:
     if is_model(given):
         return
     if not callable(given):
-        raise ConfigError(f"a {type(given).__name__} is no model", remedy=remedy)
+        raise ConfigError(f"a {type(given).__name__} is not a model", remedy=remedy)
     if not takes_messages(given):
         raise ConfigError(
             f"{_path_of(given)} cannot be called with one argument",

@@ -113,7 +113,7 @@ def _number(text: str, entry: str) -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise ConfigError(
-            f"'{entry}' is no fault: '{text}' is no number of 0 or more",
+            f"'{entry}' is not a fault: '{text}' is not a number of 0 or more",
             remedy="write faults like 429:0.05 or outage:5@30, separated by commas",
         )
     return value

@@ -89,11 +89,11 @@ def parse_persona(name: str, default: Persona) -> Persona:
     pairs = [pair.partition("=")[::2] for pair in options.split(",")] if colon else []
     fields = dict(pairs)
     if base != NAME or len(fields) != len(pairs):
-        raise ConfigError(f"'{name}' is no scripted agent", remedy=_NAME_REMEDY)
+        raise ConfigError(f"'{name}' is not a scripted agent", remedy=_NAME_REMEDY)
     try:
         return msgspec.convert({**msgspec.to_builtins(default), **fields}, Persona, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"'{name}' is no scripted agent: {error}", remedy=_NAME_REMEDY) from None
+        raise ConfigError(f"'{name}' is not a scripted agent: {error}", remedy=_NAME_REMEDY) from None
 
 
 _NAME_REMEDY = (

@@ -287,7 +287,7 @@ class RunFolder:
         if not self.has_begun:
             self._must_know_its_run()
             raise RunFolderError(
-                f"{self.path} is no run folder", remedy="name the folder that `coral eval` printed"
+                f"{self.path} is not a run folder", remedy="name the folder that `coral eval` printed"
             )
 
     def _must_know_its_run(self) -> None:

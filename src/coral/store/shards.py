@@ -37,7 +37,7 @@ def shard_of(text: str) -> Shard:
     found = _TEXT.fullmatch(text)
     if found is None:
         raise ConfigError(
-            f"'{text}' is no shard", remedy="give I/N, such as --shard 0/4; in a job array of 4 elements "
+            f"'{text}' is not a shard", remedy="give I/N, such as --shard 0/4; in a job array of 4 elements "
             "--shard $SLURM_ARRAY_TASK_ID/4"
         )  # fmt: skip
     shard = Shard(int(found[1]), int(found[2]))

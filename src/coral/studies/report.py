@@ -216,7 +216,7 @@ def _flips(results: StudyResults) -> Table:
         "Challenged: first answers that met another one. Toward wrong: a right answer met a wrong one, and "
          "the next answer is wrong; toward right: the reverse. Spontaneous: the agent was shown nothing, and "
          "asked again. Conforming: what the bare answer adds. Reasoned: what its reasons add. The three add "
-         "up to all flips. A next turn that is unsure is no flip; one that cannot be read is left out.",
+         "up to all flips. A next turn that is unsure is not a flip; one that cannot be read is left out.",
     )  # fmt: skip
 
 

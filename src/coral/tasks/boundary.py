@@ -57,7 +57,7 @@ def _belief(part: str, task: Task, call: Callable[[], object], problem: Problem)
             return belief
         if isinstance(belief, Unsure | Unreadable):
             return belief
-        raise TypeError(f"it returned {belief!r:.80}, which is no belief")
+        raise TypeError(f"it returned {belief!r:.80}, which is not a belief")
     except Exception as error:  # noqa: BLE001  foreign code
         return Unreadable(f"{part} failed: {_count(part, task, error, problem)}")
 

@@ -125,7 +125,7 @@ def _converted(row: Row) -> tuple[tuple[str, ...], str]:
     """As the published Coral code reads it: `choices`, a list in its final order, and `label`, from 0."""
     choices, label = row.value("choices"), row.value("label")
     if not isinstance(choices, list) or not all(isinstance(text, str) for text in choices):
-        raise row.error("the field 'choices' is no list of texts")
+        raise row.error("the field 'choices' is not a list of texts")
     if not isinstance(label, int) or not 0 <= label < len(choices):
         raise row.error(f"the field 'label' holds {label!r}, which names none of the {len(choices)} choices")
     return tuple(text.strip() for text in choices), ascii_uppercase[label]

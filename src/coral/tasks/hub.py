@@ -38,7 +38,7 @@ def parse(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise ConfigError(
-            f"'{text}' is no address of a data set on the hub",
+            f"'{text}' is not the address of a data set on the hub",
             remedy="write hf://datasets/OWNER/NAME, with @REVISION and /FILE after it where needed",
         )
     revision = match["revision"]

@@ -75,7 +75,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     """The options, without the "N/A" that fills up short lists at their end in some published files."""
     options = as_list(row.value("options"))
     if options is None or not all(isinstance(option, str) for option in options):
-        raise row.error("the field 'options' is no list of texts")
+        raise row.error("the field 'options' is not a list of texts")
     texts = [option.strip() for option in options]
     while texts and texts[-1] == "N/A":
         texts.pop()

@@ -102,8 +102,8 @@ def task_class(name: str) -> type[Task]:
         return cast("type[Task]", _PLUG_INS.load(name))
     found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
     if not isinstance(found, type) or (missing := [part for part in REQUIRED if not hasattr(found, part)]):
-        what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is no class"
-        raise ConfigError(f"{name} is no task: {what}", remedy="docs/tasks.md says what a task is")
+        what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is not a class"
+        raise ConfigError(f"{name} is not a task: {what}", remedy="docs/tasks.md says what a task is")
     return cast("type[Task]", found)
 
 
@@ -146,7 +146,7 @@ def described(task: Task) -> dict[str, Any]:
     if missing or not isinstance(task.info, TaskInfo):
         lacking = ", ".join(missing) or "a TaskInfo as its info"
         raise ConfigError(
-            f"a {type(task).__name__} is no task: it lacks {lacking}",
+            f"a {type(task).__name__} is not a task: it lacks {lacking}",
             remedy="docs/tasks.md says what a task is",
         )
     kind = type(task)

@@ -59,7 +59,7 @@ def locate(source: Source, info: TaskInfo | None = None) -> Path:
         return hub.fetch(hub.parse(source.data))
     if "://" in source.data:
         raise DataError(
-            f"'{source.data}' is no local path", remedy="download it, then give the path to --data"
+            f"'{source.data}' is not a local path", remedy="download it, then give the path to --data"
         )
     path = Path(source.data).expanduser()
     if not path.exists():

@@ -183,7 +183,7 @@ def _messages(value: Any, where: str) -> tuple[Message, ...]:
         return msgspec.convert(value, tuple[Message, ...])
     except msgspec.ValidationError as error:
         raise DataError(
-            f"{where} is no list of messages: {error}",
+            f"{where} is not a list of messages: {error}",
             remedy="give [{role, content}, ...], as `coral build` writes by default",
         ) from None
 

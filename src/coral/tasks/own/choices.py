@@ -151,7 +151,7 @@ class _Reader:
             name = self._fields["choices"]
             found = _listed(row.value(name))
             if found is None:
-                raise row.error(f"the field '{name}' is no list of choices", remedy=_LIST)
+                raise row.error(f"the field '{name}' is not a list of choices", remedy=_LIST)
             listed = found
         if not 2 <= len(listed.texts) <= len(ascii_uppercase):
             raise row.error(f"it has {len(listed.texts)} choices", remedy="2 to 26 can be lettered")

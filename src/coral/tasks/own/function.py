@@ -65,7 +65,7 @@ def _rows(function: Make) -> Iterator[Row]:
     for number, record in enumerate(function(), start=1):
         if not isinstance(record, Mapping):
             raise DataError(
-                f"{function.__name__}, record {number}: a {type(record).__name__} is no mapping",
+                f"{function.__name__}, record {number}: a {type(record).__name__} is not a mapping",
                 remedy='yield records such as {"question": ..., "answer": ...}',
             )
         yield Row(fields=dict(record), file=function.__name__, number=number, unit="record")

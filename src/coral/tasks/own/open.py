@@ -190,7 +190,7 @@ class _Reader:
             return text
         if self._kind == "number" and _number(text) is None:
             raise row.error(
-                f"the answer '{text}' is no number", remedy="say --task.kind phrase, math or exact"
+                f"the answer '{text}' is not a number", remedy="say --task.kind phrase, math or exact"
             )
         belief = math.parse(text)
         return belief.value if isinstance(belief, Answered) else text
