@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 import coral
 from coral.api import evaluate_async
 from coral.audits.audit import AuditConfig, audit, runs_of
 from coral.cli import main
-from coral.errors import ConfigError
+from coral.errors import ConfigError, StoppedEarly
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import open_plan
 
@@ -214,3 +215,68 @@ def test_the_command(run, capsys, tmp_path):
         assert "->" in capsys.readouterr().err
     assert main(["audit", str(run), "--extractor.temperature", "0"]) == 2
     assert "--extractor.model" in capsys.readouterr().err
+
+
+class Refusing:
+    """A server that refuses; `react` may answer a request by its number."""
+
+    def __init__(self):
+        self.requests = 0
+        self.status, self.words = 400, "reasoning level must be low or high"
+        self.answers = lambda number: False
+
+    async def answer(self, request):
+        self.requests += 1
+        if not self.answers(self.requests):
+            return web.json_response({"error": {"message": self.words}}, status=self.status)
+        choice = {"message": {"content": "Answer: (A)"}, "finish_reason": "stop"}
+        return web.json_response({"choices": [choice]})
+
+
+@pytest.fixture
+async def refusing():
+    server = Refusing()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    options = {"model": "m", "base_url": f"http://127.0.0.1:{port}/v1", "max_connections": 1}
+    server.config = AuditConfig(extractor=options, max_connections=1)
+    yield server
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "most"),
+    [
+        (400, "reasoning level must be low or high", 5),
+        (400, "your request was flagged by content_policy", 5),
+        (401, "no such key", 1),
+        (402, "Insufficient credits", 1),
+    ],
+)
+async def test_an_extractor_that_refuses_every_text_reads_nothing(run, refusing, status, words, most):
+    """Its refusals were taken for readings: a headline "corrected" to 0.0%, after a request per text."""
+    refusing.status, refusing.words = status, words
+    with pytest.raises(StoppedEarly, match="second extractor") as caught:
+        await audit([str(run)], refusing.config)
+    assert words in str(caught.value)
+    assert refusing.requests <= most
+    assert not (run / "audit" / "results.json").exists()
+    refusing.answers = lambda number: True
+    found = await audit([str(run)], refusing.config)
+    assert (found.unanswered, found.agreements[0].agreement.value) == (0, 1.0)
+
+
+async def test_a_text_that_is_refused_is_no_reading(run, refusing):
+    """Some texts may be refused: the others are held against each other, and the report says so."""
+    refusing.answers = lambda number: number % 6 != 0
+    found = await audit([str(run)], refusing.config)
+    agreed = found.agreements[0].agreement
+    assert (found.unanswered, agreed.n, agreed.value) == (4, 20, 1.0)
+    assert (
+        "refused to answer, and which count for no reading: 4." in (run / "audit" / "report.md").read_text()
+    )
+    assert found.arms[0].headline.corrected is not None

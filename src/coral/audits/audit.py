@@ -30,13 +30,15 @@ from coral.audits.statistics import (
     headline,
     share_of,
 )
+from coral.audits.watch import Watch
 from coral.comparison.compare import check_same_task
 from coral.config import ANY, COUNT, Options, deciding, option
+from coral.conversation.calls import Calls
 from coral.conversation.extraction import Extractor
-from coral.errors import ConfigError, ModelError, RunFolderError, StoppedEarly
+from coral.errors import ConfigError, ModelError, RunFolderError
 from coral.evaluation.config import ExtractorConfig, filled_up
 from coral.models import embedded
-from coral.models.connections import Connections
+from coral.models.connections import Connections, Stopped
 from coral.models.open import Models
 from coral.models.protocol import Candidate
 from coral.models.together import all_of
@@ -164,7 +166,9 @@ async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[_Reading]
 async def _read_again(
     readings: Sequence[_Reading], options: ExtractorConfig, out: RunFolder, config: AuditConfig
 ) -> tuple[dict[str, Belief], list[Extraction]]:
-    """What the second extractor reads in each text; what it has read is never asked for again."""
+    """What the second extractor reads in each text that it answers about, and at what cost; what it has read
+    is never asked for again.
+    """
     journal = Journal(out.journal_path, frozenset())
     try:
         async with AsyncExitStack() as stack:
@@ -177,27 +181,31 @@ async def _read_again(
                 template=prompts.builtin("extraction"),
                 model=None if options.mode == "rules" else await models.open(options, "--extractor"),
             )
-            asked = _digest(options)
-            found = await all_of(_extract(extractor, one, journal, asked) for one in readings)
-    except ModelError as error:
-        raise StoppedEarly(
-            f"the second extractor could not be asked: {error}",
-            remedy="run the same command again: what it has read is kept",
-        ) from None
+            watch, asked = Watch(connections.stop), _digest(options)
+            try:
+                found = await all_of(
+                    _extract(extractor, one, watch.over(one.text.key, journal.of(one.text.key)), asked)
+                    for one in readings
+                )
+            except (ModelError, Stopped) as error:
+                watch.check(error)
+                raise
+            watch.check()
     finally:
         journal.close()
-    keys = [one.text.key for one in readings]
-    return dict(zip(keys, (belief for belief, _ in found), strict=True)), [how for _, how in found]
+    beliefs = {one.text.key: belief for one, (belief, _) in zip(readings, found, strict=True)}
+    answered = {key: belief for key, belief in beliefs.items() if key not in watch.unanswered}
+    return answered, [how for _, how in found]
 
 
 async def _extract(
-    extractor: Extractor, one: _Reading, journal: Journal, asked: str
+    extractor: Extractor, one: _Reading, calls: Calls, asked: str
 ) -> tuple[Belief, Extraction]:
     reply = one.conversation.turns[one.text.place].reply
     return await extractor.extract(
         Candidate(text=reply.text, finish_reason=reply.finish_reason),
         one.conversation.problem,
-        calls=journal.of(one.text.key),
+        calls=calls,
         conversation_id=one.text.key,
         step=asked,
         seed="audit",
@@ -242,6 +250,7 @@ async def _results(
         agreements=tuple(agreements),
         arms=tuple(arms),
         differences=tuple(_against_first(audited)),
+        unanswered=len(readings) - len(read[SECOND]) if SECOND in read else 0,
         requests=sum(one.attempts for one in extractions),
         usage=Usage.total(usages),
     )

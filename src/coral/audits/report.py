@@ -29,6 +29,7 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
         reference: who the first reading is held against: people, where they have read, else the second
             extractor; empty where nobody has read yet.
         texts: on the sheet; `labelled`: of them by people.
+        unanswered: texts about which the second extractor refused to answer; nobody is held against those.
         requests: to the second extractor, and the tokens they took.
     """
 
@@ -41,6 +42,7 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
     agreements: tuple[Agreement, ...]
     arms: tuple[ArmAudit, ...]
     differences: tuple[Between, ...]
+    unanswered: int
     requests: int
     usage: Usage
 
@@ -61,6 +63,8 @@ def opening(results: AuditResults) -> str:
     said += f", who read {results.labelled:,} of them." if results.labelled else "."
     if results.requests:
         said += f" The second extractor took {results.requests:,} requests."
+    if results.unanswered:
+        said += f" Texts about which it refused to answer, and which count for no reading: {results.unanswered:,}."
     return said
 
 
