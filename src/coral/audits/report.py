@@ -64,7 +64,8 @@ def opening(results: AuditResults) -> str:
     if results.requests:
         said += f" The second extractor took {results.requests:,} requests."
     if results.unanswered:
-        said += f" Texts about which it refused to answer, and which count for no reading: {results.unanswered:,}."
+        said += " Texts about which it refused to answer, and which count for no reading: "
+        said += f"{results.unanswered:,}."
     return said
 
 
