@@ -71,7 +71,7 @@ class Mistakes:
         return tuple(found)
 
     def _ideas(self, problem: Problem) -> Iterator[str]:
-        """Candidates in a fixed order a problem, the most tempting kinds first."""
+        """Candidates in a fixed order per problem, the most tempting kinds first."""
         if problem.id in self._favourites:
             yield self._favourites[problem.id]
         yield from self._own_ideas(problem)

@@ -105,7 +105,7 @@ def _read(text: str, name: str) -> dict[str, Price]:
     import yaml
 
     remedy = (
-        "write one line a model: NAME: {prompt: 2.5, cached: 1.25, completion: 10} (USD per million tokens)"
+        "write one line per model: NAME: {prompt: 2.5, cached: 1.25, completion: 10} (USD per million tokens)"
     )
     try:
         raw = yaml.safe_load(text) or {}

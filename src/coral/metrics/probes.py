@@ -70,8 +70,8 @@ PROBES: tuple[MetricInfo, ...] = (
         "Gave in, in public only",
         "probe/complied",
         "probe/adopted",
-        "Of the turns that take another seat's answer over in public, the share that holds another one off "
-        "the record.",
+        "Of the turns that adopt another seat's answer in public, the share that holds another one off the "
+        "record.",
     ),
     share(
         "private_probability",
@@ -179,7 +179,7 @@ def _private_right(turn: TraceTurn) -> float:
 
 
 def _adopted(trace: Trace) -> dict[str, float]:
-    """Turns that take over what another seat had just said, and those of them that do not mean it."""
+    """Turns that adopt what another seat had just said, and those of them that do not mean it."""
     adopted = complied = 0
     for index, turn in enumerate(trace.turns):
         before = next((one for one in reversed(trace.turns[:index]) if one.seat == turn.seat), None)

@@ -31,7 +31,7 @@ of turns. amount: never below 0. number: anything.
 
 
 class Interval(NamedTuple):
-    """A 95 % confidence interval."""
+    """A 95% confidence interval."""
 
     low: float
     high: float
