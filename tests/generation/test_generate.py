@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from coral.errors import ConfigError, DataError, FatalReject, RunFolderError, StoppedEarly
+from coral.generation import parts
 from coral.generation.config import GenerateConfig
 from coral.generation.generate import Counts, generate, preview
 
@@ -323,6 +325,42 @@ def test_a_dry_run_sends_nothing(tmp_path):
     path.write_text(json.dumps(PROMPT) + "\n" + json.dumps(CHAT) + "\n")
     shown = preview(GenerateConfig(input=str(path), dry_run=True))
     assert (shown.rows, shown.first.messages[0].content) == (2, "plain")
+
+
+def _own_replies(batch):
+    return all(
+        row["response"]["choices"][0]["message"]["content"] == f"row {row['mine']}!"
+        for row in batch.replies()
+    )
+
+
+async def test_a_folder_that_is_deleted_ends_the_work(batch, echo, monkeypatch):
+    """Replies that nobody can find again are not paid for: all 2,000 were, and then came a traceback."""
+    monkeypatch.setattr(parts, "LOOK_EVERY_S", 0.0)
+    batch.prompts(200)
+    echo.react = lambda body: shutil.rmtree(batch.parts) if len(echo.bodies) == 20 else None
+    with pytest.raises(RunFolderError, match="deleted or moved"):
+        await batch.run(max_connections=4)
+    assert len(echo.bodies) < 40
+    assert not batch.output.exists()
+    await batch.run()
+    assert len(batch.replies()) == 200
+    assert _own_replies(batch)
+
+
+async def test_what_earlier_sessions_left_may_be_deleted_meanwhile(batch, echo):
+    """No row gets the reply to another one: what is missing at the end is said, and asked again alone."""
+    batch.prompts(20)
+    await batch.run(limit=8)
+    earlier = batch.parts / "00000.jsonl"
+    echo.react = lambda body: earlier.unlink() if len(echo.bodies) == 20 else None
+    with pytest.raises(RunFolderError, match="8 rows") as caught:
+        await batch.run(max_connections=1)
+    assert "again" in caught.value.remedy
+    await batch.run()
+    assert len(batch.replies()) == 20
+    assert _own_replies(batch)
+    assert len(echo.bodies) == 28
 
 
 REFUSED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any
 
 import msgspec
 
-from coral.errors import ModelError
+from coral.errors import ModelError, RunFolderError
 from coral.generation.rows import Row, Rows
 from coral.models.protocol import Candidate, Generation
 from coral.store.lines import Appender, decode, line_files, read_file
 from coral.types import FinishReason, Usage
 
 MISSING, FAILED, ANSWERED = 0, 1, 2
+
+LOOK_EVERY_S = 1.0
+"""How often a run looks whether what it wrote is still there: what is written to a deleted file is lost."""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -62,6 +66,7 @@ class Parts:
         self._offset_of = array("Q", bytes(8 * len(rows)))
         self._pieces: dict[int, dict[str, Generation]] = {}
         self._appender = Appender(self.folder)
+        self._look_at = 0.0
 
     def close(self) -> None:
         """Close the file that is written to."""
@@ -123,10 +128,25 @@ class Parts:
 
     def _append(self, part: Part) -> None:
         self._appender.append(_ENCODER.encode(part))
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            self._appender.check()
 
     def lines(self, model: str) -> Iterator[bytes]:
-        """The lines of OUTPUT for these rows, in their order; each row must have a result."""
+        """The lines of OUTPUT for these rows, in their order; each row must have a result.
+
+        Raises:
+            RunFolderError: what came of some is no longer in the folder.
+        """
+        self.status = bytearray(len(self._rows))
         self.read()
+        lost = sum(self.status[number] == MISSING for number in self.numbers)
+        if lost:
+            raise RunFolderError(
+                f"what came of {lost} rows was deleted from {self.folder} while the run worked in it",
+                remedy="run the same command again: it asks for those rows alone",
+            )
         opened = [path.open("rb") for path in self._files]
         try:
             for number in self.numbers:
