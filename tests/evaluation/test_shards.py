@@ -134,7 +134,7 @@ async def test_whoever_ends_last_measures(serve, data, tmp_path, content):
 
 
 async def test_what_shards_have_added_up_is_what_their_conversations_say(serve, data, tmp_path):
-    """Whoever ends last reads what each shard kept of itself. Where one kept nothing, or by other code, the
+    """Whoever ends last reads what each shard kept of itself. Where one kept nothing that can be used, the
     conversations are read. The summary is the same; `coral score` always reads them.
     """
     async with serve() as (url, _):
@@ -152,9 +152,10 @@ async def test_what_shards_have_added_up_is_what_their_conversations_say(serve, 
         assert (await score(coral.load_run(run), prices=None, regrade=False)).stop_reasons.get(
             "failed"
         ) is None
-        kept.write_text(json.dumps({**changed, "version": "0.1"}))
-        await evaluate(config(url, data, run, samples=2, shard="1/3"))
-        assert summary(run) == summary(tmp_path / "one")
+        for other in (json.dumps({**changed, "version": "0.1"}), '{"version": "9", "rows": []}', "{"):
+            kept.write_text(other)
+            await evaluate(config(url, data, run, samples=2, shard="1/3"))
+            assert summary(run) == summary(tmp_path / "one")
         kept.unlink()
         await evaluate(config(url, data, run, samples=2, shard="1/3"))
         assert summary(run) == summary(tmp_path / "one")

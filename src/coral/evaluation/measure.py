@@ -11,7 +11,7 @@ import msgspec
 
 from coral import workers
 from coral.conversation import protocols
-from coral.errors import Notice, UserError
+from coral.errors import Notice, RunFolderError, UserError
 from coral.metrics import (
     AnswerClasses,
     CandidateCounter,
@@ -147,8 +147,8 @@ async def measure_run(
 
 def _merged(folder: RunFolder, candidates: CandidateCounter) -> Tally | None:
     """The tally of a run in shards, of what each of them has kept; None where one has kept nothing."""
-    kept = [shard.read(KEPT, KeptTally) for shard in folder.parts()]
-    found = [one for one in kept if one is not None and one.version == version()]
+    kept = [_kept(shard) for shard in folder.parts()]
+    found = [one for one in kept if one is not None]
     if not found or len(found) < len(kept):
         return None
     tally = _empty_tally(folder.identity())
@@ -157,6 +157,15 @@ def _merged(folder: RunFolder, candidates: CandidateCounter) -> Tally | None:
         candidates.merge(one.candidates)
     tally.sort()
     return tally
+
+
+def _kept(shard: RunFolder) -> KeptTally | None:
+    """What a shard has kept; None where that cannot be used: then its conversations are counted again."""
+    try:
+        found = shard.read(KEPT, KeptTally)
+    except RunFolderError:  # damaged, or in the form of another version
+        return None
+    return found if found is not None and found.version == version() else None
 
 
 def _empty_tally(identity: Mapping[str, Any], own: Sequence[OwnMetric] = ()) -> Tally:
