@@ -78,7 +78,7 @@ def _agreements(results: AuditResults) -> Table:
     rows = [
         (
             " and ".join(one.readers),
-            _share(one.agreement),
+            share_text(one.agreement),
             _kappa(one),
         )
         for one in results.agreements
@@ -97,7 +97,7 @@ def _arms(results: AuditResults) -> Table:
     rows = [
         (
             arm.name,
-            _share(arm.errors),
+            share_text(arm.errors),
             f"{percent(arm.headline.plain)} {between(arm.headline.plain_low, arm.headline.plain_high)}",
             f"{percent(arm.headline.corrected)} {between(arm.headline.low, arm.headline.high)}",
             f"{points(arm.headline.off)} {between(arm.headline.off_low, arm.headline.off_high, signed=True)}",
@@ -143,5 +143,6 @@ def _kappa(one: Agreement) -> str:
     return f"{one.kappa:.2f} [{one.kappa_low:.2f}, {one.kappa_high:.2f}]"
 
 
-def _share(found: Share) -> str:
+def share_text(found: Share) -> str:
+    """A share, its interval, and of how many."""
     return f"{percent(found.value)} {between(found.low, found.high)} (n = {found.n:,})"

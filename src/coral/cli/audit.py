@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coral.audits.audit import AuditConfig, audit
-from coral.audits.report import AuditResults, opening
+from coral.audits.report import AuditResults, opening, share_text
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
@@ -38,11 +38,9 @@ def print_audit(results: AuditResults, folder: Path) -> None:
     out = standard_output()
     out.print(f"\n{opening(results)}", markup=False, soft_wrap=True)
     for agreement in results.agreements:
-        share = agreement.agreement
         kappa = "" if agreement.kappa is None else f", kappa {agreement.kappa:.2f}"
         out.print(
-            f"{' and '.join(agreement.readers)} agree in {percent(share.value)} "
-            f"{between(share.low, share.high)} (n = {share.n:,}){kappa}",
+            f"{' and '.join(agreement.readers)} agree in {share_text(agreement.agreement)}{kappa}",
             markup=False,
             soft_wrap=True,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coral.audits.statistics import Share
+from coral.audits.report import share_text
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
@@ -31,12 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     what = found.conversations[0] if number == 1 else f"{number:,} conversations"
     out.print(f"\n{what}, right:", style="bold", markup=False)
     out.print(f"  original    {percent(found.original)} (n = {number})", markup=False)
-    out.print(f"  unchanged   {_share(found.unchanged)}", markup=False)
-    out.print(f"  changed     {_share(found.changed)}", markup=False)
+    out.print(f"  unchanged   {share_text(found.unchanged)}", markup=False)
+    out.print(f"  changed     {share_text(found.changed)}", markup=False)
     ends = between(found.low, found.high, signed=True)
     out.print(f"  difference  {points(found.difference)} {ends} points", markup=False)
     return EXIT_DONE
-
-
-def _share(found: Share) -> str:
-    return f"{percent(found.value)} {between(found.low, found.high)} (n = {found.n:,})"
