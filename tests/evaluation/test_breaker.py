@@ -149,6 +149,27 @@ UNREADABLE = {
 }  # fmt: skip
 
 
+async def test_probes_that_are_all_refused_stop_the_run(serve, refusal, data, tmp_path):
+    """A run with --probe true of which every probe is refused ended without a word about probes."""
+    refused = []
+
+    def react(_, body):
+        if "between you and me" not in body["messages"][-1]["content"]:
+            return None
+        refused.append(body)
+        return refusal(400, "this model answers no such thing")
+
+    async with serve(react=react) as (url, _):
+        with pytest.raises(StoppedEarly, match=r"probes of scripted.*no such thing"):
+            await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", probe=True))
+    assert len(refused) <= 5 + MANY["max_connections"]
+    assert stored(tmp_path / "run") == []
+    async with serve() as (url, _):
+        run = await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", probe=True))
+    turns = [turn for one in run.conversations() for turn in one.turns]
+    assert all(turn.probe.reply.text for turn in turns)
+
+
 @pytest.mark.parametrize("name", UNREADABLE)
 async def test_a_run_of_which_nothing_can_be_read_stops(serve, data, tmp_path, name):
     """Not after 30 conversations of 20 turns, but after 40 replies."""

@@ -81,24 +81,32 @@ class Breaker:
     ) -> None:
         self._reached, self._lenient, self._halt = reached, lenient, halt
         self._came_to_something = self._ended_well = ended_well
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[tuple[int, bool], _Row] = {}
         self._unanswered = 0
         self._fruitless = 0
         self._unreadable: Counter[str] = Counter()
         self._readable = False
         self._tripped = False
 
-    def answered(self, model: Model) -> None:
-        """A model answered a request."""
-        self._unanswered = 0
-        row = self._rows.get(id(model))
-        if row is None or row.failures or not row.answered:
-            self._rows[id(model)] = _Row(answered=True)
+    def answered(self, model: Model, *, probe: bool = False) -> None:
+        """A model answered a request.
 
-    def refused(self, model: Model, error: ModelError, retract: Callable[[], None]) -> None:
+        Args:
+            probe: it was a probe. These are watched apart: a run that asks for them comes to nothing if all
+                are refused, whatever else is answered.
+        """
+        self._unanswered = 0
+        row = self._rows.get((id(model), probe))
+        if row is None or row.failures or not row.answered:
+            self._rows[id(model), probe] = _Row(answered=True)
+
+    def refused(
+        self, model: Model, error: ModelError, retract: Callable[[], None], *, probe: bool = False
+    ) -> None:
         """A request to a model failed for good.
 
         Args:
+            probe: see `answered`.
             retract: makes the next session ask again; called if the failure turns out to be everybody's.
 
         Raises:
@@ -106,7 +114,7 @@ class Breaker:
         """
         if isinstance(error, AgentFailed):  # each conversation says so, and nothing was paid
             return
-        row = self._rows.setdefault(id(model), _Row())
+        row = self._rows.setdefault((id(model), probe), _Row())
         if isinstance(error, _NO_ANSWER) and not self._reached():
             retract()
             self._trip(
@@ -126,7 +134,8 @@ class Breaker:
                 while each.retract:
                     each.retract.pop()()
             which = "none of the" if new else f"none of the latest {row.failures}"
-            self._trip(f"{which} requests to {model.name} came to anything: {error}", error.remedy)
+            what = "probes of" if probe else "requests to"
+            self._trip(f"{which} {what} {model.name} came to anything: {error}", error.remedy)
 
     def ended(self, conversation: Conversation) -> None:
         """A conversation ended.
@@ -163,7 +172,7 @@ class Breaker:
 
     def suspects(self, models: Iterable[Model]) -> bool:
         """Whether it may still turn out that these models fail every request, or all conversations fail."""
-        rows = (self._rows.get(id(model)) for model in models)
+        rows = (self._rows.get((id(model), probe)) for model in models for probe in (False, True))
         return self._fruitless > 0 or any(row is not None and row.failures > 0 for row in rows)
 
     def _trip(self, cause: str, remedy: str, then: str = _THEN) -> NoReturn:

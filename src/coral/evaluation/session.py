@@ -380,7 +380,7 @@ class _Session:
         async def call(step: str, model: Model, request: Request) -> Generation:
             if progress.stopping:
                 raise Stopped
-            is_new = not journaled.holds(step)
+            is_new, probe = not journaled.holds(step), step.endswith("/probe")
             try:
                 if self._budget is None:
                     generation = await journaled(step, model, request)
@@ -395,10 +395,10 @@ class _Session:
             except ModelError as error:
                 if is_new:
                     refusers.append(model)
-                    breaker.refused(model, error, lambda: journaled.retract(step))
+                    breaker.refused(model, error, lambda: journaled.retract(step), probe=probe)
                 raise
             if is_new:
-                breaker.answered(model)
+                breaker.answered(model, probe=probe)
             progress.requests += generation.attempts
             progress.completion_tokens += generation.usage.completion_tokens or 0
             return generation
