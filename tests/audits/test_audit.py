@@ -276,7 +276,5 @@ async def test_a_text_that_is_refused_is_no_reading(run, refusing):
     found = await audit([str(run)], refusing.config)
     agreed = found.agreements[0].agreement
     assert (found.unanswered, agreed.n, agreed.value) == (4, 20, 1.0)
-    assert (
-        "refused to answer, and which count for no reading: 4." in (run / "audit" / "report.md").read_text()
-    )
+    assert "refused to read, and that are left out: 4." in (run / "audit" / "report.md").read_text()
     assert found.arms[0].headline.corrected is not None

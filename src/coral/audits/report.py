@@ -29,7 +29,7 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
         reference: who the first reading is held against: people, where they have read, else the second
             extractor; empty where nobody has read yet.
         texts: on the sheet; `labelled`: of them by people.
-        unanswered: texts about which the second extractor refused to answer; nobody is held against those.
+        unanswered: texts that the second extractor refused to read; nobody is held against those.
         requests: to the second extractor, and the tokens they took.
     """
 
@@ -64,8 +64,7 @@ def opening(results: AuditResults) -> str:
     if results.requests:
         said += f" The second extractor took {results.requests:,} requests."
     if results.unanswered:
-        said += " Texts about which it refused to answer, and which count for no reading: "
-        said += f"{results.unanswered:,}."
+        said += f" Texts that it refused to read, and that are left out: {results.unanswered:,}."
     return said
 
 
