@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from coral.cluster.config import PoolConfig
 from coral.errors import ConfigError, ModelError
 from coral.models.config import ModelConfig
 from coral.models.listing import list_models
 from coral.models.providers import resolve
 from coral.models.refusals import SHOWN, read_hidden_refusal, read_refusal
 from coral.models.secrets import hide
+from coral.serving.launch import LaunchConfig
 
 SECRET = "sk-very-secret-0123456789"
 PASSWORD = "hunter2hunter2"
@@ -128,6 +130,38 @@ def test_white_space_around_a_key_is_pasting():
         ModelConfig(model="m", base_url="http://gpu", api_key_env="MY_KEY"), {"MY_KEY": f" {SECRET}\n"}
     )
     assert target.key == SECRET
+
+
+COMMANDS = [
+    f"vllm serve m --port {{port}} --api-key {PASSWORD}",
+    f"vllm serve m --port {{port}} --api-key={PASSWORD}",
+    f"env VLLM_API_KEY={PASSWORD} vllm serve m --port {{port}}",
+    f"serve --port {{port}} --hf-token {PASSWORD}",
+    f"serve --port {{port}} {SECRET}",
+    f"serve --port {{port}} --remote http://me:{PASSWORD}@host",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_key_in_a_servers_command_is_refused(command):
+    """The command stands in config.yaml, and in the line that says what a run waits for."""
+    pool = {"name": "p", "folder": "f", "server": tuple(command.split())}
+    for build in (lambda: LaunchConfig(command=command), lambda: PoolConfig(**pool)):
+        with pytest.raises(ConfigError, match="holds a secret") as caught:
+            build()
+        shown = f"{caught.value} {caught.value.remedy}"
+        assert SECRET not in shown
+        assert PASSWORD not in shown
+        assert "environment" in shown
+
+
+@pytest.mark.parametrize(
+    "more", ["", "--api-key --verbose", "--api-key {name}", "--ssl-keyfile k.pem", "--max-tokens 5"]
+)
+def test_other_words_of_a_servers_command_are_taken(more):
+    """Words that merely resemble secrets."""
+    command = f"vllm serve m --port {{port}} {more}"
+    assert LaunchConfig(command=command).words == tuple(command.split())
 
 
 NAMED = "gsk_very_secret_0123456789"

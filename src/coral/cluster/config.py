@@ -11,6 +11,7 @@ from typing import Any, Literal
 from coral.cluster import replica as supervisor
 from coral.config import COUNT, NOT_NEGATIVE, POSITIVE, Options, option
 from coral.errors import ConfigError
+from coral.models.secrets import refuse_in_command
 
 SUPERVISOR = str(Path(supervisor.__file__).parent)
 
@@ -115,6 +116,7 @@ class PoolConfig(Options):
                 f"the name '{self.name}' cannot name a job", remedy="use letters, digits and - _ ."
             )
         self._check_numbers()
+        refuse_in_command(self.server, "the server's command")
         if not any("{port}" in part for part in self.server):
             raise ConfigError(
                 "the server's command does not say its port", remedy='add [..., --port, "{port}"] to server'

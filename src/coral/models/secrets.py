@@ -102,6 +102,27 @@ def refuse_in_body(fields: Mapping[str, Any], where: str = "extra_body") -> None
             )
 
 
+def refuse_in_command(words: Iterable[str], where: str) -> None:
+    """Refuse a key among the words of a command: it is stored with the run, shown, and listed by `ps`.
+
+    Raises:
+        ConfigError: names the option that holds it, not its value.
+    """
+    option = ""
+    for word in words:
+        name, _, value = word.partition("=")
+        if option and not word.startswith(("-", "{")):
+            name, value = option, word
+        named = value and not value.startswith("{") and _IN_BODY.search(name.lstrip("-"))
+        if named or hide(word) != word:
+            raise ConfigError(
+                f"{where} holds a secret{f' in {name}' if named else ''}, and commands are stored and shown",
+                remedy="export it in the environment variable that the server reads, such as VLLM_API_KEY: "
+                "what is started sees your environment",
+            )
+        option = word if word.startswith("-") and _IN_BODY.search(word.lstrip("-")) else ""
+
+
 def check_variable(name: str) -> None:
     """Refuse a key that stands where the name of its variable is asked for.
 

@@ -26,6 +26,7 @@ from coral.errors import ConfigError, Interrupted, StoppedEarly, Unreachable, Us
 from coral.models.client import build_model
 from coral.models.config import ModelConfig
 from coral.models.listing import is_listed, list_models
+from coral.models.secrets import refuse_in_command
 
 SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 POLL_S = 0.2
@@ -58,6 +59,8 @@ class LaunchConfig(Options):
             ConfigError: names the option and what it may be.
         """
         super().__post_init__()
+        if self.command:
+            refuse_in_command(self.words, "serve.command")
         if self.command and "{port}" in self.base_url and not any("{port}" in word for word in self.words):
             raise ConfigError(
                 "serve.command does not say its port",
