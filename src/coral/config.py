@@ -20,8 +20,23 @@ LARGEST_YAML = 1_000_000
 """Values of one file. A few lines of aliases to aliases would stand for more than any memory holds."""
 
 
+DEEPEST_YAML = 100
+"""Levels of one file. Thousands take the reader seconds before it runs out of stack."""
+
+
 class _Loader(yaml.SafeLoader):
     """`1e-5` is a number, and `2024-01-01` a text."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node, unless it lies too deep."""
+        self.depth += 1
+        if self.depth > DEEPEST_YAML:
+            raise RecursionError(f"more than {DEEPEST_YAML} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Dumper(yaml.SafeDumper):

@@ -156,6 +156,10 @@ FILES = [
     (b"", "holds no options"),
     (b"\xff\xfe", "cannot read"),
     (b"a: " + b"[" * 5000, "nested too deep"),
+    (b"a: " + b"[" * 150 + b"]" * 150, "nested too deep"),
+    (b"a: " + b"{b: " * 150 + b"1" + b"}" * 150, "nested too deep"),
+    (b"- " * 150 + b"1", "nested too deep"),
+    (b"- " * 60 + b"1", "holds no options"),
     (b"a: *b", "is not YAML"),
     (
         b"a0: &a0 [x]\n"

@@ -253,7 +253,7 @@ def test_a_command_stands_in_a_config_file_in_the_same_ways(text, tmp_path):
     [
         (["--serve", "vllm serve org/model"], "does not say its port"),
         (["--serve", "serve 'org --port {port}"], "cannot be split into words"),
-        (["--serve", "s {port}", "--serve.ready_within_s", "0"], "serve.ready_within_s is not above 0"),
+        (["--serve", "s {port}", "--serve.ready_within_s", "0"], "--serve.ready_within_s must be above 0"),
         (["--serve", "s {port}", "--agent.base_url", "http://a/v1"], "serve and agent.base_url both"),
         (["--serve", "s {port}", "--agent.replicas", "pool"], "serve and agent.replicas both"),
         (["--serve", "vllm serve {model} --port {port}"], "name it with --agent MODEL"),
