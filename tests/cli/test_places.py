@@ -89,7 +89,7 @@ def test_a_folder_in_the_place_of_a_file(finished, tmp_path, capsys, name, comma
     (run / name).unlink()
     (run / name).mkdir()
     rest = {
-        "export": ["--output", str(tmp_path / "x")],
+        "export": ["--output", str(tmp_path / "x.jsonl")],
         "build": ["--output", str(tmp_path / "x"), "--held_out", "test"],
     }
     assert main([command, str(run), *rest.get(command, [])]) == code

@@ -269,7 +269,7 @@ FINAL = {
         "'temperature'",
     ),
     "400 in words only": (400, {"message": "'foo' must be positive"}, Rejected, "must be positive"),
-    "413": (413, {"message": "body too large"}, Rejected, "413"),
+    "413": (413, {"message": "body too large"}, ContextOverflow, "do not fit"),
     "filter (Azure)": (
         400,
         {"message": "The response was filtered", "param": "prompt", "code": "content_filter"},

@@ -28,15 +28,15 @@ def test_plan_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("429", "no number"),
-        ("429:x", "no number"),
-        ("429:-0.1", "no number"),
-        ("429:nan", "no number"),
+        ("429", "not a number"),
+        ("429:x", "not a number"),
+        ("429:-0.1", "not a number"),
+        ("429:nan", "not a number"),
         ("429:1.5", "between 0 and 1"),
         ("teapot:0.1", "no fault is called 'teapot'"),
         ("429:0.6,500:0.6", "sum to more than 1"),
-        ("outage:5@", "no number"),
-        ("outage:long@3", "no number"),
+        ("outage:5@", "not a number"),
+        ("outage:long@3", "not a number"),
     ],
 )
 def test_plan_that_makes_no_sense_is_refused(text: str, words: str) -> None:
