@@ -197,7 +197,7 @@ def decode_json(content: bytes) -> Any:
         return msgspec.json.decode(content)
     except RecursionError:
         raise NotJson("it is nested too deep", remedy="give flat records with named fields") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # which one, depends on its version
         raise _why_not_json(content, error) from None
 
 
@@ -205,8 +205,10 @@ def _why_not_json(content: bytes, error: Exception) -> NotJson:
     """What tools write that JSON does not know is named; other mistakes as the decoder tells them."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
         return NotJson("it is UTF-16, not UTF-8 text", remedy="convert the file to UTF-8")
-    if isinstance(error, UnicodeDecodeError):
-        return NotJson(f"it is not UTF-8 text: {error.reason}", remedy="convert the file to UTF-8")
+    try:
+        content.decode()
+    except UnicodeDecodeError as fault:
+        return NotJson(f"it is not UTF-8 text: {fault.reason}", remedy="convert the file to UTF-8")
     for token in _TOKENS.finditer(content):
         if token["constant"]:
             line = content.count(b"\n", 0, token.start()) + 1
