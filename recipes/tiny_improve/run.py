@@ -8,6 +8,7 @@ The same command resumes. Other options go to `coral improve`, such as `--evalua
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,12 +29,14 @@ class Further:
         arm: whose rows and options it starts from.
         build: options of `coral build` that differ; empty: the same rows.
         train: options of `coral train` that differ.
+        chosen: SFT on the chosen replies of the arm's pairs, with the options of pair-sft.
     """
 
     name: str
     arm: str
     build: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
+    chosen: bool = False
 
 
 def main() -> None:
@@ -63,6 +66,8 @@ def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
             yield Further(f"{arm}-opener", arm, build=("--seat", "opener"))
         if arm == "pair-dpo":  # as many as pair-sft has
             yield Further(f"{arm}-rows", arm, build=("--max_per_turn", "2"))
+            if "pair-sft" in arms:
+                yield Further(f"{arm}-chosen", arm, chosen=True)
         for number in range(2, trainings + 1):
             other = seed + TRAINING_SEED_STEP * (number - 1)
             yield Further(f"{arm}-training-{number}", arm, train=("--seed", str(other)))
@@ -78,12 +83,25 @@ def train(out: Path, one: Further) -> None:
         rows = folder / "rows"
         if not rows.exists():
             coral("build", "--config", str(arm / "rows" / "config.yaml"), "--output", str(rows), *one.build)
+    settings = arm / "train.yaml"
+    if one.chosen:
+        settings, rows = out / "models" / "pair-sft-1" / "train.yaml", keep_chosen(rows, folder / "rows")
     trained = folder / "train"
     options = ("--rows", str(rows), "--output", str(trained), *one.train)
-    coral("train", "--config", str(arm / "train.yaml"), *options)
+    coral("train", "--config", str(settings), *options)
     start = out / "models" / "start" / "final" / "config.yaml"
     options = ("--agent.model", str(trained), "--output", str(folder / "final"))
     coral("eval", "--config", str(start), *options)
+
+
+def keep_chosen(pairs: Path, folder: Path) -> Path:
+    """The chosen replies of preference pairs as rows for SFT."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
+        for line in (pairs / "train.jsonl").read_text(encoding="utf-8").splitlines():
+            pair = json.loads(line)
+            file.write(json.dumps({"prompt": pair["prompt"], "completion": pair["chosen"]}) + "\n")
+    return folder
 
 
 def coral(*words: str) -> None:

@@ -1,6 +1,7 @@
 """Every recipe of the loop is checked to its last step, on samples of the real data."""
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -64,6 +65,7 @@ def test_each_arm_is_trained_as_often_as_asked_and_those_of_pairs_on_other_rows(
         "alone-dpo-training-3",
         "pair-dpo-opener",
         "pair-dpo-rows",
+        "pair-dpo-chosen",
         "pair-dpo-training-2",
         "pair-dpo-training-3",
         "pair-sft-opener",
@@ -72,6 +74,32 @@ def test_each_arm_is_trained_as_often_as_asked_and_those_of_pairs_on_other_rows(
     ]
     assert found["pair-sft-opener"].build == ("--seat", "opener")
     assert len({one.train for name, one in found.items() if name.startswith("pair-sft")}) == 3
+
+
+def test_the_chosen_replies_of_pairs_are_rows_for_sft(tiny_improve, tmp_path):
+    """Same prompts, in the same order, and nothing of what was rejected."""
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    lines = [{"prompt": [n], "chosen": [f"good {n}"], "rejected": ["bad"]} for n in range(3)]
+    (pairs / "train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    rows = (tiny_improve("run").keep_chosen(pairs, tmp_path / "rows") / "train.jsonl").read_text()
+    expected = [{"prompt": [n], "completion": [f"good {n}"]} for n in range(3)]
+    assert [json.loads(line) for line in rows.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("You have day 3 in the box (A), my last is day 9 in the jar (B). Later: my last is day 9.", "my"),
+        ("You have day 3 in the box (A), my last is day 2 in the jar (B). Later: you have day 3.", "you"),
+        ("I agree with you.\nAnswer: (A)", None),
+        ("You have day 3 in the box (A). Later: my last is day 9.", None),
+    ],
+)
+def test_how_a_second_speaker_compares(tiny_improve, text, expected):
+    """Only who states both days compares."""
+    found = tiny_improve("turns").COMPARED.match(text)
+    assert (found[3] if found else None) == expected
 
 
 def test_components_tell_what_trainings_vary_by_from_what_seeds_add(tiny_improve):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,17 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert result.training.resumed_from >= 1
     one, other = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_step_that_came_to_nothing_is_not_kept(tmp_path):
+    """All conversations failed: said with the cause, and the next session holds them anew."""
+    model = Path(shutil.copytree(TINY, tmp_path / "short"))
+    settings = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 32}))
+    with pytest.raises(UserError, match="all 4 conversations of a step failed") as refused:
+        train_grpo(GrpoConfig(**{**QUICK, "model": str(model), "output": str(tmp_path / "out")}))
+    assert "same command again" in refused.value.remedy
+    assert not list((tmp_path / "out").glob("rollouts/*"))
 
 
 # Options ----------------------------------------------------------------------------------------------------

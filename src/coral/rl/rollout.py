@@ -120,9 +120,9 @@ class Rollouts:
             held = [_LINES.decode(line) for line in path.read_bytes().splitlines()]
         else:
             held = await self._converse(step, groups, trainer_model)
+            _refuse_failed(held)  # before they are kept: the next session holds them anew
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, b"".join(msgspec.json.encode(one) + b"\n" for one in held))
-        _refuse_failed(held)
         parts = [held[i : i + size] for i in range(0, len(held), size)]
         protocol, task = self._plan.protocol, self._plan.task
         values = await all_of(
@@ -205,5 +205,5 @@ def _refuse_failed(held: Sequence[Conversation]) -> None:
         raise UserError(
             f"all {len(held)} conversations of a step failed, such as {failed[0].id}: "
             f"{failed[0].failure.message}",
-            remedy="fix the cause, delete the newest file of rollouts, and run the same command again",
+            remedy="fix the cause, and run the same command again: it resumes from the last whole checkpoint",
         )
