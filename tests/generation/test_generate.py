@@ -12,7 +12,7 @@ import sys
 import pytest
 from aiohttp import web
 
-from coral.errors import ConfigError, DataError, FatalReject, RunFolderError, StoppedEarly
+from coral.errors import ConfigError, DataError, RunFolderError
 from coral.generation import parts
 from coral.generation.config import GenerateConfig
 from coral.generation.generate import Counts, generate, preview
@@ -234,24 +234,6 @@ async def test_one_process_at_a_time(batch, echo):
     with pytest.raises(RunFolderError, match="another process works"):
         await batch.run()
     await first
-
-
-HOPELESS = {
-    "a wrong key": (lambda e: e.error(401, "bad key"), FatalReject),
-    "a refusal of every row": (lambda e: e.error(400, "bad template"), StoppedEarly),
-}
-
-
-@pytest.mark.parametrize("name", HOPELESS)
-async def test_what_meets_every_row_stops_the_work(batch, echo, name):
-    """After a handful of rows, with the server's words; no output claims to be complete."""
-    react, kind = HOPELESS[name]
-    batch.prompts(500)
-    echo.react = lambda body: react(echo)
-    with pytest.raises(kind, match="bad"):
-        await batch.run(max_connections=4)
-    assert echo.asked.total() < 60
-    assert not batch.output.exists()
 
 
 async def test_a_stop_keeps_what_arrives(batch, echo):

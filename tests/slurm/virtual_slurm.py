@@ -117,6 +117,10 @@ class VirtualSlurm:
         self._start_slurmd(node)
         self._wait_idle([node])
 
+    def restore(self) -> None:
+        """Put nodes that SLURM took out of service back, and wait until all take jobs."""
+        self._wait_idle(self.nodes)
+
     def kill_controller(self, *, saved: bool = True) -> None:
         """Kill slurmctld, which saves what it knows up to five seconds late.
 

@@ -16,6 +16,7 @@ import msgspec
 from coral import prompts
 from coral.budget import Budget, Limits, OutOfBudget
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
+from coral.generation.breaker import Breaker
 from coral.generation.config import GenerateConfig
 from coral.generation.output import Output
 from coral.generation.parts import ANSWERED, Parts
@@ -29,9 +30,6 @@ from coral.models.protocol import Generation, Model, Request
 from coral.models.retries import RetryState
 from coral.serving.launch import LaunchConfig, launch
 from coral.store.shards import shard_of
-
-HOPELESS = 16
-"""So many failed rows, where none was ever answered, stop the work: the others would fare no better."""
 
 
 @dataclass
@@ -94,6 +92,10 @@ class Counts:
     def count(self, generation: Generation) -> None:
         """A row is answered."""
         self.answered += 1
+        self.add(generation)
+
+    def add(self, generation: Generation) -> None:
+        """Add up the tokens of a reply."""
         self.prompt_tokens += generation.usage.prompt_tokens or 0
         self.cached_tokens += generation.usage.cached_tokens or 0
         self.completion_tokens += generation.usage.completion_tokens or 0
@@ -199,6 +201,8 @@ class _Work:
         self._cause: BaseException | None = None
         served = [model] if isinstance(model, ServedModel) else []
         self._crew = Crew(served, otherwise=config.max_connections)
+        self._breaker = Breaker(self._ask_again, ever_answered=counts.kept > 0)
+        self._latest_answered: int | None = None
 
     @staticmethod
     async def open(
@@ -268,11 +272,27 @@ class _Work:
         except ModelError as error:
             self._parts.keep_failure(number, error)
             self._counts.failed += 1
-            if self._counts.failed >= HOPELESS and not self._counts.answered + self._counts.kept:
-                raise
+            await self._breaker.failed(error)
         else:
             self._parts.keep(number, generation)
             self._counts.count(generation)
+            self._latest_answered = number
+            self._breaker.answered()
+
+    async def _ask_again(self) -> None:
+        """Send what was answered before, by this session or an earlier one. The reply is counted, not kept.
+
+        Raises:
+            ModelError: it is not answered now.
+            Stopped: another row has found that out.
+        """
+        if self._counts.stopping:
+            raise Stopped
+        number = self._latest_answered
+        if number is None:
+            number = next(known for known in self._parts.numbers if self._parts.status[known] == ANSWERED)
+        request = self._rows.request(number, self._config, self._sampling)
+        self._counts.add(await self._send(msgspec.structs.replace(request, n=1)))
 
     async def _send(self, request: Request) -> Generation:
         if self._budget is None:

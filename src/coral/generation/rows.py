@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from array import array
 from codecs import BOM_UTF8
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO
@@ -40,8 +39,11 @@ class _Known(msgspec.Struct):
     seed: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+_DECODER = msgspec.json.Decoder(dict[str, Any])
+_ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM}
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row.
 
     Attributes:
@@ -89,8 +91,7 @@ class Rows:
             if line.strip():
                 self._lines.append(line_number)
                 self._offsets[-1] = offset
-                row = self._parse(line, len(self.digests))
-                _request_parts(row, self._place(row.number))
+                self._check(self._parse(line, len(self.digests)))
                 self.digests.append(digest(line))
                 self._offsets.append(offset + len(line))
             offset += len(line)
@@ -119,7 +120,7 @@ class Rows:
             sampling: of the options; what the row says itself comes first.
         """
         row = self[number]
-        messages, own = _request_parts(row, self._place(number))
+        messages, own = self._request_parts(row)
         if config.agent.system_prompt is not None and messages[0].role is not Role.SYSTEM:
             messages = (Message(Role.SYSTEM, config.agent.system_prompt), *messages)
         seed = row.body.get("seed")
@@ -133,7 +134,7 @@ class Rows:
 
     def _parse(self, line: bytes, number: int) -> Row:
         try:
-            whole = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=dict[str, Any])
+            whole = _DECODER.decode(line.removeprefix(BOM_UTF8))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._bad(number, f"is not a JSON object: {error}") from None
         if isinstance(whole.get("body"), dict):
@@ -147,6 +148,39 @@ class Rows:
             messages = [{"role": "user", "content": whole["prompt"]}]
             return Row(number=number, whole=whole, body={"messages": messages}, is_batch=False)
         raise self._bad(number, "has none of body, messages and prompt")
+
+    def _check(self, row: Row) -> None:
+        """Refuse a row that cannot be asked.
+
+        Raises:
+            DataError: what it asks for has another type.
+        """
+        self._request_parts(row)
+        try:
+            msgspec.convert(row.body, _Known)
+        except msgspec.ValidationError as error:
+            raise self._unusable(row, error) from None
+
+    def _request_parts(self, row: Row) -> tuple[tuple[Message, ...], dict[str, Any]]:
+        """The messages of a row, and what it says about sampling.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        told = row.body.get("messages") or ()
+        try:
+            if not isinstance(told, (list, tuple, str)):
+                raise TypeError("messages is not a list")
+            messages = tuple([_message(one) for one in told])
+        except (ValueError, TypeError) as error:
+            raise self._unusable(row, error) from None
+        if not messages:
+            raise self._bad(row.number, "has no messages")
+        return messages, {name: value for name, value in row.body.items() if name not in _OURS}
+
+    def _unusable(self, row: Row, error: Exception) -> DataError:
+        place = self._place(row.number)
+        return DataError(f"{place}: {error}", remedy="fix or remove that line; nothing was sent")
 
     def _bad(self, number: int, what: str) -> DataError:
         return DataError(f"{self._place(number)} {what}", remedy="fix or remove that line; nothing was sent")
@@ -166,26 +200,6 @@ def _seed(seed: int, number: int) -> int:
     return int.from_bytes(spread, "big") >> 1
 
 
-def _request_parts(row: Row, place: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
-    """The messages of a row, and what it says about sampling.
-
-    Raises:
-        DataError: they cannot be used.
-    """
-    told = row.body.get("messages") or ()
-    try:
-        if not isinstance(told, (list, tuple, str)):
-            raise TypeError("messages is not a list")
-        messages = tuple(_message(one) for one in told)
-        own = {name: value for name, value in row.body.items() if name not in _OURS}
-        msgspec.convert(row.body, _Known)
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise DataError(f"{place}: {error}", remedy="fix or remove that line; nothing was sent") from None
-    if not messages:
-        raise DataError(f"{place} has no messages", remedy="fix or remove that line; nothing was sent")
-    return messages, own
-
-
 def _message(one: Any) -> Message:
     if not isinstance(one, dict):
         raise TypeError("a message is not an object")
@@ -197,8 +211,9 @@ def _message(one: Any) -> Message:
         content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
         raise TypeError("the content of a message is not a text")
-    role = "system" if one.get("role") == "developer" else one.get("role")
-    return Message(Role(role), content)
+    role = one.get("role")
+    known = _ROLES.get(role) if isinstance(role, str) else None
+    return Message(known or Role(role), content)
 
 
 def _merged(sampling: Sampling, own: dict[str, Any]) -> Sampling:

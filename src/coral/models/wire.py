@@ -296,8 +296,10 @@ def _read_usage(usage: Any) -> Usage:
 
 def _first_count(*places: tuple[Any, str]) -> int | None:
     """The first of these fields that is a count."""
-    counts = (_count(holder.get(name)) for holder, name in places if isinstance(holder, dict))
-    return next((count for count in counts if count is not None), None)
+    for holder, name in places:
+        if isinstance(holder, dict) and (count := _count(holder.get(name))) is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:
