@@ -26,6 +26,7 @@ COMMANDS = {
     "fork": "continue stored conversations from a turn, changed and unchanged",
     "power": "how many problems a difference needs, and which one so many find",
     "show": "read the conversations of a run",
+    "view": "show runs in the browser: conversations, beliefs by turn, two runs side by side",
     "export": "write the conversations of a run to one file, with or without texts",
     "tasks": "list the tasks, and how to fetch their data",
     "doctor": "probe a model: what it and its server can do, and what follows",

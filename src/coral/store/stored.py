@@ -84,7 +84,7 @@ class StoredConversations:
         superfluous = self._superfluous()
         for line in self._lines():
             if (line.path, line.offset) not in superfluous:
-                yield _conversation(line)
+                yield conversation_of(line)
 
     def find(self, identity: str) -> Conversation | None:
         """One conversation, by its id.
@@ -97,9 +97,9 @@ class StoredConversations:
         for path in self._files():
             index = _up_to_date(path)
             index.save(path)
-            lines += [_line_at(path, offset) for offset in index.find(digest)]
+            lines += [line_at(path, offset) for offset in index.find(digest)]
         own = [line for line in lines if decode(line, _ENDINGS).id == identity]
-        return _conversation(_counting(own)) if own else None
+        return conversation_of(_counting(own)) if own else None
 
     def _superfluous(self) -> set[_Place]:
         """Where lines stand that do not count. Those that count twice for no reason are told.
@@ -116,14 +116,14 @@ class StoredConversations:
         for path, index in indices.items():
             for digest, offset in zip(index.digests, index.offsets, strict=True):
                 if digest in repeated:
-                    line = _line_at(path, offset)
+                    line = line_at(path, offset)
                     lines[decode(line, _ENDINGS).id].append(line)
         _tell_of_twins(lines)
         every = {_place(line) for of_one in lines.values() for line in of_one}
         return every - {_place(_counting(of_one)) for of_one in lines.values()}
 
 
-def _conversation(line: Line) -> Conversation:
+def conversation_of(line: Line) -> Conversation:
     """The conversation of a line, of whatever schema.
 
     Raises:
@@ -159,14 +159,15 @@ def _fits(index: LineIndex, path: Path) -> bool:
     if not index.digests:
         return index.covered == 0
     try:
-        line = _line_at(path, index.offsets[-1])
+        line = line_at(path, index.offsets[-1])
         is_end = line.offset + len(line.text) == index.covered
         return is_end and digest_of(decode(line, _ENDINGS).id) == index.digests[-1]
     except RunFolderError:
         return False
 
 
-def _line_at(path: Path, offset: int) -> Line:
+def line_at(path: Path, offset: int) -> Line:
+    """The line that begins at an offset; an empty one where the file ends before."""
     return next(read_file(path, start=offset), Line(path, 0, offset, b""))
 
 

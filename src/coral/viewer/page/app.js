@@ -1,0 +1,83 @@
+// The page: which screen stands at which address, and the keys that work everywhere.
+
+import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { Compare } from "./compare.js";
+import { Conversation } from "./conversation.js";
+import { List } from "./list.js";
+import { Overview, Problem, useFetched } from "./overview.js";
+import { go, link, parse } from "./route.js";
+import { visible } from "./text.js";
+
+const KEYS = [
+  ["j, k", "next, previous"],
+  ["Enter", "open"],
+  ["Esc", "back to the list"],
+  ["/", "search"],
+  ["o, l, c", "overview, list, compare"],
+  ["?", "these keys"],
+];
+
+function App() {
+  const [route, set] = useState(parse(location.hash));
+  const [help, toggle] = useState(false);
+  useEffect(() => {
+    const change = () => set(parse(location.hash));
+    addEventListener("hashchange", change);
+    return () => removeEventListener("hashchange", change);
+  }, []);
+  const { value: runs, error } = useFetched("runs", {});
+  const [screen = "run", run = "0", part = ""] = route.path;
+  useEffect(() => {
+    const press = (event) => {
+      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "?") toggle((shown) => !shown);
+      if (event.key === "Escape" && help) toggle(false);
+      if (event.key === "o") go(`run/${run}`);
+      if (event.key === "l") go(`run/${run}/list`);
+      if (event.key === "c" && runs && runs.length > 1) go("compare");
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  });
+  if (error) return html`<main><${Problem} error=${error} /></main>`;
+  if (!runs) return html`<p class="quiet">Loading…</p>`;
+  const current = screen === "compare" ? null : runs[run];
+  document.title = current ? `${current.name} · Coral` : "Compare · Coral";
+  return html`<header class="top">
+      <a class="brand" href=${link("run/0")}>Coral</a>
+      ${current && runs.length > 1
+        ? html`<label><span class="hidden">Run</span>
+            <select value=${run} onChange=${(event) => go(`run/${event.target.value}/${part === "list" ? "list" : ""}`)}>
+              ${runs.map((one) => html`<option value=${`${one.number}`} selected=${`${one.number}` === run}>${visible(one.name)}</option>`)}
+            </select></label>`
+        : html`<b>${current ? visible(current.name) : "Compare"}</b>`}
+      <nav aria-label="screens">
+        <a href=${link(`run/${current ? run : 0}`)} aria-current=${current && !part ? "page" : null}>Overview</a>
+        <a href=${link(`run/${current ? run : 0}/list`)} aria-current=${part === "list" ? "page" : null}>Conversations</a>
+        ${runs.length > 1
+          ? html`<a href=${link("compare")} aria-current=${screen === "compare" ? "page" : null}>Compare</a>`
+          : null}
+      </nav>
+      <button class="plain" onClick=${() => toggle(!help)} aria-label="keys">?</button>
+    </header>
+    ${help
+      ? html`<aside class="card keys" role="dialog" aria-label="keys"><dl>
+          ${KEYS.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}
+        </dl></aside>`
+      : null}
+    <main>${Screen({ screen, run, part, query: route.query, runs })}</main>`;
+}
+
+function Screen({ screen, run, part, query, runs }) {
+  if (screen === "compare") return html`<${Compare} runs=${runs} query=${query} />`;
+  if (screen !== "run" || !runs[run]) {
+    return html`<${Problem} error=${{ message: "this address shows nothing", remedy: "choose a run above" }} />`;
+  }
+  if (part === "list") return html`<${List} key=${run} run=${run} query=${query} />`;
+  if (part === "conversation") return html`<${Conversation} key=${`${run} ${query.id}`} run=${run} query=${query} />`;
+  return html`<${Overview} key=${run} run=${run} />`;
+}
+
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,146 @@
+// Two runs problem by problem.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { get } from "./api.js";
+import { Shown } from "./conversation.js";
+import { Strip } from "./marks.js";
+import { amount, Problem, useFetched } from "./overview.js";
+import { go, link } from "./route.js";
+import { visible } from "./text.js";
+
+const TITLES = {
+  won: "right in the second alone",
+  lost: "right in the first alone",
+  both_right: "right in both",
+  both_wrong: "wrong in both",
+  unscored: "not scored in one of them",
+};
+const PART = 100;
+
+export function Compare({ runs, query }) {
+  const a = query.a || "0";
+  const b = query.b || (runs.length > 1 ? "1" : "0");
+  const set = (changes) => go("compare", { a, b, change: query.change, ...changes });
+  const { value: difference, error } = useFetched("difference", { a, b });
+  return html`<div class="compare">
+    <form class="filters" onSubmit=${(event) => event.preventDefault()}>
+      <${Choice} title="First run" runs=${runs} value=${a} onChoose=${(value) => set({ a: value, id: "" })} />
+      <${Choice} title="Second run" runs=${runs} value=${b} onChoose=${(value) => set({ b: value, id: "" })} />
+      <button onClick=${() => set({ a: b, b: a })}>swap</button>
+    </form>
+    ${error ? html`<${Problem} error=${error} />` : difference ? html`<${Differences} found=${difference} />` : html`<p class="quiet">Comparing…</p>`}
+    ${query.id
+      ? html`<${Pair} a=${a} b=${b} id=${query.id} back=${link("compare", { a, b, change: query.change })} runs=${runs} />`
+      : html`<${Aligned} key=${`${a} ${b} ${query.change}`} a=${a} b=${b} change=${query.change || ""} set=${set} />`}
+  </div>`;
+}
+
+function Choice({ title, runs, value, onChoose }) {
+  return html`<label>${title}
+    <select value=${value} onChange=${(event) => onChoose(event.target.value)}>
+      ${runs.map((run) => html`<option value=${`${run.number}`} selected=${value === `${run.number}`}>${visible(run.name)}</option>`)}
+    </select>
+  </label>`;
+}
+
+const FIRST = 6; // rows that are shown at once
+
+function Differences({ found }) {
+  const rows = found.filter((one) => one.difference != null);
+  return html`<div class="card">
+    <div class="scroll"><${Table} rows=${rows.slice(0, FIRST)} /></div>
+    ${rows.length > FIRST
+      ? html`<details class="aside"><summary>${rows.length - FIRST} more metrics</summary>
+          <div class="scroll"><${Table} rows=${rows.slice(FIRST)} /></div></details>`
+      : null}
+  </div>`;
+}
+
+function Table({ rows }) {
+  return html`<table>
+    <thead><tr><th scope="col">metric</th><th scope="col">first</th><th scope="col">second</th><th scope="col">difference</th>
+      <th scope="col">95% interval</th><th scope="col">p</th><th scope="col">problems</th></tr></thead>
+    <tbody>
+      ${rows.map((one) => {
+        const change = one.unit === "share" ? "points" : `${one.unit} more`;
+        return html`<tr>
+          <th scope="row" title=${one.help}>${visible(one.title)}</th>
+          <td class="number">${amount(one.unit, one.a)}</td><td class="number">${amount(one.unit, one.b)}</td>
+          <td class="number">${amount(change, one.difference)}</td>
+          <td class="number">${one.low == null ? "–" : `${amount(change, one.low)} to ${amount(change, one.high)}`}</td>
+          <td class="number">${one.p_value == null ? "–" : one.p_value < 0.001 ? "< 0.001" : one.p_value.toFixed(3)}</td>
+          <td class="number quiet">${one.num_problems}</td>
+        </tr>`;
+      })}
+    </tbody></table>`;
+}
+
+function Aligned({ a, b, change, set }) {
+  const [state, update] = useState({ rows: [], count: null, changes: {} });
+  const more = async (offset) => {
+    try {
+      const found = await get("compare", { a, b, change, offset, limit: PART });
+      update((old) => ({ ...found, rows: offset ? [...old.rows, ...found.rows] : found.rows }));
+    } catch (error) {
+      update({ rows: [], count: 0, changes: {}, error });
+    }
+  };
+  useEffect(() => {
+    more(0);
+  }, []);
+  if (state.error) return html`<${Problem} error=${state.error} />`;
+  return html`<p class="chips" role="group" aria-label="changes">
+      <button aria-pressed=${!change} onClick=${() => set({ change: "" })}>all</button>
+      ${Object.entries(TITLES).map(
+        ([name, title]) => html`<button aria-pressed=${change === name} onClick=${() => set({ change: name })}>
+          <b>${state.changes[name] ?? "…"}</b> ${title}
+        </button>`,
+      )}
+    </p>
+    <div class="scroll"><table class="aligned">
+      <thead><tr><th scope="col">conversation</th><th scope="col">first</th><th scope="col">second</th></tr></thead>
+      <tbody>
+        ${state.rows.map(
+          (row) => html`<tr>
+            <th scope="row"><a href=${link("compare", { a, b, change, id: row.id })}>${visible(row.id)}</a></th>
+            <td><${Strip} strip=${row.strip_a} seats=${[]} most=${10} /> ${row.stop_a}${mark(row.right_a)}</td>
+            <td><${Strip} strip=${row.strip_b} seats=${[]} most=${10} /> ${row.stop_b}${mark(row.right_b)}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table></div>
+    ${state.count > state.rows.length
+      ? html`<button onClick=${() => more(state.rows.length)}>show more of ${state.count.toLocaleString("en")}</button>`
+      : null}`;
+}
+
+const mark = (right) => (right == null ? "" : right ? " ✓" : " ✗");
+
+function Pair({ a, b, id, back, runs }) {
+  const first = useFetched(`runs/${a}/conversation`, { id });
+  const second = useFetched(`runs/${b}/conversation`, { id });
+  const error = first.error || second.error;
+  if (error) return html`<${Problem} error=${error} />`;
+  if (!first.value || !second.value) return html`<p class="quiet">Reading…</p>`;
+  const at = firstDifference(first.value, second.value);
+  return html`<nav class="steps"><a href=${back}>← all conversations</a></nav>
+    <div class="side-by-side">
+      ${[[a, first.value], [b, second.value]].map(
+        ([run, conversation]) => html`<div>
+          <h2>${visible(runs[run].name)}</h2>
+          <${Shown} run=${run} conversation=${conversation} differsAt=${at} narrow=${true} />
+        </div>`,
+      )}
+    </div>`;
+}
+
+// The first turn (from 1) in which the two differ; null where they are alike.
+export function firstDifference(a, b) {
+  const said = (one, index) => {
+    const turn = one.turns[index];
+    return turn && turn.replies[turn.chosen].text;
+  };
+  const most = Math.max(a.turns.length, b.turns.length);
+  for (let index = 0; index < most; index += 1) if (said(a, index) !== said(b, index)) return index + 1;
+  return null;
+}

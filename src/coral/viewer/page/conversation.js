@@ -1,0 +1,166 @@
+// One conversation: both seats, and beside each turn what was read of it and by which words.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { get } from "./api.js";
+import { Verdict } from "./marks.js";
+import { Problem, useFetched } from "./overview.js";
+import { go, link } from "./route.js";
+import { LONGEST, markdown, marked, visible } from "./text.js";
+
+export function Conversation({ run, query }) {
+  const { id, at, ...filters } = query;
+  const { value, error } = useFetched(`runs/${run}/conversation`, { id });
+  const number = parseInt(at, 10);
+  const step = async (by) => {
+    const next = number + by;
+    if (Number.isNaN(number) || next < 0) return;
+    const { rows } = await get(`runs/${run}/conversations`, { ...filters, offset: next, limit: 1 });
+    if (rows.length) go(`run/${run}/conversation`, { ...filters, id: rows[0].id, at: next });
+  };
+  useEffect(() => {
+    const press = (event) => {
+      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "n" || event.key === "j") step(1);
+      if (event.key === "p" || event.key === "k") step(-1);
+      if (event.key === "Escape") go(`run/${run}/list`, filters);
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  });
+  return html`<div>
+    <nav class="steps" aria-label="in the list">
+      <a href=${link(`run/${run}/list`, filters)}>← list</a>
+      ${Number.isNaN(number)
+        ? null
+        : html`<button onClick=${() => step(-1)} disabled=${number === 0}>previous (k)</button>
+            <button onClick=${() => step(1)}>next (j)</button>`}
+    </nav>
+    ${error ? html`<${Problem} error=${error} />` : null}
+    ${value ? html`<${Shown} run=${run} conversation=${value} />` : error ? null : html`<p class="quiet">Reading…</p>`}
+  </div>`;
+}
+
+export function Shown({ run, conversation, differsAt = null, narrow = false }) {
+  const [rendered, render] = useState(false);
+  const seats = conversation.speakers.map((one) => one.seat);
+  const side = (seat) => (seats.indexOf(seat) <= 0 ? "left" : "right");
+  return html`<article class=${`conversation ${narrow ? "narrow" : ""}`}>
+    <header>
+      <h2>${visible(conversation.id)}</h2>
+      <p>
+        ${conversation.stop} after ${conversation.turns.length} turns · gold
+        <b> ${visible(conversation.problem.target || "none")}</b>
+        ${Object.entries(conversation.problem.group).map(([name, value]) => html` · ${visible(name)} ${visible(value)}`)}
+      </p>
+      <p class="quiet">
+        ${visible(conversation.speakers.map((one) => `${one.seat}: ${one.model} (${one.name})`).join(" · "))}${" "}·
+        seed ${conversation.seed} · ${conversation.seconds.toFixed(1)} s
+        ${conversation.parent
+          ? html` · forked from ${visible(conversation.parent.conversation)} after turn ${conversation.parent.turns}
+              ${visible(conversation.parent.change || "")}`
+          : null}
+      </p>
+      ${narrow ? null : html`<label class="toggle"><input type="checkbox" checked=${rendered} onChange=${() => render(!rendered)} />
+        show Markdown (marks of evidence are hidden)</label>`}
+    </header>
+    <section class="turn problem-text">
+      <h3>Problem</h3>
+      <${Body} text=${conversation.opening} rendered=${rendered} />
+      ${Object.entries(conversation.briefings).map(
+        ([seat, text]) => html`<div class="briefing"><h4>told to the ${seat} alone</h4><${Body} text=${text} rendered=${rendered} /></div>`,
+      )}
+    </section>
+    ${conversation.turns.map(
+      (turn, index) => html`<${Turn} run=${run} id=${conversation.id} turn=${turn} number=${index + 1} side=${side(turn.seat)}
+        rendered=${rendered} differs=${differsAt === index + 1} seat=${seats.indexOf(turn.seat)} />`,
+    )}
+    ${conversation.failure
+      ? html`<div class="problem"><b>failed in ${visible(conversation.failure.where)}</b>: ${visible(conversation.failure.type)}:
+          ${visible(conversation.failure.message)}</div>`
+      : null}
+  </article>`;
+}
+
+function Turn({ run, id, turn, number, side, rendered, differs, seat }) {
+  const reply = turn.replies[turn.chosen];
+  const others = turn.replies.map((one, index) => [index, one]).filter(([index]) => index !== turn.chosen);
+  return html`<section class=${`turn ${side} s-${Math.min(seat, 2)} ${differs ? "differs" : ""}`} id=${`turn-${number}`}>
+    <h3>
+      ${number} <span>${turn.seat}</span>
+      ${differs ? html`<em>first difference</em>` : null}
+    </h3>
+    <${Reply} reply=${reply} rendered=${rendered} />
+    ${turn.probe
+      ? html`<details class="aside"><summary>off the record: <${Verdict} reply=${turn.probe} />
+          ${turn.probe.probability == null ? null : html` ${Math.round(100 * turn.probe.probability)}% sure`}</summary>
+          <${Reply} reply=${turn.probe} rendered=${rendered} /></details>`
+      : null}
+    ${others.length
+      ? html`<details class="aside"><summary>${others.length} other candidate${others.length > 1 ? "s" : ""}:
+          ${others.map(([, one]) => html` <${Verdict} reply=${one} />`)}</summary>
+          ${others.map(([index, one]) => html`<h4>candidate ${index}</h4><${Reply} reply=${one} rendered=${rendered} />`)}
+        </details>`
+      : null}
+    <${Prompt} run=${run} id=${id} number=${number} />
+  </section>`;
+}
+
+function Reply({ reply, rendered }) {
+  return html`${reply.reasoning
+      ? html`<details class="aside"><summary>reasoning, ${reply.reasoning.length.toLocaleString("en")} characters</summary>
+          <${Body} text=${reply.reasoning} rendered=${rendered} /></details>`
+      : null}
+    <${Body} text=${reply.text} rendered=${rendered} span=${reply.evidence} />
+    <p class="read">
+      <${Verdict} reply=${reply} />
+      ${reply.answer == null ? null : html`${" "}<b>${visible(reply.answer)}</b>`}
+      <span class="quiet">${details(reply)}</span>
+    </p>
+    ${reply.extractor_words
+      ? html`<p class="quiet">The extractor said: “${visible(reply.extractor_words)}”</p>`
+      : null}`;
+}
+
+// What is known of a reply beside its words.
+function details(reply) {
+  const tokens = reply.usage && reply.usage.completion_tokens;
+  const parts = [
+    reply.reason,
+    `read by ${reply.by === "model" ? "the extractor model" : "rules"}`,
+    tokens == null ? "" : `${tokens} tokens`,
+    `${reply.latency_s.toFixed(1)} s`,
+    reply.finish_reason === "length" ? "cut off by the limit of tokens" : "",
+    reply.attempts > 1 ? `${reply.attempts} requests` : "",
+    reply.overrun ? `wrote ${reply.overrun} characters of an invented next turn` : "",
+    reply.value == null ? "" : `value ${reply.value.toFixed(2)} of ${reply.rollouts} roll-outs`,
+  ];
+  return visible(["", ...parts.filter(Boolean)].join(" · "));
+}
+
+function Body({ text, rendered, span }) {
+  const [whole, show] = useState(false);
+  const long = text.length > LONGEST && !whole;
+  const shown = long ? text.slice(0, LONGEST) : text;
+  return html`<div class="body">
+    ${rendered ? markdown(shown) : html`<div class="raw">${marked(shown, long ? null : span)}</div>`}
+    ${long
+      ? html`<button onClick=${() => show(true)}>show all ${text.length.toLocaleString("en")} characters</button>`
+      : null}
+  </div>`;
+}
+
+function Prompt({ run, id, number }) {
+  const [open, toggle] = useState(false);
+  return html`<details class="aside" onToggle=${(event) => toggle(event.currentTarget.open)}>
+    <summary>the messages as sent</summary>
+    ${open ? html`<${Messages} run=${run} id=${id} number=${number} />` : null}
+  </details>`;
+}
+
+function Messages({ run, id, number }) {
+  const { value, error } = useFetched(`runs/${run}/prompt`, { id, turn: number });
+  if (error) return html`<${Problem} error=${error} />`;
+  return (value || []).map(
+    (message) => html`<h4>${message.role}</h4><div class="body"><div class="raw">${visible(message.content)}</div></div>`,
+  );
+}

@@ -1,0 +1,197 @@
+// The list of conversations: filtered, sorted, and drawn only where it is looked at.
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { get } from "./api.js";
+import { Legend, Strip } from "./marks.js";
+import { Problem, useFetched } from "./overview.js";
+import { go, link } from "./route.js";
+import { visible } from "./text.js";
+
+const ROW = 34; // pixels
+const PART = 100; // rows per request
+const COLUMNS = [
+  ["id", "conversation"],
+  ["", "beliefs"],
+  ["right", "end"],
+  ["turns", "turns"],
+  ["tokens", "tokens"],
+  ["seconds", "seconds"],
+];
+const FILTERS = (query) =>
+  Object.fromEntries(Object.entries(query).filter(([name]) => !["id", "at", "turn_at"].includes(name)));
+
+export function List({ run, query }) {
+  const filters = FILTERS(query);
+  const { value: overview } = useFetched(`runs/${run}`, {}, { every: 5000 });
+  const rows = useRows(run, filters, overview ? overview.taken : 0);
+  const set = (changes) => go(`run/${run}/list`, { ...filters, ...changes });
+  return html`<div class="list">
+    <${Filters} overview=${overview} filters=${filters} set=${set} count=${rows.count} />
+    ${rows.error ? html`<${Problem} error=${rows.error} />` : null}
+    <${Rows} run=${run} rows=${rows} filters=${filters} set=${set} seats=${overview ? overview.seats : []} />
+    ${overview ? html`<${Legend} seats=${overview.seats} />` : null}
+  </div>`;
+}
+
+// Rows by their number in the list, in parts that are fetched when they come into view.
+function useRows(run, filters, taken) {
+  const key = JSON.stringify([run, filters, taken]);
+  const [state, set] = useState({ key, parts: {}, count: null });
+  const asked = useRef({ key: "", parts: new Set() });
+  if (asked.current.key !== key) asked.current = { key, parts: new Set() };
+  const want = (first, last) => {
+    for (let part = Math.floor(first / PART); part <= Math.floor(last / PART); part += 1) {
+      if (asked.current.parts.has(part)) continue;
+      asked.current.parts.add(part);
+      get(`runs/${run}/conversations`, { ...filters, offset: part * PART, limit: PART })
+        .then((found) =>
+          set((old) => ({
+            key,
+            count: found.count,
+            parts: { ...(old.key === key ? old.parts : {}), [part]: found.rows },
+          })),
+        )
+        .catch((error) => asked.current.key === key && set({ key, parts: {}, count: 0, error }));
+    }
+  };
+  useEffect(() => want(0, 0), [key]);
+  return { ...state, want, at: (number) => (state.parts[Math.floor(number / PART)] || [])[number % PART] };
+}
+
+function Rows({ run, rows, filters, set, seats }) {
+  const box = useRef(null);
+  const [top, setTop] = useState(0);
+  const [chosen, choose] = useState(0);
+  const height = Math.max(240, (typeof innerHeight === "undefined" ? 800 : innerHeight) - 250);
+  const first = Math.max(0, Math.floor(top / ROW) - 5);
+  const last = Math.min((rows.count || 0) - 1, Math.ceil((top + height) / ROW) + 5);
+  useEffect(() => {
+    if (rows.count) rows.want(first, Math.max(first, last));
+  });
+  const open = (number) => {
+    const row = rows.at(number);
+    if (row) go(`run/${run}/conversation`, { ...filters, id: row.id, at: number });
+  };
+  useEffect(() => {
+    const press = (event) => {
+      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+      if (step) {
+        event.preventDefault();
+        const next = Math.max(0, Math.min((rows.count || 1) - 1, chosen + step));
+        choose(next);
+        const { scrollTop } = box.current;
+        if (next * ROW < scrollTop) box.current.scrollTop = next * ROW;
+        if ((next + 1) * ROW > scrollTop + height) box.current.scrollTop = (next + 1) * ROW - height;
+      } else if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
+        open(chosen);
+      }
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  });
+  const shown = [];
+  for (let number = first; number <= last; number += 1) shown.push([number, rows.at(number)]);
+  return html`<div class="rows">
+    <div class="row head">
+      ${COLUMNS.map(([name, title]) => html`<${Column} name=${name} title=${title} filters=${filters} set=${set} />`)}
+    </div>
+    <div class="window" ref=${box} style=${{ height: `${height}px` }} tabindex="0" role="list" aria-label="conversations"
+      onScroll=${(event) => setTop(event.target.scrollTop)}>
+      <div class="all" style=${{ height: `${(rows.count || 0) * ROW}px` }}>
+        ${shown.map(
+          ([number, row]) => html`<div key=${number} class=${`row ${number === chosen ? "chosen" : ""}`} role="listitem"
+            style=${{ top: `${number * ROW}px` }} onClick=${() => choose(number)}>
+            ${row
+              ? html`<a href=${link(`run/${run}/conversation`, { ...filters, id: row.id, at: number })}>${visible(row.id)}</a>
+                  <${Strip} strip=${row.strip} seats=${seats} />
+                  <span class=${`end ${row.right ? "good" : ""}`}>${row.stop}${row.right ? " ✓" : row.right === 0 ? " ✗" : ""}</span>
+                  <span class="number">${row.turns}</span>
+                  <span class="number">${row.tokens ?? "–"}</span>
+                  <span class="number">${row.seconds.toFixed(1)}</span>`
+              : html`<span class="quiet">…</span>`}
+          </div>`,
+        )}
+      </div>
+    </div>
+    ${rows.count === 0 && !rows.error ? html`<p class="quiet">No conversation is like that.</p>` : null}
+  </div>`;
+}
+
+function Column({ name, title, filters, set }) {
+  if (!name) return html`<span>${title}</span>`;
+  const now = filters.sort || "id";
+  const is = now.replace("-", "") === name;
+  const arrow = is ? (now.startsWith("-") ? " ↓" : " ↑") : "";
+  const next = is && !now.startsWith("-") ? `-${name}` : name;
+  return html`<button class="plain" onClick=${() => set({ sort: next })} aria-label=${`sort by ${title}`}>
+    ${title}${arrow}
+  </button>`;
+}
+
+function Filters({ overview, filters, set, count }) {
+  const [text, type] = useState(filters.text || "");
+  const input = useRef(null);
+  useEffect(() => type(filters.text || ""), [filters.text]);
+  useEffect(() => {
+    if (text === (filters.text || "")) return undefined;
+    const timer = setTimeout(() => set({ text }), 250);
+    return () => clearTimeout(timer);
+  }, [text]);
+  useEffect(() => {
+    const press = (event) => {
+      if (event.key === "/" && !event.target.matches("input, select, textarea")) {
+        event.preventDefault();
+        input.current.focus();
+      }
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+  const groups = overview ? Object.entries(overview.groups) : [];
+  const flips = overview && ["lost", "gained"].includes(filters.kind);
+  const active = Object.entries(filters).filter(([name, value]) => value && name !== "sort").length;
+  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
+    <label>Kind
+      <select value=${filters.kind || ""} onChange=${(event) => set({ kind: event.target.value, turn: "", seat: "" })}>
+        <option value="">all</option>
+        ${(overview ? overview.kinds : []).map(
+          (kind) => html`<option value=${kind.name} selected=${filters.kind === kind.name}>${kind.title} (${kind.count})</option>`,
+        )}
+      </select>
+    </label>
+    ${flips
+      ? html`<label>at turn
+            <input type="number" min="1" class="short" value=${filters.turn || ""}
+              onChange=${(event) => set({ turn: event.target.value })} />
+          </label>
+          <label>by
+            <select value=${filters.seat || ""} onChange=${(event) => set({ seat: event.target.value })}>
+              <option value="">either</option>
+              ${overview.seats.map((seat) => html`<option value=${seat} selected=${filters.seat === seat}>${seat}</option>`)}
+            </select>
+          </label>`
+      : null}
+    ${groups.map(
+      ([dimension, values]) => html`<label>${visible(dimension)}
+        <select value=${filters[`group.${dimension}`] || ""}
+          onChange=${(event) => set({ [`group.${dimension}`]: event.target.value })}>
+          <option value="">all</option>
+          ${values.map(
+            (one) => html`<option value=${one.value} selected=${filters[`group.${dimension}`] === one.value}>
+              ${one.value} (${one.count})
+            </option>`,
+          )}
+        </select>
+      </label>`,
+    )}
+    <label class="search">Search
+      <input type="search" ref=${input} value=${text} placeholder="words, or “a phrase” in quotes  ( / )"
+        onInput=${(event) => type(event.target.value)} />
+    </label>
+    <output>${count == null ? "…" : `${count.toLocaleString("en")} conversations`}</output>
+    ${active ? html`<a href="#" onClick=${(event) => { event.preventDefault(); set(cleared(filters)); }}>clear</a>` : null}
+  </form>`;
+}
+
+const cleared = (filters) => Object.fromEntries(Object.keys(filters).map((name) => [name, ""]));

@@ -1,0 +1,73 @@
+"""Opening runs, and the page in a browser, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from coral.errors import ConfigError
+from coral.serving.admission import names_of
+from coral.store.folder import RunFolder
+from coral.viewer.index import RunIndex
+from coral.viewer.server import ViewedRun, ViewServer
+
+
+def open_runs(paths: Sequence[str | Path]) -> list[ViewedRun]:
+    """Open the runs to show, under names that tell them apart.
+
+    Raises:
+        UserError: a folder is no run, or cannot be read.
+    """
+    folders = [Path(path).expanduser() for path in paths]
+    resolved = [folder.resolve() for folder in folders]
+    runs = []
+    for folder, whole in zip(folders, resolved, strict=True):
+        alike = [other for other in resolved if other.name == whole.name]
+        name = whole.name if len(alike) == 1 else str(folder)
+        runs.append(ViewedRun(name, RunIndex(RunFolder(folder))))
+    return runs
+
+
+async def serve(runs: Sequence[ViewedRun], *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Show runs until SIGTERM or Ctrl-C.
+
+    Args:
+        host: address to bind.
+        port: port to bind, 0 for a free one.
+        on_ready: called with the page's address as soon as it answers.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    server = ViewServer(runs, allowed_hosts=names_of(host))
+    runner = web.AppRunner(server.app, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+                remedy="--port 0 takes a free port; --host must be an address of this machine",
+            ) from None
+        server.start()
+        taken = runner.addresses[0][1]
+        shown = f"[{host}]" if ":" in host else host
+        on_ready(f"http://{shown}:{taken}/?token={server.token}")
+        await _until_signal()
+        await server.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _until_signal() -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await ended.wait()

@@ -1,0 +1,167 @@
+"""The viewer's server: nothing without the token, nothing under a foreign name, and errors in words."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+
+from coral.viewer.server import TOKEN_HEADER
+
+
+async def test_nothing_is_told_without_the_token(stored, view):
+    """Other users of the machine can reach the port."""
+    async with view(stored / "first", token=False) as client:
+        for path in (
+            "runs",
+            "runs/0",
+            "runs/0/conversations",
+            "runs/0/conversation?id=q1%230",
+            "compare?a=0&b=0",
+        ):
+            for headers in ({}, {TOKEN_HEADER: "guess"}, {TOKEN_HEADER: "\u00fc"}):
+                async with client.get(f"/api/{path}", headers=headers) as response:
+                    assert response.status == 403
+                    assert "token" in (await response.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("evil.example:80", 403),
+        ("127.0.0.1:80", 200),
+        ("localhost", 200),
+        ("[::1]:1", 200),
+    ],
+)
+async def test_a_foreign_name_is_refused(stored, view, host, status):
+    """A web page whose name resolves to this machine reads nothing, not even with the token."""
+    async with view(stored / "first") as client, client.get("/api/runs", headers={"Host": host}) as response:
+        assert response.status == status
+
+
+async def test_every_answer_forbids_what_the_page_does_not_need(stored, view):
+    """The page, its modules, data and errors."""
+    async with view(stored / "first") as client:
+        for path in ("/", "/page/app.js", "/api/runs", "/nowhere", "/page/none.js"):
+            async with client.get(path) as response:
+                policy = response.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/../server.py",
+        "/page/%2e%2e/server.py",
+        "/page//etc/passwd",
+        "/page/..%2f..%2fcli/__init__.py",
+        "/run.json",
+    ],
+)
+async def test_no_path_reaches_the_file_system(stored, view, path):
+    """Only the files of the page have an address."""
+    async with view(stored / "first") as client, client.get(path) as response:
+        assert response.status == 404
+
+
+async def test_the_page_is_whole(stored, view):
+    """Every module that is imported, and every file that is named, is there."""
+    async with view(stored / "first") as client:
+        async with client.get("/") as response:
+            page = await response.text()
+        waiting, seen = ["app.js", "style.css", "icon.svg"], set()
+        assert all(f'"page/{name}"' in page for name in waiting)
+        while waiting:
+            name = waiting.pop()
+            async with client.get(f"/page/{name}") as response:
+                assert response.status == 200, name
+                text = await response.text()
+            seen.add(name)
+            if name.endswith(".js") and "vendor" not in name:
+                imports = {line.split('"')[1] for line in text.splitlines() if line.startswith("import ")}
+                waiting += [one.removeprefix("./") for one in imports if one.removeprefix("./") not in seen]
+        assert "vendor/preact.js" in seen
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("runs/7", "no run 7"),
+        ("runs/0/conversation?id=none%230", "holds no conversation"),
+        ("runs/0/prompt?id=q1%230&turn=99", "no turn 99"),
+        ("runs/0/prompt?id=q1%230&turn=0", "no turn 0"),
+        ("runs/0/conversations?kind=x", "no kind 'x'"),
+        ("compare?a=0&b=9", "no run 9"),
+        ("compare?a=0&b=1&change=x", "no change 'x'"),
+        ("difference?a=x&b=1", "a=x"),
+    ],
+)
+async def test_errors_are_told_with_their_remedy(stored, view, path, cause):
+    """As on the command line."""
+    async with view(stored / "first", stored / "second") as client, client.get(f"/api/{path}") as response:
+        told = await response.json()
+        assert response.status == 400
+        assert cause in told["error"]
+        assert told["remedy"]
+
+
+async def test_the_overview_agrees_with_the_summary(stored, view):
+    """The same headline and interval as `coral eval` printed."""
+    async with view(stored / "first") as client, client.get("/api/runs/0") as response:
+        found = await response.json()
+    metric = next(one for one in found["metrics"] if one["name"] == "agreement_correctness")
+    assert found["headline"] == pytest.approx(metric["mean"])
+    assert found["interval"] == pytest.approx([metric["low"], metric["high"]])
+    assert found["finished"]
+    assert sum(one["count"] for one in found["groups"]["topic"]) == found["conversations"]
+    assert sum(one["count"] for one in found["turns"]) == found["conversations"]
+
+
+async def test_prompts_are_those_that_were_sent(stored, view):
+    """Rebuilt by the protocol: the system prompt first, and in it nothing of the partner."""
+    asked = {"id": "q1#0", "turn": 1}
+    async with view(stored / "first") as client, client.get("/api/runs/0/prompt", params=asked) as response:
+        messages = await response.json()
+    assert [message["role"] for message in messages] == ["system", "user"]
+    assert "What is 1 + <b>1</b>?" in messages[1]["content"]
+
+
+async def test_two_runs_are_aligned_by_problem(stored, view):
+    """The counts are those of the paired comparison, and each row has both outcomes."""
+    async with view(stored / "first", stored / "second") as client:
+        async with client.get("/api/compare", params={"a": 0, "b": 1, "limit": 500}) as response:
+            found = await response.json()
+        async with client.get("/api/difference", params={"a": 0, "b": 1}) as response:
+            headline = (await response.json())[0]
+        async with client.get("/api/compare", params={"a": 0, "b": 1, "change": "won"}) as response:
+            won = await response.json()
+    assert found["count"] == len(found["rows"]) == sum(found["changes"].values()) == 30
+    assert found["changes"]["won"] == headline["num_higher"] == won["count"]
+    assert found["changes"]["lost"] == headline["num_lower"]
+    assert all(row["right_b"] and not row["right_a"] for row in won["rows"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_command_serves_until_it_is_stopped(fresh, number):
+    """It prints an address that works, and a signal ends it without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "coral", "view", str(fresh), "--no-browser",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    address = (await process.stdout.readline()).decode().split()[0]
+    base, token = address.split("?token=")
+    async with (
+        aiohttp.ClientSession(headers={TOKEN_HEADER: token}) as session,
+        session.get(f"{base}api/runs") as response,
+    ):
+        assert [run["name"] for run in await response.json()] == [fresh.name]
+    process.send_signal(number)
+    _, told = await process.communicate()
+    assert (process.returncode, told) == (0, b"")
