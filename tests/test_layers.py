@@ -24,7 +24,8 @@ ORDER = (
     ("improvement",),
     ("keywords",),
     ("api_train",),
-    ("cli", "viewer", "api"),
+    ("viewer",),
+    ("cli", "api"),
     ("__main__", "__init__"),
 )
 """From the ground up. Rooms of one floor know nothing of each other."""
