@@ -10,7 +10,7 @@ RAYS := $(VENV)/.ray
 MODEL := .cache/smollm2/.built
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real test-slurm test-ray test-netns check format clean
+.PHONY: demo test test-kernels test-lowest test-real test-slurm test-ray test-netns test-browser check format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -59,6 +59,11 @@ check: $(READY)  ## lint, format check, strict types
 
 test-ray: $(READY) $(RAYS)  ## pools of replicas on a real Ray cluster of two nodes on loopback
 	$(BIN)/pytest -q -m ray tests/on_ray
+
+test-browser: $(READY)  ## the viewer's page in a real browser; Chromium is installed where root and apt are there
+	$(PIP) -e '.[browser]'
+	command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq chromium >/dev/null; } || true
+	$(BIN)/pytest -q -m browser tests/viewer
 
 test-netns: $(READY)  ## links that break: each host in a network of its own; needs root and iproute2
 	$(BIN)/pytest -q -m netns tests/cluster tests/slurm

@@ -1,0 +1,186 @@
+"""The page in a real browser: what a person does with it, and that nothing a model wrote ever runs."""
+
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs it")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+READY = "main .headline, main .all .row a, main article .turn, main .aligned a"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all tests of the file."""
+    with playwright.sync_playwright() as tools:
+        running = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def address(stored):
+    """`coral view` over both runs, as a user starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coral", "view", str(stored / "first"), str(stored / "second"), "--no-browser"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    yield process.stdout.readline().split()[0]
+    process.terminate()
+    process.communicate()
+
+
+@pytest.fixture
+def page(browser, address, request):
+    """A page whose console and errors are listened to: there may be none."""
+    heard = []
+    options = getattr(request, "param", {})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+    shown = context.new_page()
+    shown.on("pageerror", lambda error: heard.append(str(error)))
+    shown.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
+    shown.on("dialog", lambda dialog: heard.append(dialog.message))
+    shown.base = address
+    yield shown
+    context.close()
+    assert heard == []
+
+
+def visit(page, hash_):
+    page.goto(page.base + hash_)
+    page.wait_for_selector(READY)
+
+
+def test_the_overview_leads_to_the_conversations_of_a_kind(page):
+    """From a count to the list that it counts, and the address says so."""
+    visit(page, "#/run/0")
+    assert "Agreed, and right" in page.inner_text("main")
+    link = page.locator(".kinds a").first
+    count = int(link.locator("b").inner_text())
+    link.click()
+    page.wait_for_selector(".all .row a")
+    assert "kind=" in page.url
+    assert f"{count} conversation" in page.inner_text("output")
+
+
+def test_a_conversation_is_found_read_and_left_with_the_keyboard(page):
+    """Search, choose, open, next, back."""
+    visit(page, "#/run/0/list")
+    page.wait_for_selector(".all .row a")
+    page.keyboard.press("/")
+    page.keyboard.type("topicless 9999")
+    page.wait_for_selector("output:text-matches('^0 ')")
+    assert "No conversation" in page.inner_text("main")
+    page.fill("input[type=search]", "")
+    page.wait_for_selector("output:text-matches('^30 ')")
+    page.locator("input[type=search]").blur()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn mark")
+    first = page.inner_text("h2")
+    page.keyboard.press("j")
+    page.wait_for_selector(f"h2:not(:text-is('{first}'))")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".all .row a")
+
+
+def test_the_mark_of_a_turn_tells_seat_and_verdict_without_colour(page):
+    """A strip is an image with a name in words; every mark has a sign."""
+    visit(page, "#/run/0/list")
+    strip = page.locator(".all .strip").first
+    strip.wait_for()
+    assert "1 responder" in strip.get_attribute("aria-label")
+    assert strip.locator("text").first.text_content() in "✓✗?∅·"
+
+
+def test_the_messages_are_shown_as_sent(page):
+    """System prompt and problem, on demand."""
+    visit(page, "#/run/0/conversation?id=q1%230")
+    page.wait_for_selector("#turn-1")
+    page.locator("#turn-1 summary", has_text="messages as sent").click()
+    page.wait_for_selector("#turn-1 h4")
+    assert page.locator("#turn-1 h4").all_inner_texts() == ["system", "user"]
+
+
+def test_two_conversations_stand_side_by_side(page):
+    """The first difference is marked in both."""
+    visit(page, "#/compare?a=0&b=1&change=won")
+    page.wait_for_selector(".aligned a")
+    page.locator(".aligned a").first.click()
+    page.wait_for_selector(".side-by-side .turn")
+    assert page.locator(".side-by-side .conversation").count() == 2
+    assert page.locator(".differs").count() == 2
+
+
+@pytest.mark.parametrize("markdown", [False, True])
+def test_nothing_that_a_model_wrote_runs(page, markdown):
+    """Scripts, handlers, links, styles and hidden characters of all conversations are text."""
+    visit(page, "#/run/0/list")
+    page.wait_for_selector(".all .row a")
+    said = ""
+    for number in range(30):
+        page.goto(f"{page.base}#/run/0/conversation?id=q{number}%230")
+        page.wait_for_selector(f"article h2:text-is('q{number}#0')")
+        if markdown:
+            page.check(".toggle input")
+        said += page.inner_text("article")
+    assert page.evaluate("window.ran") is None
+    assert (
+        page.locator("article script, article img, article a[href^='javascript'], article style").count() == 0
+    )
+    assert "<script>window.ran = 1</script>" in said
+    assert "</script><!--" in said
+    assert "\\u202e" in said
+    assert "\u202e" not in said
+    assert "<b>1</b>?" in said
+
+
+def test_a_reply_of_five_megabytes_is_shown_in_part(browser, stored, tmp_path):
+    """The rest on demand; the page stays usable."""
+    fresh = shutil.copytree(stored / "first", tmp_path / "run")
+    file = next((fresh / "conversations").glob("*.jsonl"))
+    file.write_bytes(file.read_bytes().replace(b"Consider", b"Consider " + b"long " * 1_000_000, 1))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coral", "view", str(fresh), "--no-browser"], stdout=subprocess.PIPE, text=True
+    )
+    ended = threading.Timer(60, process.kill)
+    ended.start()
+    try:
+        page = browser.new_page()
+        page.goto(process.stdout.readline().split()[0] + "#/run/0/list?text=long")
+        page.wait_for_selector(".all .row a")
+        page.locator(".all .row a").first.click()
+        page.wait_for_selector("text=show all")
+        assert len(page.inner_text("article")) < 200_000
+        page.close()
+    finally:
+        ended.cancel()
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.parametrize("page", [{}, {"color_scheme": "dark"}], indirect=True, ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 800, 2560])
+def test_no_screen_is_wider_than_the_window(page, width):
+    """Nothing has to be scrolled sideways but tables and pictures in their own frames."""
+    page.set_viewport_size({"width": width, "height": 800})
+    for hash_ in ("#/run/0", "#/run/0/list", "#/run/0/conversation?id=q1%230", "#/compare"):
+        visit(page, hash_)
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
+
+
+def test_an_address_without_its_token_says_what_to_do(browser, address):
+    """In words, not as an empty page."""
+    page = browser.new_page()
+    page.goto(address.split("?")[0])
+    page.wait_for_selector("[role=alert]")
+    assert "coral view" in page.inner_text("[role=alert]")
+    page.close()
