@@ -28,10 +28,9 @@ def browser():
 @pytest.fixture(scope="module")
 def address(stored):
     """`coral view` over both runs, as a user starts it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "coral", "view", str(stored / "first"), str(stored / "second"), "--no-browser"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    runs = (str(stored / "first"), str(stored / "second"))
+    command = [sys.executable, "-m", "coral", "view", *runs, "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     yield process.stdout.readline().split()[0]
     process.terminate()
     process.communicate()
@@ -184,3 +183,23 @@ def test_an_address_without_its_token_says_what_to_do(browser, address):
     page.wait_for_selector("[role=alert]")
     assert "coral view" in page.inner_text("[role=alert]")
     page.close()
+
+
+def test_one_file_opens_from_the_disk(page, stored, tmp_path):
+    """Overview, list, search and conversations, without a server; a search finds what the server finds."""
+    out = tmp_path / "run.html"
+    subprocess.run(
+        [sys.executable, "-m", "coral", "view", str(stored / "first"), "--export", str(out)], check=True
+    )
+    for words in ("let thi", '"answer is 7"', "consider script", "nonsense"):
+        counts = []
+        for base in (page.base, out.as_uri()):
+            page.goto("about:blank")
+            page.goto(f"{base}#/run/0/list?text={words}")
+            page.wait_for_selector("output:text-matches('^[0-9]')")
+            counts.append(page.inner_text("output"))
+        assert counts[0] == counts[1]
+    page.goto(f"{out.as_uri()}#/run/0/list?kind=agreed_wrong&sort=-turns")
+    page.locator(".all .row a").first.click()
+    page.wait_for_selector(".turn")
+    assert page.evaluate("window.ran") is None

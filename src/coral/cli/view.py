@@ -5,12 +5,17 @@ from __future__ import annotations
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.config import Bounds, Options, option
 from coral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from coral.viewer.server import ViewedRun
 
 ABOUT = (
     "Show runs in the browser: what was said, who believed what at which turn, and two runs problem by "
@@ -26,6 +31,10 @@ class ViewConfig(Options):
     """Address to bind. The default is reachable from this machine alone; the address holds a token."""
     port: int = option(0, decides=False, within=Bounds(least=0, most=65535))
     """Port to bind; 0 takes a free one."""
+    export: str | None = option(None, decides=False)
+    """Write the run as one HTML file that opens without a server, instead of showing it."""
+    redact: bool | None = option(None, decides=False)
+    """Leave what holds or may quote a problem out of that file; by default if the task is confidential."""
     no_browser: bool = option(False, decides=False)
     """Only print the address."""
 
@@ -45,7 +54,11 @@ def run(arguments: Sequence[str]) -> int:
     config = parse(ViewConfig, rest, command="coral view RUN...", about=ABOUT)
     if not paths:
         raise ConfigError("no run folder given", remedy="coral view RUN...; `coral list` shows the runs")
+    if config.export is None and config.redact is not None:
+        raise ConfigError("--redact is of a file", remedy="give --export FILE.html, too")
     runs = open_runs(paths)
+    if config.export is not None:
+        return _export(runs, Path(config.export), redact=config.redact)
 
     def announce(address: str) -> None:
         print(f"{address}  (Ctrl-C stops)", flush=True)
@@ -53,4 +66,17 @@ def run(arguments: Sequence[str]) -> int:
             webbrowser.open(address)
 
     run_in_loop(serve(runs, host=config.host, port=config.port, on_ready=announce))
+    return EXIT_DONE
+
+
+def _export(runs: Sequence[ViewedRun], output: Path, *, redact: bool | None) -> int:
+    from coral.viewer.single_file import write
+
+    if len(runs) > 1:
+        raise ConfigError("one file shows one run", remedy="export each run to a file of its own")
+    if output.suffix != ".html":
+        raise ConfigError(f"'{output}' does not end in .html", remedy="--export is a page for the browser")
+    count, redacted = write(runs[0].index, runs[0].name, output, redact=redact)
+    size = output.stat().st_size / 1e6
+    print(f"{count} conversations{', redacted,' if redacted else ''} in {output} ({size:.1f} MB)")
     return EXIT_DONE

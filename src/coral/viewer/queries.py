@@ -35,12 +35,15 @@ MOST_ROWS = 500
 _GROUP = "group."
 
 
-def rows(connection: sqlite3.Connection, asked: Mapping[str, str]) -> dict[str, Any]:
+def rows(
+    connection: sqlite3.Connection, asked: Mapping[str, str], *, most: int = MOST_ROWS
+) -> dict[str, Any]:
     """A part of the list.
 
     Args:
         asked: `kind`, `turn` and `seat` (of a lost or gained answer), `stop`, `problem`, `text`,
             `group.NAME`, `sort` (with `-` before it: from the end), `offset`, `limit`.
+        most: rows of one answer.
 
     Raises:
         ConfigError: a filter that does not exist, or a value that it does not take.
@@ -50,7 +53,7 @@ def rows(connection: sqlite3.Connection, asked: Mapping[str, str]) -> dict[str, 
         f"SELECT count(*) FROM conversations WHERE {where}",  # noqa: S608 - values are bound
         values,
     ).fetchone()
-    limit = min(number(asked, "limit", 100), MOST_ROWS)
+    limit = min(number(asked, "limit", 100), most)
     found = connection.execute(
         f"SELECT * FROM conversations WHERE {where} ORDER BY {_order(asked)} LIMIT ? OFFSET ?",  # noqa: S608
         (*values, limit, number(asked, "offset", 0)),

@@ -76,7 +76,7 @@ class ViewServer:
         self.runs = list(runs)
         self.token = secrets.token_urlsafe(16)
         self._hosts = HostCheck(allowed_hosts)
-        self._page = _page()
+        self._page = page_files()
         self._differences: dict[tuple[int, int, int, int], Any] = {}
         self.app = web.Application(middlewares=[self._guard])
         self.app.router.add_get("/", self._asset)
@@ -240,7 +240,7 @@ def _json(value: object, status: int = HTTPStatus.OK) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
 
 
-def _page() -> dict[str, bytes]:
+def page_files() -> dict[str, bytes]:
     """The files of the page, by the names under which it asks for them."""
     root = files("coral.viewer").joinpath("page")
     found = {}

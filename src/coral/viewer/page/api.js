@@ -1,4 +1,6 @@
-// Requests to the viewer's server. The token of the page's address goes along as a header.
+// What the page asks for: of the viewer's server, or of the data inside the file if the page is one.
+
+import { answer } from "./inside.js";
 
 const TOKEN = new URLSearchParams(location.search).get("token") || "";
 
@@ -10,7 +12,12 @@ export class Refused extends Error {
 }
 
 export async function get(path, query = {}) {
-  const filled = Object.entries(query).filter(([, value]) => value !== "" && value != null);
+  const filled = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== "" && value != null));
+  const inside = await answer(path, filled);
+  if (inside) {
+    if (inside.error && inside.remedy != null) throw new Refused(inside);
+    return inside;
+  }
   const words = new URLSearchParams(filled).toString();
   let response;
   try {

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
+import { isOneFile } from "./inside.js";
 import { Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
@@ -101,7 +102,7 @@ function Turn({ run, id, turn, number, side, rendered, differs, seat }) {
           ${others.map(([index, one]) => html`<h4>candidate ${index}</h4><${Reply} reply=${one} rendered=${rendered} />`)}
         </details>`
       : null}
-    <${Prompt} run=${run} id=${id} number=${number} />
+    ${isOneFile ? null : html`<${Prompt} run=${run} id=${id} number=${number} />`}
   </section>`;
 }
 
