@@ -277,6 +277,12 @@ REFUSED = {
     ),
     "an unknown reward": ({"reward": "fun"}, "no reward 'fun'"),
     "no task": ({"rollout": {}}, "no task"),
+    "a limit on cost": (
+        {"rollout": {"task": "sally_anne", "max_cost": 1.0}},
+        "rollout.max_cost says nothing",
+    ),
+    "samples": ({"rollout": {"task": "sally_anne", "samples": 2}}, "rollout.samples says nothing"),
+    "probes": ({"rollout": {"task": "sally_anne", "probe": True}}, "rollout.probe says nothing"),
     "an adapter's rank": ({"lora_rank": 4}, "no adapter is trained"),
 }
 

@@ -14,7 +14,7 @@ from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.improvement.config import GRPO, ImproveConfig
 from coral.improvement.servers import Checkpoint
 from coral.options import build_config, merged
-from coral.rl.config import GrpoConfig
+from coral.rl.config import IDLE, GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.training.config import TrainConfig
 
@@ -297,5 +297,5 @@ def learning(
     return build_config(GrpoConfig, {**options, "model": trained.path, "output": str(output)}, GRPO)
 
 
-_DRAWING = ("samples", "candidates", "select", "rollouts", "output", "second_chance", "max_failed_rate")
+_DRAWING = (*IDLE, "candidates", "select", "rollouts", "second_chance")
 """Options of `coral sample` that say nothing about conversations held for training."""

@@ -17,6 +17,12 @@ from coral.training.config import TrainerConfig
 LEARNING_RATE = 1e-6
 """TRL's default for GRPO."""
 
+IDLE = (
+    "samples", "probe", "serve", "metrics", "prices", "output", "lock", "shard", "processes", "retry_failed",
+    "max_failed_rate", "max_tokens_total", "max_cost", "max_hours", "dry_run",
+)  # fmt: skip
+"""Options of `coral eval` that say nothing about conversations held for training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoConfig(TrainerConfig):
@@ -62,6 +68,11 @@ class GrpoConfig(TrainerConfig):
         super().__post_init__()
         if self.max_steps is None:
             raise ConfigError("no max_steps given", remedy="say how long to train: --max_steps 100")
+        if idle := [name for name in IDLE if name in self.rollout]:
+            raise ConfigError(
+                f"rollout.{idle[0]} says nothing about conversations held for training",
+                remedy="leave it out; group_size and max_steps say how many are held",
+            )
         reward_named(self.reward)
         self._check_agent(self.eval_config())
         if self.batch_size % (self.group_size * self.seats_per_group):
