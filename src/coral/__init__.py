@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from coral.api_train import train
     from coral.comparison.compare import PairedRuns, SeveralRuns
+    from coral.comparison.pictures import plot
     from coral.comparison.stored import compare, compare_async
     from coral.errors import (
         AgentFailed,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from coral.evaluation.estimate import CostEstimate
     from coral.evaluation.frames import frame
     from coral.evaluation.progress import Progress
-    from coral.evaluation.session import Run
+    from coral.evaluation.run import Run
     from coral.improvement.results import Results
     from coral.metrics import Comparison, Estimate, Summary, Trace, TraceTurn
     from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
@@ -109,7 +110,7 @@ _HOMES = {
     "coral.evaluation.estimate": ("CostEstimate",),
     "coral.evaluation.frames": ("frame",),
     "coral.evaluation.progress": ("Progress",),
-    "coral.evaluation.session": ("Run",),
+    "coral.evaluation.run": ("Run",),
     "coral.improvement.results": ("Results",),
     "coral.metrics": ("Comparison", "Estimate", "Summary", "Trace", "TraceTurn"),
     "coral.models.protocol": ("Candidate", "Generation", "Model", "Request", "Sampling"),
@@ -117,6 +118,7 @@ _HOMES = {
     "coral.rows.report": ("Report",),
     "coral.store.folder": ("RunFolder",),
     "coral.comparison.compare": ("PairedRuns", "SeveralRuns"),
+    "coral.comparison.pictures": ("plot",),
     "coral.studies.results": ("StudyResults",),
     "coral.comparison.stored": ("compare", "compare_async"),
     "coral.studies.study": ("study", "study_async"),
@@ -204,6 +206,7 @@ __all__ = [
     "improve",
     "improve_async",
     "load_run",
+    "plot",
     "sample",
     "sample_async",
     "score",

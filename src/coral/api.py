@@ -18,7 +18,7 @@ from coral.evaluation.measure import save_summary
 from coral.evaluation.measure import score as _score
 from coral.evaluation.processes import run as _run
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run
+from coral.evaluation.run import Run
 from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
 from coral.improvement.improve import improve as _improve

@@ -14,10 +14,10 @@ import coral
 from coral.comparison.compare import compare_runs
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import AgentConfig, EvalConfig
-from coral.evaluation.export import export
 from coral.evaluation.measure import score
 from coral.evaluation.processes import run as evaluate
 from coral.evaluation.progress import Progress
+from coral.exchange.export import export
 from coral.rows.build import BuildConfig, build
 from coral.store.shards import shard_of
 

@@ -10,7 +10,7 @@ import pytest
 import coral
 from coral import Answered
 from coral.errors import ConfigError
-from coral.evaluation.export import export
+from coral.exchange.export import export
 
 AGENT = "python:bots:speak"
 BOT = '''

@@ -11,7 +11,7 @@ from textwrap import wrap
 from rich.table import Table
 
 from coral.cli.loop import run_in_loop
-from coral.cli.options import parse, take_name
+from coral.cli.options import parse, take_names
 from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
@@ -40,10 +40,7 @@ class CompareConfig(Options):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    runs, flags = [], list(arguments)
-    while (taken := take_name(flags))[0] is not None:
-        runs.append(taken[0])
-        flags = taken[1]
+    runs, flags = take_names(arguments)
     config = parse(CompareConfig, flags, command="coral compare A B", about=ABOUT)
     if len(runs) < 2:
         raise ConfigError("two run folders are needed", remedy="coral compare runs/alone runs/pair")

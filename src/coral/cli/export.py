@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from coral.cli.options import parse, take_name
 from coral.config import Options, option
 from coral.errors import ConfigError
-from coral.evaluation.export import export
 from coral.evaluation.tables import RowsOf
+from coral.exchange.export import export
 
 ABOUT = (
     "Write a run to one file: .jsonl holds whole conversations, .csv and .parquet a row per conversation or "

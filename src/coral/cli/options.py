@@ -91,6 +91,14 @@ def take_name(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     return None, list(arguments)
 
 
+def take_names(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off all arguments without a dash that open a command."""
+    names, rest = list[str](), list(arguments)
+    while rest and not rest[0].startswith("-"):
+        names.append(rest.pop(0))
+    return names, rest
+
+
 def _pairs(
     arguments: Sequence[str], kind: type[Any], command: str, positional: str | None
 ) -> Iterator[tuple[str, Word | list[Word]]]:

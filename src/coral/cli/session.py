@@ -18,7 +18,7 @@ from coral.evaluation.breaker import nothing_read
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import estimate
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run
+from coral.evaluation.run import Run
 from coral.metrics import Summary
 from coral.tasks import boundary
 from coral.types import Unreadable

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.errors import ConfigError, MissingExtra
-from coral.evaluation.session import Run
+from coral.evaluation.run import Run
 from coral.evaluation.tables import Row, RowsOf, columns, conversation_rows, turn_rows
 from coral.store.folder import RunFolder
 

@@ -13,7 +13,8 @@ from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run, run_session
+from coral.evaluation.run import Run
+from coral.evaluation.session import run_session
 from coral.evaluation.setup import launched
 from coral.metrics import Summary
 from coral.processes import Order, Said, retry_state, share, total

@@ -9,9 +9,7 @@ import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from coral import workers
 from coral.budget import OutOfBudget
@@ -34,9 +32,10 @@ from coral.evaluation.identity import default_output, identity, stored
 from coral.evaluation.measure import KEPT, keep_tally, measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
+from coral.evaluation.run import Run
 from coral.evaluation.setup import Opener, Participants
 from coral.evaluation.shards import ShardMark
-from coral.metrics import PriceTable, Summary, load_prices
+from coral.metrics import PriceTable, load_prices
 from coral.metrics.own import OwnMetric
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
@@ -49,41 +48,6 @@ from coral.types import Adjustment, Conversation, StopReason
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run on disk, and its summary.
-
-    Attributes:
-        path: the run folder.
-        summary: its metrics; None when the run was interrupted, or other shards are not complete.
-        finished: conversations that are finished, failed ones included; of a shard until all are complete.
-        total: conversations the run, or the shard, is to have.
-        missing: of a complete shard, the shards that are not.
-    """
-
-    path: Path
-    summary: Summary | None
-    finished: int
-    total: int
-    missing: tuple[str, ...] = ()
-
-    def conversations(self) -> Iterator[Conversation]:
-        """Stream the conversations of the run."""
-        return RunFolder(self.path).conversations()
-
-    def turns(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
-        """A data frame with a row per turn; docs/analysis.md lists its columns."""
-        from coral.evaluation.frames import frame
-
-        return frame(self, rows="turns", library=library)
-
-    def conversations_frame(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
-        """A data frame with a row per conversation; docs/analysis.md lists its columns."""
-        from coral.evaluation.frames import frame
-
-        return frame(self, library=library)
 
 
 async def run_session(config: EvalConfig, progress: Progress, given: Given | None = None) -> Run:

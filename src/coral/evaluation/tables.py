@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from coral import workers
 from coral.conversation import protocols
@@ -22,6 +22,7 @@ from coral.tasks.registry import task_of
 from coral.types import Answered, Belief, Conversation, Turn, Unsure, Usage
 
 Row = dict[str, Any]
+T = TypeVar("T")
 RowsOf = Literal["conversations", "turns"]
 
 
@@ -35,7 +36,7 @@ def conversation_rows(folder: RunFolder, *, task: Task | None = None, redact: bo
     Raises:
         UserError: the run cannot be read.
     """
-    return _by_id(_in_a_loop(lambda: asyncio.run(_conversations(folder, task or task_of(folder), redact))))
+    return _by_id(beside_a_loop(lambda: asyncio.run(_conversations(folder, task or task_of(folder), redact))))
 
 
 def turn_rows(folder: RunFolder, *, redact: bool = False) -> list[Row]:
@@ -48,7 +49,7 @@ def turn_rows(folder: RunFolder, *, redact: bool = False) -> list[Row]:
     return _by_id(row for conversation in told for row in _turns(conversation))
 
 
-def _in_a_loop(work: Callable[[], list[Row]]) -> list[Row]:
+def beside_a_loop(work: Callable[[], T]) -> T:
     """`work` starts a loop of its own; beside one that is running, as in a notebook, in another thread."""
     try:
         asyncio.get_running_loop()

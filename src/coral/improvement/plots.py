@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from coral.errors import MissingExtra, RunFolderError
+from coral.errors import RunFolderError
 from coral.improvement.arms import Sight
 from coral.improvement.config import ARMS
 from coral.improvement.results import HEADLINE, ModelResult, Results
 from coral.metrics import Estimate, metric
-from coral.store.whole import whole_file
+from coral.plots import COLOURS, INK, Row, drawing, save, whiskers
 
-INK, MUTED = "#222222", "#8a8a8a"
-COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a", "#1f4e79", "#a23b72")
 SHOWN_SOCIAL = (
     "agreement",
     "persuasion",
@@ -32,10 +30,6 @@ def save_plots(results: Results, folder: Path) -> list[str]:
         MissingExtra: matplotlib is not installed.
         RunFolderError: the folder cannot be written.
     """
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError:
-        raise MissingExtra("matplotlib", extra="plot", why="drawing plots") from None
     drawn = {
         "headline": draw_headline,
         "alone_and_pair": draw_square,
@@ -44,39 +38,17 @@ def save_plots(results: Results, folder: Path) -> list[str]:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context(_STYLE):
+        with drawing() as figure_class:
             for name, draw in drawn.items():
-                _save(draw, results, folder / name)
+                figure = figure_class(figsize=(7.2, 4.0), layout="constrained")
+                draw(figure, results)
+                for suffix in ("png", "svg"):
+                    save(figure, folder / f"{name}.{suffix}")
     except OSError as error:
         raise RunFolderError(
             f"cannot write to {folder}: {error.strerror}", remedy="free space or fix the folder"
         ) from None
     return [f"{name}.png" for name in drawn]
-
-
-_STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "svg.hashsalt": "coral",
-    "svg.fonttype": "path",
-}
-
-
-def _save(draw: Callable[[Any, Results], None], results: Results, stem: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.0), layout="constrained")
-    draw(figure, results)
-    with whole_file(stem.with_suffix(".png")) as file:
-        figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
-    with whole_file(stem.with_suffix(".svg")) as file:
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def draw_headline(figure: Any, results: Results) -> None:
@@ -144,7 +116,7 @@ def draw_social(figure: Any, results: Results) -> None:
         _with_bars(
             axes,
             ys,
-            [estimate or _NOTHING for estimate in estimates],
+            estimates,
             _colour(model),
             label=_arm(model),
             across=True,
@@ -175,37 +147,18 @@ def draw_cost(figure: Any, results: Results) -> None:
     _explain(figure)
 
 
-_NOTHING = Estimate(
-    mean=None, stderr=None, low=None, high=None, n=0, num_failed=0, num_unscored=0, num_problems=0
-)
-
-
 def _with_bars(
     axes: Any,
     positions: Iterable[float],
-    estimates: Iterable[Estimate],
+    estimates: Iterable[Estimate | None],
     colour: str,
     *,
     label: str,
     across: bool = False,
 ) -> None:
-    """Points with 95% intervals; `across` draws them sideways."""
-    known = [
-        (position, one.mean, one.low, one.high)
-        for position, one in zip(positions, estimates, strict=True)
-        if one.mean is not None and one.low is not None and one.high is not None
-    ]
-    at = [position for position, *_ in known]
-    means = [100 * mean for _, mean, _, _ in known]
-    spread = [
-        [100 * (mean - low) for _, mean, low, _ in known],
-        [100 * (high - mean) for _, mean, _, high in known],
-    ]
-    style = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "label": label}
-    if across:
-        axes.errorbar(means, at, xerr=spread, **style)
-    else:
-        axes.errorbar(at, means, yerr=spread, **style)
+    """Points with 95% intervals, where there is one."""
+    rows = [Row.of("", one if one is None or one.low is not None else None) for one in estimates]
+    whiskers(axes, positions, rows, colour, label=label, across=across)
 
 
 def _headline(model: ModelResult, sight: Sight) -> Estimate:
@@ -247,7 +200,7 @@ def _explain(figure: Any) -> None:
 
 def _titled(results: Results, sight: Sight, title: str) -> str:
     problems = results.models[0].measured[sight].problems
-    return f"{title}: {results.task}, {problems:,} problems, 95% intervals"
+    return f"{title}: {results.task}, {problems:,} problems, 95% CI"
 
 
 def _seconds(model: ModelResult, step: str) -> float:

@@ -8,23 +8,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from coral.errors import MissingExtra
-from coral.store.whole import whole_file
+from coral.plots import COLOURS, INK, MARKERS, MUTED, Row, drawing, forest, save, whiskers
 from coral.studies.results import StudyResults
 
-INK, MUTED = "#222222", "#8a8a8a"
-COLOURS = ("#0b6e8f", "#c8553d", "#588157", "#8e6c8a", "#b08d2f", "#5a5a5a")
 SIZES = {"matrix": (11.0, 4.2)}
 """Of pictures that are not of the usual size, in inches."""
-_STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "svg.hashsalt": "coral",
-    "svg.fonttype": "path",
-}
 
 
 def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
@@ -34,11 +22,6 @@ def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
         MissingExtra: matplotlib is not installed.
         OSError: the folder cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingExtra("matplotlib", extra="plot", why="drawing pictures") from None
     wanted: dict[str, Callable[[Any, StudyResults], None]] = {"arms": draw_arms}
     if results.flips:
         wanted["flips"] = draw_flips
@@ -47,14 +30,12 @@ def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
     if results.matrix is not None:
         wanted["matrix"] = draw_matrix
     drawn = {}
-    with mpl.rc_context(_STYLE):
+    with drawing() as figure_class:
         for name, draw in wanted.items():
-            figure = Figure(figsize=SIZES.get(name, (7.2, 4.2)), layout="constrained")
+            figure = figure_class(figsize=SIZES.get(name, (7.2, 4.2)), layout="constrained")
             draw(figure, results)
-            with whole_file(folder / f"{name}.png") as file:
-                figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
-            with whole_file(folder / f"{name}.svg") as file:
-                figure.savefig(file, format="svg", metadata={"Date": None})
+            for suffix in ("png", "svg"):
+                save(figure, folder / f"{name}.{suffix}")
             drawn[f"{name}.png"] = (folder / f"{name}.png").read_bytes()
     return drawn
 
@@ -62,18 +43,9 @@ def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
 def draw_arms(figure: Any, results: StudyResults) -> None:
     """What is right of all conversations, by arm, with intervals."""
     axes = figure.subplots()
-    for place, arm in enumerate(reversed(results.arms)):
-        found = arm.right
-        if found.mean is None:
-            continue
-        low, high = found.low or 0.0, 1.0 if found.high is None else found.high
-        axes.plot([100 * low, 100 * high], [place, place], color=COLOURS[0], linewidth=2)
-        axes.plot(100 * found.mean, place, "o", color=COLOURS[0])
-    axes.set_yticks(range(len(results.arms)))
-    axes.set_yticklabels([arm.name for arm in reversed(results.arms)])
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("right, of all conversations (%)")
-    _head(axes, f"{results.task}: {results.problems:,} problems, 95% intervals")
+    rows = [Row(arm.name, arm.right.mean, arm.right.low, arm.right.high) for arm in results.arms]
+    forest(axes, rows, label="right, of all conversations (%), 95% CI", span=(0, 100))
+    _head(axes, f"{results.task}: {results.problems:,} problems")
 
 
 def draw_flips(figure: Any, results: StudyResults) -> None:
@@ -81,17 +53,13 @@ def draw_flips(figure: Any, results: StudyResults) -> None:
     panels = figure.subplots(1, len(results.flips), sharey=True, squeeze=False)[0]
     for axes, found in zip(panels, results.flips, strict=True):
         parts = [*found.parts, found.whole]
-        for place, part in enumerate(reversed(parts)):
-            if part.share is None:
-                continue
-            colour = INK if part is found.whole else COLOURS[len(parts) - 1 - place]
-            ends = [100 * (part.share if end is None else end) for end in (part.low, part.high)]
-            axes.plot(ends, [place, place], color=colour, linewidth=2)
-            axes.plot(100 * part.share, place, "o", color=colour)
+        colours = [*COLOURS[: len(found.parts)], INK]
+        for place, (part, colour) in enumerate(zip(parts, colours, strict=True)):
+            whiskers(axes, [place], [Row(part.name, part.share, part.low, part.high)], colour, across=True)
         axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_yticks(range(len(parts)))
-        axes.set_yticklabels([part.name for part in reversed(parts)])
-        axes.set_xlabel("of the challenged answers (%)")
+        axes.set_yticks(range(len(parts)), [part.name for part in parts])
+        axes.set_ylim(len(parts) - 0.5, -0.5)
+        axes.set_xlabel("of the challenged answers (%), 95% CI")
         _head(axes, f"toward {found.toward} (n = {found.whole.challenged:,})")
 
 
@@ -109,13 +77,12 @@ def draw_cost(figure: Any, results: StudyResults) -> None:
         if point.tokens is None or point.accuracy is None:
             continue
         colour = COLOURS[(1 + place) % len(COLOURS)]
-        bar = [100 * (point.low or 0.0), 100 * (1.0 if point.high is None else point.high)]
-        axes.plot([point.tokens] * 2, bar, color=colour, linewidth=2)
-        axes.plot(point.tokens, 100 * point.accuracy, "o", color=colour, label=point.arm)
+        row = Row(point.arm, point.accuracy, point.low, point.high)
+        whiskers(axes, [point.tokens], [row], colour, label=point.arm, marker=MARKERS[place % len(MARKERS)])
     axes.set_xlabel("all tokens per problem, read and written")
-    axes.set_ylabel("right (%)")
-    axes.legend(frameon=False)
-    _head(axes, f"{results.task}: {results.problems:,} problems, 95% intervals")
+    axes.set_ylabel("right (%), 95% CI")
+    axes.legend()
+    _head(axes, f"{results.task}: {results.problems:,} problems")
 
 
 def draw_matrix(figure: Any, results: StudyResults) -> None:

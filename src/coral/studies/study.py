@@ -20,7 +20,7 @@ from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import check_agents, open_plan
 from coral.evaluation.processes import run as hold_run
 from coral.evaluation.progress import Progress
-from coral.evaluation.session import Run
+from coral.evaluation.run import Run
 from coral.evaluation.watch import Watch
 from coral.metrics import load_prices
 from coral.options import build_config, load_yaml_file

@@ -1,0 +1,62 @@
+"""A run as callers get it: its folder, its summary, and what can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from coral.metrics import Summary
+from coral.plots import Columns, Kind
+from coral.store.folder import RunFolder
+from coral.types import Conversation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run on disk, and its summary.
+
+    Attributes:
+        path: the run folder.
+        summary: its metrics; None when the run was interrupted, or other shards are not complete.
+        finished: conversations that are finished, failed ones included; of a shard until all are complete.
+        total: conversations the run, or the shard, is to have.
+        missing: of a complete shard, the shards that are not.
+    """
+
+    path: Path
+    summary: Summary | None
+    finished: int
+    total: int
+    missing: tuple[str, ...] = ()
+
+    def conversations(self) -> Iterator[Conversation]:
+        """Stream the conversations of the run."""
+        return RunFolder(self.path).conversations()
+
+    def turns(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per turn; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self, rows="turns", library=library)
+
+    def conversations_frame(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per conversation; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self, library=library)
+
+    def plot(self, kind: Kind = "headline", *, columns: Columns = 2) -> Any:
+        """A picture of the run, as a Figure of matplotlib: docs/plots.md shows the kinds.
+
+        Args:
+            kind: headline, beliefs, agreement, cost or groups.
+            columns: how many columns of a paper it spans.
+
+        Raises:
+            UserError: the run holds nothing of this kind, or matplotlib is not installed.
+        """
+        from coral.evaluation.pictures import plot_runs
+
+        return plot_runs([RunFolder(self.path)], kind, columns)

@@ -1,0 +1,1 @@
+"""Runs that leave, and conversations that come: files of other tools. See docs/analysis.md."""
