@@ -40,7 +40,8 @@ class Problem(Record, frozen=True):
     Attributes:
         id: stable across runs and machines, unique in its task.
         choices: the texts of the lettered choices A, B, C, ...; empty for open questions.
-        target: the gold answer in the task's canonical form (a letter, a LaTeX string, a phrase).
+        target: the gold answer in the task's canonical form (a letter, a LaTeX string, a phrase); empty where
+            there is none.
         group: what statistics split by, such as `{"order": "2"}`.
         source: what the task kept of the raw record; read only by that task.
     """

@@ -1,6 +1,7 @@
 """`coral audit` as a user runs it: blind sheets, labels, a second extractor that is resumed, studies."""
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -11,10 +12,15 @@ from aiohttp import web
 import coral
 from coral.api import evaluate_async
 from coral.audits.audit import AuditConfig, audit, runs_of
+from coral.audits.marks import mark
+from coral.budget import OutOfBudget
 from coral.cli import main
-from coral.errors import ConfigError, StoppedEarly
+from coral.comparison.compare import compare_several
+from coral.errors import ConfigError, Interrupted, StoppedEarly
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.plan import open_plan
+from coral.evaluation.progress import Progress
+from coral.store.folder import RunFolder
 
 
 def answers(letter):
@@ -230,7 +236,8 @@ class Refusing:
         if not self.answers(self.requests):
             return web.json_response({"error": {"message": self.words}}, status=self.status)
         choice = {"message": {"content": "Answer: (A)"}, "finish_reason": "stop"}
-        return web.json_response({"choices": [choice]})
+        usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
+        return web.json_response({"choices": [choice], "usage": usage})
 
 
 @pytest.fixture
@@ -278,3 +285,90 @@ async def test_a_text_that_is_refused_is_no_reading(run, refusing):
     assert (found.unanswered, agreed.n, agreed.value) == (4, 20, 1.0)
     assert "refused to read, and that are left out: 4." in (run / "audit" / "report.md").read_text()
     assert found.arms[0].headline.corrected is not None
+
+
+@pytest.mark.parametrize("parallel", [1, 8])
+async def test_limits_hold_in_all_sessions_together(run, refusing, parallel):
+    """An audit stops before its limit is passed and leaves no report; a higher one sends the rest alone."""
+    refusing.answers = lambda number: True
+    limited = dataclasses.replace(refusing.config, max_tokens_total=1_500, max_connections=parallel)
+    for _ in range(2):  # the second session has nothing left
+        with pytest.raises(OutOfBudget, match="tokens") as caught:
+            await audit([str(run)], limited)
+        assert "higher limit: what it has read is kept" in caught.value.remedy
+        assert 0 < 105 * refusing.requests <= 1_500
+        assert not (run / "audit" / "results.json").exists()
+    progress = Progress()
+    found = await audit([str(run)], refusing.config, progress)
+    assert refusing.requests == found.texts == progress.total == progress.done == 24
+
+
+async def test_money_is_limited_by_the_price_table(run, refusing, tmp_path):
+    """And refused before anything is sent where the extractor has no price."""
+    refusing.answers = lambda number: True
+    with pytest.raises(ConfigError, match="has no price"):
+        await audit([str(run)], dataclasses.replace(refusing.config, max_cost=0.1))
+    assert refusing.requests == 0
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("m: {prompt: 1000, completion: 1000}\n")
+    with pytest.raises(OutOfBudget, match=r"\$"):
+        await audit([str(run)], dataclasses.replace(refusing.config, max_cost=1.0, prices=str(prices)))
+    assert 0.105 * refusing.requests <= 1.0
+
+
+async def test_an_interrupted_audit_resumes(run, refusing):
+    """What is in flight arrives and is kept, nothing else is sent, and the same command asks for the rest."""
+    progress = Progress()
+
+    def answers(number):
+        progress.stopping = progress.stopping or number == 5
+        return True
+
+    refusing.answers = answers
+    with pytest.raises(Interrupted, match="the audit was interrupted"):
+        await audit([str(run)], refusing.config, progress)
+    before = refusing.requests
+    assert before < 24
+    progress = Progress()
+    await audit([str(run)], refusing.config, progress)
+    assert refusing.requests == 24
+
+
+async def test_differences_that_reading_could_produce_are_marked(tmp_path):
+    """In the comparison of audited runs and among the planned contrasts of a study, until a run has grown."""
+    folder = tmp_path / "study"
+    options = {
+        "task": {"name": "sally_anne"}, "limit": 30, "output": str(folder),
+        "contrasts": ["b - a", "turns: b - a"],
+        "arms": {"a": {"max_turns": 4}, "b": {"max_turns": 2}, "c": {"protocol": "single"}},
+    }  # fmt: skip
+    await coral.study_async(options)
+    found = await audit([str(folder)], AuditConfig(sample=15, extractor={"mode": "rules"}))
+    told = {(one.left, one.right): one.reading_alone for one in found.differences}
+    assert told.keys() == {("b", "a"), ("c", "a")}
+    assert all(told.values()), "five read again of each stratum show little"
+    again = await coral.study_async(options)
+    assert [one.reading_alone for one in again.contrasts[:2]] == [True, None]
+    assert "(could be reading alone)" in (folder / "report.md").read_text()
+    a, b = (RunFolder(folder / "arms" / name) for name in "ab")
+    runs = await compare_several(a, [b])
+    assert runs.compared[0].reading_alone is None
+    assert mark(runs).compared[0].reading_alone is True
+    grown = await coral.study_async({**options, "limit": 31})
+    assert [one.reading_alone for one in grown.contrasts[:2]] == [None, None]
+    assert mark(await compare_several(a, [b])).compared[0].reading_alone is None
+
+
+async def test_a_difference_beyond_reading_is_not_marked(tmp_path):
+    """All was read again and nothing is off: what remains is a difference."""
+    runs = []
+    for letter, kind in (("A", "right"), ("B", "wrong")):
+        folder = tmp_path / letter
+        await evaluate_async(
+            "sally_anne", agent=answers("A"), limit=20, opener="partner", max_turns=3,
+            partner={"control": kind}, output=str(folder),
+        )  # fmt: skip
+        runs.append(folder)
+    await audit([str(run) for run in runs], AuditConfig(sample=1000, extractor={"mode": "rules"}))
+    found = mark(await compare_several(RunFolder(runs[0]), [RunFolder(runs[1])]))
+    assert found.compared[0].reading_alone is (found.compared[0].comparisons[0].difference == 0)

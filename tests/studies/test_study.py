@@ -10,9 +10,10 @@ import yaml
 
 import coral
 from coral.cli import main
+from coral.comparison.contrasts import parse_contrast
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.watch import Watch
-from coral.studies.config import StudyConfig, parse_contrast
+from coral.studies.config import StudyConfig
 
 
 def options(url, data, out, **more):

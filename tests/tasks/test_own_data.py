@@ -346,3 +346,32 @@ def test_a_task_in_a_file_is_found_by_its_path(tmp_path: Path) -> None:
         registry.load(f"{tmp_path}/two/tasks_by_path.py:sums")
     with pytest.raises(ConfigError, match="there is no file"):
         registry.load(f"{tmp_path}/three.py:sums")
+
+
+@pytest.mark.parametrize(
+    ("task", "record"),
+    [
+        ("choices", ABC),
+        ("choices", {"question": "Whose?", "A": "Ann", "B": "Bob"}),
+        ("choices", NAMES | {"answer": "nobody knows"}),
+        ("open", {"question": "What is new?"}),
+        ("open", {"question": "How many?", "answer": ""}),
+    ],
+)
+async def test_data_without_right_answers(load: Load, write: Write, task: str, record: Any) -> None:
+    """Only where it is said: then no field is taken for an answer, and nothing has a grade."""
+    file = write("mine.jsonl", [record])
+    with pytest.raises(DataError, match=r"answer|choices"):
+        load(task, file)
+    [problem] = load(task, file, options={"gold": False})
+    assert problem.target == ""
+    loaded = registry.load(task, gold=False)
+    assert await loaded.grade("A", problem) is None
+    assert isinstance(loaded.parse("B" if task == "choices" else "Paris", problem), Answered)
+
+
+def test_an_answer_field_without_right_answers_is_refused(load: Load, write: Write) -> None:
+    """Both cannot be meant."""
+    file = write("mine.jsonl", [NAMES | {"answer": "B"}])
+    with pytest.raises(ConfigError, match=r"--task\.gold false says that there are none"):
+        load("choices", file, options={"gold": False, "answer": "answer"})

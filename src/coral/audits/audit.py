@@ -31,12 +31,17 @@ from coral.audits.statistics import (
     share_of,
 )
 from coral.audits.watch import Watch
+from coral.budget import Budget, Limits, OutOfBudget
 from coral.comparison.compare import check_same_task
-from coral.config import ANY, COUNT, Options, deciding, option
+from coral.comparison.contrasts import Planned, parse_contrast
+from coral.comparison.facts import RIGHT
+from coral.config import ANY, COUNT, POSITIVE, Options, deciding, option
 from coral.conversation.calls import Calls
 from coral.conversation.extraction import Extractor
 from coral.errors import ConfigError, ModelError, RunFolderError
 from coral.evaluation.config import ExtractorConfig, filled_up
+from coral.evaluation.progress import Progress
+from coral.metrics import load_prices
 from coral.models import embedded
 from coral.models.connections import Connections, Stopped
 from coral.models.open import Models
@@ -66,6 +71,15 @@ class AuditConfig(Options):
     """The sheet of an audit with people's answers: they are the truth that the readings are held against."""
     seed: int = option(0, decides=True, within=ANY)
     """Decides which conversations are drawn."""
+    max_tokens_total: int | None = option(None, decides=False, within=COUNT)
+    """Stop before the second extractor has read and written more tokens than this, in all sessions together;
+    the same command with a higher limit resumes."""
+    max_cost: float | None = option(None, decides=False, within=POSITIVE)
+    """Stop before it has cost more USD than this, by the price table."""
+    max_hours: float | None = option(None, decides=False, within=POSITIVE)
+    """Stop before this session has lasted longer."""
+    prices: str | None = option(None, decides=False)
+    """Price table (YAML) that overlays the shipped one."""
     max_connections: int = option(64, decides=False, within=COUNT)
     """Most requests in flight to the second extractor."""
     output: str | None = option(None, decides=False)
@@ -97,8 +111,11 @@ class _Reading:
     first: Belief
 
 
-async def audit(paths: Sequence[str], config: AuditConfig) -> AuditResults:
+async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | None = None) -> AuditResults:
     """Draw the sample, read it again, and write the report.
+
+    Args:
+        progress: counters of the texts that are read again, and the switch to interrupt the audit.
 
     Raises:
         UserError: a folder, an option or the labels cannot be used, or the second extractor does not answer.
@@ -124,10 +141,12 @@ async def audit(paths: Sequence[str], config: AuditConfig) -> AuditResults:
             read = {FIRST: {one.text.key: one.first for one in readings}}
             extractions: list[Extraction] = []
             if second is not None:
-                read[SECOND], extractions = await _read_again(readings, second, out, config)
+                read[SECOND], extractions = await _read_again(
+                    readings, second, out, config, progress or Progress()
+                )
             if config.labels is not None:
                 read[PEOPLE] = read_labels(config.labels, texts, frames[0].task)
-            results = await _results(frames, readings, read, extractions)
+            results = await _results(frames, readings, read, extractions, planned_in(paths))
             _write(lambda: _save(results, out.path), out)
     return results
 
@@ -148,6 +167,15 @@ def runs_of(paths: Sequence[str]) -> dict[str, RunFolder]:
     return {name: RunFolder(path) for name, path in zip(labels, paths, strict=True)}
 
 
+def planned_in(paths: Sequence[str]) -> list[Planned]:
+    """The contrasts by what is right that a study has planned; none of runs."""
+    if len(paths) != 1 or not Path(paths[0], "arms").is_dir() or not Path(paths[0], "run.json").is_file():
+        return []
+    study = RunFolder(paths[0]).identity().get("study", {})
+    planned = [parse_contrast(text) for text in study.get("contrasts", ())]
+    return [one for one in planned if one.metric == RIGHT]
+
+
 async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[_Reading]:
     found = []
     for frame in frames:
@@ -164,7 +192,11 @@ async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[_Reading]
 
 
 async def _read_again(
-    readings: Sequence[_Reading], options: ExtractorConfig, out: RunFolder, config: AuditConfig
+    readings: Sequence[_Reading],
+    options: ExtractorConfig,
+    out: RunFolder,
+    config: AuditConfig,
+    progress: Progress,
 ) -> tuple[dict[str, Belief], list[Extraction]]:
     """What the second extractor reads in each text that it answers about, and at what cost; what it has read
     is never asked for again.
@@ -181,13 +213,18 @@ async def _read_again(
                 template=prompts.builtin("extraction"),
                 model=None if options.mode == "rules" else await models.open(options, "--extractor"),
             )
-            watch, asked = Watch(connections.stop), _digest(options)
+            watch, asked = Watch(connections.stop, progress), _digest(options)
+            watch.budget = _budget(config, extractor, watch)
+            calls = {one.text.key: journal.of(one.text.key) for one in readings}
+            readings = sorted(readings, key=lambda one: not calls[one.text.key].holds(asked))
+            progress.total, progress.retry_state = len(readings), connections.retry_state
+            stack.enter_context(progress.telling(watch.stop))
             try:
                 found = await all_of(
-                    _extract(extractor, one, watch.over(one.text.key, journal.of(one.text.key)), asked)
-                    for one in readings
+                    _extract(extractor, one, watch.over(one.text.key, calls[one.text.key]), asked, progress)
+                    for one in readings  # what is there first: the limits count it
                 )
-            except (ModelError, Stopped) as error:
+            except (ModelError, Stopped, OutOfBudget) as error:
                 watch.check(error)
                 raise
             watch.check()
@@ -198,18 +235,37 @@ async def _read_again(
     return answered, [how for _, how in found]
 
 
+def _budget(config: AuditConfig, extractor: Extractor, watch: Watch) -> Budget | None:
+    """What the limits leave; None without limits.
+
+    Raises:
+        ConfigError: money is limited, and the extractor has no price.
+    """
+    limits = Limits(config.max_tokens_total, config.max_cost, config.max_hours)
+    if not limits.any or extractor.model is None:
+        return None
+    prices = load_prices(config.prices)
+    return Budget(limits, prices, [extractor.model.name], is_stopping=lambda: watch.is_stopping)
+
+
 async def _extract(
-    extractor: Extractor, one: _Reading, calls: Calls, asked: str
+    extractor: Extractor, one: _Reading, calls: Calls, asked: str, progress: Progress
 ) -> tuple[Belief, Extraction]:
     reply = one.conversation.turns[one.text.place].reply
-    return await extractor.extract(
-        Candidate(text=reply.text, finish_reason=reply.finish_reason),
-        one.conversation.problem,
-        calls=calls,
-        conversation_id=one.text.key,
-        step=asked,
-        seed="audit",
-    )
+    progress.in_flight += 1
+    try:
+        found = await extractor.extract(
+            Candidate(text=reply.text, finish_reason=reply.finish_reason),
+            one.conversation.problem,
+            calls=calls,
+            conversation_id=one.text.key,
+            step=asked,
+            seed="audit",
+        )
+    finally:
+        progress.in_flight -= 1
+    progress.done += 1
+    return found
 
 
 # Results ----------------------------------------------------------------------------------------------------
@@ -220,6 +276,7 @@ async def _results(
     readings: Sequence[_Reading],
     read: Mapping[str, Mapping[str, Belief]],
     extractions: Sequence[Extraction],
+    planned: Sequence[Planned],
 ) -> AuditResults:
     reference = next((name for name in (PEOPLE, SECOND) if read.get(name)), "")
     arms, audited = [], []
@@ -230,7 +287,14 @@ async def _results(
         arm = await _held_against(frame, own, read[reference])
         pairs = await _pairs(own, read[FIRST], read[reference])
         errors = share_of([(pair.problem, pair.weight, float(not pair.same)) for pair in pairs])
-        arms.append(ArmAudit(name=frame.name, texts=len(own), errors=errors, headline=headline(arm)))
+        arms.append(
+            ArmAudit(
+                name=frame.name,
+                texts=len(own),
+                errors=errors,
+                headline=headline(arm) if frame.graded else None,
+            )
+        )
         audited.append((frame, arm))
     agreements = []
     for a, b in ((FIRST, SECOND), (FIRST, PEOPLE), (SECOND, PEOPLE)):
@@ -249,7 +313,7 @@ async def _results(
         labelled=len(read.get(PEOPLE, {})),
         agreements=tuple(agreements),
         arms=tuple(arms),
-        differences=tuple(_against_first(audited)),
+        differences=tuple(_differences(audited, planned)),
         unanswered=len(readings) - len(read[SECOND]) if SECOND in read else 0,
         requests=sum(one.attempts for one in extractions),
         usage=Usage.total(usages),
@@ -308,6 +372,8 @@ async def _kind(belief: Belief, one: _Reading) -> str:
     match belief:
         case Answered(value):
             right = await boundary.grade(one.frame.task, value, one.conversation.problem)
+            if right is None and not one.frame.graded:
+                return "answered"
             return "right" if right else "wrong"
         case Unsure():
             return "unsure"
@@ -315,16 +381,20 @@ async def _kind(belief: Belief, one: _Reading) -> str:
             return "unreadable"
 
 
-def _against_first(audited: Sequence[tuple[Frame, Audited]]) -> list[Between]:
-    if len(audited) < 2:
+def _differences(audited: Sequence[tuple[Frame, Audited]], planned: Sequence[Planned]) -> list[Between]:
+    """Every arm against the first, and what a study has planned beside that."""
+    if not all(frame.graded for frame, _ in audited):
         return []
-    (frame, first), *others = audited
-    return [
-        between(
-            (other.name, arm), (frame.name, first), (sorted(set(other.problems)), sorted(set(frame.problems)))
-        )
-        for other, arm in others
-    ]
+    arms = {frame.name: (frame, arm) for frame, arm in audited}
+    pairs = [(one.left, one.right) for one in planned if {one.left, one.right} <= arms.keys()]
+    pairs += [(other, next(iter(arms))) for other in list(arms)[1:]]
+    told = {frozenset(pair): pair for pair in reversed(pairs)}  # as it was planned, where it was
+    return [_between(*(arms[name] for name in pair)) for pair in reversed(list(told.values()))]
+
+
+def _between(left: tuple[Frame, Audited], right: tuple[Frame, Audited]) -> Between:
+    ids = [sorted(set(frame.problems)) for frame, _ in (left, right)]
+    return between((left[0].name, left[1]), (right[0].name, right[1]), ids)
 
 
 # Files ------------------------------------------------------------------------------------------------------

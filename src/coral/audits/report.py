@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coral.audits.statistics import Agreement, Between, Headline, Share
-from coral.comparison.tables import Table, between, markdown, percent, points
+from coral.comparison.tables import Table, figure, markdown, points
 from coral.types import Record, Usage
 
 
@@ -13,13 +13,13 @@ class ArmAudit(Record, frozen=True, omit_defaults=False):
     Attributes:
         texts: that were read again.
         errors: share of them in which the first reading differs from the reference, with its interval.
-        headline: right of all, plain and corrected.
+        headline: right of all, plain and corrected; None where no problem has a gold answer.
     """
 
     name: str
     texts: int
     errors: Share
-    headline: Headline
+    headline: Headline | None
 
 
 class AuditResults(Record, frozen=True, omit_defaults=False):
@@ -74,14 +74,7 @@ def tables_of(results: AuditResults) -> list[Table]:
 
 
 def _agreements(results: AuditResults) -> Table:
-    rows = [
-        (
-            " and ".join(one.readers),
-            share_text(one.agreement),
-            _kappa(one),
-        )
-        for one in results.agreements
-    ]
+    rows = [(" and ".join(one.readers), share_text(one.agreement), _kappa(one)) for one in results.agreements]
     return Table(
         "agreement",
         "Who agrees with whom",
@@ -97,10 +90,7 @@ def _arms(results: AuditResults) -> Table:
         (
             arm.name,
             share_text(arm.errors),
-            f"{percent(arm.headline.plain)} {between(arm.headline.plain_low, arm.headline.plain_high)}",
-            f"{percent(arm.headline.corrected)} {between(arm.headline.low, arm.headline.high)}",
-            f"{points(arm.headline.off)} {between(arm.headline.off_low, arm.headline.off_high, signed=True)}",
-            f"{arm.headline.audited:,} of {arm.headline.conversations:,}",
+            *_corrected(arm.headline),
         )
         for arm in results.arms
     ]
@@ -114,12 +104,23 @@ def _arms(results: AuditResults) -> Table:
     )  # fmt: skip
 
 
+def _corrected(found: Headline | None) -> tuple[str, str, str, str]:
+    if found is None:
+        return "-", "-", "-", "-"
+    return (
+        figure(found.plain, found.plain_low, found.plain_high),
+        figure(found.corrected, found.low, found.high),
+        figure(found.off, found.off_low, found.off_high, signed=True),
+        f"{found.audited:,} of {found.conversations:,}",
+    )
+
+
 def _differences(results: AuditResults) -> Table:
     rows = [
         (
             f"{one.left} - {one.right}",
             points(one.plain),
-            f"{points(one.corrected)} {between(one.low, one.high, signed=True)}",
+            figure(one.corrected, one.low, one.high, signed=True),
             "could be reading alone" if one.reading_alone else "",
         )
         for one in results.differences
@@ -144,4 +145,4 @@ def _kappa(one: Agreement) -> str:
 
 def share_text(found: Share) -> str:
     """A share, its interval, and of how many."""
-    return f"{percent(found.value)} {between(found.low, found.high)} (n = {found.n:,})"
+    return f"{figure(found.value, found.low, found.high)} (n = {found.n:,})"

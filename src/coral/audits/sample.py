@@ -38,6 +38,7 @@ class Frame:
         first: whether they were read as right.
         strata: right or not, and by whom the texts that decide were read; NOTHING where there are none, as in
             failed ones.
+        graded: some problem has a gold answer; else nothing is right.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Frame:
     problems: list[str] = field(default_factory=list)
     first: list[bool] = field(default_factory=list)
     strata: list[str] = field(default_factory=list)
+    graded: bool = False
 
     def sample(self, number: int, seed: int) -> list[int]:
         """Places of about so many conversations of every stratum; a larger number keeps a smaller one's."""
@@ -127,6 +129,7 @@ async def frame_of(name: str, folder: RunFolder) -> Frame:
     for conversation in folder.conversations():
         right = await frame.is_right(conversation)
         stratum = _stratum(conversation, frame.deciding(conversation), right)
+        frame.graded = frame.graded or is_graded(conversation)
         rows.append((conversation.id, conversation.problem.id, right, stratum))
     if not rows:
         raise RunFolderError(f"{folder.path} holds no conversation", remedy="run it first")
@@ -136,6 +139,14 @@ async def frame_of(name: str, folder: RunFolder) -> Frame:
         frame.first.append(right)
         frame.strata.append(stratum)
     return frame
+
+
+def is_graded(conversation: Conversation) -> bool:
+    """The problem has a gold answer, or an answer has a grade."""
+    replies = (turn.reply for turn in conversation.turns)
+    return bool(conversation.problem.target) or any(
+        reply.correct is not None for reply in replies if isinstance(reply.belief, Answered)
+    )
 
 
 def _stratum(conversation: Conversation, deciding: Sequence[int], right: bool) -> str:

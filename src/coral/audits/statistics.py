@@ -45,7 +45,7 @@ class Headline(Record, frozen=True, omit_defaults=False):
     """Right of all, as it was read and corrected by the sample.
 
     Attributes:
-        off: corrected minus plain: what reading alone does, with its interval.
+        off: corrected minus plain: what reading alone does, with its interval and standard error.
     """
 
     plain: float
@@ -57,6 +57,7 @@ class Headline(Record, frozen=True, omit_defaults=False):
     off: float
     off_low: float
     off_high: float
+    off_stderr: float
     conversations: int
     audited: int
     problems: int
@@ -144,7 +145,7 @@ def headline(arm: Audited) -> Headline:
     ratio = clustered_ratio(*(column[np.bincount(arm.problems) > 0] for column in sums))
     around = interval_of(ratio, "proportion") or wilson(plain, 1)
     off = arm.off
-    half = Z * sqrt(_error_variance(arm))
+    stderr = sqrt(_error_variance(arm))
     corrected = min(1.0, max(0.0, plain + off))
     low, high = _around(corrected, _variance(arm.pulls()) + arm.unseen(), len(ratio.residuals))
     return Headline(
@@ -155,8 +156,9 @@ def headline(arm: Audited) -> Headline:
         low=low,
         high=high,
         off=off,
-        off_low=max(-1.0, off - half),
-        off_high=min(1.0, off + half),
+        off_low=max(-1.0, off - Z * stderr),
+        off_high=min(1.0, off + Z * stderr),
+        off_stderr=stderr,
         conversations=len(arm.first),
         audited=len(arm.rows),
         problems=len(ratio.residuals),
@@ -179,6 +181,12 @@ class Between(Record, frozen=True, omit_defaults=False):
     reading_alone: bool
 
 
+def reading_alone(difference: float, left: Headline, right: Headline) -> bool:
+    """Whether errors of reading alone could produce a difference of plain headlines, left minus right."""
+    corrected = difference + left.off - right.off
+    return abs(corrected) <= Z * sqrt(left.off_stderr**2 + right.off_stderr**2)
+
+
 def between(left: tuple[str, Audited], right: tuple[str, Audited], names: Sequence[Sequence[str]]) -> Between:
     """The difference of two arms, paired by problem.
 
@@ -193,7 +201,6 @@ def between(left: tuple[str, Audited], right: tuple[str, Audited], names: Sequen
         for number, pull in enumerate(arm.pulls().tolist()):
             pulls[ids[number]] += sign * pull
     spread = sqrt(_variance(np.array(list(pulls.values()), np.float64)) + a.unseen() + b.unseen())
-    by_reading = sqrt(_error_variance(a) + _error_variance(b))
     return Between(
         left=name,
         right=other,
@@ -201,7 +208,7 @@ def between(left: tuple[str, Audited], right: tuple[str, Audited], names: Sequen
         corrected=plain + off,
         low=max(-1.0, plain + off - Z * spread),
         high=min(1.0, plain + off + Z * spread),
-        reading_alone=abs(plain + off) <= Z * by_reading,
+        reading_alone=reading_alone(plain, headline(a), headline(b)),
     )
 
 

@@ -1,12 +1,14 @@
-"""Watches what comes of the requests to the second extractor: what it refuses is no reading."""
+"""Watches the requests to the second extractor: what it refuses is no reading, and limits are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from coral.budget import Budget, OutOfBudget
 from coral.conversation import calls
-from coral.errors import ABOUT_THE_TEXT, FatalReject, ModelError, StoppedEarly
+from coral.errors import ABOUT_THE_TEXT, FatalReject, Interrupted, ModelError, StoppedEarly
 from coral.evaluation.breaker import HANDFUL
+from coral.evaluation.progress import Progress
 from coral.models.connections import Stopped
 from coral.models.protocol import Generation, Model, Request
 from coral.store.journal import Calls
@@ -17,13 +19,16 @@ class Watch:
 
     Attributes:
         unanswered: the texts that the second extractor did not answer about, by key.
+        budget: what the limits of the audit leave; None without limits.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], progress: Progress) -> None:
         self.unanswered: set[str] = set()
+        self.budget: Budget | None = None
         self._stop = stop
+        self._progress = progress
         self._answered = False
-        self._cause: ModelError | None = None
+        self._cause: ModelError | OutOfBudget | None = None
         self._latest: ModelError | None = None
         self._retract: list[Callable[[], None]] = []
 
@@ -33,12 +38,20 @@ class Watch:
         async def call(step: str, model: Model, request: Request) -> Generation:
             is_new = not journaled.holds(step)
             try:
-                generation = await journaled(step, model, request)
+                if self.budget is None:
+                    generation = await journaled(step, model, request)
+                else:
+                    generation = await self.budget.make(journaled, step, model, request)
+            except OutOfBudget as error:
+                self._end(error)
+                raise
             except ModelError as error:
                 self.unanswered.add(key)
                 self._note(error, (lambda: journaled.retract(step)) if is_new else None)
                 raise
             self._answered = True
+            self._progress.requests += generation.attempts * is_new
+            self._progress.completion_tokens += (generation.usage.completion_tokens or 0) * is_new
             return generation
 
         return call
@@ -52,14 +65,25 @@ class Watch:
             if self._cause is not None or (not self._answered and len(self._retract) >= HANDFUL):
                 self._end(error)
 
-    def _end(self, cause: ModelError) -> None:
+    @property
+    def is_stopping(self) -> bool:
+        """Nothing more is sent."""
+        return self._cause is not None or self._progress.stopping
+
+    def stop(self) -> None:
+        """Send nothing more: what is in flight still arrives, what waits for room is let go."""
+        self._stop()
+        if self.budget is not None:
+            self.budget.wake()
+
+    def _end(self, cause: ModelError | OutOfBudget) -> None:
         """Send nothing more. What was refused meanwhile is asked again by the next session."""
         self._cause = self._cause or cause
         while self._retract and not self._answered:
             self._retract.pop()()
-        self._stop()
+        self.stop()
 
-    def check(self, error: ModelError | Stopped | None = None) -> None:
+    def check(self, error: ModelError | Stopped | OutOfBudget | None = None) -> None:
         """Whether the readings can be used.
 
         Args:
@@ -67,13 +91,21 @@ class Watch:
 
         Raises:
             StoppedEarly: they ended early, or brought nothing at all.
+            Interrupted: the user stopped them.
         """
         found = error if isinstance(error, ModelError) else None
         cause = self._cause or found or (None if self._answered else self._latest)
+        if isinstance(cause, OutOfBudget):
+            raise OutOfBudget(str(cause), remedy=f"run the same command again with a higher limit: {_KEPT}")
+        if cause is None and self._progress.stopping and error is not None:
+            raise Interrupted("the audit was interrupted", remedy=f"the same command resumes: {_KEPT}")
         if cause is None:
             return
         fix = cause.remedy and f"{cause.remedy}; then "
         raise StoppedEarly(
             f"the second extractor could not be asked: {cause}",
-            remedy=f"{fix}run the same command again: what it has read is kept",
+            remedy=f"{fix}run the same command again: {_KEPT}",
         )
+
+
+_KEPT = "what it has read is kept"

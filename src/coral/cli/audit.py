@@ -8,11 +8,13 @@ from pathlib import Path
 from coral.audits.audit import AuditConfig, audit
 from coral.audits.report import AuditResults, opening, share_text
 from coral.cli import EXIT_DONE
-from coral.cli.loop import run_in_loop
+from coral.cli.live import shown
+from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
-from coral.cli.terminal import standard_output
+from coral.cli.terminal import standard_error, standard_output
 from coral.cli.visible import shell_word
-from coral.comparison.tables import between, percent, points
+from coral.comparison.tables import figure, points
+from coral.evaluation.progress import Progress
 
 ABOUT = (
     "Read a sample of replies again, by a second extractor or by people (csv), blind to gold and to the "
@@ -28,9 +30,21 @@ def run(arguments: Sequence[str]) -> int:
         paths.append(name)
         name, rest = take_name(rest)
     config = parse(AuditConfig, rest, command="coral audit RUN", about=ABOUT)
-    results = run_in_loop(audit(paths, config))
+    results = run_in_loop(_in_view(paths, config))
     print_audit(results, Path(config.output or Path(paths[0]) / "audit"))
     return EXIT_DONE
+
+
+async def _in_view(paths: Sequence[str], config: AuditConfig) -> AuditResults:
+    console, progress = standard_error(), Progress()
+
+    def stop() -> None:
+        progress.stopping = True
+        console.print(f"stopping: {progress.in_flight} requests in flight end; Ctrl-C again stops at once")
+
+    on_interrupt(stop, is_stopping=lambda: progress.stopping)
+    async with shown(progress, console):
+        return await audit(paths, config, progress)
 
 
 def print_audit(results: AuditResults, folder: Path) -> None:
@@ -45,13 +59,15 @@ def print_audit(results: AuditResults, folder: Path) -> None:
             soft_wrap=True,
         )
     width = max((len(arm.name) for arm in results.arms), default=0)
-    if results.arms:
+    if any(arm.headline for arm in results.arms):
         out.print("\nright of all, as read and corrected:", style="bold")
     for arm in results.arms:
         found = arm.headline
+        if found is None:
+            continue
         out.print(
-            f"  {arm.name:{width}}  {percent(found.plain)} {between(found.plain_low, found.plain_high)}  ->  "
-            f"{percent(found.corrected)} {between(found.low, found.high)}  "
+            f"  {arm.name:{width}}  {figure(found.plain, found.plain_low, found.plain_high)}  ->  "
+            f"{figure(found.corrected, found.low, found.high)}  "
             f"({found.audited:,} of {found.conversations:,} read again)",
             markup=False,
             soft_wrap=True,
@@ -59,8 +75,8 @@ def print_audit(results: AuditResults, folder: Path) -> None:
     for one in results.differences:
         marked = "  (could be reading alone)" if one.reading_alone else ""
         out.print(
-            f"  {one.left} - {one.right}  {points(one.plain)}  ->  {points(one.corrected)} "
-            f"{between(one.low, one.high, signed=True)}{marked}",
+            f"  {one.left} - {one.right}  {points(one.plain)}  ->  "
+            f"{figure(one.corrected, one.low, one.high, signed=True)}{marked}",
             markup=False,
             soft_wrap=True,
         )

@@ -10,6 +10,7 @@ from textwrap import wrap
 
 from rich.table import Table
 
+from coral.audits.marks import mark
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_names
 from coral.cli.report import interval_text, value_of
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         )
     a, *others = runs
     own = None if config.metrics is None else functools.partial(Given().own_metrics, config.metrics)
-    several = run_in_loop(compare_several(RunFolder(a), [RunFolder(other) for other in others], own))
+    several = mark(run_in_loop(compare_several(RunFolder(a), [RunFolder(other) for other in others], own)))
     if len(others) == 1:
         print_comparison(several.compared[0], a, others[0])
     else:
@@ -75,19 +76,27 @@ def print_several(several: SeveralRuns) -> None:
         info = metric(one.metric)
         ps = ("-" if p is None else f"{p:.4f}" for p in (one.p_value, p_holm))
         shares = (value_of(info, one.a), value_of(info, one.b))
-        row = (*shares, _signed(info, one.difference), _interval(info, one), *ps)
+        sign = READING if runs.reading_alone else ""
+        row = (*shares, f"{_signed(info, one.difference)}{sign}", _interval(info, one), *ps)
         table.add_row(letter, *row, f"{one.num_problems}")
     out.print(table)
     out.print("differences are in points, paired by problem; n counts shared problems", markup=False)
+    if any(runs.reading_alone for runs in compared):
+        out.print(READ_ALONE, markup=False)
     for letter, runs in zip(letters, compared, strict=False):
         if runs.design is not None:
             out.print(f"{letter}: {power_of(runs.design)}", markup=False, soft_wrap=True)
 
 
+READING = "*"
+READ_ALONE = f"{READING} audits of these runs: errors of reading alone could produce this difference"
+
+
 def print_comparison(runs: PairedRuns, a: str, b: str) -> None:
     """Each metric of both, and the difference, for a terminal of 80 columns."""
     out = standard_output()
-    out.print(f"\n{runs.task}, on {runs.comparisons[0].num_problems:,} shared problems", style="bold")
+    shared = max(one.num_problems for one in runs.comparisons)
+    out.print(f"\n{runs.task}, on {shared:,} shared problems", style="bold")
     for letter, path, protocol in zip("ab", (a, b), runs.protocols, strict=True):
         out.print(f"{letter}: {shell_word(path)} ({protocol})", markup=False, soft_wrap=True)
     out.print(_table(runs))
@@ -103,14 +112,14 @@ def _table(runs: PairedRuns) -> Table:
     for name in ("a", "b", "b - a", "95% interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for place, comparison in enumerate(runs.comparisons):
-        if place and comparison.a is None and comparison.b is None:
+        if (place or not runs.graded) and comparison.a is None and comparison.b is None:
             continue  # such as conformity, where nobody disagreed in either run
         info = _info(comparison, runs)
         table.add_row(
             _title(comparison, runs),
             value_of(info, comparison.a),
             value_of(info, comparison.b),
-            _signed(info, comparison.difference),
+            _signed(info, comparison.difference) + (READING if runs.reading_alone and not place else ""),
             _interval(info, comparison),
             f"{comparison.num_problems}",
             style="" if place else "bold",
@@ -125,7 +134,7 @@ def _changes_table(runs: PairedRuns) -> Table:
     for name in ("value", "95% interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, estimate in runs.changes.items():
-        if name == "unsure_to_right" and not estimate.mean:
+        if estimate.mean is None or (name == "unsure_to_right" and not estimate.mean):
             continue
         info = metric(name)
         style = "bold" if name == "conversation_gain" else ""
@@ -155,8 +164,14 @@ def _interval(info: MetricInfo, comparison: Comparison) -> str:
 def _footnotes(runs: PairedRuns) -> list[str]:
     lines = [
         "differences of shares are in points; n counts problems",
-        "right, of all: a conversation that failed or has no grade counts as not right",
+        "right, of all: a conversation that failed or has no grade counts as not right"
+        if runs.graded
+        else "no problem has a gold answer, so nothing is right or wrong. Agrees with the majority: how\n"
+        "often an answer is the most frequent one of the others of its run (needs --samples 2 or more);\n"
+        "it estimates accuracy, and is too high where mistakes are shared",
     ]
+    if runs.reading_alone:
+        lines.append(READ_ALONE)
     if runs.unreadable:
         lines += [
             f"{100 * runs.unreadable:.1f}% of the single turns are unreadable; a pair continues, one agent",
@@ -207,7 +222,11 @@ def _holding(runs: PairedRuns) -> str:
 
 
 def _title(comparison: Comparison, runs: PairedRuns) -> str:
-    return "Right, of all" if comparison is runs.comparisons[0] else _info(comparison, runs).title
+    return (
+        "Right, of all"
+        if comparison is runs.comparisons[0] and runs.graded
+        else _info(comparison, runs).title
+    )
 
 
 def _info(comparison: Comparison, runs: PairedRuns) -> MetricInfo:

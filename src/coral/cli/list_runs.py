@@ -90,7 +90,9 @@ def _cells(folder: RunFolder) -> tuple[str, str, str]:
     if summary is None:
         endings = folder.endings()
         return "", f"{len(endings.well) + len(endings.failed)}/{folder.planned() or '?'}", ""
-    info = next(info for info in METRICS if info.headline and info.name in summary.metrics)
+    heads = [info for info in METRICS if info.headline and info.name in summary.metrics]
+    heads += [info for info in METRICS if info.kind == "majority" and info.name in summary.metrics]
+    info = next((info for info in heads if summary.metrics[info.name].n), heads[0])
     found = summary.metrics[info.name]
     headline = f"{info.name} {value_of(info, found.mean)} {interval_text(info, found)}".strip()
     ended = summary.conversations

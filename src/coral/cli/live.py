@@ -22,8 +22,12 @@ LONGEST_CAUSE = 60
 
 
 @asynccontextmanager
-async def shown(progress: Progress, console: Terminal, *, protocol: str) -> AsyncIterator[None]:
-    """Show `progress` while the body runs. The display polls; the job never waits for it."""
+async def shown(progress: Progress, console: Terminal, *, protocol: str = "") -> AsyncIterator[None]:
+    """Show `progress` while the body runs. The display polls; the job never waits for it.
+
+    Args:
+        protocol: of conversations; empty where there are none, as in an audit.
+    """
     display = Display(progress, console, protocol=protocol)
     try:
         yield
@@ -142,9 +146,9 @@ def describe(progress: Progress, rates: Rates, protocol: str) -> str:
         parts.append(f"{progress.in_flight} active")
     parts += [f"{rates.requests:.0f} req/s", f"{_short(rates.tokens)} tok/s"]
     good = progress.done - progress.failed
-    if good and protocols.kind(protocol).max_agents != 1:
+    if good and protocol and protocols.kind(protocol).max_agents != 1:
         parts.append(f"agree {progress.agreed / good:.0%}")
-    elif good:
+    elif good and progress.graded:
         parts.append(f"right {progress.right / good:.0%}")
     if progress.remaining_s is not None:
         parts.append(f"{clock(progress.remaining_s)} left")

@@ -12,6 +12,7 @@ from coral.cli.visible import one_line, shell_word
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import CostEstimate as Volumes
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
+from coral.metrics.counts import needs_gold
 from coral.metrics.own import own_info
 
 SHOWN = (
@@ -35,6 +36,7 @@ SHOWN = (
     "majority_vote_high",
     "pass_any",
     "pass_any_high",
+    "majority_agreement",
     "persuasion",
     "correct_persuasion",
     "assertiveness",
@@ -80,7 +82,9 @@ def print_summary(
     if summary.probes:
         out.print(_probes_table(summary))
     for dimension, values in summary.groups.items():
-        out.print(_group_table(dimension, values))
+        groups = _group_table(dimension, values, ungraded=_is_ungraded(summary))
+        if groups.row_count:
+            out.print(groups)
     if summary.candidates is not None:
         out.print(candidates_table(summary))
     for line in _footnotes(summary, path):
@@ -126,6 +130,8 @@ def _wanted(info: MetricInfo, estimate: Estimate, summary: Summary) -> bool:
     if info.name not in SHOWN:
         return False
     metrics = summary.metrics
+    if _is_ungraded(summary) and needs_gold(info.numerator):
+        return False
     if info.kind == "strict":  # differs only where conversations failed or could not be scored
         headlines = [metrics[one.name] for one in METRICS if one.headline and one.name in metrics]
         return any(headline.num_failed + headline.num_unscored for headline in headlines)
@@ -182,13 +188,13 @@ def _probes_table(summary: Summary) -> Table:
     return table
 
 
-def _group_table(dimension: str, values: dict[str, dict[str, Estimate]]) -> Table:
+def _group_table(dimension: str, values: dict[str, dict[str, Estimate]], *, ungraded: bool) -> Table:
     table = _table(one_line(f"by {dimension}"), *COLUMNS)
-    infos = [info for info in METRICS if info.headline]
-    for info in infos:
+    names = ("majority_agreement",) if ungraded else ("agreement_correctness", "accuracy")
+    for info in map(metric, names):
         for value, metrics in values.items():
             estimate = metrics.get(info.name)
-            if estimate is not None and info.name in {"agreement_correctness", "accuracy"}:
+            if estimate is not None:
                 table.add_row(
                     one_line(value),
                     value_of(info, estimate.mean),
@@ -241,7 +247,11 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         for role, usage in summary.usage.items()
     )
     alone = _answers_once(summary) and not summary.failures  # one turn is all there is
-    lines = [*([] if alone else [f"ended: {stops}"]), f"requests: {used or 'none was answered'}"]
+    lines = [
+        *_about_gold(summary),
+        *([] if alone else [f"ended: {stops}"]),
+        f"requests: {used or 'none was answered'}",
+    ]
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
         lines.append(
@@ -253,6 +263,27 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         f"\nread them: coral show {shell_word(path)}",
         f"all metrics: {one_line(path)}/summary.json",
     ]
+
+
+def _is_ungraded(summary: Summary) -> bool:
+    """No problem has a gold answer."""
+    return summary.without_gold == summary.problems > 0
+
+
+def _about_gold(summary: Summary) -> list[str]:
+    """What takes the place of right and wrong where problems have no gold answer."""
+    if not summary.without_gold:
+        return []
+    whole = "none" if _is_ungraded(summary) else f"{summary.without_gold:,} without"
+    lines = [f"gold answers: {whole} ({summary.problems:,} problems); nothing is right or wrong there"]
+    if "majority_agreement" in summary.metrics:
+        lines += [
+            "agrees with the majority: whether an answer is the most frequent one of the others;",
+            "it estimates accuracy, and is too high where mistakes are shared",
+        ]
+    else:
+        lines.append("--samples 5 adds an estimate: how often an answer is that of most others")
+    return lines
 
 
 def print_estimate(config: EvalConfig, volumes: Volumes) -> None:

@@ -13,12 +13,13 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_error, standard_output
 from coral.cli.visible import shell_word
-from coral.comparison.tables import between, percent
+from coral.comparison.facts import MAJORITY
+from coral.comparison.tables import share
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
 from coral.studies.forecast import Forecast, assumed
 from coral.studies.report import opening, power_lines
-from coral.studies.results import StudyResults
+from coral.studies.results import StudyResults, is_graded
 from coral.studies.study import run_pilot, run_study
 
 Outcome = TypeVar("Outcome")
@@ -99,11 +100,12 @@ def _amounts(tokens: float | None, usd: float | None, hours: float | None) -> tu
 def _print_results(results: StudyResults, folder: str) -> int:
     out = standard_output()
     width = max(len(arm.name) for arm in results.arms)
-    out.print(f"\n{results.task}, {results.problems:,} problems, right of all:", style="bold", markup=False)
+    graded = is_graded(results)
+    what = "right of all" if graded else "agrees with the majority"
+    out.print(f"\n{results.task}, {results.problems:,} problems, {what}:", style="bold", markup=False)
     for arm in results.arms:
-        found = arm.right
-        figure = f"{percent(found.mean)} {between(found.low, found.high)} (n = {found.n:,})"
-        out.print(f"  {arm.name:{width}}  {figure}", markup=False, soft_wrap=True)
+        found = arm.right if graded else arm.metrics.get(MAJORITY, arm.right)
+        out.print(f"  {arm.name:{width}}  {share(found)}", markup=False, soft_wrap=True)
     for line in opening(results)[1:]:
         out.print(f"\n{line}", markup=False, soft_wrap=True)
     for line in power_lines(results):

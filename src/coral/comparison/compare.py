@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from coral import workers
-from coral.comparison.facts import headline
+from coral.comparison.facts import MAJORITY, headline
 from coral.comparison.power import Design, between, rates_of
 from coral.errors import ConfigError
 from coral.evaluation.measure import owed, own_of, tally_run
@@ -65,6 +65,9 @@ class PairedRuns(Record, frozen=True):
         same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
         own: the metrics that the user added, and the unit of each.
         design: of the two runs, by what is right of all: what they find, and what a difference needs.
+        graded: some shared problem has a gold answer; else nothing is right or wrong.
+        reading_alone: errors of reading alone could produce the difference of the headline, as audits of both
+            runs say; None where there are none.
     """
 
     task: str
@@ -77,6 +80,8 @@ class PairedRuns(Record, frozen=True):
     same_draws: bool = False
     own: dict[str, str] = msgspec.field(default_factory=dict)
     design: Design | None = None
+    graded: bool = True
+    reading_alone: bool | None = None
 
 
 class SeveralRuns(Record, frozen=True):
@@ -176,14 +181,15 @@ def _paired(a: Measured, b: Measured) -> PairedRuns:
         same_draws=_draws(a.folder) == _draws(b.folder),
         own={info.name: info.unit for info in added},
         design=_design(a, b),
+        graded=all(len(run.without_gold) < run.num_problems for run in (first, second)),
     )
 
 
 def _design(a: Measured, b: Measured) -> Design | None:
-    """None where they share one problem, of which nothing can be said."""
-    if len(a.asked.keys() & b.asked.keys()) < 2:
-        return None
+    """None where they share less than two problems that are graded, of which nothing can be said."""
     first, second = (rates_of(one.tally, metric(headline(one.tally.rules))) for one in (a, b))
+    if len(first.keys() & second.keys()) < 2:
+        return None
     return between(first, second, f"{a.folder.path} and {b.folder.path}")
 
 
@@ -205,6 +211,9 @@ def _draws(folder: RunFolder) -> tuple[object, object]:
 
 
 def _headline(a: Tally, b: Tally) -> Comparison:
+    """Right of all; where no problem has a gold answer, agreement with the majority of a run's samples."""
+    if all(len(run.without_gold) == run.num_problems < run.num_conversations for run in (a, b)):
+        return compare(a, b, MAJORITY)
     return compare(a, b, headline(a.rules), counterpart=headline(b.rules))
 
 

@@ -13,6 +13,9 @@ from coral.metrics.trace import UNREADABLE, Trace, TraceTurn
 RIGHT = "right"
 """The headline that runs of every protocol have: the share of all conversations that end right."""
 
+MAJORITY = "majority_agreement"
+"""What stands for it where no problem has a gold answer."""
+
 
 def to_wrong(trace: Trace) -> Value:
     """A right answer met a wrong one: whether the next one is wrong. Unsure is no flip."""

@@ -93,7 +93,7 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
     """
     async with workers.in_use():
         rates = [await _rates(folder, name) for folder in (a, b) if folder is not None]
-    if len(rates) == 1:
+    if b is None:
         values = np.array(list(rates[0].values()))
         _check(len(values))
         spread = float(values.std(ddof=1)) * sqrt(2 * (1 - correlation))
@@ -105,7 +105,7 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
             spread=spread,
             problems=len(values),
         )
-    return between(rates[0], rates[1], f"{a.path} and {b.path if b else ''}")
+    return between(rates[0], rates[1], f"{a.path} and {b.path}")
 
 
 def between(first: Mapping[str, float], second: Mapping[str, float], source: str) -> Design:

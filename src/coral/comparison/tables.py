@@ -112,11 +112,16 @@ def between(low: float | None, high: float | None, *, signed: bool = False) -> s
     return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
 
 
+def figure(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """A share, or a difference of shares in points, with its interval."""
+    return f"{points(value) if signed else percent(value)} {between(low, high, signed=signed)}"
+
+
 def share(found: Estimate | None) -> str:
     """A share with its interval and what it is of."""
     if found is None or found.mean is None:
         return "-"
-    return f"{percent(found.mean)} {between(found.low, found.high)} (n = {found.n:,})"
+    return f"{figure(found.mean, found.low, found.high)} (n = {found.n:,})"
 
 
 def amount(found: Estimate | None, form: str = ",.0f") -> str:

@@ -195,18 +195,20 @@ async def tally_run(
     collectors: Sequence[Collector] = (),
     regrade: bool = False,
     own: Sequence[OwnMetric] = (),
+    classes: AnswerClasses | None = None,
 ) -> Tally:
     """What metrics and comparisons need of all finished conversations of a folder.
 
     Args:
         collectors: are shown every conversation, too.
         own: metrics that the user adds.
+        classes: shared among runs whose answers are to be compared with each other.
 
     Raises:
         UserError: the folder cannot be read.
     """
     tally = _empty_tally(folder.identity(), own)
-    async for conversation, trace in traced(folder, task, regrade=regrade):
+    async for conversation, trace in traced(folder, task, regrade=regrade, classes=classes):
         tally.add(conversation, trace)
         for collector in collectors:
             collector.add(conversation)
@@ -215,17 +217,17 @@ async def tally_run(
 
 
 async def traced(
-    folder: RunFolder, task: Task, *, regrade: bool = False
+    folder: RunFolder, task: Task, *, regrade: bool = False, classes: AnswerClasses | None = None
 ) -> AsyncIterator[tuple[Conversation, Trace]]:
     """The finished conversations of a folder, each with what metrics see of it.
 
     Raises:
         UserError: the folder cannot be read.
     """
-    classes = AnswerClasses()
+    known = AnswerClasses() if classes is None else classes
     for stored in folder.conversations():
         conversation = await _regraded(stored, task) if regrade else stored
-        trace = await trace_of(conversation, _equality(task, conversation.problem), classes)
+        trace = await trace_of(conversation, _equality(task, conversation.problem), known)
         yield conversation, as_decided(trace, conversation)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from coral import prompts
 from coral.conversation import protocols
 from coral.conversation.protocols import ConversationProtocol
-from coral.errors import DataError, UserError
+from coral.errors import ConfigError, DataError, UserError
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.problem_list import load_ids
 from coral.store.disk_list import DiskList, store_problems
@@ -127,7 +127,9 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
     )
     fingerprint = sources.fingerprint(source, task.info)
     library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
-    problems = store_problems(_wanted(task, source, config), limit=config.limit, seed=config.problem_seed)
+    problems = store_problems(
+        _graded(_wanted(task, source, config), config), limit=config.limit, seed=config.problem_seed
+    )
     try:
         yield Plan(
             name=config.task_name,
@@ -148,6 +150,23 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
         )
     finally:
         problems.close()
+
+
+NEEDS_GOLD = frozenset({"right", "wrong", "random"})
+"""Control partners whose stance is made of the gold answer."""
+
+
+def _graded(problems: Iterator[Problem], config: EvalConfig) -> Iterator[Problem]:
+    """The problems; refused where a control partner needs a gold answer and one has none."""
+    kinds = {agent.control for agent in config.participants().values()}
+    needing = sorted(kind for kind in kinds if kind in NEEDS_GOLD)
+    for problem in problems:
+        if needing and not problem.target:
+            raise ConfigError(
+                f"problem {problem.id} has no gold answer, and the control partner '{needing[0]}' needs one",
+                remedy="take data with answers, or the control partners echo and unsure",
+            )
+        yield problem
 
 
 def check_agents(config: EvalConfig, task: Task) -> None:

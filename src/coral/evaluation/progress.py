@@ -46,6 +46,7 @@ class Progress:
     in_flight: int = 0
     agreed: int = 0
     right: int = 0
+    graded: int = 0
     requests: int = 0
     replayed: int = 0
     completion_tokens: int = 0

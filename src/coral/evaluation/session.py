@@ -44,7 +44,7 @@ from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
 from coral.store.shards import shard_of
-from coral.types import Adjustment, Conversation, StopReason
+from coral.types import Adjustment, Answered, Conversation, StopReason
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -375,7 +375,9 @@ class _Session:
         progress.done += 1
         progress.failed += conversation.stop is StopReason.FAILED
         progress.agreed += conversation.stop is StopReason.AGREED
-        progress.right += bool(conversation.turns and conversation.turns[-1].reply.correct)
+        last = conversation.turns[-1].reply if conversation.turns else None
+        progress.right += bool(last and last.correct)
+        progress.graded += bool(last and last.correct is not None and isinstance(last.belief, Answered))
 
 
 def _told(cause: BaseException, progress: Progress) -> BaseException:

@@ -50,6 +50,8 @@ class BoundedMean:
 
     def p_value(self, null: float) -> float:
         """Two-sided, of "the mean is `null`"; below 0.05 where the 95% interval leaves it out."""
+        if self._bounds[0] == self._bounds[1]:  # such as turns of agents that take one
+            return float(null == self._mean)
         below, above = (self._deviate(null, self._unseen(side)) for side in (-1, 1))
         return min(1.0, erfc(max(-below, above, 0.0) / sqrt(2)))
 

@@ -29,6 +29,20 @@ SPEAKER_FACTS = (
     "wrong_mended",
 )
 """What is kept of each speaker."""
+_OF_GOLD = frozenset({
+    "right", "first_right", "last_right", "gain", "gained", "lost", "found", "any_right", "first_success",
+    "false_agreed", "unused_right", "opener_first_right", "persuasion_gain", "persuasive_right",
+    "persuasive_wrong", "assertive_right", "assertive_wrong", "right_challenged", "right_lost",
+    "wrong_challenged", "wrong_mended", "public_right", "only_private", "only_public", "brier",
+    "final_success_rate", "agreement_correctness", "n_turns_to_success", "correct_persuade_rate",
+    "incorrect_persuade_rate", "persuasion_quality", "correct_assert_rate", "incorrect_assert_rate",
+})  # fmt: skip
+
+
+@cache
+def needs_gold(column: str) -> bool:
+    """Whether a column says nothing about problems without a gold answer: there nothing is right or wrong."""
+    return any(part in _OF_GOLD for part in column.split("/"))
 
 
 def counts_of(

@@ -173,6 +173,15 @@ OUTCOME = (
         seats="any",
         better="higher",
     ),
+    yes_no(
+        "majority_agreement",
+        "Agrees with the majority",
+        "vote",
+        "On problems without a gold answer: share of conversations that end in the most frequent answer of "
+        "the others on the problem. An estimate of accuracy that counts shared mistakes as right.",
+        kind="majority",
+        seats="any",
+    ),
     share(
         "agreed_accuracy",
         "Right when agreed",

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coral.metrics.arrays import Array, Indices, sum_by
+from coral.metrics.arrays import Array, Indices, Mask, sum_by
+from coral.metrics.counts import needs_gold
 from coral.metrics.info import MetricInfo
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
-from coral.metrics.votes import Sample, any_right, majority_vote
+from coral.metrics.votes import Sample, agreement_with_others, any_right, majority_vote
 from coral.types import Record
 
 
@@ -92,6 +93,8 @@ def sums_of(info: MetricInfo, view: View, costs: Array | None = None) -> Sums:
         return _strict(info, view)
     if info.kind in OVER_SAMPLES:
         return _over_samples(info, view)
+    if info.kind == "majority":
+        return _sums(view, majority_of(view), np.ones(len(view.rows)))
     numerators = _column(info.numerator, view, costs)
     if info.kind == "mean":
         return _sums(view, numerators, np.ones(len(numerators)))
@@ -128,15 +131,32 @@ def _failures(view: View) -> Sums:
 
 def _strict(info: MetricInfo, view: View) -> Sums:
     values = np.nan_to_num(view.column(info.numerator))
-    return _of_all(view, sum_by(view.problem_of, view.tally.num_problems, values))
+    size = view.tally.num_problems
+    ungraded = view.lacks_gold(np.arange(size)) if needs_gold(info.numerator) else None
+    return _of_all(view, sum_by(view.problem_of, size, values), ungraded)
 
 
-def _of_all(view: View, numerators: Array) -> Sums:
-    """Over all conversations, failed ones included."""
+def _of_all(view: View, numerators: Array, ungraded: Mask | None = None) -> Sums:
+    """Over all conversations, failed ones included; not on problems of which nothing is graded."""
     size = view.tally.num_problems
     denominators = sum_by(view.problem_of, size) + sum_by(view.failed, size)
+    denominators = denominators if ungraded is None else np.where(ungraded, 0.0, denominators)
     problems = np.flatnonzero(denominators)
     return Sums(problems, numerators[problems], denominators[problems], 0, 0)
+
+
+def majority_of(view: View) -> Array:
+    """Of each conversation, whether its answer is the most frequent one of the others on its problem; NaN of
+    problems with a gold answer.
+    """
+    found = np.full(len(view.rows), np.nan)
+    places: dict[int, list[int]] = {}
+    for place in np.flatnonzero(view.lacks_gold(view.problem_of)).tolist():
+        places.setdefault(int(view.problem_of[place]), []).append(place)
+    votes = view.column("vote")
+    for of_problem in places.values():
+        found[of_problem] = agreement_with_others(votes[of_problem].tolist())
+    return found
 
 
 OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
@@ -152,7 +172,9 @@ OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
 def _over_samples(info: MetricInfo, view: View) -> Sums:
     votes, right = (view.column(name).tolist() for name in ("vote", "right"))
     samples: dict[int, list[Sample]] = {}
-    for problem, *sample in zip(view.problem_of.tolist(), votes, right, strict=True):
+    graded = ~view.lacks_gold(view.problem_of)
+    each = zip(graded.tolist(), view.problem_of.tolist(), votes, right, strict=True)
+    for problem, *sample in (rest for is_graded, *rest in each if is_graded):
         samples.setdefault(problem, []).append(Sample(*sample))
     judge = OVER_SAMPLES[info.kind]
     scores = {problem: judge(samples[problem]) for problem in sorted(samples)}

@@ -11,7 +11,7 @@ from coral.metrics.statistics import IntervalKind
 Seats = Literal["any", "one", "two", "several"]
 Kind = Literal[
     "mean", "mean_rate", "ratio", "strict", "failures",
-    "vote", "vote_low", "vote_high", "pass_any", "pass_any_high",
+    "vote", "vote_low", "vote_high", "pass_any", "pass_any_high", "majority",
 ]  # fmt: skip
 Unit = Literal["share", "score", "turns", "tokens", "USD", "seconds"]
 
@@ -24,7 +24,8 @@ class MetricInfo:
         kind: mean: of `numerator` over conversations. mean_rate: of numerator/denominator of each
             conversation. ratio: sum of numerators over sum of denominators. strict: mean in which failed and
             unscored conversations count 0. failures: share of failed conversations. vote, pass_any (with
-            bounds): over the samples of a problem, then a mean over problems; see `votes.py`.
+            bounds): over the samples of a problem, then a mean over problems; see `votes.py`. majority: mean
+            over conversations on problems without a gold answer of what the other ones there say of each.
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
             for a mean of changes between -1 and 1 (`difference`); random weights for what has bounds and may
             hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`), and

@@ -6,7 +6,7 @@ from math import isnan
 
 from coral.metrics.catalog import metrics_by
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens
-from coral.metrics.counts import counts_of
+from coral.metrics.counts import counts_of, needs_gold
 from coral.metrics.info import MetricInfo
 from coral.metrics.outcome import Rules
 from coral.metrics.probes import is_of_probe, probe_columns
@@ -39,14 +39,21 @@ def measure(
     counts = counts_of(conversation, trace, rules)
     if probed:
         counts |= probe_columns(conversation, trace, rules.speakers, rules.max_turns)
+    graded = any(turn.correct is not None for turn in trace.turns if turn.belief >= 0)
+    if not (conversation.problem.target or graded):
+        counts |= {name: float("nan") for name in counts if needs_gold(name)}
     counts["cost"] = _cost(conversation, counts, prices, extractor)
     values = {info.name: _value(info, counts) for info in metrics}
+    if not (conversation.problem.target or graded):
+        values |= {info.name: None for info in metrics if info.kind == "strict"}
     return {**{name: None if isnan(count) else count for name, count in counts.items()}, **values}
 
 
 def _value(info: MetricInfo, counts: dict[str, float]) -> float | None:
     if info.kind == "failures":
         return 0.0
+    if info.kind == "majority":  # of several conversations
+        return None
     whole = counts.get(info.denominator, 0.0) if info.denominator else 1.0
     part = counts.get(info.numerator, 0.0)
     if not whole or isnan(whole) or isnan(part):

@@ -39,6 +39,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         adjustments: what was changed for models that refuse what the options say, in all conversations.
         own: the metrics that the user added, and the unit of each.
         probes: by turn, what was said off the record against what was said; empty without a probe.
+        without_gold: problems that have no gold answer; nothing about them is right or wrong.
     """
 
     schema: int
@@ -61,6 +62,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     by_turn: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
     own: dict[str, str] = msgspec.field(default_factory=dict)
     probes: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
+    without_gold: int = 0
 
 
 def summarize(
@@ -105,6 +107,7 @@ def summarize(
         by_turn=_by_turn(whole),
         own={metric.name: metric.info.unit for metric in tally.own},
         probes=probes_of(whole),
+        without_gold=len(tally.without_gold),
     )
 
 
@@ -133,7 +136,9 @@ def metrics_of(tally: Tally) -> list[MetricInfo]:
 def _applies(info: MetricInfo, tally: Tally) -> bool:
     if is_of_probe(info) and not tally.probed:
         return False
-    if info.kind in OVER_SAMPLES:
+    if info.kind == "majority" and not tally.without_gold:
+        return False
+    if info.kind in OVER_SAMPLES or info.kind == "majority":
         return tally.num_conversations > tally.num_problems
     is_speakers = info.name.partition("/")[0] in tally.rules.speakers.values()
     return not is_speakers or info.denominator in tally.columns

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from coral.errors import ConfigError
-from coral.metrics.arrays import Array, Indices
+from coral.metrics.arrays import Array, Indices, Mask
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
-from coral.metrics.counts import counts_of, roles_of
+from coral.metrics.counts import counts_of, needs_gold, roles_of
 from coral.metrics.outcome import Rules
 from coral.metrics.own import OWN, OwnMetric
 from coral.metrics.probes import probe_columns
@@ -29,6 +29,8 @@ class Part(Record, frozen=True):
         keys: 64 bits per row: the problem's number, and a digest of the conversation's id.
         failed: 64 bits per failed conversation: the problem's number.
         groups: of each problem.
+        without_gold: numbers of the problems of which no answer has a grade.
+        grades_without_target: the task grades answers to problems that state no gold answer.
     """
 
     models: dict[str, str]
@@ -42,6 +44,8 @@ class Part(Record, frozen=True):
     failed: bytes
     problems: tuple[str, ...]
     groups: tuple[tuple[tuple[str, str], ...], ...]
+    without_gold: tuple[int, ...] = ()
+    grades_without_target: bool = False
 
 
 class Tally:
@@ -76,6 +80,8 @@ class Tally:
         self._problems: dict[str, int] = {}
         self._groups: list[tuple[tuple[str, str], ...]] = []
         self._known_groups: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
+        self._without_target: set[int] = set()
+        self._grades_without_target = False
 
     def add(self, conversation: Conversation, trace: Trace) -> None:
         """Count one conversation, failed ones included.
@@ -89,6 +95,10 @@ class Tally:
         self.usage.add(calls)
         self._count_failures(conversation)
         problem = self._number_of(conversation)
+        if not conversation.problem.target:
+            self._without_target.add(problem)
+            graded = any(turn.correct is not None for turn in trace.turns if turn.belief >= 0)
+            self._grades_without_target = self._grades_without_target or graded
         if conversation.stop is StopReason.FAILED:
             self._failed.append(problem)
             return
@@ -114,6 +124,8 @@ class Tally:
             failed=self._failed.tobytes(),
             problems=tuple(self._problems),
             groups=tuple(self._groups),
+            without_gold=tuple(sorted(self._without_target)),
+            grades_without_target=self._grades_without_target,
         )
 
     def merge(self, part: Part) -> None:
@@ -127,6 +139,8 @@ class Tally:
         first = len(self._groups)
         self._problems |= {name: first + number for number, name in enumerate(part.problems)}
         self._groups += [self._known_groups.setdefault(group, group) for group in part.groups]
+        self._without_target |= {first + number for number in part.without_gold}
+        self._grades_without_target = self._grades_without_target or part.grades_without_target
         self._values.frombytes(part.values)
         self._keys.frombytes((np.frombuffer(part.keys, np.int64) + (first << 32)).tobytes())
         self._failed.frombytes((np.frombuffer(part.failed, np.int64) + first).tobytes())
@@ -142,6 +156,7 @@ class Tally:
         table[:] = table[order]  # in place: each further copy is felt with a million conversations
         self._keys = array("q", keys[order].tobytes())
         self._failed = array("q", rank[np.array(self._failed, np.int64)].tobytes())
+        self._without_target = {int(rank[number]) for number in self._without_target}
         self._groups = [self._groups[self._problems[name]] for name in names]
         self._problems = {name: number for number, name in enumerate(names)}
 
@@ -197,6 +212,11 @@ class Tally:
     @property
     def num_problems(self) -> int:
         return len(self._problems)
+
+    @property
+    def without_gold(self) -> frozenset[int]:
+        """Numbers of the problems that state no gold answer, unless the task grades such problems itself."""
+        return frozenset() if self._grades_without_target else frozenset(self._without_target)
 
     @property
     def protocol(self) -> str:
@@ -278,8 +298,16 @@ class View(msgspec.Struct, frozen=True):
             KeyError: the run has no such column.
         """
         what, by_turn, limit = name.partition("_by/")
-        if not by_turn or name.startswith(OWN):
+        if name.startswith(OWN):
             return self.tally.values(name, self.rows)
-        turns = self.tally.values("agreed_turn", self.rows)
         outcomes = self.tally.values(what, self.rows)
-        return np.where((turns > 0) & (turns <= int(limit)), outcomes, 0.0)
+        if by_turn:
+            turns = self.tally.values("agreed_turn", self.rows)
+            outcomes = np.where((turns > 0) & (turns <= int(limit)), outcomes, 0.0)
+        if needs_gold(what) and self.tally.without_gold:
+            outcomes[self.lacks_gold(self.problem_of)] = np.nan
+        return outcomes
+
+    def lacks_gold(self, problems: Indices) -> Mask:
+        """Of each problem, by number, whether nothing about it is right or wrong."""
+        return np.isin(problems, list(self.tally.without_gold))

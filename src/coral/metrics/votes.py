@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Literal, NamedTuple
 
+NAN = float("nan")
 NO_VOTE = -1.0
 """The vote of a sample that submits no answer."""
 _ANOTHER = -2.0
@@ -56,6 +57,23 @@ def majority_vote(samples: Sequence[Sample], unknown: Unknown = "abstains") -> f
     most = max(votes.values(), default=0)
     leaders = [right[vote] for vote, count in votes.items() if count == most]
     return sum(leaders) / len(leaders) if leaders else 0.0
+
+
+def agreement_with_others(votes: Sequence[float]) -> list[float]:
+    """Of each answer to a problem, whether it is the most frequent one of the others.
+
+    Nobody votes for itself, or a single answer would always agree. Tied ones share the credit. No answer
+    agrees with none; NaN where none of the others is one, or the answers were not compared.
+    """
+    counts = Counter(vote for vote in votes if vote != NO_VOTE and not isnan(vote))
+    found = []
+    for vote in votes:
+        others = counts - Counter([vote])
+        most = max(others.values(), default=0)
+        leaders = [other for other, count in others.items() if count == most]
+        unknown = isnan(vote) or not leaders
+        found.append(NAN if unknown else (vote in leaders) / len(leaders))
+    return found
 
 
 def any_right(samples: Sequence[Sample], unknown: Unknown = "abstains") -> float:

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import msgspec
 
+from coral.comparison.contrasts import Planned, parse_contrast
 from coral.comparison.facts import RIGHT, info_of
 from coral.config import COUNT, deciding, option
 from coral.conversation import protocols
@@ -248,32 +249,6 @@ class StudyConfig(EvalConfig):
             "partner": merged(values["partner"], given["partner"]),
             "extractor": merged(self.extractor, given["extractor"]),
         }
-
-
-class Planned(NamedTuple):
-    """A contrast: `left` minus `right`, by a metric."""
-
-    text: str
-    metric: str
-    left: str
-    right: str
-
-
-def parse_contrast(text: str) -> Planned:
-    """Read `[METRIC:] ARM - ARM`.
-
-    Raises:
-        ConfigError: it has another form.
-    """
-    metric, colon, arms = text.rpartition(":")
-    sides = [side.strip() for side in arms.split(" - ")]
-    if len(sides) != 2 or not all(sides) or (colon and not metric.strip()):
-        raise ConfigError(
-            f"'{text}' is not a contrast", remedy='write "pair - alone", or "METRIC: pair - alone"'
-        )
-    if sides[0] == sides[1]:
-        raise ConfigError(f"'{text}' contrasts an arm with itself", remedy="name two arms")
-    return Planned(text.strip(), metric.strip() or RIGHT, *sides)
 
 
 def _as_options(section: Any) -> dict[str, Any]:

@@ -101,9 +101,14 @@ class Votes:
         by_problem: dict[str, list[Sample]] = {}
         view = arm.view
         each = (view.problem_of.tolist(), view.column("vote").tolist(), view.column("right").tolist())
+        lacking = view.tally.without_gold
         for problem, vote, right in zip(*each, strict=True):
+            if problem in lacking:
+                continue
             by_problem.setdefault(arm.ids[problem], []).append(Sample(vote, right))
-        for problem in view.failed.tolist():  # a failed sample casts no vote
+        for problem in (
+            one for one in view.failed.tolist() if one not in lacking
+        ):  # a failed sample casts no vote
             by_problem.setdefault(arm.ids[problem], []).append(Sample(NO_VOTE, 0.0))
         most = max(map(len, by_problem.values()), default=0)
         self.curves = {

@@ -59,6 +59,8 @@ def facets_of(groups: Mapping[str, Group], pairs: Mapping[str, tuple[str, str]])
 def _facets(name: str, orders: Sequence[Group]) -> Facets | None:
     runs = [[_outcomes(arm) for arm in group.arms] for group in orders]
     every = [run for of_order in runs for run in of_order]
+    if not every[0]:
+        return None
     shared = [problem for problem in every[0] if all(problem in run for run in every)]
     samples = min((len(run[problem]) for run in every for problem in shared), default=0)
     if len(shared) < 2 or not samples or (len(every) == 1 and samples == 1):
@@ -99,12 +101,16 @@ def stderr_of(found: Sequence[Component], levels: Mapping[str, int]) -> float:
 
 
 def _outcomes(arm: Arm) -> dict[str, list[float]]:
-    """Right or not of each conversation, by problem; one that failed or has no grade is not right."""
+    """Right or not of each conversation, by problem; one that failed or has no grade is not right. Problems
+    without a gold answer are left out.
+    """
     info, view = arm.info(RIGHT), arm.view
     found: dict[str, list[float]] = {}
     values: Array = np.nan_to_num(view.column(info.numerator))
+    lacking = view.tally.without_gold
     for problem, value in zip(view.problem_of.tolist(), values.tolist(), strict=True):
-        found.setdefault(arm.ids[problem], []).append(value)
-    for problem in view.failed.tolist():
+        if problem not in lacking:
+            found.setdefault(arm.ids[problem], []).append(value)
+    for problem in (one for one in view.failed.tolist() if one not in lacking):
         found.setdefault(arm.ids[problem], []).append(0.0)
     return found

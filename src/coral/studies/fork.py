@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from coral import workers
-from coral.audits.sample import Frame
+from coral.audits.sample import Frame, is_graded
 from coral.audits.statistics import Share, share_of
 from coral.config import COUNT, Options, option
 from coral.conversation import protocols
@@ -129,6 +129,12 @@ async def fork(path: str, conversation: str | None, config: ForkConfig) -> ForkR
         raise ConfigError(
             f"no conversation of {path} is like '{config.where}'", remedy="fork one by its id, with --turn"
         )
+    for one, _ in places:
+        if not is_graded(one):
+            raise ConfigError(
+                f"{one.id} is about a problem without a gold answer: no continuation can be right",
+                remedy="fork conversations about problems that have one",
+            )
     async with workers.in_use():
         changed = {one.problem.id: await _beginning(one, turn, config, frame.task) for one, turn in places}
         originals = [await frame.is_right(one) for one, _ in places]

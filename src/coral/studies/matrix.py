@@ -287,7 +287,7 @@ def _tests(arms: Mapping[str, Group], names: Mapping[tuple[str, str], str]) -> l
             asked.append((names[a, b], names[b, a]))
         if a != b:
             asked += [(names[a, b], names[own]) for own in ((a, a), (b, b)) if own in names]
-    found = [(f"{left} - {right}", contrast(arms[left], arms[right], RIGHT)) for left, right in asked]
+    found = [(f"{left} - {right}", contrast(arms[left], arms[right], arms[left].by)) for left, right in asked]
     ps = adjusted(benjamini_hochberg, [one.p_value for _, one in found])
     return [
         PairTest(text, one.value, one.low, one.high, one.p_value, p, one.problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coral.comparison.tables import Table, amount_of, between, p_value, points, share
 from coral.studies.components import Component
 from coral.studies.facets import Facets
-from coral.studies.matrix import Matrix
+from coral.studies.matrix import Effect, Matrix, PairTest
 
 
 def matrix_tables(matrix: Matrix | None) -> list[Table]:
@@ -45,18 +45,14 @@ def _effects(matrix: Matrix) -> Table:
             one.kind,
             one.model or "all",
             "agreed and right" if one.of == "right" else "persuades",
-            points(one.value),
-            between(one.low, one.high, signed=True),
-            p_value(one.p_value),
-            p_value(one.p_bh),
-            f"{one.problems:,}",
+            *_tested(one),
         )
         for one in matrix.effects
     ]
     return Table(
         "effects",
         "What a model adds",
-        ("effect", "model", "on", "points", "95% interval", "p", "p, BH", "problems"),
+        ("effect", "model", "on", *_TESTED),
         tuple(rows),
         "Against the mean of all cells, in points; effects of a kind sum to zero over the models. Opener and "
          "responder: the seat of the model. Actor: how readily it persuades, partner: how readily "
@@ -65,22 +61,20 @@ def _effects(matrix: Matrix) -> Table:
     )  # fmt: skip
 
 
+_TESTED = ("points", "95% interval", "p", "p, BH", "problems")
+
+
+def _tested(one: Effect | PairTest) -> tuple[str, ...]:
+    interval = between(one.low, one.high, signed=True)
+    return points(one.value), interval, p_value(one.p_value), p_value(one.p_bh), f"{one.problems:,}"
+
+
 def _tests(matrix: Matrix) -> Table:
-    rows = [
-        (
-            one.text,
-            points(one.value),
-            between(one.low, one.high, signed=True),
-            p_value(one.p_value),
-            p_value(one.p_bh),
-            f"{one.problems:,}",
-        )
-        for one in matrix.tests
-    ]
+    rows = [(one.text, *_tested(one)) for one in matrix.tests]
     return Table(
         "pair_tests",
         "Pairs against each other",
-        ("pairs", "points", "95% interval", "p", "p, BH", "problems"),
+        ("pairs", *_TESTED),
         tuple(rows),
         "In what is agreed and right, paired by problem: the same two models in the other order, and a pair "
          "against each of its models talking to itself. BH: adjusted for all tests of this table.",

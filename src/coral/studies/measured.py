@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 
 from coral import workers
 from coral.comparison.compare import Questions, check_same_problems
-from coral.comparison.facts import FACTS, RIGHT, headline, info_of
+from coral.comparison.facts import FACTS, MAJORITY, RIGHT, headline, info_of
 from coral.evaluation.measure import tally_run
-from coral.metrics import Estimate, MetricInfo, PriceTable, Tally
+from coral.metrics import AnswerClasses, Estimate, MetricInfo, PriceTable, Tally
 from coral.metrics.arrays import Array, sum_by
 from coral.metrics.cost import EXTRACTOR
 from coral.metrics.estimate import estimate, sums_of
@@ -22,6 +22,7 @@ from coral.metrics.own import OwnMetric
 from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
+from coral.metrics.votes import agreement_with_others
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
 from coral.types import Record
@@ -40,6 +41,7 @@ class Arm:
     Attributes:
         identity: its run's.
         asked: a hash of what was asked, by problem.
+        majority: parts of the agreement with the majority of all arms, on problems without a gold answer.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Arm:
     tally: Tally
     asked: Mapping[str, int]
     prices: PriceTable
+    majority: Parts = field(default_factory=dict)
 
     def info(self, name: str) -> MetricInfo:
         """A metric by its name in studies.
@@ -65,12 +68,26 @@ class Arm:
             return "final_accuracy"
         return headline(self.tally.rules)
 
+    @property
+    def is_graded(self) -> bool:
+        """Some problem has a gold answer."""
+        return len(self.tally.without_gold) < self.tally.num_problems
+
+    @property
+    def by(self) -> str:
+        """What arms are compared by: what is right; where nothing can be, agreement with the majority."""
+        return RIGHT if self.is_graded else MAJORITY
+
     def estimate(self, name: str) -> Estimate:
         """A metric of the arm, over all of its problems."""
+        if name == MAJORITY:
+            return estimate_of(self.majority, self.info(name))
         return estimate(self.info(name), self.view, self.costs)
 
     def parts(self, name: str) -> dict[str, Part]:
         """Numerator and denominator of a metric by problem id; problems without either are absent."""
+        if name == MAJORITY:
+            return dict(self.majority)
         sums = sums_of(self.info(name), self.view, self.costs)
         each = zip(sums.problems.tolist(), sums.numerators.tolist(), sums.denominators.tolist(), strict=True)
         return {self.ids[number]: (part, whole) for number, part, whole in each if (part, whole) != NOTHING}
@@ -127,6 +144,11 @@ class Group:
         """Of the first run: what its conversations are like."""
         return self.arms[0].tally
 
+    @property
+    def by(self) -> str:
+        """As of an arm."""
+        return self.arms[0].by
+
     def info(self, name: str) -> MetricInfo:
         """As of an arm."""
         return self.arms[0].info(name)
@@ -177,16 +199,37 @@ async def measured(folders: Mapping[str, RunFolder], prices: PriceTable) -> dict
         UserError: a folder cannot be read, or the arms are not about the same problems.
     """
     arms: dict[str, Arm] = {}
+    classes = AnswerClasses()
     async with workers.in_use():
         for name, folder in folders.items():
             questions = Questions()
             own = [OwnMetric(fact, function) for fact, function in FACTS.items()]
-            tally = await tally_run(folder, task_of(folder), collectors=[questions], own=own)
+            tally = await tally_run(folder, task_of(folder), collectors=[questions], own=own, classes=classes)
             arms[name] = Arm(name, folder, folder.identity(), tally, questions.asked, prices)
     first, *others = arms.values()
     for other in others:
         check_same_problems(first.asked, other.asked)
-    return arms
+    return _with_majority(arms)
+
+
+def _with_majority(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """The arms, each with how often its answers are the most frequent ones of all other conversations, of all
+    arms, on problems without a gold answer.
+    """
+    cast: dict[str, list[tuple[str, float]]] = {}
+    for name, arm in arms.items():
+        lacking = np.flatnonzero(arm.view.lacks_gold(arm.view.problem_of))
+        votes = arm.view.column("vote")[lacking] if lacking.size else np.zeros(0)
+        for problem, vote in zip(arm.view.problem_of[lacking].tolist(), votes.tolist(), strict=True):
+            cast.setdefault(arm.ids[problem], []).append((name, vote))
+    parts: dict[str, dict[str, Part]] = {name: {} for name in arms}
+    for problem, of_problem in cast.items():
+        agree = agreement_with_others([vote for _, vote in of_problem])
+        for (name, _), agrees in zip(of_problem, agree, strict=True):
+            if not isnan(agrees):
+                part, whole = parts[name].get(problem, NOTHING)
+                parts[name][problem] = (part + agrees, whole + 1)
+    return {name: replace(arm, majority=parts[name]) for name, arm in arms.items()}
 
 
 class Difference(Record, frozen=True, omit_defaults=False):

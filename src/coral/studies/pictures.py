@@ -8,8 +8,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from coral.comparison.facts import MAJORITY
 from coral.plots import COLOURS, INK, MARKERS, MUTED, Row, drawing, forest, save, whiskers
-from coral.studies.results import StudyResults
+from coral.studies.results import StudyResults, is_graded
 
 SIZES = {"matrix": (11.0, 4.2)}
 """Of pictures that are not of the usual size, in inches."""
@@ -43,8 +44,11 @@ def save_pictures(results: StudyResults, folder: Path) -> dict[str, bytes]:
 def draw_arms(figure: Any, results: StudyResults) -> None:
     """What is right of all conversations, by arm, with intervals."""
     axes = figure.subplots()
-    rows = [Row(arm.name, arm.right.mean, arm.right.low, arm.right.high) for arm in results.arms]
-    forest(axes, rows, label="right, of all conversations (%), 95% CI", span=(0, 100))
+    graded = is_graded(results)
+    said = "right, of all conversations" if graded else "agrees with the majority"
+    found = {arm.name: arm.right if graded else arm.metrics.get(MAJORITY, arm.right) for arm in results.arms}
+    rows = [Row(name, one.mean, one.low, one.high) for name, one in found.items()]
+    forest(axes, rows, label=f"{said} (%), 95% CI", span=(0, 100))
     _head(axes, f"{results.task}: {results.problems:,} problems")
 
 

@@ -7,12 +7,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from math import ceil
 
-from coral.comparison.facts import RIGHT
+from coral.comparison.facts import MAJORITY, RIGHT
 from coral.comparison.tables import (
     Table,
     amount,
     as_html,
     between,
+    figure,
     markdown,
     p_value,
     percent,
@@ -21,9 +22,10 @@ from coral.comparison.tables import (
 )
 from coral.errors import ConfigError
 from coral.metrics import detectable_with, metric
+from coral.studies.cost_tables import cost_tables
+from coral.studies.flips import complement
 from coral.studies.matrix_tables import facet_tables, matrix_tables
-from coral.studies.measured import Difference
-from coral.studies.results import ArmResult, Contrast, StudyResults
+from coral.studies.results import ArmResult, Contrast, StudyResults, is_graded
 
 SHARES = {"to_wrong", "to_right", "first_oracle", RIGHT}
 """Metrics of studies that are shares."""
@@ -33,14 +35,13 @@ def tables_of(results: StudyResults) -> list[Table]:
     """Every table, in the order of the report."""
     made = (
         _arms(results),
+        _majority(results),
         _contrasts(results),
         _flips(results),
         _persuasion(results),
         _probes(results),
         _speakers(results),
-        _curve(results),
-        _equal_cost(results),
-        _synergy(results),
+        *cost_tables(results),
         *matrix_tables(results.matrix),
         *facet_tables(results.facets),
         _power(results),
@@ -92,9 +93,16 @@ def opening(results: StudyResults) -> list[str]:
     intervals = "Intervals are 95%, clustered by problem; differences are paired by problem, in points."
     lines = [f"{number} arms on the same {problems} problems. {intervals}"]
     tested = [one for one in results.contrasts if one.p_holm is not None]
+    if results.without_gold:
+        some = f"{results.without_gold:,} of the problems have" if is_graded(results) else "No problem has"
+        lines.append(
+            f"{some} {'no' if is_graded(results) else 'a'} gold answer, and nothing about them is right or "
+            "wrong. Instead it is said how often an answer is the one that most others give: an estimate, no "
+            "accuracy."
+        )
     if tested:
         holding = [one for one in tested if one.p_holm is not None and one.p_holm < 0.05]
-        said = "; ".join(f"{one.text}: {_difference(one)}" for one in holding)
+        said = "; ".join(f"{one.text}: {_difference(one)}{_mark(one)}" for one in holding)
         lines.append(
             f"Of {len(tested)} planned contrasts, {len(holding)} hold among all of them (Holm, 0.05)"
             + (f": {said}." if said else ".")
@@ -141,6 +149,25 @@ def _arm(arm: ArmResult) -> tuple[str, ...]:
     )
 
 
+def _majority(results: StudyResults) -> Table:
+    rows = [
+        (arm.name, share(arm.metrics[MAJORITY]), f"{arm.metrics[MAJORITY].num_problems:,}")
+        for arm in results.arms
+        if MAJORITY in arm.metrics
+    ]
+    return Table(
+        "majority",
+        "Agreement with the majority",
+        ("arm", "agrees with the majority", "problems"),
+        tuple(rows),
+        "On problems without a gold answer: share of conversations that end in the answer most frequent "
+         "among all other conversations on the problem, of all arms. Tied answers share the credit, and no "
+         "answer agrees with none. It estimates accuracy only as far as majorities are right. Mistakes that "
+         "models share count as right, so it leans high; where the majority is wrong, a right answer counts "
+         "against its arm. An arm with more samples casts more votes.",
+    )  # fmt: skip
+
+
 def _contrasts(results: StudyResults) -> Table:
     return Table(
         "contrasts",
@@ -150,7 +177,7 @@ def _contrasts(results: StudyResults) -> Table:
             (
                 one.text,
                 one.metric.replace("_", " "),
-                _difference(one),
+                f"{_difference(one)}{_mark(one)}",
                 _interval(one),
                 p_value(one.p_value),
                 p_value(one.p_holm),
@@ -160,8 +187,19 @@ def _contrasts(results: StudyResults) -> Table:
             for one in results.contrasts
         ),
         "Differences of shares are in points, left minus right. Holm: adjusted for all contrasts of this "
-         "table. Left out: problems on which only one side has something to count.",
+         "table. Left out: problems on which only one side has something to count."
+        + (_MARK_NOTE if any(map(_mark, results.contrasts)) else ""),
     )  # fmt: skip
+
+
+def _mark(one: Contrast) -> str:
+    return " (could be reading alone)" if one.reading_alone else ""
+
+
+_MARK_NOTE = (
+    " Could be reading alone: as the audit of this study shows them, errors of reading could produce the "
+    "difference were there none."
+)
 
 
 def _is_share(name: str) -> bool:
@@ -185,10 +223,6 @@ def _interval(one: Contrast) -> str:
     if _is_share(one.metric):
         return between(one.low, one.high, signed=True)
     return f"[{one.low:+,.2f}, {one.high:+,.2f}]"
-
-
-def _with_interval(found: Difference) -> str:
-    return f"{points(found.value)} {between(found.low, found.high, signed=True)}"
 
 
 def _flips(results: StudyResults) -> Table:
@@ -229,7 +263,7 @@ def _persuasion(results: StudyResults) -> Table:
         found.model,
         share(found.resistance),
         share(found.receptiveness),
-        "-" if net is None else _with_interval(net),
+        "-" if net is None else figure(net.value, net.low, net.high, signed=True),
         "-" if net is None else f"{net.problems:,}",
     )
     return Table(
@@ -282,16 +316,13 @@ def _speakers(results: StudyResults) -> Table:
         for speaker, found in arm.speakers.items():
             if arm.control and speaker == "partner":
                 continue
-            lost = found["lost_right_answer_rate"]
-            kept = "-" if lost.mean is None else percent(1 - lost.mean)
-            ends = (None, None) if lost.low is None or lost.high is None else (1 - lost.high, 1 - lost.low)
             rows.append(
                 (
                     arm.name,
                     speaker,
                     arm.models.get(speaker, ""),
                     share(found["persuasion_success_rate"]),
-                    "-" if lost.mean is None else f"{kept} {between(*ends)} (n = {lost.n:,})",
+                    share(complement(found["lost_right_answer_rate"])),
                     share(found["gained_right_answer_rate"]),
                 )
             )
@@ -302,85 +333,6 @@ def _speakers(results: StudyResults) -> Table:
         tuple(rows),
         "Over all turns of the conversations. Persuasiveness: turns with another answer than the partner's "
          "after which the partner adopts it.",
-    )  # fmt: skip
-
-
-def _curve(results: StudyResults) -> Table:
-    rows = [
-        (
-            point.arm,
-            f"{point.samples}",
-            f"{percent(point.accuracy)} {between(point.low, point.high)}",
-            "-" if point.tokens is None else f"{point.tokens:,.0f}",
-            "-" if point.usd is None else f"{point.usd:.5f}",
-            f"{point.problems:,}",
-        )
-        for point in (*results.curve, *results.points)
-    ]
-    return Table(
-        "equal_cost",
-        "Accuracy and its price",
-        ("arm", "samples", "right", "tokens per problem", "USD per problem", "problems"),
-        tuple(rows if results.curve else ()),
-        "Of one agent: the expected majority vote of so many samples, over all subsets of those of the run; "
-         "tied answers share the credit. Of the others: right of all, at one conversation per problem.",
-    )  # fmt: skip
-
-
-def _equal_cost(results: StudyResults) -> Table:
-    rows = [
-        (
-            f"{one.arm} - {one.alone}",
-            one.by,
-            f"{one.price:,.0f}" if one.by == "tokens" else f"{one.price:.5f}",
-            f"{one.samples:.2f}" + ("" if one.reached else " (more than the run has)"),
-            percent(one.accuracy),
-            percent(one.against),
-            points(one.difference),
-            between(one.low, one.high, signed=True),
-            p_value(one.p_value),
-            f"{one.problems:,}",
-        )
-        for one in results.equal_cost
-    ]
-    return Table(
-        "at_equal_cost",
-        "At the arm's own price",
-        ("arm - votes", "by", "price", "samples it buys", "arm", "votes", "difference", "95% interval", "p",
-         "problems"),
-        tuple(rows),
-        "Price: mean per problem. Between two numbers of samples a coin decides, at equal mean price; that "
-         "the price is an estimate is part of the interval. An arm cheaper than one sample meets one sample, "
-         "a dearer one than all samples meets them all.",
-    )  # fmt: skip
-
-
-def _synergy(results: StudyResults) -> Table:
-    rows = []
-    for one in results.synergy:
-        each = map(_with_interval, one.over_each)
-        rows.append(
-            (
-                one.arm,
-                share(one.oracle),
-                one.best,
-                percent(one.best_per_problem),
-                _with_interval(one.over_mean),
-                "; ".join(each),
-                "yes" if one.weak else "not shown",
-                "yes" if one.strong else "not shown",
-                f"{one.over_mean.problems:,}",
-            )
-        )
-    return Table(
-        "synergy",
-        "Synergy",
-        ("arm", "oracle of first answers", "best member", "best member per problem", "over the mean member",
-         "over each member", "weak", "strong", "problems"),
-        tuple(rows),
-        "Members: the same models alone, one sample per problem. Oracle: the first answer of either seat is "
-         "right; the second has heard the first. Weak synergy: better than the mean member; strong: better "
-         "than every member.",
     )  # fmt: skip
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from coral.comparison.facts import RIGHT
+from coral.audits.statistics import Headline, reading_alone
+from coral.comparison.contrasts import Planned
+from coral.comparison.facts import MAJORITY, RIGHT
 from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
-from coral.studies.config import Planned
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
 from coral.studies.facets import Facets, facets_of
 from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
@@ -73,6 +74,8 @@ class Contrast(Record, frozen=True, omit_defaults=False):
         p_holm: adjusted for all planned contrasts of the study (Holm 1979).
         detectable: the true difference that the design finds in 8 of 10 cases at 0.05, without adjustment.
         correlation: of the two arms' rates on a problem: what pairing is worth; None of flips and prices.
+        reading_alone: errors of reading alone could produce the difference, as an audit of the study says;
+            None where it does not say.
     """
 
     text: str
@@ -89,12 +92,15 @@ class Contrast(Record, frozen=True, omit_defaults=False):
     problems: int
     alone: int = 0
     correlation: float | None = None
+    reading_alone: bool | None = None
 
 
 class StudyResults(Record, frozen=True, omit_defaults=False):
     """What came of a study.
 
     Attributes:
+        without_gold: problems that have no gold answer. Where all lack one, arms are compared by agreement
+            with the majority.
         curve: votes of one agent, by the number of samples; `points`: the other arms, at their prices.
     """
 
@@ -112,6 +118,12 @@ class StudyResults(Record, frozen=True, omit_defaults=False):
     synergy: tuple[Synergy, ...] = ()
     matrix: Matrix | None = None
     facets: tuple[Facets, ...] = ()
+    without_gold: int = 0
+
+
+def is_graded(results: StudyResults) -> bool:
+    """Some problem has a gold answer."""
+    return results.without_gold < results.problems
 
 
 def results_of(
@@ -119,12 +131,14 @@ def results_of(
     planned: Sequence[Planned],
     grouped: Mapping[str, tuple[str, ...]] | None = None,
     pairs: Mapping[str, tuple[str, str]] | None = None,
+    audited: Mapping[str, Headline] | None = None,
 ) -> StudyResults:
     """Everything that a study says, from its measured arms.
 
     Args:
         grouped: the arms that each arm as asked for became, one per wording; by default each is one.
         pairs: agent and partner of the arms that are all pairs of some models.
+        audited: what an audit has found of the arms.
 
     Raises:
         ConfigError: a contrast names a metric that its arms do not have.
@@ -132,8 +146,9 @@ def results_of(
     first = next(iter(arms.values()))
     asked = grouped or {name: (name,) for name in arms}
     groups = {name: Group(name, tuple(arms[one] for one in ones)) for name, ones in asked.items()}
+    graded = first.is_graded
     flips = [found for toward in ("wrong", "right") if (found := decompose(arms, toward)) is not None]
-    alone = _alone(arms)
+    alone = _alone(arms) if graded else None
     votes = None if alone is None else Votes(alone)
     others = [arm for arm in arms.values() if alone is not None and _comparable(arm, alone)]
     equal = [
@@ -143,11 +158,12 @@ def results_of(
         if votes is not None and (at_cost := at_equal_cost(arm, votes, by)) is not None
     ]
     contrasts = [
-        *(_contrast(one, {**arms, **groups}) for one in planned),
+        *(_contrast(one, {**arms, **groups}, audited or {}) for one in planned),
         *_of_flips(flips),
         *(_of_cost(one) for one in equal if one.by == "tokens"),
     ]
     several = [arm for arm in arms.values() if len(arm.models) > 1 and not arm.option("partner", "control")]
+    several = several if graded else []
     return StudyResults(
         schema=SCHEMA,
         version=version(),
@@ -163,6 +179,7 @@ def results_of(
         synergy=tuple(made for arm in several if (made := synergy_of(arm, arms)) is not None),
         matrix=matrix_of(groups, pairs or {}),
         facets=tuple(facets_of(groups, pairs or {})),
+        without_gold=len(first.tally.without_gold),
     )
 
 
@@ -179,7 +196,7 @@ def _comparable(arm: Arm, alone: Arm) -> bool:
 
 def _arm_result(arm: Arm) -> ArmResult:
     tally = arm.tally
-    names = [name for name in SHOWN if _has(arm, name)]
+    names = [name for name in SHOWN if _has(arm, name)] + [MAJORITY] * bool(arm.majority)
     speakers = dict.fromkeys(tally.rules.speakers.values()) if len(tally.rules.speakers) > 1 else {}
     return ArmResult(
         name=arm.name,
@@ -207,10 +224,15 @@ def _has(arm: Arm, name: str) -> bool:
     return info.applies(arm.tally.rules) and {info.numerator, info.denominator} <= columns
 
 
-def _contrast(planned: Planned, arms: Mapping[str, Arm | Group]) -> Contrast:
+def _contrast(planned: Planned, arms: Mapping[str, Arm | Group], audited: Mapping[str, Headline]) -> Contrast:
     left, right = arms[planned.left], arms[planned.right]
-    made = _made(planned.text, "arms", planned.metric, contrast(left, right, planned.metric))
-    return msgspec.structs.replace(made, correlation=correlation(left, right, planned.metric))
+    name = left.by if planned.metric == RIGHT else planned.metric
+    made = _made(planned.text, "arms", name, contrast(left, right, name))
+    sides = audited.get(planned.left), audited.get(planned.right)
+    alone = None
+    if name == RIGHT and made.difference is not None and sides[0] and sides[1]:
+        alone = reading_alone(made.difference, sides[0], sides[1])
+    return msgspec.structs.replace(made, correlation=correlation(left, right, name), reading_alone=alone)
 
 
 def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from coral.audits.marks import of_arms
 from coral.budget import OutOfBudget
 from coral.comparison.tables import as_csv, latex
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
@@ -161,7 +162,8 @@ _HIGHER = "run the same command again with a higher limit: what is there is kept
 async def report(out: RunFolder, folders: Mapping[str, RunFolder], config: StudyConfig) -> StudyResults:
     """Measure the arms and write every file of the report."""
     arms = await measured(folders, load_prices(config.prices))
-    results = results_of(arms, config.planned(), config.groups(), config.pairs())
+    audited = of_arms(out.path, {name: arm.tally.num_conversations for name, arm in arms.items()})
+    results = results_of(arms, config.planned(), config.groups(), config.pairs(), audited)
     try:
         _write(results, out.path)
     except OSError as error:

@@ -56,7 +56,7 @@ class LetteredAnswers:
         return same(a, b, problem)
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
-        return same(answer, problem.target, problem)
+        return same(answer, problem.target, problem) if problem.target else None
 
 
 class SplitContext(LetteredAnswers):

@@ -102,5 +102,7 @@ class Task(Protocol):
         ...
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
-        """Whether a canonical answer is right; None when that cannot be determined (grader timed out)."""
+        """Whether a canonical answer is right; None when that cannot be determined (grader timed out, or the
+        problem has no gold answer).
+        """
         ...

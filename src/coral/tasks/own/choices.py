@@ -19,7 +19,6 @@ from coral.tasks import files, lettered, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
 from coral.tasks.own import fields
-from coral.tasks.own.fields import Fields
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 
@@ -34,6 +33,7 @@ class Choices(lettered.SplitContext):
         question: field of the question; by default one of the usual names.
         choices: field of the list of choices, or the fields that hold one each.
         answer: field of the right answer: its letter, its place, or its own text.
+        gold: false: the records hold no right answers, and nothing is graded.
         context: field of a text that is stated above the question.
         id: field of a name that is unique; by default a hash of what the problem says.
         group: field or fields that statistics split by.
@@ -46,6 +46,7 @@ class Choices(lettered.SplitContext):
     question: str = ""
     choices: str | tuple[str, ...] = ""
     answer: str = ""
+    gold: bool = True
     context: str = ""
     id: str = ""
     group: str | tuple[str, ...] = ()
@@ -101,14 +102,14 @@ class _Reader:
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         if not self._columns:
             named["choices"] = task.choices if isinstance(task.choices, str) else task.choices[0]
-        self._fields = Fields(first, named, needed=("question", "answer"))
+        self._fields = fields.of_task(first, named, gold=task.gold)
         if not self._columns and "choices" not in self._fields:
             raise first.error(
                 "which fields hold the choices?",
                 remedy=f"say --task.choices FIELD, or without choices use the task open; "
                 f"the record has: {', '.join(first.fields)}",
             )
-        self._fields.tell(first.file)
+        self._fields.tell(first.file, "" if task.gold else fields.UNKNOWN)
         self._read = read
         self._first_index = task.first_index
 
@@ -139,7 +140,7 @@ class _Reader:
             task=self._task.info.name,
             question=question,
             choices=listed.texts,
-            target=lettered.letter(self._target(row, listed)),
+            target=lettered.letter(self._target(row, listed)) if self._task.gold else "",
             group=fields.groups(row, self._task.group),
         )
 

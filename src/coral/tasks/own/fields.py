@@ -58,9 +58,10 @@ class Fields(Mapping[str, str]):
         self._names |= self._recognised
         for part in needed:
             if part not in self._names:
+                without = ", or --task.gold false where there is none" if part == "answer" else ""
                 raise first.error(
                     f"which field holds the {part}?",
-                    remedy=f"say --task.{part} FIELD; the record has: {', '.join(first.fields)}",
+                    remedy=f"say --task.{part} FIELD{without}; the record has: {', '.join(first.fields)}",
                 )
 
     def _usual(self, part: str, first: Row) -> str:
@@ -90,6 +91,25 @@ class Fields(Mapping[str, str]):
         return len(self._names)
 
 
+def of_task(first: Row, named: Mapping[str, str], *, gold: bool) -> Fields:
+    """The fields of a task over data of one's own; without gold no field holds an answer.
+
+    Raises:
+        ConfigError: an answer's field is named that is not to be read, or a field is not there.
+        DataError: a needed part is not recognised.
+    """
+    if gold:
+        return Fields(first, named, needed=("question", "answer"))
+    if named["answer"]:
+        raise ConfigError(
+            "--task.answer names the field of right answers, and --task.gold false says that there are none",
+            remedy="leave one of the two out",
+        )
+    return Fields(
+        first, {part: name for part, name in named.items() if part != "answer"}, needed=("question",)
+    )
+
+
 def rows(source: Source, info: TaskInfo) -> Iterator[Row]:
     """The records of a source, of whichever split it asks for.
 
@@ -109,6 +129,10 @@ def statement(row: Row, fields: Fields) -> str:
     question = row.scalar(fields["question"])
     context = fields.get("context")
     return f"{row.text(context)}\n\n{question}" if context and row.has(context) else question
+
+
+UNKNOWN = "no right answers: nothing is graded (--task.gold false)"
+"""Said of data whose problems are given without gold."""
 
 
 def name_of(row: Row, fields: Fields, *texts: str) -> str:

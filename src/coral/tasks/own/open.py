@@ -21,7 +21,6 @@ from coral.tasks import files, mathematics, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
 from coral.tasks.own import fields
-from coral.tasks.own.fields import Fields
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Answered, Belief, Problem, Seat, Unreadable, Unsure
 
@@ -42,6 +41,7 @@ class Open(mathematics.MathematicalAnswers):
     Attributes:
         question: field of the question; by default one of the usual names.
         answer: field of the right answer, or of a list of answers that are all right.
+        gold: false: the records hold no right answers, and nothing is graded.
         context: field of a text that is stated above the question.
         id: field of a name that is unique; by default a hash of what the problem says.
         group: field or fields that statistics split by.
@@ -51,6 +51,7 @@ class Open(mathematics.MathematicalAnswers):
 
     question: str = ""
     answer: str = ""
+    gold: bool = True
     context: str = ""
     id: str = ""
     group: str | tuple[str, ...] = ()
@@ -130,7 +131,11 @@ class Open(mathematics.MathematicalAnswers):
                 return await super().same(a, b, problem)
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
-        """Whether it is one of the accepted answers; None where that could not be determined in time."""
+        """Whether it is one of the accepted answers; None where there is none, or where that could not be
+        determined in time.
+        """
+        if not problem.target:
+            return None
         if _kind(problem) in ("phrase", "exact"):
             return await self._is_accepted(answer, problem)
         graded = super().grade
@@ -146,13 +151,20 @@ class _Reader:
         first = next(read())
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         self._task = task
-        self._fields = Fields(first, named, needed=("question", "answer"))
+        self._fields = fields.of_task(first, named, gold=task.gold)
         self._kind: Kind = task.kind or self._kind_of(read())
-        told = "" if task.kind else f"answers are {self._kind}s (--task.kind number, math, phrase or exact)"
+        told = "" if task.gold else fields.UNKNOWN
+        told += (
+            ""
+            if task.kind
+            else f"{'; ' * bool(told)}answers are {self._kind}s (--task.kind number, math, phrase or exact)"
+        )
         self._fields.tell(first.file, told)
 
     def _kind_of(self, rows: Iterator[Row]) -> Kind:
-        """All answers of the data are numbers, or they count as phrases."""
+        """All answers of the data are numbers, or they count as phrases, as they do where there are none."""
+        if not self._task.gold:
+            return "phrase"
         texts = (text for row in rows for text in self._answers(row))
         return "phrase" if any(_number(text) is None for text in texts) else "number"
 
@@ -168,12 +180,14 @@ class _Reader:
             id=fields.name_of(row, self._fields, question, *accepted),
             task=self._task.info.name,
             question=question,
-            target=accepted[0],
+            target=accepted[0] if accepted else "",
             group=fields.groups(row, self._task.group),
             source={"kind": self._kind, **({"accepted": accepted} if len(accepted) > 1 else {})},
         )
 
     def _answers(self, row: Row) -> list[str]:
+        if not self._task.gold:
+            return []
         name = self._fields["answer"]
         value = row.value(name)
         if isinstance(value, Mapping):  # as SQuAD and TriviaQA write them
@@ -218,7 +232,7 @@ def _kind(problem: Problem) -> str:
 
 
 def _accepted(problem: Problem) -> tuple[str, ...]:
-    return tuple(problem.source.get("accepted", (problem.target,)))
+    return tuple(problem.source.get("accepted", (problem.target,) if problem.target else ()))
 
 
 _LINE = re.compile(
