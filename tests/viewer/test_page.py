@@ -176,6 +176,16 @@ def test_no_screen_is_wider_than_the_window(page, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
 
 
+@pytest.mark.parametrize("page", [{}, {"color_scheme": "dark"}], indirect=True, ids=["light", "dark"])
+def test_no_screen_has_a_serious_barrier(page):
+    """By axe's rules: contrast, names, roles, order of headings."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-browser` has it")
+    for hash_ in ("#/run/0", "#/run/0/list?kind=lost", "#/run/0/conversation?id=q1%230", "#/compare"):
+        visit(page, hash_)
+        found = axe.Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == [], hash_
+
+
 def test_an_address_without_its_token_says_what_to_do(browser, address):
     """In words, not as an empty page."""
     page = browser.new_page()

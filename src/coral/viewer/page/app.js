@@ -45,6 +45,7 @@ function App() {
   document.title = current ? `${current.name} · Coral` : "Compare · Coral";
   return html`<header class="top">
       <a class="brand" href=${link("run/0")}>Coral</a>
+      <h1 class="hidden">${document.title}</h1>
       ${current && runs.length > 1
         ? html`<label><span class="hidden">Run</span>
             <select value=${run} onChange=${(event) => go(`run/${event.target.value}/${part === "list" ? "list" : ""}`)}>

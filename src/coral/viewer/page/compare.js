@@ -48,10 +48,10 @@ const FIRST = 6; // rows that are shown at once
 function Differences({ found }) {
   const rows = found.filter((one) => one.difference != null);
   return html`<div class="card">
-    <div class="scroll"><${Table} rows=${rows.slice(0, FIRST)} /></div>
+    <div class="scroll" tabindex="0" role="group" aria-label="wide content"><${Table} rows=${rows.slice(0, FIRST)} /></div>
     ${rows.length > FIRST
       ? html`<details class="aside"><summary>${rows.length - FIRST} more metrics</summary>
-          <div class="scroll"><${Table} rows=${rows.slice(FIRST)} /></div></details>`
+          <div class="scroll" tabindex="0" role="group" aria-label="wide content"><${Table} rows=${rows.slice(FIRST)} /></div></details>`
       : null}
   </div>`;
 }
@@ -62,7 +62,7 @@ function Table({ rows }) {
       <th scope="col">95% interval</th><th scope="col">p</th><th scope="col">problems</th></tr></thead>
     <tbody>
       ${rows.map((one) => {
-        const change = one.unit === "share" ? "points" : `${one.unit} more`;
+        const change = ["share", "points"].includes(one.unit) ? "points" : `${one.unit} more`;
         return html`<tr>
           <th scope="row" title=${one.help}>${visible(one.title)}</th>
           <td class="number">${amount(one.unit, one.a)}</td><td class="number">${amount(one.unit, one.b)}</td>
@@ -97,7 +97,7 @@ function Aligned({ a, b, change, set }) {
         </button>`,
       )}
     </p>
-    <div class="scroll"><table class="aligned">
+    <div class="scroll" tabindex="0" role="group" aria-label="wide content"><table class="aligned">
       <thead><tr><th scope="col">conversation</th><th scope="col">first</th><th scope="col">second</th></tr></thead>
       <tbody>
         ${state.rows.map(

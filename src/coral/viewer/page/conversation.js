@@ -88,7 +88,7 @@ function Turn({ run, id, turn, number, side, rendered, differs, seat }) {
   return html`<section class=${`turn ${side} s-${Math.min(seat, 2)} ${differs ? "differs" : ""}`} id=${`turn-${number}`}>
     <h3>
       ${number} <span>${turn.seat}</span>
-      ${differs ? html`<em>first difference</em>` : null}
+      ${differs ? html`${" "}<em>first difference</em>` : null}
     </h3>
     <${Reply} reply=${reply} rendered=${rendered} />
     ${turn.probe

@@ -164,7 +164,7 @@ function Flow({ flow, seats }) {
   const most = Math.max(...turns.map((turn) => sum(flow.filter((one) => one.turn === turn))));
   const width = Math.max(22, Math.min(64, 860 / turns.length));
   const height = 180;
-  return html`<div class="scroll">
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="wide content">
       <svg class="flow" width=${turns.length * width + 4} height=${height + 34} role="img"
         aria-label="Conversations that take each turn, by what the turn submits">
         ${turns.map((turn, index) => {
@@ -234,7 +234,7 @@ const signed = (unit, text) => (unit.endsWith(" more") && !text.startsWith("-") 
 function Metrics({ metrics }) {
   return html`<section class="card wide">
     <h2>Metrics</h2>
-    <div class="scroll">
+    <div class="scroll" tabindex="0" role="group" aria-label="wide content">
       <table>
         <thead>
           <tr><th scope="col">metric</th><th scope="col">value</th><th scope="col">95% interval</th><th scope="col">n</th>
