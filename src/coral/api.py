@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coral.agents.function import Function
+from coral.agents.open import Objects
+from coral.conversation.own_reader import ReaderFunction, is_reader
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.evaluation.estimate import CostEstimate
@@ -27,8 +30,6 @@ from coral.keywords import BuildOptions, EvaluateOptions, SampleOptions
 from coral.metrics import Summary
 from coral.metrics.own import MetricFunction
 from coral.models.config import ModelConfig
-from coral.models.function import Function
-from coral.models.open import Objects
 from coral.models.protocol import Model
 from coral.options import build_config, load_yaml_file
 from coral.rows.build import BuildConfig
@@ -46,6 +47,8 @@ TaskLike = str | Mapping[str, Any] | Task
 """A task's name, its name and options, or a `Task` object."""
 Agent = str | Mapping[str, Any] | AgentConfig | Model | Function
 """A model's name, options, a `Model`, or an (async) function from messages to the reply's text."""
+Extractor = Agent | ReaderFunction | type
+"""A model as any agent; or an (async) function of a turn's text and its problem, or a class of such."""
 
 
 def evaluate(
@@ -54,7 +57,7 @@ def evaluate(
     agent: Agent | None = None,
     partner: Agent | None = None,
     agents: Sequence[Agent] = (),
-    extractor: Agent | None = None,
+    extractor: Extractor | None = None,
     metrics: Sequence[str | MetricFunction] = (),
     **options: Unpack[EvaluateOptions],
 ) -> Run:
@@ -68,8 +71,8 @@ def evaluate(
             `Model` object, or an (async) function from messages to text; by default the embedded model.
         partner: the second agent; like `agent` where not set.
         agents: all agents of a protocol with several.
-        extractor: how beliefs are extracted. A function or object that speaks is read by rules alone unless
-            this says otherwise.
+        extractor: how beliefs are extracted: a model, or a function of a turn's text and its problem. A
+            function or object that speaks is read by rules alone unless this says otherwise.
         metrics: further ones: functions of a trace, `module:function`, or names that packages add.
         options: everything else that `coral eval --help` lists, such as `data`, `limit`, `protocol`.
 
@@ -101,7 +104,7 @@ async def evaluate_async(
     agent: Agent | None = None,
     partner: Agent | None = None,
     agents: Sequence[Agent] = (),
-    extractor: Agent | None = None,
+    extractor: Extractor | None = None,
     metrics: Sequence[str | MetricFunction] = (),
     progress: Progress | None = None,
     **options: Unpack[EvaluateOptions],
@@ -124,7 +127,7 @@ def sample(
     agent: Agent | None = None,
     partner: Agent | None = None,
     agents: Sequence[Agent] = (),
-    extractor: Agent | None = None,
+    extractor: Extractor | None = None,
     metrics: Sequence[str | MetricFunction] = (),
     **options: Unpack[SampleOptions],
 ) -> Run:
@@ -164,7 +167,7 @@ async def sample_async(
     agent: Agent | None = None,
     partner: Agent | None = None,
     agents: Sequence[Agent] = (),
-    extractor: Agent | None = None,
+    extractor: Extractor | None = None,
     metrics: Sequence[str | MetricFunction] = (),
     progress: Progress | None = None,
     **options: Unpack[SampleOptions],
@@ -235,6 +238,8 @@ def _config(
     serve = plain.pop("serve", {})
     plain["agents"] = tuple(_as_mapping(one, given.models) for one in plain["agents"])
     extractor = plain.pop("extractor")
+    if extractor is not None and is_reader(extractor):
+        extractor = {"function": given.named_reader(extractor)}
     return kind(
         serve=build_config(LaunchConfig, {"command": serve} if isinstance(serve, str) else serve, "serve"),
         task=_named_task(task, given),
@@ -268,7 +273,7 @@ def estimate(
     agent: Agent | None = None,
     partner: Agent | None = None,
     agents: Sequence[Agent] = (),
-    extractor: Agent | None = None,
+    extractor: Extractor | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> CostEstimate:
     """What `evaluate` with the same arguments would send: problems, requests, tokens, money. Sends nothing.

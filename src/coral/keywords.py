@@ -47,6 +47,7 @@ class EvaluateOptions(TypedDict, total=False):
     prompt_library: Path | None
     prices: Path | None
     output: Path | None
+    human_input: Literal["terminal", "stdin"]
     lock: Literal["file", "none"]
     shard: str | None
     processes: int

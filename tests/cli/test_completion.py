@@ -19,6 +19,12 @@ CASES = [
     (["eval", "sally_anne", "--partner.top"], {"--partner.top_p"}),
     (["eval", "sally_anne", "--extractor.mo"], {"--extractor.model", "--extractor.mode"}),
     (["sample", "sally_anne", "--candi"], {"--candidates"}),
+    (["ch"], {"chat"}),
+    (["chat", "sally_anne", "--sea"], {"--seat"}),
+    (["chat", "sally_anne", "--agent.com"], {"--agent.command"}),
+    (["eval", "sally_anne", "--partner.http_re"], {"--partner.http_request", "--partner.http_reply"}),
+    (["eval", "sally_anne", "--extractor.fu"], {"--extractor.function"}),
+    (["eval", "sally_anne", "--human"], {"--human_input"}),
     (["show", "runs/a", "--onl"], {"--only"}),
     (["eval", "sally_anne"], set()),
 ]

@@ -21,7 +21,7 @@ OTHER = {
     "limit": 3, "samples": 2, "max_connections": 4, "prices": "p.yaml", "output": "o", "lock": "none",
     "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5,
     "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
-    "shard": "1/2", "processes": 2, "serve": LaunchConfig(command="serve {port}"),
+    "shard": "1/2", "processes": 2, "human_input": "stdin", "serve": LaunchConfig(command="serve {port}"),
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,
@@ -30,7 +30,9 @@ MODEL = {
     "api_key_env": "KEY", "context_tokens": 99, "max_connections": 3, "request_timeout_s": 1.0,
     "total_timeout_s": 2.0, "max_attempts": 2, "backoff_s": 0.1, "max_backoff_s": 0.2,
     "control": "wrong", "control_words": "model", "sees": "stance",
-    "return_token_ids": True,
+    "return_token_ids": True, "command": ("cat",), "workers": 2, "http": "http://a",
+    "http_key_header": "x-key",
+    "http_request": {"a": "$text"}, "http_reply": "a.b",
 }  # fmt: skip
 BY_CONTENT = {
     "task",
@@ -64,5 +66,8 @@ def test_what_decides_of_a_model_is_in_the_identity(name):
         other = dataclasses.replace(BASE["agent"], model="a", replicas="pool")
         assert decided(agent=other) == decided(agent=dataclasses.replace(BASE["agent"], model="a"))
         return
-    other = dataclasses.replace(BASE["agent"], **{name: MODEL[name]})
-    assert (decided(agent=other) != decided()) is (name in deciding(AgentConfig))
+    agent = BASE["agent"]
+    if name in {"http_request", "http_reply"}:
+        agent = dataclasses.replace(agent, http="http://a")
+    other = dataclasses.replace(agent, **{name: MODEL[name]})
+    assert (decided(agent=other) != decided(agent=agent)) is (name in deciding(AgentConfig))

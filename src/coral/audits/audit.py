@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from coral import prompts, workers
+from coral.agents.open import Models
 from coral.audits.report import ArmAudit, AuditResults, as_markdown
 from coral.audits.sample import NOTHING, Frame, frame_of
 from coral.audits.sheet import Text, read_labels, write_sheet
@@ -38,13 +39,13 @@ from coral.comparison.facts import RIGHT
 from coral.config import ANY, COUNT, POSITIVE, Options, deciding, option
 from coral.conversation.calls import Calls
 from coral.conversation.extraction import Extractor
+from coral.conversation.own_reader import own_reader
 from coral.errors import ConfigError, ModelError, RunFolderError
-from coral.evaluation.config import ExtractorConfig, filled_up
+from coral.evaluation.config import ExtractorConfig, filled_up, reader_named
 from coral.evaluation.progress import Progress
 from coral.metrics import load_prices
 from coral.models import embedded
 from coral.models.connections import Connections, Stopped
-from coral.models.open import Models
 from coral.models.protocol import Candidate
 from coral.models.together import all_of
 from coral.options import section
@@ -93,9 +94,10 @@ class AuditConfig(Options):
         """
         if not self.extractor:
             return None
-        mode = {} if "mode" in self.extractor else {"mode": "model"}
-        found = filled_up(ExtractorConfig(), {**mode, **self.extractor}, ExtractorConfig, "extractor")
-        if found.mode != "rules" and not found.model:
+        options = reader_named(self.extractor)
+        mode = {"mode": "rules" if "function" in options else "model"}
+        found = filled_up(ExtractorConfig(), {**mode, **options}, ExtractorConfig, "extractor")
+        if found.mode != "rules" and not (found.model or found.is_placed):
             raise ConfigError("the second extractor has no model", remedy="give --extractor.model MODEL")
         return found
 
@@ -212,6 +214,7 @@ async def _read_again(
                 sampling=options.sampling(),
                 template=prompts.builtin("extraction"),
                 model=None if options.mode == "rules" else await models.open(options, "--extractor"),
+                reader=own_reader(options.function) if options.function else None,
             )
             watch, asked = Watch(connections.stop, progress), _digest(options)
             watch.budget = _budget(config, extractor, watch)

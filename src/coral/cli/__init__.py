@@ -14,6 +14,7 @@ from coral.errors import FatalReject, Notice, UserError
 
 COMMANDS = {
     "eval": "let agents converse over a task, and measure how they reason",
+    "chat": "talk with a model about the problems of a task, from one of the seats",
     "sample": "sample conversations for training: several candidates per turn",
     "build": "make training rows of runs: replies, pairs or labelled replies",
     "train": "train a model on rows, or resume a training",

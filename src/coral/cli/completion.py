@@ -36,6 +36,7 @@ HELP = (
 )
 OPTIONS = {
     "eval": "coral.evaluation.config:EvalConfig",
+    "chat": "coral.cli.chat:ChatConfig",
     "sample": "coral.evaluation.config:SampleConfig",
     "build": "coral.rows.build:BuildConfig",
     "train": "coral.training.config:TrainConfig",

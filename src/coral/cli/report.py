@@ -12,8 +12,10 @@ from coral.cli.visible import one_line, shell_word
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import CostEstimate as Volumes
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
+from coral.metrics.cost import RoleUsage
 from coral.metrics.counts import needs_gold
 from coral.metrics.own import own_info
+from coral.models.config import HUMAN
 
 SHOWN = (
     "agreement_correctness",
@@ -243,7 +245,7 @@ def interval_text(info: MetricInfo, estimate: Estimate) -> str:
 def _footnotes(summary: Summary, path: Path) -> list[str]:
     stops = ", ".join(f"{count} {name}" for name, count in summary.stop_reasons.items())
     used = ", ".join(
-        f"{role} {usage.requests} ({usage.prompt_tokens:,} in, {usage.completion_tokens:,} out)"
+        f"{role} {usage.requests} ({_used(summary.models.get(role), usage)})"
         for role, usage in summary.usage.items()
     )
     alone = _answers_once(summary) and not summary.failures  # one turn is all there is
@@ -284,6 +286,10 @@ def _about_gold(summary: Summary) -> list[str]:
     else:
         lines.append("--samples 5 adds an estimate: how often an answer is that of most others")
     return lines
+
+
+def _used(model: str | None, usage: RoleUsage) -> str:
+    return HUMAN if model == HUMAN else f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
 
 
 def print_estimate(config: EvalConfig, volumes: Volumes) -> None:

@@ -11,12 +11,14 @@ from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import shown
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse
+from coral.cli.person import TerminalFace, face_for
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
 from coral.evaluation import processes
 from coral.evaluation.breaker import nothing_read
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import estimate
+from coral.evaluation.given import Given
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
 from coral.metrics import Summary
@@ -57,7 +59,7 @@ def run_job(
     if config.dry_run:
         print_estimate(config, estimate(config))
         return EXIT_DONE
-    run = run_in_loop(_in_view(config))
+    run = run_in_loop(in_view(config))
     if run.summary is None:
         return EXIT_DONE if run.missing else EXIT_INTERRUPTED
     show(run.summary, run.path, asked=run.total)
@@ -83,12 +85,17 @@ def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]
         yield f"no answer could be read from any of {len(beliefs)} replies; {why}\n  -> {remedy}"
 
 
-async def _in_view(config: EvalConfig) -> Run:
+async def in_view(config: EvalConfig) -> Run:
+    """Run a job, and tell how it goes, or let a person take part in it."""
     console = standard_error()
     progress = Progress()
-    _with_interrupts(progress, console)
-    async with shown(progress, console, protocol=config.protocol_name):
-        run = await processes.run(config, progress)
+    face = face_for(config, progress, console)
+    _with_interrupts(progress, console, face)
+    if face is None:
+        async with shown(progress, console, protocol=config.protocol_name):
+            run = await processes.run(config, progress)
+    else:  # who talks needs the screen
+        run = await processes.run(config, progress, Given(face=face))
     if progress.kept or progress.replayed:
         kept = f"{progress.kept} finished conversations"
         if progress.replayed:
@@ -109,11 +116,14 @@ async def _in_view(config: EvalConfig) -> Run:
     return run
 
 
-def _with_interrupts(progress: Progress, console: Terminal) -> None:
+def _with_interrupts(progress: Progress, console: Terminal, face: TerminalFace | None) -> None:
     """First Ctrl-C: let requests in flight finish. Second: stop at once."""
 
     def stop() -> None:
         progress.stopping = True
+        if face is not None:
+            console.print("\nstopping: what was said is kept")
+            return
         console.print(
             f"stopping: {progress.in_flight} conversations finish their requests in flight; "
             "Ctrl-C again stops at once",

@@ -14,6 +14,7 @@ from typing import Literal
 from coral import prompts
 from coral.answers import enclosed, evidence, prose
 from coral.conversation.calls import Calls, request_seed
+from coral.conversation.own_reader import OwnReader
 from coral.errors import ABOUT_THE_TEXT, FatalReject, ModelError
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Model, Request, Sampling
@@ -32,6 +33,7 @@ class Extractor:
 
     Attributes:
         model: who is asked; None in mode `rules`.
+        reader: the user's own, in the place of the task's rules.
         template: the prompt of the request, filled with `question`, `reply` and `instruction`.
         second_look: in mode `hybrid`, the prompt of a second request, about a letter or number that the text
             does not hold; filled with `question`, `reply` and `answer`.
@@ -42,6 +44,7 @@ class Extractor:
     sampling: Sampling
     template: str
     model: Model | None = None
+    reader: OwnReader | None = None
     second_look: str = field(default_factory=lambda: prompts.builtin("second_look"))
 
     async def extract(
@@ -63,12 +66,18 @@ class Extractor:
             return Unreadable("the reply was cut by its token limit"), _BY_RULES
         belief: Belief = Unreadable("not read by rules")
         if self.mode != "model":
-            belief = boundary.read(self.task, candidate.text, problem)
+            belief = await self._read(candidate.text, problem)
         if self.model is None or not isinstance(belief, Unreadable):
             return belief, _BY_RULES
         return await self._ask(
             candidate.text, problem, _Asking(self.model, calls, conversation_id, step, seed)
         )
+
+    async def _read(self, text: str, problem: Problem) -> Belief:
+        """What the rules of the task, or the user's own extractor, find in a text."""
+        if self.reader is not None:
+            return await self.reader.read(text, problem, self.task)
+        return boundary.read(self.task, text, problem)
 
     def prompt(self, reply: str, problem: Problem) -> str:
         """What the extractor model is asked about `reply`."""

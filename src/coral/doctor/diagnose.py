@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from coral.agents.function import FunctionModel
+from coral.agents.open import Models, in_this_process
 from coral.config import Options, option
 from coral.doctor import context_probe, extraction_probe
 from coral.doctor.context_probe import Verdict
@@ -22,9 +24,7 @@ from coral.models import embedded
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.connections import Connections
-from coral.models.function import FunctionModel
 from coral.models.listing import Listing, is_listed, list_models
-from coral.models.open import Models, is_object
 from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
 from coral.types import Adjustment, Message, Role
 
@@ -82,7 +82,7 @@ async def diagnose(config: ModelConfig) -> Diagnosis:
     """
     if (folder := embedded.folder_of(config)) is not None:
         return await _diagnose_checkpoint(config, folder)
-    if is_object(config):
+    if in_this_process(config):
         return await _diagnose_object(config)
     brief = dataclasses.replace(
         config,

@@ -8,6 +8,7 @@ from coral.budget import Budget, Limits
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.setup import Participants
 from coral.metrics.cost import load_prices
+from coral.models.config import HUMAN
 from coral.store.folder import RunFolder
 from coral.store.shards import shard_of
 
@@ -25,7 +26,8 @@ def budget_of(
         return None
     if config.shard:  # each of the processes has its share
         limits = limits.shared(shard_of(config.shard).count)
-    models = {agent.model.name for agent in participants.agents.values() if not agent.is_silent}
+    asking = (agent for agent in participants.agents.values() if not agent.is_silent)
+    models = {agent.model.name for agent in asking} - {HUMAN}
     extractor = participants.extractor.model
     asked = [*sorted(models), *([] if extractor is None else [extractor.name])]
     budget = Budget(limits, load_prices(config.prices), asked, is_stopping=is_stopping)

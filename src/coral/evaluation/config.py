@@ -10,18 +10,20 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from coral.agents.open import PREFIX, is_own
 from coral.config import ANY, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Options, option
 from coral.conversation import protocols
 from coral.conversation.controls import PREFIX as CONTROL
 from coral.conversation.controls import Control, Words
 from coral.conversation.extraction import Mode
+from coral.conversation.own_reader import names_reader
 from coral.conversation.protocols import PAIR
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection
 from coral.conversation.sight import Shown
 from coral.errors import ConfigError
+from coral.evaluation.people import check_people
 from coral.models import embedded
-from coral.models.config import ModelConfig
-from coral.models.open import PREFIX, is_object
+from coral.models.config import HUMAN, PLACES, ModelConfig
 from coral.models.providers import provider_named
 from coral.options import Section, build_config, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
@@ -66,6 +68,9 @@ class ExtractorConfig(ModelConfig):
 
     mode: Mode = option("hybrid", decides=True)
     """rules; model (every turn is shown to the model); hybrid (the model where the rules cannot tell)."""
+    function: str | None = option(None, decides=True)
+    """A function of your own in the place of the task's rules: `file.py:name` or `module:name`, called with
+    a turn's text and its problem. `--extractor file.py:name` means it, too."""
     temperature: float | None = option(0.0, decides=True, within=NOT_NEGATIVE)
     """Sampling temperature; null leaves it to the server."""
     max_tokens: int | None = option(64, decides=True, within=COUNT)
@@ -118,7 +123,9 @@ class EvalConfig(Options):
     agents: tuple[dict[str, Any], ...] = option((), decides=True)
     """All agents, as a list of the options of each, like `agent` where not set: `[{model: a}, {model: b}]`.
     By default a panel is three of `agent`."""
-    extractor: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: ExtractorConfig))
+    extractor: dict[str, Any] = option(
+        decides=True, default_factory=dict, **section(lambda: ExtractorConfig, short="model")
+    )
     """Belief extraction: `mode` (rules, model, hybrid) and the options of a model; the agent's unless set.
     The default is hybrid, for embedded models rules."""
     serve: LaunchConfig = option(
@@ -146,6 +153,8 @@ class EvalConfig(Options):
     """Price table (YAML) that replaces the shipped one."""
     output: str | None = option(None, decides=False)
     """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
+    human_input: Literal["terminal", "stdin"] = option("terminal", decides=False)
+    """Where the words of a person come from: a terminal alone, or standard input whatever it is."""
     lock: Literal["file", "none"] = option("file", decides=False)
     """How other processes are kept out of the run folder. none: not at all, for file systems without locks;
     then see to it that only one process works there."""
@@ -181,6 +190,7 @@ class EvalConfig(Options):
         object.__setattr__(self, "protocol", protocols.normal(self.protocol))
         _check_protocol(self)
         check_agent(self.serve, self.agent)
+        check_people(self)
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
 
@@ -285,6 +295,7 @@ class EvalConfig(Options):
             "stop",
             "system_prompt",
             "mode",
+            "function",
             "prompt",
             "system_in_user",
             "return_token_ids",
@@ -294,10 +305,11 @@ class EvalConfig(Options):
             for item in dataclasses.fields(ModelConfig)
             if item.name not in own
         }
-        extractor = filled_up(ExtractorConfig(**shared), self.extractor, ExtractorConfig, "extractor")
-        if "mode" not in self.extractor and (
+        options = reader_named(self.extractor)
+        extractor = filled_up(ExtractorConfig(**shared), options, ExtractorConfig, "extractor")
+        if "mode" not in options and (
             embedded.folder_of(extractor)  # such small models extract nothing
-            or (is_object(extractor) and "model" not in self.extractor)  # and a function only takes turns
+            or ((is_own(extractor) or extractor.function) and not _names_whom(options))  # others take turns
         ):
             return dataclasses.replace(extractor, mode="rules")
         return extractor
@@ -402,7 +414,10 @@ def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConf
     return filled_up(kind(), options, kind, "agent")
 
 
-_PLACE = ("base_url", "replicas", "api_key_env", "extra_body", "context_tokens", "return_token_ids")
+_PLACE = (
+    "base_url", "replicas", "command", "http", "http_request", "http_reply", "http_key_header",
+    "api_key_env", "extra_body", "context_tokens", "return_token_ids",
+)  # fmt: skip
 """What belongs to a server: not inherited by a model that is served elsewhere."""
 
 
@@ -410,15 +425,32 @@ def filled_up(template: C, options: Mapping[str, Any], kind: type[C], name: str)
     """`template` with `options` set."""
     typed = typed_options(kind, options, name, remedy="see `coral eval --help`")
     model = str(options.get("model", template.model))
-    is_placed = "base_url" in options or "replicas" in options
+    own = "command" in options or "http" in options  # known by that, not by the name of the template's model
     elsewhere = (
-        is_placed
+        any(place in options for place in PLACES)
         or _other_provider(template.model, model)
         or _embeds(template, model)
         or str(options.get("model", "")).startswith(PREFIX)
+        or options.get("model") == HUMAN
+        or bool("model" in options and (template.command or template.http))
     )
     fresh = {key: getattr(kind(), key) for key in _PLACE} if elsewhere else {}
-    return dataclasses.replace(template, **{**fresh, **typed})
+    return dataclasses.replace(template, **{**({"model": ""} if own else {}), **fresh, **typed})
+
+
+def reader_named(extractor: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an extractor; a function that stands where a model's name may is called one."""
+    options = dict(extractor)
+    model = options.get("model")
+    placed = any(place in options for place in PLACES)
+    if isinstance(model, str) and "function" not in options and not placed and names_reader(model):
+        options["function"] = options.pop("model")
+    return options
+
+
+def _names_whom(options: Mapping[str, Any]) -> bool:
+    """Whether options of their own say who it is."""
+    return any(name in options for name in ("model", *PLACES))
 
 
 def _embeds(template: ModelConfig, model: str) -> bool:
@@ -436,6 +468,11 @@ def _other_provider(model: str, other: str) -> bool:
 def is_silent(config: ModelConfig) -> bool:
     """Whether no model is asked for the words of an agent."""
     return isinstance(config, AgentConfig) and config.control is not None and config.control_words == "own"
+
+
+def is_free(config: ModelConfig) -> bool:
+    """Whether the words of an agent cost no tokens."""
+    return is_silent(config) or config.is_person
 
 
 def speaker_model(config: ModelConfig) -> str:

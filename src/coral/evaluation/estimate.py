@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import isnan
 from typing import NamedTuple
 
+from coral.agents.open import in_this_process
 from coral.conversation.messages import Told
-from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
+from coral.evaluation.config import AgentConfig, EvalConfig, is_free, speaker_model
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.setup import settled
 from coral.metrics import load_prices
@@ -16,7 +17,6 @@ from coral.metrics.cost import Tokens
 from coral.models import embedded
 from coral.models.client import SHORTEST_REPLY
 from coral.models.config import ModelConfig
-from coral.models.open import in_this_process
 from coral.tasks.protocol import Task
 from coral.types import Message, Speaker
 
@@ -167,14 +167,14 @@ def _speakers(config: EvalConfig, plan: Plan, turns: int) -> list[_Seated]:
 
 
 def _most_tokens(speaker: _Seated) -> int:
-    if is_silent(speaker.options):
+    if is_free(speaker.options):
         return CONTROL_TOKENS
     return speaker.options.max_tokens or UNLIMITED_TOKENS
 
 
 def _most_thinking(model: ModelConfig) -> int:
     """Tokens for thinking, on top of those of the reply. A model in this process is given none."""
-    if is_silent(model):
+    if is_free(model):
         return 0
     limited = model.max_tokens is not None and model.max_tokens >= SHORTEST_REPLY
     return model.thinking_tokens if limited and not in_this_process(model) else 0
@@ -195,7 +195,7 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     requests = extractions = prompt = written = usd = history = 0.0
     for earlier, speaker in enumerate(_speakers(config, plan, assumed.turns)):
         tokens = min(_most_tokens(speaker), cap) if cap else _most_tokens(speaker)
-        if is_silent(speaker.options):
+        if is_free(speaker.options):
             history += tokens
             continue
         again = draw.candidates * draw.rollouts * earlier

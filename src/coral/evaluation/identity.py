@@ -24,7 +24,7 @@ from coral.evaluation.config import (
 )
 from coral.models import embedded
 from coral.models.config import ModelConfig
-from coral.models.open import is_object
+from coral.models.plain import DEFAULT_REPLY
 from coral.store.checkpoints import fingerprint
 from coral.types import SCHEMA
 from coral.version import version
@@ -85,14 +85,18 @@ _LATER = {
     "control_words": "own",
     "sees": "everything",
     "return_token_ids": False,
+    "command": "",
+    "http_reply": DEFAULT_REPLY,
 }
 """Options that earlier versions did not have: their runs resume where these are at their defaults."""
 
 
+_OF_PEOPLE = ("prompt", "system_prompt", "sees")
+"""What decides what a person is shown."""
+
+
 def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]:
-    if isinstance(config, ExtractorConfig) and config.mode == "rules":
-        return {"mode": "rules"}
-    values = {name: getattr(config, name) for name in deciding(type(config))}
+    values: dict[str, Any] = {name: getattr(config, name) for name in deciding(type(config))}
     for name, default in _LATER.items():
         if values.get(name) == default:
             del values[name]
@@ -100,18 +104,29 @@ def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]
         uses = config.control in USES_MISTAKES
         values["control_answers"] = solo.digest(config.control_answers) if uses else None
     if is_silent(config):
-        assert isinstance(config, AgentConfig)
-        answers = values.get("control_answers")
-        known = {} if answers is None else {"control_answers": answers}
-        return {"model": speaker_model(config), "control": config.control, **known}
-    values["model"] = embedded.name_of(config)
-    if folder := embedded.folder_of(config):
-        values["checkpoint"] = fingerprint(folder)
-    if is_object(config):
-        values["source"] = sources.get(config.model)
-    return dict(
-        msgspec.to_builtins({name: value for name, value in values.items() if value not in (None, (), {})})
-    )
+        kept = {name: values.get(name) for name in ("control", "control_answers")}
+        values = {"model": speaker_model(config), **kept}
+    elif isinstance(config, ExtractorConfig) and config.mode == "rules":
+        values = {"mode": "rules", "function": config.function, "source": sources.get(config.function or "")}
+    else:
+        values = _of_model(config, values, sources)
+    known = {name: value for name, value in values.items() if value not in (None, (), {})}
+    return dict(msgspec.to_builtins(known))
+
+
+def _of_model(config: ModelConfig, values: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, Any]:
+    """What decides the words of who is asked: of a person nothing is sampled."""
+    name = embedded.name_of(config)
+    source = sources.get(name) or sources.get(getattr(config, "function", None) or "")
+    folder = embedded.folder_of(config)
+    kept = {key: value for key, value in values.items() if key in _OF_PEOPLE or not config.is_person}
+    return {
+        **kept,
+        "model": name,
+        "command": list(config.command_words) or None,
+        "checkpoint": fingerprint(folder) if folder else None,
+        "source": source,
+    }
 
 
 _LONGEST_NAME = 60

@@ -37,8 +37,8 @@ from coral.evaluation.setup import Opener, Participants
 from coral.evaluation.shards import ShardMark
 from coral.metrics import PriceTable, load_prices
 from coral.metrics.own import OwnMetric
-from coral.models.client import Connections, ServedModel, Stopped
-from coral.models.crew import Crew
+from coral.models.client import Stopped
+from coral.models.config import HUMAN
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
@@ -70,13 +70,14 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
     async with AsyncExitStack() as stack:
         settled = await opener.settle(stack)
         plan = stack.enter_context(open_plan(settled, given.task))
+        extractor = settled.extractor_config()
         decided = identity(
             settled,
             task=plan.task_settings,
             split=plan.source.split,
             data_fingerprint=plan.fingerprint,
             prompts=plan.prompts_fingerprint,
-            sources=given.models.sources([*settled.participants().values(), settled.extractor_config()]),
+            sources=given.sources([*settled.participants().values(), extractor], extractor.function),
         )
         decided |= given.forked
         whole = RunFolder(config.output or default_output(settled, decided))
@@ -144,9 +145,10 @@ def _sources_as_before(folder: RunFolder, decided: dict[str, Any]) -> dict[str, 
         if not isinstance(options, dict) or not isinstance(then, dict):
             continue
         if options.get("model") == then.get("model") and options.get("source") != then.get("source"):
+            name = options.get("model") or options.get("function")
             warnings.warn(
-                f"the source of {options['model']} has changed since {folder.path} began: "
-                "what is there is of the old one",
+                f"the source of {name} has changed since {folder.path} began: what is there is of the old "
+                "one",
                 Notice,
                 stacklevel=2,
             )
@@ -210,9 +212,8 @@ class _Session:
         self._journal, self._progress = journal, progress
         self._cause: BaseException | None = None
         self.beginnings: dict[str, Beginning] = {}
-        served = _served_of(participants)
-        self._crew = Crew(served, otherwise=config.max_connections)
-        self._connections = served[0].connections if served else Connections()
+        self._crew = participants.crew(config.max_connections)
+        self._connections = participants.connections
         progress.retry_state = self._connections.retry_state
         self._breaker = Breaker(
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
@@ -346,7 +347,7 @@ class _Session:
                 raise Stopped
             is_new, probe = not journaled.holds(step), step.endswith("/probe")
             try:
-                if self._budget is None:
+                if self._budget is None or model.name == HUMAN:
                     generation = await journaled(step, model, request)
                 else:
                     generation = await self._budget.make(journaled, step, model, request)
@@ -391,9 +392,8 @@ def _told(cause: BaseException, progress: Progress) -> BaseException:
             remedy=f"run the same command again after {until}: {kept}",
         )
     if isinstance(cause, Outage):
-        return StoppedEarly(
-            str(cause), remedy=f"run the same command again when the server is there again: {kept}"
-        )
+        fix = cause.remedy or "wait until the server is there again"
+        return StoppedEarly(str(cause), remedy=f"{fix}, then run the same command again: {kept}")
     if isinstance(cause, OutOfBudget):
         return OutOfBudget(str(cause), remedy=f"run the same command again with a higher limit: {kept}")
     return cause
@@ -404,9 +404,3 @@ def _time_of_day(seconds: float) -> str:
     then = time.localtime(time.time() + seconds)
     is_today = then[:3] == time.localtime()[:3]
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
-
-
-def _served_of(participants: Participants) -> list[ServedModel]:
-    """The models of a run that are behind a server; the others are in this process."""
-    models = [*(agent.model for agent in participants.agents.values()), participants.extractor.model]
-    return [model for model in models if isinstance(model, ServedModel)]

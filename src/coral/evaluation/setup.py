@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
+from coral.agents.open import Models
+from coral.agents.person import Person
 from coral.conversation.agent import Agent
 from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
@@ -18,8 +20,9 @@ from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_
 from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan
 from coral.evaluation.progress import Progress
+from coral.models.client import ServedModel
 from coral.models.connections import Connections
-from coral.models.open import Models, Objects
+from coral.models.crew import Crew
 from coral.models.protocol import Model
 from coral.serving.launch import LaunchConfig, launch, to_come
 from coral.types import Seat
@@ -31,10 +34,27 @@ class Participants:
 
     Attributes:
         agents: who holds each seat of the protocol.
+        connections: those of all models.
     """
 
     agents: dict[Seat, Agent]
     extractor: Extractor
+    connections: Connections
+
+    @property
+    def served(self) -> list[ServedModel]:
+        """The models behind a server; the others are in this process."""
+        models = [*(agent.model for agent in self.agents.values()), self.extractor.model]
+        return [model for model in models if isinstance(model, ServedModel)]
+
+    def crew(self, most: int) -> Crew:
+        """Who holds conversations: as many at once as the servers take requests, or `most` without servers.
+
+        With a person it is one at a time.
+        """
+        if any(isinstance(agent.model, Person) for agent in self.agents.values()):
+            return Crew((), otherwise=1)
+        return Crew(self.served, otherwise=most)
 
 
 C = TypeVar("C", bound=EvalConfig)
@@ -53,7 +73,7 @@ class Opener:
     def __init__(self, config: EvalConfig, given: Given, progress: Progress) -> None:
         if given.server is not None:
             config = _placed(config, dataclasses.replace(config.agent, **given.server))
-        self._config, self._objects, self._progress = config, given.models, progress
+        self._config, self._given, self._progress = config, given, progress
         self.beginnings = given.beginnings
 
     async def settle(self, stack: AsyncExitStack) -> EvalConfig:
@@ -67,7 +87,7 @@ class Opener:
     async def open(self, plan: Plan, stack: AsyncExitStack) -> Participants:
         """See `open_participants`."""
         self._config = await launched(self._config, stack, self._progress)
-        return await open_participants(self._config, plan, stack, self._objects)
+        return await open_participants(self._config, plan, stack, self._given)
 
 
 async def launched(config: C, stack: AsyncExitStack, progress: Progress) -> C:
@@ -98,22 +118,24 @@ def _placed(config: C, agent: AgentConfig) -> C:
 
 
 async def open_participants(
-    config: EvalConfig, plan: Plan, stack: AsyncExitStack, objects: Objects
+    config: EvalConfig, plan: Plan, stack: AsyncExitStack, given: Given
 ) -> Participants:
     """Open the models of a run; `stack` closes them. Roles with the same server share its connections, roles
     with the same checkpoint folder share one engine.
 
     Args:
-        objects: the models among them that are Python objects.
+        given: the models among them that are Python objects, and where a person is asked.
 
     Raises:
         UserError: a key is missing, nothing answers at an address, or a folder holds no checkpoint.
     """
+    connections = await stack.enter_async_context(Connections())
     models = Models(
-        await stack.enter_async_context(Connections()),
+        connections,
         stack,
         max_connections=config.max_connections,
-        objects=objects,
+        objects=given.models,
+        face=given.face,
     )
 
     seated = _Seated(plan)
@@ -145,7 +167,9 @@ async def open_participants(
             model=None if extraction.mode == "rules" else await models.open(extraction, "--extractor"),
             sampling=extraction.sampling(),
             template=plan.extraction,
+            reader=given.reader(extraction.function),
         ),
+        connections=connections,
     )
 
 

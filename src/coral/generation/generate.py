@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from coral import prompts
+from coral.agents.open import Models
 from coral.budget import Budget, Limits, OutOfBudget
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
 from coral.generation.breaker import Breaker
@@ -25,7 +26,6 @@ from coral.metrics import load_prices
 from coral.metrics.cost import Tokens
 from coral.models.client import Connections, ServedModel, Stopped
 from coral.models.crew import Crew
-from coral.models.open import Models
 from coral.models.protocol import Generation, Model, Request
 from coral.models.retries import RetryState
 from coral.serving.launch import LaunchConfig, launch

@@ -30,6 +30,7 @@ from coral.models.connections import (
 )
 from coral.models.endpoints import Endpoint
 from coral.models.habits import half, was_cut_thinking
+from coral.models.plain_wire import PlainEncoder, read_plain
 from coral.models.pool import EndpointClosed, NobodyReady, open_pool
 from coral.models.protocol import Generation, Request, Sampling
 from coral.models.providers import Target, resolve
@@ -81,7 +82,7 @@ class ServedModel:
         self._pool = open_pool(config, target, self._connections, note_key=self._use_key)
         self._timeout = _timeout(config.request_timeout_s)
         self._backoff = Backoff(base_s=config.backoff_s, cap_s=config.max_backoff_s)
-        self._encoder = RequestEncoder(target)
+        self._encoder = PlainEncoder(target) if target.plain else RequestEncoder(target)
         self._adaptation = self._connections.adjustments.of(target)
         self._has_answered = False
 
@@ -408,6 +409,8 @@ class ServedModel:
         except (aiohttp.ClientError, OSError) as fault:
             return self._disconnected(endpoint, fault)
         if 200 <= response.status < 300:
+            if self._target.plain is not None:
+                return read_plain(answer, self._target, sampling, self._target.plain.paths)
             return read_answer(answer, n, self._target, sampling)
         refusal = read_refusal(response.status, response.headers, answer, self._target)
         if refusal.status == 404 and refusal.kind is FatalReject and self._has_answered:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +12,20 @@ import msgspec
 
 from coral.config import COUNT, NOT_NEGATIVE, POSITIVE, Bounds, Options, option
 from coral.errors import ConfigError, Notice
+from coral.models.plain import DEFAULT_REPLY, check_reply, check_request
 from coral.models.protocol import Sampling
-from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body
+from coral.models.secrets import check_variable, refuse_in_address, refuse_in_body, refuse_in_command
 
 RESERVED_BODY_FIELDS = frozenset({"model", "messages", "n", "seed", "stream"})
 """Fields of the request body that Coral itself decides, so `extra_body` may not."""
 HIGHEST_TEMPERATURE = 2.0
 """What servers commonly take at most."""
+HUMAN = "human"
+"""The model's name where a person takes the seat."""
+PLACES = ("base_url", "replicas", "command", "http")
+"""Options that say where a model is. One of them says it; without any, the model's name does."""
+SHELL_WORDS = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
+"""What a shell would act on: as a word of a command it would reach the program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +42,21 @@ class ModelConfig(Options):
     """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
     replicas_within_s: float = option(3600.0, decides=False, within=POSITIVE)
     """Seconds that a run waits while no replica is ready; then it ends, and the same command resumes it."""
+    command: str | tuple[str, ...] = option((), decides=True)
+    """A program that plays the agent: each line that it reads is a request as JSON, and its reply is one
+    line (docs/own_agents.md). A text or a list of words; no shell reads it. {python} is this Python."""
+    workers: int = option(4, decides=False, within=COUNT)
+    """Most processes of `command` at a time, started as they are needed."""
+    http: str | None = option(None, decides=False)
+    """Address of an endpoint that is not chat completions: it is posted the JSON that a `command` reads."""
+    http_request: dict[str, Any] = option(decides=True, default_factory=dict)
+    """What `http` is posted instead, such as {inputs: $text, parameters: {seed: $seed}}; docs/own_agents.md
+    lists the names."""
+    http_reply: str | dict[str, str] = option(DEFAULT_REPLY, decides=True)
+    """Where the text is in what `http` answers, such as choices.0.text; or a mapping of text, finish_reason,
+    reasoning, usage and error to such paths."""
+    http_key_header: str = option("authorization", decides=False)
+    """The header that carries the key to `http`; authorization puts `Bearer` before it."""
     api_key_env: str | None = option(None, decides=False)
     """Environment variable that holds the key; by default the provider's own, such as OPENAI_API_KEY."""
     temperature: float | None = option(0.2, decides=True, within=NOT_NEGATIVE)
@@ -88,12 +112,59 @@ class ModelConfig(Options):
         refuse_in_body(self.extra_body)
         if self.api_key_env is not None:
             check_variable(self.api_key_env)
-        for address in self.base_urls:
+        for address in (*self.base_urls, *([self.http] if self.http else ())):
             refuse_in_address(address)
-        if self.replicas is not None and self.base_url is not None:
+        self._check_place()
+        check_request(self.http_request)
+        refuse_in_body(self.http_request, "http_request")
+        check_reply(self.http_reply)
+
+    def _check_place(self) -> None:
+        placed = [name for name in PLACES if getattr(self, name) not in (None, "", ())]
+        if len(placed) > 1:
             raise ConfigError(
-                "base_url and replicas both say where the model is served", remedy="give one of them"
+                f"{placed[0]} and {placed[1]} both say where the model is served", remedy="give one of them"
             )
+        if placed and self.model == HUMAN and placed[0] != "base_url":
+            raise ConfigError(f"a person ({HUMAN}) needs no {placed[0]}", remedy="leave it out")
+        if not re.fullmatch(r"[A-Za-z0-9-]+", self.http_key_header):
+            raise ConfigError("http_key_header is not the name of a header", remedy="give one, as x-api-key")
+        if self.http is None and (self.http_request or self.http_reply != DEFAULT_REPLY):
+            raise ConfigError("http_request and http_reply are about http", remedy="give its address: http")
+        if self.command:
+            refuse_in_command(self.command_words, "command")
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether an option says where the model is, and not its name."""
+        return any(getattr(self, name) not in (None, "", ()) for name in PLACES)
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person takes the seat."""
+        return self.model == HUMAN and not self.is_placed
+
+    @property
+    def command_words(self) -> tuple[str, ...]:
+        """The command, word by word.
+
+        Raises:
+            ConfigError: a quotation mark in it is not closed, or it is meant for a shell.
+        """
+        if not isinstance(self.command, str):
+            return self.command
+        try:
+            words = tuple(shlex.split(self.command))
+        except ValueError as error:
+            raise ConfigError(
+                f"the command cannot be split into words: {error}", remedy="quote it as for a shell"
+            ) from None
+        if for_shell := next((word for word in words if word in SHELL_WORDS), None):
+            raise ConfigError(
+                f"no shell reads the command, so '{for_shell}' would be a word for {words[0]}",
+                remedy="put it into a script, or write sh -c '...' with the whole of it quoted",
+            )
+        return words
 
     @property
     def base_urls(self) -> tuple[str, ...]:

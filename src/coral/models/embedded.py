@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +15,7 @@ TINY = "tiny"
 
 def folder_of(config: ModelConfig) -> Path | None:
     """The checkpoint folder that `config` names; None where its model is served over HTTP."""
-    if config.base_url is not None or config.replicas is not None:
+    if config.is_placed or config.is_person:
         return None
     if config.model in {"", TINY}:
         return Path(str(resources.files("coral"))) / "assets" / TINY
@@ -25,6 +27,17 @@ def folder_of(config: ModelConfig) -> Path | None:
 
 
 def name_of(config: ModelConfig) -> str:
-    """What records call the model: the one in the package by a name that no server's model has."""
-    is_tiny = config.model in {"", TINY} and config.base_url is None and config.replicas is None
-    return f"{TINY} (embedded)" if is_tiny else config.model
+    """What records call the model: the one in the package by a name that no server's model has; a command or
+    endpoint without a name by its words or address.
+    """
+    if not config.is_placed and config.model in {"", TINY}:
+        return f"{TINY} (embedded)"
+    if config.model:
+        return config.model
+    if config.command:
+        return "command:" + " ".join(map(_quoted, config.command_words))
+    return config.http.partition("?")[0] if config.http else ""
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word) if re.search(r"[\s'\"\\]", word) or not word else word

@@ -43,7 +43,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: float = 30.0) -> Listing:
-    """Ask the server behind `endpoint` for its models.
+    """Ask the server behind `endpoint` for its models; one without chat completions only whether it is there.
 
     Raises:
         Unreachable: there is no HTTP answer at all.
@@ -51,8 +51,12 @@ async def list_models(model: ServedModel, endpoint: Endpoint, *, timeout_s: floa
     target = model.target
     path = endpoint.url.path.removesuffix("/chat/completions").split("/deployments/")[0]
     url = endpoint.url.with_path(f"{path}/models").with_query(endpoint.url.query)
+    method = "GET"
+    if target.plain is not None:
+        method, url = "HEAD", endpoint.url
     try:
-        response = await model.connections.session.get(
+        response = await model.connections.session.request(
+            method,
             url,
             headers=endpoint.headers(target.headers),
             proxy=endpoint.proxy,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from coral.errors import ConfigError
+from coral.models import embedded
 from coral.models.config import ModelConfig
+from coral.models.plain import paths_of
 from coral.models.secrets import check_key, hide, refuse_in_address
 
 
@@ -217,6 +220,23 @@ UNKNOWN_SERVER = Provider(name="", title="any OpenAI-compatible server", key_req
 """What is assumed of a server that is known by its address alone."""
 
 
+PLAIN_SERVER = Provider(name="", title="this endpoint", key_required=False)
+"""Of an endpoint that does not speak chat completions: it gives one reply per request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """How an endpoint is asked, and where things are in what it answers.
+
+    Attributes:
+        request: a template; empty for a request as commands read it.
+        paths: of the parts of a reply.
+    """
+
+    request: Mapping[str, Any]
+    paths: Mapping[str, str]
+
+
 def provider_named(prefix: str) -> Provider | None:
     """The provider that a prefix means, by its own name or another; None: there is none."""
     return _BY_PREFIX.get(prefix)
@@ -234,6 +254,8 @@ class Target:
         key: never shown; `key_variable` is what messages name.
         option: where the user set the model, as messages name it.
         replicas: folder of the replicas that serve the model, or dns:// and the name of all of them.
+        plain: how it is asked and answers where it does not speak chat completions.
+        hidden: further secrets.
     """
 
     name: str
@@ -245,6 +267,8 @@ class Target:
     key: str | None = field(repr=False)
     option: str = "--agent"
     replicas: str | None = None
+    plain: Plain | None = None
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def listing(self) -> str:
@@ -256,7 +280,7 @@ class Target:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must appear in no text."""
-        return (self.key,) if self.key else ()
+        return (self.key, *self.hidden) if self.key else self.hidden
 
     @property
     def headers(self) -> dict[str, str]:
@@ -276,6 +300,10 @@ def resolve(
     Raises:
         ConfigError: no model, unknown provider, bad address, or the key's variable is not set.
     """
+    if config.http is not None:
+        return _plain_target(config, environ, option)
+    if config.is_person:
+        raise ConfigError("a person is no model that can be asked here", remedy="name a model")
     if not config.model:
         raise ConfigError("no model is named", remedy="name one, such as --agent.model openai/gpt-4o-mini")
     provider, wire_name = _provider_of(config)
@@ -293,6 +321,23 @@ def resolve(
         key=_read_key(config, provider, environ),
         option=option,
         replicas=replicas,
+    )
+
+
+def _plain_target(config: ModelConfig, environ: Mapping[str, str], option: str) -> Target:
+    """An endpoint that does not speak chat completions: its address is taken as it stands."""
+    assert config.http is not None
+    address = _tidy_address(config.http, default_path="/", is_whole=True)
+    return Target(
+        name=embedded.name_of(config),
+        wire_name=config.model,
+        provider=replace(PLAIN_SERVER, key_header=config.http_key_header.lower()),
+        base_urls=(address,),
+        chat_urls=(address,),
+        key_variable=config.api_key_env,
+        key=_read_key(config, PLAIN_SERVER, environ),
+        option=option,
+        plain=Plain(request=config.http_request, paths=paths_of(config.http_reply)),
     )
 
 
@@ -343,8 +388,10 @@ def _own_address(provider: Provider, environ: Mapping[str, str]) -> str:
     return _tidy_address(address, default_path="")
 
 
-def _tidy_address(address: str, default_path: str = "/v1") -> str:
-    """Bring what users paste into one form: no trailing slash, no method, `/v1` where there is no path."""
+def _tidy_address(address: str, default_path: str = "/v1", *, is_whole: bool = False) -> str:
+    """Bring what users paste into one form: no trailing slash, no method, `/v1` where there is no path; one
+    that `is_whole` is only checked.
+    """
     if address.strip().startswith(DNS):
         address = "http://" + address.strip().removeprefix(DNS)
     try:
@@ -363,6 +410,8 @@ def _tidy_address(address: str, default_path: str = "/v1") -> str:
             remedy="remove it, and put a key into an environment variable named by api_key_env",
         )
     refuse_in_address(address.strip())
+    if is_whole:
+        return urlunsplit((parts.scheme, parts.netloc, parts.path or default_path, parts.query, ""))
     path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc, path or default_path, parts.query, ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,9 @@ HIDDEN = "[key]"
 
 LEAST_LENGTH = 6
 """Shorter secrets are not looked for: they would be found in ordinary words."""
+
+LEAST_LENGTH_OF_OTHERS = 12
+"""Of variables that nobody named as a key: what they hold may be an ordinary word."""
 
 _NAMES = r"(?:api[-_]?key|apikey|access[-_]?key|subscription[-_]?key|authorization|secret|password|passwd)"
 _PATTERNS = (
@@ -121,6 +125,14 @@ def refuse_in_command(words: Iterable[str], where: str) -> None:
                 "what is started sees your environment",
             )
         option = word if word.startswith("-") and _IN_BODY.search(word.lstrip("-")) else ""
+
+
+def of_environment() -> tuple[str, ...]:
+    """The values of environment variables that are called like secrets: a program that is started sees them,
+    and may repeat them.
+    """
+    named = (value.strip() for name, value in os.environ.items() if _IN_BODY.search(name))
+    return tuple(value for value in named if len(value) >= LEAST_LENGTH_OF_OTHERS)
 
 
 def check_variable(name: str) -> None:

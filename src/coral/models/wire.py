@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from coral.models.secrets import hide_known
 from coral.models.thinking import is_thinking_part, split_thinking, thinking_in
 from coral.models.token_ids import gives_token_ids, no_token_ids, read_ids, read_logprobs
 from coral.types import FinishReason, Message, Role, Usage
+
+T = TypeVar("T")
 
 SEED_BITS = 31
 """Some servers keep seeds in a signed 32-bit integer."""
@@ -203,7 +205,7 @@ def read_answer(
 ) -> Answer | AttemptFailure:
     """Read the body of a 200 to a request for `n` candidates. Choices beyond `n` are left out."""
     try:
-        completion = _decode(body)
+        completion = decode_mended(body, _DECODER)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         return _unreadable(body, fault, target)
     except RecursionError:
@@ -212,13 +214,28 @@ def read_answer(
         return read_hidden_refusal({}, body, target)
     if not completion.choices:
         return _no_choices(body, target)
+    return _answer(completion, completion.choices, n, target, sampling)
+
+
+def answer_of_text(
+    text: Any, *, finish_reason: Any, reasoning: Any, usage: Any, target: Target, sampling: Sampling
+) -> Answer:
+    """A text that came in another shape, read as that of a completion."""
+    message = _Message(content=text, reasoning_content=reasoning)
+    choice = _Choice(message=message, finish_reason="stop" if finish_reason is None else finish_reason)
+    return _answer(_Completion(usage=usage), [choice], 1, target, sampling)
+
+
+def _answer(
+    completion: _Completion, choices: list[_Choice], n: int, target: Target, sampling: Sampling
+) -> Answer:
     usage = _read_usage(completion.usage)
-    texts = [choice.message.content for choice in completion.choices if choice.message is not None]
+    texts = [choice.message.content for choice in choices if choice.message is not None]
     miscounted = _is_impossible(usage, texts) or (len(texts) > 1 and _counts_one(completion.timings))
     if miscounted:
         usage = msgspec.structs.replace(usage, completion_tokens=None, reasoning_tokens=None)
-    own_usage = usage if len(completion.choices) == 1 else None
-    results = [_read_choice(choice, own_usage, target, sampling) for choice in completion.choices[:n]]
+    own_usage = usage if len(choices) == 1 else None
+    results = [_read_choice(choice, own_usage, target, sampling) for choice in choices[:n]]
     candidates = tuple(result for result in results if isinstance(result, Candidate))
     return Answer(
         candidates=candidates,
@@ -230,16 +247,16 @@ def read_answer(
     )
 
 
-def _decode(body: bytes) -> _Completion:
-    """Decode a completion; one with what JSON does not allow (half a surrogate pair, NaN, a raw line break in
-    a text, numbers without measure) is fixed first.
+def decode_mended(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode what should be JSON; where it holds what JSON does not allow (half a surrogate pair, NaN, a raw
+    line break in a text, numbers without measure) that is fixed first.
 
     Raises:
-        DecodeError, UnicodeDecodeError: it is no completion.
+        DecodeError, UnicodeDecodeError: it is not what the decoder reads.
         RecursionError: it is nested too deep.
     """
     try:
-        return _DECODER.decode(body)
+        return decoder.decode(body)
     except msgspec.DecodeError as fault:
         try:
             fixed = json.loads(
@@ -253,7 +270,7 @@ def _decode(body: bytes) -> _Completion:
             raise fault from None
         text = json.dumps(fixed, ensure_ascii=False)
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return _DECODER.decode(whole.encode())
+        return decoder.decode(whole.encode())
 
 
 def _finite(digits: str) -> float | None:

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from coral import workers
+from coral.agents.open import Objects
 from coral.conversation.converse import ConversationConfig, converse
 from coral.engine.model import EmbeddedModel
 from coral.errors import STOPS_THE_RUN, UserError
+from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan
 from coral.evaluation.setup import Participants, open_participants
-from coral.models.open import Objects
 from coral.models.together import all_of
 from coral.rl.config import GrpoConfig
 from coral.rl.policy import TransformersModel, embed
@@ -87,7 +88,7 @@ class Rollouts:
         else:
             name = objects.add(self._transformers)
         config = self._config.eval_config(name)
-        self._participants = await open_participants(config, self._plan, self._stack, objects)
+        self._participants = await open_participants(config, self._plan, self._stack, Given(models=objects))
         if self._use_engine:
             model = next(one.model for one in self._participants.agents.values() if one.name in _POLICY_NAMES)
             assert isinstance(model, EmbeddedModel)

@@ -24,11 +24,11 @@ from typing import TypeVar
 from coral.config import POSITIVE, Options, option
 from coral.errors import ConfigError, Interrupted, StoppedEarly, Unreachable, UserError
 from coral.models.client import build_model
-from coral.models.config import ModelConfig
+from coral.models.config import PLACES, ModelConfig
 from coral.models.listing import is_listed, list_models
 from coral.models.secrets import refuse_in_command
+from coral.supervisor import PATH as SUPERVISOR
 
-SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 POLL_S = 0.2
 SHOWN_LINES = 15
 """Last lines of a log in an error message."""
@@ -95,8 +95,8 @@ def check_agent(config: LaunchConfig, agent: ModelConfig) -> None:
     """
     if not config.command:
         return
-    for name in ("base_url", "replicas"):
-        if getattr(agent, name) is not None:
+    for name in PLACES:
+        if getattr(agent, name) not in (None, "", ()):
             raise ConfigError(
                 f"serve and agent.{name} both say where the model is served", remedy="give one of them"
             )

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from coral.agents.singly import drawn_singly
 from coral.errors import AgentFailed, ConfigError, ModelError, UserError
-from coral.models.protocol import Candidate, Generation, Model, Parts, Request
-from coral.models.together import all_of
+from coral.models.protocol import Candidate, Generation, Model, Request
 from coral.types import FinishReason, Usage
 
 log = logging.getLogger("coral")
@@ -60,29 +60,15 @@ class FunctionModel:
         Raises:
             AgentFailed: it raised, took too long, or returned no text.
         """
-        started = time.monotonic()
-        texts = await all_of(self._candidate(request, str(i)) for i in range(request.n))
-        return Generation(
-            candidates=tuple(Candidate(text=text, finish_reason=FinishReason.STOP) for text in texts),
-            usage=Usage(),
-            latency_s=time.monotonic() - started,
-            attempts=request.n,
-        )
+        return await drawn_singly(request, self._one)
 
-    async def _candidate(self, request: Request, part: str) -> str:
-        parts: Parts | None = request.parts if request.n > 1 else None
-        if parts is not None and (kept := parts.find(part)) is not None:
-            return kept.candidates[0].text
+    async def _one(self, request: Request) -> Generation:
         started = time.monotonic()
         messages = [{"role": m.role.value, "content": m.content} for m in request.messages]
         async with self._slots:
             said = await self._within_time(messages)
-        text = _text(said, self.name)
-        if parts is not None:
-            candidate = Candidate(text=text, finish_reason=FinishReason.STOP)
-            seconds = time.monotonic() - started
-            parts.keep(part, Generation(candidates=(candidate,), usage=Usage(), latency_s=seconds))
-        return text
+        candidate = Candidate(text=_text(said, self.name), finish_reason=FinishReason.STOP)
+        return Generation(candidates=(candidate,), usage=Usage(), latency_s=time.monotonic() - started)
 
     async def _within_time(self, messages: Messages) -> object:
         call = asyncio.ensure_future(self._call(messages))
@@ -103,7 +89,7 @@ class FunctionModel:
             if _is_async(self._function):
                 said = self._function(messages)
             else:
-                said = await _in_thread(partial(self._function, messages))
+                said = await in_thread(partial(self._function, messages))
             return await said if inspect.isawaitable(said) else said
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
@@ -211,7 +197,7 @@ def _is_async(function: Callable[..., object]) -> bool:
     )
 
 
-async def _in_thread(call: Callable[[], object]) -> object:
+async def in_thread(call: Callable[[], object]) -> object:
     """What `call` returns or raises. Its thread is a daemon: one that hangs keeps no process alive."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()

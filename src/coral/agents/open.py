@@ -19,12 +19,14 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from coral.agents.command import CommandModel, source_of
+from coral.agents.function import FunctionModel, guarded, is_model, takes_messages
+from coral.agents.person import Face, person
 from coral.errors import ConfigError, Unreachable
 from coral.models import embedded
 from coral.models.client import ServedModel, build_model
 from coral.models.config import ModelConfig
 from coral.models.connections import Connections
-from coral.models.function import FunctionModel, guarded, is_model, takes_messages
 from coral.models.listing import list_models
 from coral.models.protocol import Model
 from coral.plugins import imported
@@ -35,12 +37,20 @@ PREFIX = "python:"
 
 def is_object(config: ModelConfig) -> bool:
     """Whether options name a Python object."""
-    return config.model.startswith(PREFIX) and config.base_url is None and config.replicas is None
+    return config.model.startswith(PREFIX) and not config.is_placed
+
+
+def is_own(config: ModelConfig) -> bool:
+    """Whether options name somebody who takes turns, and is not asked to read those of others: an object, a
+    command, an endpoint of its own kind, a person.
+    """
+    return is_object(config) or config.is_person or bool(config.command or config.http)
 
 
 def in_this_process(config: ModelConfig) -> bool:
-    """Whether a model runs in this process: no server is asked."""
-    return is_object(config) or embedded.folder_of(config) is not None
+    """Whether no server is asked: a model that runs in this process, a command, a person."""
+    is_here = is_object(config) or config.is_person or bool(config.command)
+    return is_here or embedded.folder_of(config) is not None
 
 
 class Objects:
@@ -98,18 +108,26 @@ class Objects:
         return self._by_name[name]
 
     def sources(self, configs: Iterable[ModelConfig]) -> dict[str, str]:
-        """A digest of the source of each object that options name, as far as there is a source.
+        """A digest of the source of each object and command that options name, as far as there is a source.
 
         Raises:
             ConfigError: as `find`.
         """
-        names = dict.fromkeys(config.model for config in configs if is_object(config))
-        digests = {name: _source(self.find(name)) for name in names}
+        digests: dict[str, str | None] = {}
+        for config in configs:
+            if is_object(config):
+                digests[config.model] = source_digest(self.find(config.model))
+            elif config.command:
+                digests[embedded.name_of(config)] = source_of(config.command_words)
         return {name: digest for name, digest in digests.items() if digest is not None}
 
 
 class Models:
-    """Opens each server, each checkpoint and each object once; `stack` closes them."""
+    """Opens each server, checkpoint, object and command once; `stack` closes them.
+
+    Args:
+        face: where a person is asked; None where nobody is there.
+    """
 
     def __init__(
         self,
@@ -118,11 +136,13 @@ class Models:
         *,
         max_connections: int,
         objects: Objects | None = None,
+        face: Face | None = None,
     ) -> None:
         self._connections, self._stack = connections, stack
         self._max_connections = max_connections
         self._objects = Objects() if objects is None else objects
-        self._here: dict[Path | str, Model] = {}
+        self._face = face
+        self._here: dict[Path | tuple[str, ...], Model] = {}
         self._reached: set[str] = set()
 
     async def open(self, options: ModelConfig, option: str) -> Model:
@@ -132,15 +152,19 @@ class Models:
             UserError: it cannot be opened.
         """
         folder = embedded.folder_of(options)
-        if folder is None and not is_object(options):
+        if folder is None and not in_this_process(options):
             return await self._open_served(options, option)
-        key = options.model if folder is None else folder
+        key = (embedded.name_of(options), *options.command_words) if folder is None else folder
         if key not in self._here:
-            model = self._object(options) if folder is None else _embedded(options, folder)
+            model = self._local(options, option) if folder is None else _embedded(options, folder)
             self._here[key] = await self._stack.enter_async_context(model)
         return self._here[key]
 
-    def _object(self, options: ModelConfig) -> Model:
+    def _local(self, options: ModelConfig, option: str) -> Model:
+        if options.is_person:
+            return person(self._face, self._connections)
+        if options.command:
+            return CommandModel(options, self._connections, option=option)
         found = self._objects.find(options.model)
         if is_model(found):
             return guarded(found)
@@ -178,7 +202,9 @@ class Models:
                 return
         raise ConfigError(
             "; ".join(failures),
-            remedy="start the server, or fix the address with --agent.base_url; `coral doctor` tells more",
+            remedy="start the server, or fix the address with --agent.base_url; `coral doctor` tells more"
+            if model.target.plain is None
+            else f"start it, or fix the address with {model.target.option}.http",
         )
 
 
@@ -220,7 +246,7 @@ def _path_of(given: Any) -> str:
 _PLAIN = (str, int, float, bool, NoneType)
 
 
-def _source(given: Any) -> str | None:
+def source_digest(given: Any) -> str | None:
     """A digest of the source of a function, with the plain values it holds; of an object, of its class.
 
     What it calls is not in it. None where there is no source to read, as of a built-in function.
