@@ -10,7 +10,7 @@ RAYS := $(VENV)/.ray
 MODEL := .cache/smollm2/.built
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real test-slurm test-ray test-netns test-browser check format clean
+.PHONY: demo test test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -49,13 +49,14 @@ test-lowest:  ## the tests with the lowest version of every dependency, in a ven
 test-real: $(REAL) $(MODEL)  ## a real language model behind llama.cpp's server and in Coral's own engine
 	$(BIN)/pytest -q -n 2 --dist loadscope -m real tests/real
 
-test-slurm: $(READY)  ## pools of replicas on a real SLURM of two virtual nodes; skipped where it is not installed
-	$(BIN)/pytest -q -m slurm tests/slurm
+test-cluster: $(READY)  ## the next three, with what they need; what this machine cannot have is said and left out
+	sets=$$(scripts/cluster_sets.sh); \
+	if $(MAKE) $(RAYS); then sets="$$sets test-ray"; \
+	else echo "LEFT OUT: make test-ray: pip cannot install Ray for this Python" >&2; fi; \
+	for one in $$sets; do $(MAKE) $$one || exit 1; done
 
-check: $(READY)  ## lint, format check, strict types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test-slurm: $(READY)  ## pools of replicas on a real SLURM of two virtual nodes; skipped where it is not installed
+	$(BIN)/pytest -q -n 2 -m slurm tests/slurm
 
 test-ray: $(READY) $(RAYS)  ## pools of replicas on a real Ray cluster of two nodes on loopback
 	$(BIN)/pytest -q -m ray tests/on_ray
@@ -67,6 +68,11 @@ test-browser: $(READY)  ## the viewer's page in a real browser; Chromium is inst
 
 test-netns: $(READY)  ## links that break: each host in a network of its own; needs root and iproute2
 	$(BIN)/pytest -q -m netns tests/cluster tests/slurm
+
+check: $(READY)  ## lint, format check, strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## fix what can be fixed by itself
 	$(BIN)/ruff check --fix .

@@ -97,6 +97,11 @@ class SlurmPool:
         )  # fmt: skip
         return done.returncode, done.stdout
 
+    def up(self):
+        """Bring it up, and wait until all replicas are ready."""
+        code, output = self.coral("up", "--wait")
+        assert code == 0, output
+
     def seen(self):
         """What each replica is, by its job."""
         lines = self.coral("status", "--json")[1].splitlines()

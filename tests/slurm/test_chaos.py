@@ -39,7 +39,7 @@ def test_a_run_outlives_servers_jobs_and_a_node(pool, slurm, tmp_path, eventuall
     output = tmp_path / "disturbed"
     running = subprocess.Popen(command(pool, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        pool.coral("up", "--wait")
+        pool.up()
         eventually(lambda: output.exists() and len(texts(output)) > 20)
         first, second, third = [seen["record"] for seen in pool.seen().values()]
         (server,) = psutil.Process(first["pid"]).children()
@@ -52,7 +52,7 @@ def test_a_run_outlives_servers_jobs_and_a_node(pool, slurm, tmp_path, eventuall
         running.kill()
         running.wait()
         slurm.start_node(third["node"])
-    pool.coral("up", "--wait")
+    pool.up()
     assert subprocess.run(command(pool, tmp_path / "calm"), capture_output=True, check=False).returncode == 0
     disturbed = texts(output)
     assert len(disturbed) == 200

@@ -29,7 +29,7 @@ def test_replicas_are_jobs(pool, slurm):
 
 def test_up_grows_and_shrinks(pool, eventually):
     """More wait in the queue with SLURM's reason; those that wait are the first to go."""
-    pool.coral("up", "--wait")
+    pool.up()
     assert pool.coral("up", "--replicas", "5")[0] == 0
     seen = pool.ready(4)
     (waiting,) = [one for one in seen.values() if one["state"] == "pending"]
@@ -44,7 +44,7 @@ def test_up_grows_and_shrinks(pool, eventually):
 
 def test_a_killed_server_is_started_again_in_its_job(pool, slurm):
     """Kill -9, a crash, memory: the allocation is kept, since it is what is dear."""
-    pool.coral("up", "--wait")
+    pool.up()
     record = next(iter(pool.seen().values()))["record"]
     (server,) = psutil.Process(record["pid"]).children()
     os.kill(server.pid, signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_a_killed_server_is_started_again_in_its_job(pool, slurm):
 
 def test_a_killed_supervisor_is_lost_and_topped_up(pool, slurm, eventually):
     """SLURM ends the job with its server; `up` sends another."""
-    pool.coral("up", "--wait")
+    pool.up()
     record = next(iter(pool.seen().values()))["record"]
     os.kill(record["pid"], signal.SIGKILL)
     eventually(lambda: pool.seen().get(record["job"], {}).get("state") == "lost")
@@ -66,7 +66,7 @@ def test_a_killed_supervisor_is_lost_and_topped_up(pool, slurm, eventually):
 
 def test_a_cancelled_job_is_topped_up(pool, slurm, eventually):
     """A plain scancel reaches the supervisor and its server at once."""
-    pool.coral("up", "--wait")
+    pool.up()
     job = next(iter(pool.seen()))
     slurm.run("scancel", job)
     eventually(lambda: job not in pool.seen())
@@ -86,7 +86,7 @@ def test_a_server_that_cannot_start(pool, slurm, eventually):
 def test_the_time_limit_requeues(pool, slurm):
     """USR1 before the limit drains the replica, which then queues itself again, under the same id."""
     pool.write(replicas=1, slurm={"signal": "B:USR1@50", "time": "1:00"})
-    pool.coral("up", "--wait")
+    pool.up()
     (job,) = pool.seen()
     seen = pool.ready(1, requeued=1)
     assert list(seen) == [job]
@@ -95,7 +95,7 @@ def test_the_time_limit_requeues(pool, slurm):
 def test_a_dead_node_moves_its_replica(pool, slurm, eventually):
     """SLURM requeues the job; the new run has a record of its own, and the old one is not believed."""
     pool.write(replicas=1)
-    pool.coral("up", "--wait")
+    pool.up()
     ((job, seen),) = pool.seen().items()
     node = seen["record"]["node"]
     slurm.kill_node(node)
@@ -113,7 +113,7 @@ def test_a_dead_node_moves_its_replica(pool, slurm, eventually):
 def test_a_preempted_replica_comes_back(pool, slurm):
     """A more urgent job takes its place; SLURM requeues it when the other has ended."""
     pool.write(replicas=1, slurm={"exclusive": True, "nodes": 2, "ntasks": 2, "gres": "gpu:2"})
-    pool.coral("up", "--wait")
+    pool.up()
     slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=120)
     pool.ready(1, requeued=1)
 
@@ -124,7 +124,7 @@ def test_an_announced_preemption_drains_at_once(pool, slurm):
     slurm.announce_preemptions(grace_s=3600)
     try:
         pool.write(replicas=1, slurm={"exclusive": True, "nodes": 2, "ntasks": 2, "gres": "gpu:2"})
-        pool.coral("up", "--wait")
+        pool.up()
         slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=300)
         pool.ready(1, requeued=1)
     finally:
@@ -133,7 +133,7 @@ def test_an_announced_preemption_drains_at_once(pool, slurm):
 
 def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
     """The commands say that SLURM does not answer; when it is back, its jobs are found."""
-    pool.coral("up", "--wait")
+    pool.up()
     slurm.kill_controller()
     try:
         code, output = pool.coral("status")
@@ -174,7 +174,7 @@ def test_whole_nodes_are_requeued(pool, slurm):
     """At the time limit all replicas of a job drain, and the job queues itself again."""
     sbatch = {"signal": "B:USR1@50", "time": "1:00", "gres": "gpu:2"}
     pool.write(replicas=2, replicas_per_job=2, slurm=sbatch)
-    pool.coral("up", "--wait")
+    pool.up()
     job = {seen["record"]["job"] for seen in pool.all()}
     assert {record["job"] for record in pool.all_ready(2, requeued=1)} == job
 
