@@ -95,7 +95,7 @@ def _family(process):
         return []
 
 
-def _eventually(look, *, within_s=120.0):
+def _eventually(look, *, within_s=240.0):
     deadline = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < deadline, "it did not happen"

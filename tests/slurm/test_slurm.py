@@ -86,7 +86,7 @@ def test_a_server_that_cannot_start(pool, slurm, eventually):
 def test_the_time_limit_requeues(pool, slurm):
     """USR1 before the limit drains the replica, which then queues itself again, under the same id."""
     pool.write(replicas=1, slurm={"signal": "B:USR1@50", "time": "1:00"})
-    pool.up()
+    pool.coral("up", "--wait")  # on busy cores its time may be over before it is ready
     (job,) = pool.seen()
     seen = pool.ready(1, requeued=1)
     assert list(seen) == [job]
@@ -174,7 +174,7 @@ def test_whole_nodes_are_requeued(pool, slurm):
     """At the time limit all replicas of a job drain, and the job queues itself again."""
     sbatch = {"signal": "B:USR1@50", "time": "1:00", "gres": "gpu:2"}
     pool.write(replicas=2, replicas_per_job=2, slurm=sbatch)
-    pool.up()
+    pool.coral("up", "--wait")
     job = {seen["record"]["job"] for seen in pool.all()}
     assert {record["job"] for record in pool.all_ready(2, requeued=1)} == job
 
