@@ -183,8 +183,8 @@ def print_cost(reports: Reports) -> None:
         for model in trained:
             made = model.made
             assert made is not None
-            drawn = made.sampled.candidates.drawn if made.sampled.candidates else 0
-            seconds = [before, *(made.seconds[step] for step in ("sample", "build", "train"))]
+            drawn = made.sampled.candidates.drawn if made.sampled and made.sampled.candidates else 0
+            seconds = [before, *(made.seconds.get(step, 0.0) for step in ("sample", "build", "train"))]
             seconds.append(sum(model.seconds.values()))
             counts = [f"{drawn:,}", f"{made.rows:,}", f"{made.training.steps}"]
             rows.append([seed, made.arm, *counts, *(f"{one:.0f}" for one in (*seconds, sum(seconds)))])

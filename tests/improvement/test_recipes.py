@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,6 +101,19 @@ def test_how_a_second_speaker_compares(tiny_improve, text, expected):
     """Only who states both days compares."""
     found = tiny_improve("turns").COMPARED.match(text)
     assert (found[3] if found else None) == expected
+
+
+def test_the_cost_of_an_arm_that_neither_samples_nor_builds(tiny_improve, capsys):
+    """A run with `pair-grpo` among its controls has a table, too: it holds its conversations as it trains."""
+    start = SimpleNamespace(seconds={"pair": 10.0})
+    training = SimpleNamespace(steps=100)
+    made = SimpleNamespace(
+        arm="pair-grpo", sampled=None, rows=6400, training=training, seconds={"train": 500.0}
+    )
+    results = SimpleNamespace(models=[start, SimpleNamespace(made=made, seconds={"pair": 20.0})])
+    tiny_improve("table").print_cost({"0": results})
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row == "| 0 | pair-grpo | 0 | 6,400 | 100 | 10 | 0 | 0 | 500 | 20 | 530 |"
 
 
 def test_components_tell_what_trainings_vary_by_from_what_seeds_add(tiny_improve):
