@@ -1,6 +1,7 @@
 """Runs to look at: a pair of functions talks, and some of what is said is hostile."""
 
 import json
+import os
 from contextlib import asynccontextmanager
 
 import pytest
@@ -54,6 +55,7 @@ def bots(tmp_path_factory):
     (folder / "view_bots.py").write_text(BOTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
         yield folder
 
 

@@ -108,6 +108,27 @@ def test_the_messages_are_shown_as_sent(page):
     assert page.locator("#turn-1 h4").all_inner_texts() == ["system", "user"]
 
 
+def test_a_turn_is_replaced_and_what_becomes_of_it_stands_beside(browser, stored, tmp_path):
+    """From the form below a turn to the outcome, and on to the continuations."""
+    run = shutil.copytree(stored / "second", tmp_path / "run")
+    command = [sys.executable, "-m", "coral", "view", str(run), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        page = browser.new_page()
+        page.goto(process.stdout.readline().split()[0] + "#/run/0/conversation?id=q1%230")
+        page.locator("#turn-1 summary", has_text="fork from here").click()
+        page.fill("#turn-1 textarea", "The answer is 8.")
+        page.fill("#turn-1 input[type=number]", "2")
+        page.click("#turn-1 form button")
+        page.wait_for_selector("text=with the change", timeout=60_000)
+        page.locator("a", has_text="with the change").click()
+        page.wait_for_selector("output:text-matches('^2 ')")
+        page.close()
+    finally:
+        process.terminate()
+        process.communicate()
+
+
 def test_two_conversations_stand_side_by_side(page):
     """The first difference is marked in both."""
     visit(page, "#/compare?a=0&b=1&change=won")

@@ -1,6 +1,7 @@
 """The viewer's server: nothing without the token, nothing under a foreign name, and errors in words."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -131,6 +132,64 @@ async def test_prompts_are_those_that_were_sent(stored, view):
         messages = await response.json()
     assert [message["role"] for message in messages] == ["system", "user"]
     assert "What is 1 + <b>1</b>?" in messages[1]["content"]
+
+
+WISH = {"run": 0, "conversation": "q1#0", "turn": 1, "samples": 3, "replace": "The answer is 8."}
+
+
+async def test_a_fork_is_held_and_shown(fresh, view):
+    """The continuations become runs on display, each with the words that were put in."""
+    async with view(fresh) as client:
+        own = {"Origin": str(client.make_url("/")).rstrip("/")}
+        async with client.post("/api/forks", json=WISH, headers=own) as response:
+            assert response.status == 200, await response.text()
+        forks = [{}]
+        while not forks[0].get("shown") or len(forks[0]["shown"]) < 2:
+            assert not forks[0].get("error"), forks
+            await asyncio.sleep(0.1)
+            async with client.get("/api/forks") as response:
+                forks = await response.json()
+        assert forks[0]["results"]["changed"]["n"] == 3
+        number = forks[0]["shown"]["changed"]
+        asked = {"id": "q1#0"}
+        async with client.get(f"/api/runs/{number}/conversation", params=asked) as response:
+            held = await response.json()
+    assert held["turns"][0]["replies"][0]["text"] == "The answer is 8."
+    assert held["parent"] == {"conversation": "q1#0", "turns": 0, "change": "turn 1 is replaced"}
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "status", "cause"),
+    [
+        ({}, {"Origin": "http://evil.example"}, 403, "own page"),
+        ({}, {"Origin": ""}, 403, "own page"),
+        ({}, {"Content-Type": "text/plain"}, 415, "application/json"),
+        ({"turn": 99}, {}, 400, ""),
+        ({"turn": 0}, {}, 400, "turn"),
+        ({"replace": None}, {}, 400, "0 things are changed"),
+        ({"control": "wrong"}, {}, 400, "2 things are changed"),
+        ({"conversation": "none#0"}, {}, 400, "holds no conversation"),
+        ({"run": 3}, {}, 400, "no run 3"),
+        ({"samples": -1}, {}, 400, "samples"),
+        ({"output": "/tmp/elsewhere"}, {}, 400, "cannot be read"),
+        ({"agent": {"nonsense": 1}, "replace": None}, {}, 400, "nonsense"),
+    ],
+)
+async def test_a_fork_that_cannot_be_is_refused(fresh, view, change, headers, status, cause):
+    """Before anything is asked of a model; a turn that is not there, by the fork itself."""
+    async with view(fresh) as client:
+        own = {"Origin": str(client.make_url("/")).rstrip("/"), "Content-Type": "application/json", **headers}
+        async with client.post("/api/forks", data=json.dumps({**WISH, **change}), headers=own) as response:
+            told = await response.json()
+            if cause:
+                assert response.status == status, told
+                assert cause in told["error"]
+                return
+        while not (told["ended"] or told["error"]):
+            await asyncio.sleep(0.1)
+            async with client.get("/api/forks") as response:
+                told = (await response.json())[0]
+    assert "no turn 99" in told["error"]
 
 
 async def test_two_runs_are_aligned_by_problem(stored, view):

@@ -20,10 +20,12 @@ import msgspec
 from aiohttp import web
 
 from coral.errors import UserError
-from coral.serving.admission import HostCheck
+from coral.serving.admission import HostCheck, check_json_type
 from coral.serving.wire import RequestRefused
+from coral.store.folder import RunFolder
 from coral.types import Conversation
 from coral.viewer import compare, conversation, queries
+from coral.viewer.forks import MOST_AT_ONCE, Fork, wish_of
 from coral.viewer.index import RunIndex
 from coral.viewer.overview import overview
 
@@ -77,6 +79,8 @@ class ViewServer:
         self.token = secrets.token_urlsafe(16)
         self._hosts = HostCheck(allowed_hosts)
         self._page = page_files()
+        self._forks: list[Fork] = []
+        self._working: set[asyncio.Task[None]] = set()
         self._differences: dict[tuple[int, int, int, int], Any] = {}
         self.app = web.Application(middlewares=[self._guard])
         self.app.router.add_get("/", self._asset)
@@ -88,6 +92,8 @@ class ViewServer:
         self.app.router.add_get("/api/runs/{run:\\d+}/prompt", self._prompt)
         self.app.router.add_get("/api/compare", self._compare)
         self.app.router.add_get("/api/difference", self._difference)
+        self.app.router.add_get("/api/forks", self._list_forks)
+        self.app.router.add_post("/api/forks", self._fork)
 
     def start(self) -> None:
         """Begin to take in all runs."""
@@ -95,7 +101,9 @@ class ViewServer:
             self._follow(run)
 
     async def close(self) -> None:
-        """Stop taking in runs: what is being read is finished."""
+        """Stop taking in runs and the forks in work: what is being read is finished."""
+        await asyncio.gather(*(fork.stop() for fork in self._forks))
+        await asyncio.gather(*self._working, return_exceptions=True)
         await asyncio.gather(*(run.updating for run in self.runs if run.updating), return_exceptions=True)
 
     # What every request must be ------------------------------------------------------------------------
@@ -125,6 +133,11 @@ class ViewServer:
                     },
                     HTTPStatus.FORBIDDEN,
                 )
+        if request.method == "POST":
+            check_json_type(request)
+            origin = request.headers.get("Origin", "").partition("://")[2]
+            if origin != request.headers.get("Host", ""):
+                return _json({"error": "only the viewer's own page may change things"}, HTTPStatus.FORBIDDEN)
         return await handler(request)
 
     # Handlers ------------------------------------------------------------------------------------------
@@ -192,6 +205,34 @@ class ViewServer:
         if key not in self._differences:
             self._differences[key] = await asyncio.to_thread(compare.difference, a.index, b.index)
         return _json(self._differences[key])
+
+    async def _list_forks(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return _json([fork.told() for fork in self._forks])
+
+    async def _fork(self, request: web.Request) -> web.StreamResponse:
+        wish = wish_of(await request.read())
+        run = self._at(wish.run)
+        if await asyncio.to_thread(run.index.conversation, wish.conversation) is None:
+            raise UserError(f"{run.name} holds no conversation '{wish.conversation}'", remedy="see the list")
+        if sum(not fork.ended for fork in self._forks) >= MOST_AT_ONCE:
+            raise UserError(f"{MOST_AT_ONCE} forks are in work", remedy="wait until one of them has ended")
+        fork = Fork.begin(len(self._forks), wish, run.index.folder.path)
+        self._forks.append(fork)
+        work = asyncio.ensure_future(self._work(fork, run))
+        self._working.add(work)
+        work.add_done_callback(self._working.discard)
+        return _json(fork.told())
+
+    async def _work(self, fork: Fork, run: ViewedRun) -> None:
+        """Hold the continuations, then show them as runs beside the others."""
+        await fork.work(run.index.folder.path)
+        if fork.results is not None:
+            for kind in ("changed", "unchanged"):
+                index = await asyncio.to_thread(RunIndex, RunFolder(fork.output / kind))
+                fork.shown[kind] = len(self.runs)
+                self.runs.append(ViewedRun(f"{run.name}, fork {fork.output.name}, {kind}", index))
+                self._follow(self.runs[-1])
 
     # Runs ----------------------------------------------------------------------------------------------
 

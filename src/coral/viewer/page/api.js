@@ -19,9 +19,17 @@ export async function get(path, query = {}) {
     return inside;
   }
   const words = new URLSearchParams(filled).toString();
+  return ask(`api/${path}${words ? `?${words}` : ""}`, {});
+}
+
+export const post = (path, body) =>
+  ask(`api/${path}`, { method: "POST", body: JSON.stringify(body), type: "application/json" });
+
+async function ask(address, { type, ...options }) {
+  const headers = { "X-Coral-Token": TOKEN, ...(type ? { "Content-Type": type } : {}) };
   let response;
   try {
-    response = await fetch(`api/${path}${words ? `?${words}` : ""}`, { headers: { "X-Coral-Token": TOKEN } });
+    response = await fetch(address, { ...options, headers });
   } catch {
     throw new Refused({ error: "the viewer does not answer", remedy: "start `coral view` again, and reload" });
   }

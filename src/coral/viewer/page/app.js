@@ -25,7 +25,14 @@ function App() {
     addEventListener("hashchange", change);
     return () => removeEventListener("hashchange", change);
   }, []);
-  const { value: runs, error } = useFetched("runs", {});
+  const [version, look] = useState(0);
+  useEffect(() => {
+    const again = () => look((before) => before + 1);
+    addEventListener("runs", again);
+    return () => removeEventListener("runs", again);
+  }, []);
+  const { value: fetched, stale, error } = useFetched("runs", { version });
+  const runs = fetched || stale;
   const [screen = "run", run = "0", part = ""] = route.path;
   useEffect(() => {
     const press = (event) => {

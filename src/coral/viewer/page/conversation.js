@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
+import { ForkForm, Forks } from "./fork.js";
 import { isOneFile } from "./inside.js";
 import { Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
@@ -43,6 +44,7 @@ export function Conversation({ run, query }) {
 
 export function Shown({ run, conversation, differsAt = null, narrow = false }) {
   const [rendered, render] = useState(false);
+  const [begun, begin] = useState(0);
   const seats = conversation.speakers.map((one) => one.seat);
   const side = (seat) => (seats.indexOf(seat) <= 0 ? "left" : "right");
   return html`<article class=${`conversation ${narrow ? "narrow" : ""}`}>
@@ -73,8 +75,10 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
     </section>
     ${conversation.turns.map(
       (turn, index) => html`<${Turn} run=${run} id=${conversation.id} turn=${turn} number=${index + 1} side=${side(turn.seat)}
-        rendered=${rendered} differs=${differsAt === index + 1} seat=${seats.indexOf(turn.seat)} />`,
+        rendered=${rendered} differs=${differsAt === index + 1} seat=${seats.indexOf(turn.seat)}
+        fork=${isOneFile || narrow ? null : { speakers: conversation.speakers, onBegun: () => begin(begun + 1) }} />`,
     )}
+    ${isOneFile || narrow ? null : html`<${Forks} run=${run} id=${conversation.id} begun=${begun} />`}
     ${conversation.failure
       ? html`<div class="problem"><b>failed in ${visible(conversation.failure.where)}</b>: ${visible(conversation.failure.type)}:
           ${visible(conversation.failure.message)}</div>`
@@ -82,7 +86,7 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
   </article>`;
 }
 
-function Turn({ run, id, turn, number, side, rendered, differs, seat }) {
+function Turn({ run, id, turn, number, side, rendered, differs, seat, fork }) {
   const reply = turn.replies[turn.chosen];
   const others = turn.replies.map((one, index) => [index, one]).filter(([index]) => index !== turn.chosen);
   return html`<section class=${`turn ${side} s-${Math.min(seat, 2)} ${differs ? "differs" : ""}`} id=${`turn-${number}`}>
@@ -103,6 +107,11 @@ function Turn({ run, id, turn, number, side, rendered, differs, seat }) {
         </details>`
       : null}
     ${isOneFile ? null : html`<${Prompt} run=${run} id=${id} number=${number} />`}
+    ${fork
+      ? html`<details class="aside"><summary>fork from here</summary>
+          <${ForkForm} run=${run} id=${id} number=${number} seat=${turn.seat} text=${reply.text} ...${fork} />
+        </details>`
+      : null}
   </section>`;
 }
 
