@@ -81,6 +81,16 @@ def own_of(folder: RunFolder) -> list[OwnMetric]:
     return found
 
 
+async def summary_of(folder: RunFolder) -> Summary:
+    """The summary that is stored; of an unfinished run, what is there is measured.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    stored = folder.read("summary.json", Summary) if folder.has_begun else None
+    return stored or await measure_run(folder, task_of(folder), prices=load_prices())
+
+
 def save_summary(folder: RunFolder, summary: Summary) -> None:
     """Write a run's `summary.json`.
 

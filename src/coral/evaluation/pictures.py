@@ -9,9 +9,8 @@ from typing import Any
 
 from coral import workers
 from coral.conversation import protocols
-from coral.evaluation.measure import measure_run, traced
+from coral.evaluation.measure import summary_of, traced
 from coral.evaluation.tables import beside_a_loop
-from coral.metrics import Summary, load_prices
 from coral.plots import BeliefFlow, Columns, Kind, RunFigures, draw
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
@@ -39,17 +38,11 @@ async def _figures(folders: Sequence[RunFolder], *, with_flow: bool) -> list[Run
         return [
             RunFigures(
                 name=str(folder.path),
-                summary=await _summary(folder),
+                summary=await summary_of(folder),
                 flow=await _flow(folder) if with_flow else None,
             )
             for folder in folders
         ]
-
-
-async def _summary(folder: RunFolder) -> Summary:
-    """What is stored; of an unfinished run, what is there is measured."""
-    stored = folder.read("summary.json", Summary) if folder.has_begun else None
-    return stored or await measure_run(folder, task_of(folder), prices=load_prices())
 
 
 async def _flow(folder: RunFolder) -> BeliefFlow:

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
 from coral.errors import ConfigError, MissingExtra, RunFolderError
 from coral.evaluation.redact import redact_conversation
 from coral.evaluation.tables import Row, RowsOf, columns, conversation_rows, turn_rows
+from coral.exchange.chat import chat_rows
+from coral.exchange.inspect_log import write_inspect
 from coral.store.folder import RunFolder
 from coral.store.whole import whole_file
 from coral.tasks import registry
 
+Format = Literal["coral", "inspect", "messages"]
+"""coral: our conversations and tables. inspect: a log of Inspect. messages: a conversational data set."""
+
 
 def export(
-    path: str, output: str, *, redact: bool | None, rows: RowsOf | None = None
-) -> tuple[int, RowsOf, bool]:
-    """Write the run at `path` to `output`: .jsonl, .csv or .parquet.
+    path: str,
+    output: str,
+    *,
+    redact: bool | None,
+    rows: RowsOf | None = None,
+    form: Format | None = None,
+    seat: str | None = None,
+) -> tuple[int, str, bool]:
+    """Write the run at `path` to `output`: .jsonl, .csv, .parquet or .eval.
 
     Args:
         redact: leave out everything that holds or may quote a problem; None: if the task is confidential.
         rows: of a table, a row per conversation (default) or per turn; jsonl holds whole conversations.
+        form: by default inspect for .eval, and coral for the other suffixes.
+        seat: of `messages`, whose view it is.
 
     Returns:
         How many were written, of what, and whether they were redacted.
@@ -33,10 +47,18 @@ def export(
     Raises:
         UserError: the run cannot be read, or `output` exists, cannot be written or has another suffix.
     """
-    writer = _writer(output, rows)
+    suffix = Path(output).suffix.lower()
+    form = form or ("inspect" if suffix == ".eval" else "coral")
+    _refuse(form, output, suffix, rows, seat)
     folder = RunFolder(path)
     task = registry.load(str(folder.identity()["task"]["name"]))
     redacted = task.info.confidential if redact is None else redact
+    if form == "messages" and redacted:
+        raise ConfigError(
+            "a data set of messages is nothing but texts, and this one is to be redacted",
+            remedy="--redact false writes them, for yourself alone",
+        )
+    writer = _writer(form, suffix, rows, seat)
     try:
         with whole_file(Path(output), replace=False) as file:
             count = writer(file, folder, redacted)
@@ -54,25 +76,63 @@ def export(
 Writer = Callable[[BinaryIO, RunFolder, bool], int]
 """Writes a run, redacted or not, into a file; says how many lines or rows it has."""
 
+_SUFFIXES: Mapping[Format, tuple[str, ...]] = {
+    "coral": (".jsonl", ".csv", ".parquet", ".eval"),
+    "inspect": (".eval",),
+    "messages": (".jsonl", ".parquet"),
+}
 
-def _writer(output: str, rows: RowsOf | None) -> Writer:
-    suffix = Path(output).suffix.lower()
+
+def _refuse(form: Format, output: str, suffix: str, rows: RowsOf | None, seat: str | None) -> None:
+    """Refuse options that do not go together."""
+    known = _SUFFIXES[form]
+    if suffix not in known or (form == "coral" and suffix == ".eval"):
+        raise ConfigError(
+            f"'{output}' does not end in {', '.join(known)}", remedy="the suffix says what is written"
+        )
+    if rows == "turns" and (form != "coral" or suffix == ".jsonl"):
+        raise ConfigError(f"a {suffix} file holds whole conversations", remedy="give .csv or .parquet")
+    if seat is not None and form != "messages":
+        raise ConfigError("--seat is for --format messages", remedy="leave it out, or give that format")
+
+
+def _writer(form: Format, suffix: str, rows: RowsOf | None, seat: str | None) -> Writer:
+    if form == "inspect":
+        return write_inspect
+    if form == "messages":
+        return functools.partial(_write_messages, seat=seat, as_table=suffix == ".parquet")
     if suffix == ".jsonl":
-        if rows == "turns":
-            raise ConfigError("a .jsonl file holds whole conversations", remedy="give .csv or .parquet")
         return _write_lines
-    table = _TABLES.get(suffix)
-    if table is None:
-        known = ", ".join((".jsonl", *_TABLES))
-        raise ConfigError(f"'{output}' does not end in {known}", remedy="the suffix says what is written")
     make = turn_rows if rows == "turns" else conversation_rows
+    return functools.partial(_write_table, make=make, write=_TABLES[suffix])
 
-    def write(file: BinaryIO, folder: RunFolder, redacted: bool) -> int:
-        found = make(folder, redact=redacted)
-        table(file, found)
-        return len(found)
 
-    return write
+def _write_table(
+    file: BinaryIO,
+    folder: RunFolder,
+    redacted: bool,
+    *,
+    make: Callable[..., list[Row]],
+    write: Callable[[BinaryIO, list[Row]], None],
+) -> int:
+    found = make(folder, redact=redacted)
+    write(file, found)
+    return len(found)
+
+
+def _write_messages(
+    file: BinaryIO, folder: RunFolder, redacted: bool, *, seat: str | None, as_table: bool
+) -> int:
+    assert not redacted
+    count = 0
+    if as_table:
+        rows = list(chat_rows(folder, seat))
+        _write_parquet(file, rows)
+        return len(rows)
+    for row in chat_rows(folder, seat):
+        file.write(msgspec.json.encode(row) + b"\n")
+        count += 1
+    return count
 
 
 def _write_lines(file: BinaryIO, folder: RunFolder, redacted: bool) -> int:
