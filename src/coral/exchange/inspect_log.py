@@ -108,8 +108,8 @@ def _sample(conversation: Conversation, outcome: Outcome, summary: Summary) -> J
         {"id": f"{conversation.id}/0", "role": "user", "source": "input", "content": conversation.opening},
         *(_message(conversation, number, turn) for number, turn in enumerate(turns, 1)),
     ]
-    told = zip(turns, messages[1:], strict=True)
-    outputs = [_output(conversation, turn, message) for turn, message in told]
+    replies = zip(turns, messages[1:], strict=True)
+    outputs = [_output(conversation, turn, message) for turn, message in replies]
     by_role = _usage_of(turns, {seat: one.name for seat, one in conversation.speakers.items()})
     by_model = _usage_of(turns, {seat: one.model for seat, one in conversation.speakers.items()})
     failure = conversation.failure
