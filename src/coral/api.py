@@ -343,7 +343,7 @@ def score(
 
     Args:
         path: the run folder.
-        prices: price table (YAML) that replaces the shipped one.
+        prices: prices (YAML) that are laid over the shipped ones.
         regrade: grade every stored answer anew.
         task: the run's, where it was handed in as an object and its class cannot be imported.
         metrics: as in `evaluate`; by default those of the run.

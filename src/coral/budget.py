@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from math import inf, isnan
 
 from coral.errors import ConfigError, ModelError, StoppedEarly
-from coral.metrics.cost import PriceTable, Tokens, calls_of
-from coral.models.client import Stopped
+from coral.metrics.cost import SHARE_BILLED, PriceTable, Tokens, calls_of
+from coral.models.client import ServedModel, Stopped
 from coral.models.protocol import Generation, Model, Request
+from coral.reply_cache import KeptModel
 from coral.store.journal import Calls
-from coral.types import Conversation, Usage
+from coral.types import Billing, Conversation, Usage
 
 MESSAGE_TOKENS = 16
 """Of a message's frame in a chat template, at most."""
@@ -99,7 +100,8 @@ class Budget:
         if unpriced:
             raise ConfigError(
                 f"max_cost is set, and {unpriced[0]} has no price",
-                remedy="give its price with --prices FILE, or limit --max_tokens_total",
+                remedy="give its price with --prices FILE (`coral prices` shows the form), or limit "
+                "--max_tokens_total",
             )
 
     def count(self, conversation: Conversation, extractor: str | None) -> None:
@@ -107,11 +109,12 @@ class Budget:
         models = {speaker.name: speaker.model for speaker in conversation.speakers.values()}
         for call in calls_of(conversation):
             if call.usage is not None:
-                self.spent.add(self._price(models.get(call.role, extractor or ""), call.usage))
+                model = models.get(call.role, extractor or "")
+                self.spent.add(self._price(model, call.usage, call.billing))
 
-    def replayed(self, model: Model, usage: Usage) -> None:
+    def replayed(self, model: Model, usage: Usage, billing: Billing = "list") -> None:
         """Count what an earlier session received from a model."""
-        self.spent.add(self._price(model.name, usage))
+        self.spent.add(self._price(model.name, usage, billing))
 
     async def enter(self, model: Model, request: Request) -> Reservation:
         """Set aside what a request may take at most; waits for others where it does not fit beside them.
@@ -134,7 +137,8 @@ class Budget:
             await changed.wait()
         self._in_flight += 1
         self._reserved.add(wanted)
-        return Reservation(model.name, wanted, sum(len(m.content) for m in request.messages), self._clock())
+        characters = sum(len(message.content) for message in request.messages)
+        return Reservation(model.name, wanted, characters, self._clock(), _billing(model))
 
     def leave(self, reservation: Reservation, usage: Usage | None, *, replies: int = 1) -> None:
         """A request has come to its end: give back what it did not take.
@@ -147,7 +151,7 @@ class Budget:
         self._longest_s = max(self._longest_s, self._clock() - reservation.began)
         is_known = usage is not None and None not in (usage.prompt_tokens, usage.completion_tokens)
         if usage is not None and is_known:
-            self.spent.add(self._price(reservation.model, usage))
+            self.spent.add(self._price(reservation.model, usage, reservation.billing))
             written = (usage.completion_tokens or 0) / max(replies, 1)
             self._most_written = max(self._most_written, written)
             if reservation.characters:
@@ -166,7 +170,7 @@ class Budget:
         """
         if journaled.holds(step):
             generation = await journaled(step, model, request)
-            self.replayed(model, generation.usage)
+            self.replayed(model, generation.usage, generation.billing)
             return generation
         return await self.send(model, request, lambda: journaled(step, model, request))
 
@@ -179,6 +183,8 @@ class Budget:
             OutOfBudget: there is no room.
             ModelError: it failed for good.
         """
+        if isinstance(model, KeptModel) and model.holds(request):
+            return await call()  # nothing is spent on it
         reservation = await self.enter(model, request)
         usage: Usage = Usage(prompt_tokens=0, completion_tokens=0)
         try:
@@ -222,12 +228,14 @@ class Budget:
         limit = request.sampling.max_tokens
         reply = max(limit if limit is not None else UNLIMITED_REPLY, self._most_written)
         usage = Usage(prompt_tokens=round(prompt), completion_tokens=round(reply * request.n))
-        return self._price(model.name, usage)
+        return self._price(model.name, usage, _billing(model))
 
-    def _price(self, model: str, usage: Usage) -> Spent:
+    def _price(self, model: str, usage: Usage, billing: Billing = "list") -> Spent:
+        if billing == "cache":
+            return Spent()
         prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
         usd = self._prices.cost(model, Tokens(prompt, min(usage.cached_tokens or 0, prompt), completion))
-        return Spent(prompt + completion, 0.0 if isnan(usd) else usd)
+        return Spent(prompt + completion, 0.0 if isnan(usd) else SHARE_BILLED[billing] * usd)
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,11 @@ class Reservation:
     wanted: Spent
     characters: int
     began: float
+    billing: Billing = "list"
+
+
+def _billing(model: Model) -> Billing:
+    return model.billing if isinstance(model, ServedModel | KeptModel) else "list"
 
 
 def _or_inf(limit: float | None) -> float:

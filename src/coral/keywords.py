@@ -46,6 +46,9 @@ class EvaluateOptions(TypedDict, total=False):
     salt: str
     prompt_library: Path | None
     prices: Path | None
+    cache: Path | None
+    batch: bool
+    report_to: str
     output: Path | None
     human_input: Literal["terminal", "stdin"]
     lock: Literal["file", "none"]

@@ -95,6 +95,10 @@ class Usage(Record, frozen=True):
         return Usage(**{field: total(field) for field in Usage.__struct_fields__})
 
 
+Billing = Literal["list", "batch", "cache"]
+"""How a request was paid for: at the list price, at a batch's, or not at all: its reply was in the cache."""
+
+
 class FinishReason(str, Enum):
     """Why the model stopped writing."""
 
@@ -112,12 +116,14 @@ class Extraction(Record, frozen=True):
         usage: the extractor's tokens; None when the rules decided.
         attempts: requests sent to the extractor, retries included. 0 with `by` a model: a sibling said the
             same in the same words, and it was asked, and paid for, there.
+        billing: of the extractor's requests; at the list price where they differ.
     """
 
     by: Literal["rules", "model"]
     text: str | None = None
     usage: Usage | None = None
     attempts: int = 0
+    billing: Billing = "list"
 
 
 Seat = str
@@ -192,6 +198,7 @@ class Spent(Record, frozen=True):
     calls: int
     requests: int
     usage: Usage
+    billing: Billing = "list"
 
 
 class Rollout(Record, frozen=True):
@@ -230,6 +237,7 @@ class Reply(Record, frozen=True):
             and cuts, to six decimals; as many as `token_ids`.
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
             could not continue. A candidate that ends the conversation has one, of no turns.
+        billing: of its request, and so of all candidates of its turn.
     """
 
     text: str
@@ -245,6 +253,7 @@ class Reply(Record, frozen=True):
     token_ids: tuple[int, ...] | None = None
     token_logprobs: tuple[float, ...] | None = None
     rollouts: tuple[Rollout, ...] = ()
+    billing: Billing = "list"
 
     @property
     def garbled(self) -> int:

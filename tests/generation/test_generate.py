@@ -373,3 +373,26 @@ async def test_an_input_without_rows(batch, content):
     with pytest.raises(DataError):
         await batch.run()
     assert not batch.parts.exists()
+
+
+async def test_rows_that_were_answered_before_come_from_the_cache(batch, echo, tmp_path):
+    """Another output, the same rows: nothing is asked, and nothing is counted or paid for."""
+    batch.prompts(5)
+    cache, prices = str(tmp_path / "cache"), tmp_path / "prices.yaml"
+    prices.write_text("m: {prompt: 1000000, completion: 1000000}\n")
+    first = await batch.run(cache=cache, n=2, prices=str(prices))
+    assert (first.from_cache, first.usd) == (0, 35)
+    batch.output = tmp_path / "again.jsonl"
+    again = await batch.run(cache=cache, n=2, prices=str(prices))
+    assert (again.answered, again.from_cache, again.prompt_tokens, again.usd) == (5, 5, 0, 0)
+    assert sum(echo.asked.values()) == 5
+    batch.output = tmp_path / "limited.jsonl"
+    limited = await batch.run(cache=cache, n=2, prices=str(prices), max_cost=1e-6)
+    assert limited.is_complete
+
+
+async def test_equal_rows_are_two_requests(batch, echo, tmp_path):
+    """The seed of a row is its place's, so that a prompt that stands there twice is asked twice."""
+    batch.write({"prompt": "same"}, {"prompt": "same"})
+    await batch.run(cache=str(tmp_path / "cache"))
+    assert echo.asked["same"] == 2

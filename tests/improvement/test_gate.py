@@ -13,6 +13,7 @@ from coral.improvement.servers import Servers
 from coral.improvement.steps import Steps
 from coral.metrics import Comparison, detectable_with
 from coral.store.folder import RunFolder
+from coral.trackers.report import Report as Tracking
 from coral.types import (
     OPENER,
     RESPONDER,
@@ -259,7 +260,8 @@ async def test_nothing_is_gained_by_problems_that_drop_out(tmp_path, before, aft
     keep(tmp_path, "alone-dpo-1", after)
     config = ImproveConfig(gate=GateConfig(target="higher"))
     cache = ResultCache(config, tmp_path)
-    steps = Steps(config, tmp_path, cache, Watch(), Servers(config.serve, tmp_path))
+    tracking = Tracking((), tmp_path, {}, print)
+    steps = Steps(config, tmp_path, cache, Watch(), Servers(config.serve, tmp_path), tracking)
     assert await steps.judge("alone-dpo", "alone-dpo-1", "start") is accepted
     change = await cache.compare("start", "alone-dpo-1", "alone")
     assert (change.a, change.b) == (before.count("4") / 10, after.count("4") / 10), why

@@ -92,7 +92,11 @@ async def test_an_endpoint_is_prepared_and_used_where_it_is(tmp_path):
     config = ServeConfig(kind="endpoint", base_url="http://host/v1", prepare=prepare, model="m-{name}")
     checkpoint = Checkpoint("pair-dpo-1", "/somewhere")
     async with serving(config, [checkpoint], tmp_path) as places:
-        assert places[checkpoint] == {"model": "m-pair-dpo-1", "base_url": "http://host/v1"}
+        assert places[checkpoint] == {
+            "model": "m-pair-dpo-1",
+            "base_url": "http://host/v1",
+            "revision": "/somewhere",
+        }
     assert note.read_text() == "pair-dpo-1 /somewhere"
 
 
@@ -137,7 +141,8 @@ async def test_a_pool_goes_on_as_long_as_steps_need_its_checkpoint(tmp_path):
     """Brought up once for consecutive steps, exchanged for another checkpoint, gone before a training."""
     async with Servers(clustered(), tmp_path) as servers:
         places = await servers.at([START])
-        assert places == {START: {"model": "start", "replicas": str(tmp_path / "pools" / "start")}}
+        pool = str(tmp_path / "pools" / "start")
+        assert places == {START: {"model": "start", "replicas": pool, "revision": START.path}}
         first = pids(tmp_path)
         assert list(first) == ["start"]
         assert await servers.at([START]) == places

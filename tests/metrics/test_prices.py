@@ -9,13 +9,28 @@ import pytest
 from coral.errors import ConfigError
 from coral.metrics import Price, PriceTable, load_prices
 from coral.metrics.cost import NO_TOKENS, Tokens
+from coral.models.providers import PROVIDERS
 
 
 def test_shipped_prices_are_read():
-    """The file in the package is a valid table, with cached prompt tokens cheaper than others."""
+    """Every entry is dated, names its source, and is of a provider; reading is never dearer than writing, and
+    a cached token never than another.
+    """
     table = load_prices()
-    assert table.price("openai/gpt-4o") == Price(prompt=2.5, cached=1.25, completion=10.0)
-    assert all(price.cached < price.prompt < price.completion for price in table.prices.values())
+    assert table.price("openai/gpt-4o").figures == (2.5, 10.0, 1.25)
+    for name, price in table.prices.items():
+        assert price.as_of is not None, name
+        assert price.source, name
+        assert price.prompt <= price.completion, name
+        assert price.cached is None or price.cached <= price.prompt, name
+        assert PROVIDERS[name.partition("/")[0]].name, name
+
+
+def test_every_provider_that_sells_at_one_price_is_in_the_table():
+    """OpenRouter, Hugging Face and NVIDIA pass on what others ask."""
+    listed = {name.partition("/")[0] for name in load_prices().prices}
+    sold = {row.name for row in PROVIDERS.values() if not row.local}
+    assert sold - listed == {"openrouter", "huggingface", "nvidia"}
 
 
 def test_cached_tokens_have_their_own_price():
@@ -30,6 +45,7 @@ def test_cached_tokens_have_their_own_price():
     [
         ("openai/gpt-4o", True, "as written"),
         ("gpt-4o", True, "without its provider, and only one provider sells it"),
+        ("alike", True, "two providers, one price"),
         ("mine", True, "a name without provider"),
         ("vllm/mine", True, "the user priced the model, wherever it runs"),
         ("vllm/gpt-4o", False, "another provider's price is not this one's"),
@@ -40,8 +56,9 @@ def test_cached_tokens_have_their_own_price():
 )
 def test_finding_a_price(model, found, why):
     """A price is found by name or not at all."""
-    price = Price(prompt=1, completion=1)
-    table = PriceTable(dict.fromkeys(("openai/gpt-4o", "mine", "a/both", "b/both"), price))
+    price, other = Price(prompt=1, completion=1), Price(prompt=1, completion=1, cached=0.5)
+    priced = dict.fromkeys(("openai/gpt-4o", "mine", "a/both", "a/alike"), price)
+    table = PriceTable({**priced, "b/both": other, "b/alike": Price(prompt=1, completion=1, source="b")})
     assert (table.price(model) is not None) == found, why
 
 
@@ -77,6 +94,12 @@ def test_a_users_table_lies_over_the_shipped_one(tmp_path):
         ("m: {prompt: 1", "broken YAML"),
         ("m: \x1b[2J", "control characters"),
         ("m: " + "[" * 3000, "nested too deep"),
+        ("m: {prompt: 1, completion: 2, as_of: soon}", "no date"),
+        ("m: {prompt: 1, completion: 2, source: 3}", "no text"),
+        ("m: {prompt: '$1', completion: 2}", "a price with its currency"),
+        ("m: {prompt: null, completion: 2}", "nothing"),
+        ("m: {<<: *gone, prompt: 1, completion: 2}", "an alias of nothing"),
+        ("3: {prompt: 1, completion: 2}", "a number for a name"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path, text, why):

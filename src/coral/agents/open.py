@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol
 
 from coral.agents.command import CommandModel, source_of
 from coral.agents.function import FunctionModel, guarded, is_model, takes_messages
@@ -122,6 +122,12 @@ class Objects:
         return {name: digest for name, digest in digests.items() if digest is not None}
 
 
+class Build(Protocol):
+    """Makes a served model of its options; see `build_model`."""
+
+    def __call__(self, config: ModelConfig, connections: Connections, *, option: str) -> ServedModel: ...
+
+
 class Models:
     """Opens each server, checkpoint, object and command once; `stack` closes them.
 
@@ -137,7 +143,9 @@ class Models:
         max_connections: int,
         objects: Objects | None = None,
         face: Face | None = None,
+        build: Build = build_model,
     ) -> None:
+        self._build = build
         self._connections, self._stack = connections, stack
         self._max_connections = max_connections
         self._objects = Objects() if objects is None else objects
@@ -145,15 +153,18 @@ class Models:
         self._here: dict[Path | tuple[str, ...], Model] = {}
         self._reached: set[str] = set()
 
-    async def open(self, options: ModelConfig, option: str) -> Model:
+    async def open(self, options: ModelConfig, option: str, *, directly: bool = False) -> Model:
         """The model that `options` name, which the user gave as `option`.
+
+        Args:
+            directly: whatever `build` says, its requests are sent one by one.
 
         Raises:
             UserError: it cannot be opened.
         """
         folder = embedded.folder_of(options)
         if folder is None and not in_this_process(options):
-            return await self._open_served(options, option)
+            return await self._open_served(options, option, build_model if directly else self._build)
         key = (embedded.name_of(options), *options.command_words) if folder is None else folder
         if key not in self._here:
             model = self._local(options, option) if folder is None else _embedded(options, folder)
@@ -175,9 +186,9 @@ class Models:
     def _most(self, options: ModelConfig) -> int:
         return min(options.max_connections or self._max_connections, self._max_connections)
 
-    async def _open_served(self, options: ModelConfig, option: str) -> Model:
+    async def _open_served(self, options: ModelConfig, option: str, build: Build) -> Model:
         limited = dataclasses.replace(options, max_connections=self._most(options))
-        model = await self._stack.enter_async_context(build_model(limited, self._connections, option=option))
+        model = await self._stack.enter_async_context(build(limited, self._connections, option=option))
         await self._reach(model)
         return model
 

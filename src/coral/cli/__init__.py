@@ -31,6 +31,7 @@ COMMANDS = {
     "view": "show runs in the browser: conversations, beliefs, two side by side",
     "export": "write the conversations of a run to one file, with or without texts",
     "tasks": "list the tasks, and how to fetch their data",
+    "prices": "show the prices by which costs are computed, with date and source",
     "doctor": "probe a model: what it and its server can do, and what follows",
     "generate": "ask a model for a reply to each row of a file",
     "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",

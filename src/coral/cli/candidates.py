@@ -115,6 +115,10 @@ def _costs(summary: Summary) -> Iterator[Row]:
     yield "tokens in", f"{read:,}", ""
     yield "tokens out", f"{written:,}", ""
     yield "  a conversation, in and out", f"{(read + written) / summary.conversations:,.0f}", ""
+    if from_cache := sum(role.from_cache for role in usage):
+        yield "  replies from the cache, free", f"{from_cache:,}", ""
+    if batched := sum(role.batched for role in usage):
+        yield "  replies of batches, half price", f"{batched:,}", ""
     if uncounted := sum(role.num_uncounted for role in usage):
         yield "  replies that no server counted", f"{uncounted:,}", ""
 

@@ -50,6 +50,7 @@ OPTIONS = {
     "score": "coral.cli.score:ScoreConfig",
     "compare": "coral.cli.compare:CompareConfig",
     "list": "coral.cli.list_runs:ListConfig",
+    "prices": "coral.cli.prices:PricesConfig",
     "power": "coral.cli.power:PowerConfig",
     "show": "coral.cli.show:ShowConfig",
     "export": "coral.cli.export:ExportConfig",

@@ -44,6 +44,16 @@ def run(arguments: Sequence[str]) -> int:
     return EXIT_FAILED_ROWS if counts.failed + counts.failed_elsewhere else EXIT_DONE
 
 
+def _cost(counts: Counts) -> str:
+    """What the session cost, and what it got for less."""
+    parts = ["cost unknown: the model has no price" if counts.usd is None else f"{counts.usd:,.2f} USD"]
+    if counts.batched:
+        parts.append(f"{counts.batched:,} rows by batch, at half price")
+    if counts.from_cache:
+        parts.append(f"{counts.from_cache:,} rows from the cache, free")
+    return "".join(f", {part}" for part in parts)
+
+
 async def _in_view(config: GenerateConfig) -> Counts:
     console = standard_error()
     counts = Counts(say=lambda line: console.print(line, soft_wrap=True))
@@ -76,6 +86,8 @@ def describe(counts: Counts) -> str:
         f"{counts.in_flight} active",
         f"{rate:,.0f} rows/s",
     ]
+    if waiting := counts.waiting_for():
+        parts.append(waiting)
     if counts.failed:
         parts.append(f"{counts.failed:,} failed")
     if counts.retry_state.retrying and counts.retry_state.latest is not None:
@@ -90,8 +102,9 @@ def _report(config: GenerateConfig, counts: Counts, console: Terminal) -> None:
     kept = f", {counts.kept:,} of them by earlier runs" if counts.kept else ""
     failed = f"; {counts.failed:,} failed" if counts.failed else ""
     console.print(f"{counts.kept + counts.answered:,} of {counts.total:,} rows answered{kept}{failed}")
-    cost = f", {counts.usd:,.2f} USD" if counts.usd else ""
-    console.print(f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{cost}")
+    console.print(
+        f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{_cost(counts)}"
+    )
     again = "; the same command asks failed rows again" if counts.failed else ""
     if counts.written:
         elsewhere = f"; other shards left {counts.failed_elsewhere:,} rows with an error"

@@ -144,6 +144,10 @@ def describe(progress: Progress, rates: Rates, protocol: str) -> str:
         parts.append(f"stopping, {progress.in_flight} to finish")
     else:
         parts.append(f"{progress.in_flight} active")
+    if waiting := progress.waiting_for():
+        parts.append(waiting)
+    if progress.from_cache:
+        parts.append(f"{progress.from_cache} from the cache")
     parts += [f"{rates.requests:.0f} req/s", f"{_short(rates.tokens)} tok/s"]
     good = progress.done - progress.failed
     if good and protocol and protocols.kind(protocol).max_agents != 1:

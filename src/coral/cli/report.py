@@ -11,11 +11,11 @@ from coral.cli.terminal import standard_output
 from coral.cli.visible import one_line, shell_word
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import CostEstimate as Volumes
-from coral.metrics import METRICS, Estimate, MetricInfo, Summary, metric
-from coral.metrics.cost import RoleUsage
+from coral.metrics import METRICS, Estimate, MetricInfo, RoleUsage, Summary, load_prices, metric
 from coral.metrics.counts import needs_gold
 from coral.metrics.own import own_info
 from coral.models.config import HUMAN
+from coral.models.providers import provider_named
 
 SHOWN = (
     "agreement_correctness",
@@ -254,6 +254,8 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         *([] if alone else [f"ended: {stops}"]),
         f"requests: {used or 'none was answered'}",
     ]
+    if unpriced := _unpriced(summary):
+        lines.append(f"cost: unknown, {unpriced} has no price; --prices FILE gives it one (coral prices)")
     if summary.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failures.items())
         lines.append(
@@ -288,8 +290,32 @@ def _about_gold(summary: Summary) -> list[str]:
     return lines
 
 
+def _unpriced(summary: Summary) -> str:
+    """A model that is sold, and whose price is not known; empty where there is none."""
+    if summary.cost is not None:
+        return ""
+    sellers = {name: provider_named(name.partition("/")[0]) for name in summary.models.values()}
+    table = load_prices()
+    return next(
+        (
+            one_line(name)
+            for name, seller in sellers.items()
+            if seller and not seller.local and not table.price(name)
+        ),
+        "",
+    )
+
+
 def _used(model: str | None, usage: RoleUsage) -> str:
-    return HUMAN if model == HUMAN else f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
+    """What a role used, and how many of its replies cost less than others."""
+    if model == HUMAN:
+        return HUMAN
+    parts = [f"{usage.prompt_tokens:,} in", f"{usage.completion_tokens:,} out"]
+    if usage.from_cache:
+        parts.append(f"{usage.from_cache:,} from the cache, free")
+    if usage.batched:
+        parts.append(f"{usage.batched:,} of batches, half price")
+    return ", ".join(parts)
 
 
 def print_estimate(config: EvalConfig, volumes: Volumes) -> None:

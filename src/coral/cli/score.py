@@ -22,7 +22,7 @@ class ScoreConfig(Options):
     """How to measure."""
 
     prices: str | None = option(None, decides=True)
-    """Price table (YAML) that replaces the shipped one."""
+    """Prices (YAML) that are laid over the shipped ones; `coral prices` shows those."""
     everything: bool = option(False, decides=False)
     """Show every metric, by the name it has in summary.json."""
     metrics: tuple[str, ...] | None = option(None, decides=True)

@@ -263,7 +263,8 @@ class TurnContext:
         usage, attempts = generation.usage, generation.attempts
         judge = self if agent.control is None else self._by_rules
         if draw.candidates == 1:
-            with adding([Spent(role=agent.name, calls=1, requests=attempts, usage=usage)]):
+            paid = Spent(role=agent.name, calls=1, requests=attempts, usage=usage, billing=generation.billing)
+            with adding([paid]):
                 return turn_of_one(seat, await judge.judge_only(generation, step), generation)
         replies = await judge.judge_siblings(generation, step)
         turn = Turn(
@@ -297,7 +298,7 @@ class TurnContext:
 
     async def judge_only(self, generation: Generation, step: str) -> Reply:
         candidate = generation.candidates[0]
-        reply = reply_of(candidate, await self._judge(candidate, step), generation.latency_s)
+        reply = reply_of(candidate, await self._judge(candidate, step), generation)
         usage = candidate.usage or generation.usage
         return msgspec.structs.replace(reply, usage=usage, attempts=generation.attempts)
 
@@ -332,7 +333,7 @@ class TurnContext:
         judging = (self._judge_one_of_several(candidates[i], f"{step}/c{i}") for i in firsts.values())
         verdicts = dict(zip(firsts, await all_of(judging), strict=True))
         return tuple(
-            sibling(candidate, verdicts[said], generation.latency_s, repeated=firsts[said] != index)
+            sibling(candidate, verdicts[said], generation, repeated=firsts[said] != index)
             for index, (candidate, said) in enumerate(zip(candidates, words, strict=True))
         )
 

@@ -193,7 +193,11 @@ class _Asking:
             return unanswered(error)
         said = own_turn(generation.candidates[0])
         return said, Extraction(
-            by="model", text=said.text, usage=generation.usage, attempts=generation.attempts
+            by="model",
+            text=said.text,
+            usage=generation.usage,
+            attempts=generation.attempts,
+            billing=generation.billing,
         )
 
 
@@ -204,6 +208,7 @@ def _together(first: Extraction, second: Extraction) -> Extraction:
         text="\n".join(filter(None, (first.text, second.text))),
         usage=Usage.total(usages),
         attempts=first.attempts + second.attempts,
+        billing=first.billing if first.billing == second.billing else "list",
     )
 
 

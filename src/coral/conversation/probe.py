@@ -74,7 +74,13 @@ async def _judged(context: TurnContext, generation: Generation, step: str, name:
     probability, text = probability_in(whole.text)
     candidate = msgspec.structs.replace(whole, text=text)
     judge = replace(context, config=replace(context.config, on_belief=None))
-    paid = Spent(role=name, calls=1, requests=generation.attempts, usage=generation.usage)
+    paid = Spent(
+        role=name,
+        calls=1,
+        requests=generation.attempts,
+        usage=generation.usage,
+        billing=generation.billing,
+    )
     with adding([paid]):
         reply = await judge.judge_only(msgspec.structs.replace(generation, candidates=(candidate,)), step)
     return Probe(

@@ -47,14 +47,14 @@ def turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
     )
 
 
-def sibling(candidate: Candidate, verdict: Verdict, latency_s: float, *, repeated: bool) -> Reply:
+def sibling(candidate: Candidate, verdict: Verdict, generation: Generation, *, repeated: bool) -> Reply:
     if repeated and verdict.extraction.by == "model":
         verdict = verdict._replace(extraction=Extraction(by="model", text=verdict.extraction.text))
-    return reply_of(candidate, verdict, latency_s)
+    return reply_of(candidate, verdict, generation)
 
 
-def reply_of(candidate: Candidate, verdict: Verdict, latency_s: float) -> Reply:
-    """A candidate with what was found of it. Its requests stand in its turn."""
+def reply_of(candidate: Candidate, verdict: Verdict, generation: Generation) -> Reply:
+    """A candidate of a generation with what was found of it. Its requests stand in its turn."""
     logprobs = candidate.token_logprobs if candidate.token_ids is not None else None
     return Reply(
         text=candidate.text,
@@ -64,9 +64,10 @@ def reply_of(candidate: Candidate, verdict: Verdict, latency_s: float) -> Reply:
         finish_reason=candidate.finish_reason,
         extraction=verdict.extraction,
         usage=candidate.usage,
-        latency_s=round(latency_s, 6),
+        latency_s=round(generation.latency_s, 6),
         attempts=0,
         overrun=candidate.overrun,
         token_ids=candidate.token_ids,
         token_logprobs=None if logprobs is None else tuple(round(value, 6) for value in logprobs),
+        billing=generation.billing,
     )

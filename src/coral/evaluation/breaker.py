@@ -7,21 +7,26 @@ a prompt that never fits, an account that is used up. Failing every conversation
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from coral.budget import OutOfBudget
 from coral.errors import (
     AgentFailed,
     BadResponse,
     ContentFiltered,
     ContextOverflow,
+    LongWait,
     ModelError,
+    Outage,
     RateLimited,
     StoppedEarly,
     Unreachable,
 )
+from coral.evaluation.progress import Progress
 from coral.models.protocol import Model
 from coral.types import Belief, Conversation, StopReason, Unreadable
 
@@ -190,3 +195,28 @@ def nothing_read(reasons: Counter[str]) -> tuple[str, str]:
 
 def _remedy_of(words: str) -> str:
     return next((remedy for part, remedy in _REMEDIES.items() if part in words), "")
+
+
+def told(cause: BaseException, progress: Progress) -> BaseException:
+    """What the user hears of the cause that stopped a run."""
+    finished = progress.kept + progress.done
+    kept = f"{finished} of {progress.total} conversations are finished, the others are owed, none has failed"
+    if isinstance(cause, LongWait):
+        until = _time_of_day(cause.retry_after_s or 0.0)
+        return StoppedEarly(
+            f"the server wants no requests before {until}: {cause}",
+            remedy=f"run the same command again after {until}: {kept}",
+        )
+    if isinstance(cause, Outage):
+        fix = cause.remedy or "wait until the server is there again"
+        return StoppedEarly(str(cause), remedy=f"{fix}, then run the same command again: {kept}")
+    if isinstance(cause, OutOfBudget):
+        return OutOfBudget(str(cause), remedy=f"run the same command again with a higher limit: {kept}")
+    return cause
+
+
+def _time_of_day(seconds: float) -> str:
+    """The local time in so many seconds, with its date where that is not today's."""
+    then = time.localtime(time.time() + seconds)
+    is_today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)

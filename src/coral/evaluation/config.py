@@ -29,6 +29,7 @@ from coral.options import Section, build_config, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
 from coral.store.shards import check_division
 from coral.tasks import registry
+from coral.trackers.report import reporters, require
 
 OF_PROTOCOL = Section(
     lambda options: {"name": str, **protocols.option_types(str(options.get("name", "")))}, short="name"
@@ -150,7 +151,12 @@ class EvalConfig(Options):
     metrics: tuple[str, ...] = option((), decides=False)
     """Further metrics: functions of a trace, `module:function` each, or names that packages add."""
     prices: str | None = option(None, decides=False)
-    """Price table (YAML) that replaces the shipped one."""
+    """Prices (YAML) that are laid over the shipped ones; `coral prices` shows those."""
+    cache: str | None = option(None, decides=False)
+    """Folder of replies that outlive their run: what any run with this folder asked before, of the same model
+    with the same seed, is not asked, and not paid for, again. By default none."""
+    report_to: str = option("none", decides=False)
+    """Trackers that are told of it besides: none, or wandb, trackio, mlflow, tensorboard with commas."""
     output: str | None = option(None, decides=False)
     """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
     human_input: Literal["terminal", "stdin"] = option("terminal", decides=False)
@@ -168,6 +174,9 @@ class EvalConfig(Options):
     max_failed_rate: float = option(0.05, decides=False, within=SHARE)
     """A run with a larger share of failed conversations exits with code 3. 1: it is never stopped because
     every request fails."""
+    batch: bool = option(False, decides=False)
+    """Ask models of OpenAI and Anthropic by their batch APIs, at half the price: a turn of all conversations
+    is one batch, and takes up to 24 hours. The extractor is asked directly."""
     max_tokens_total: int | None = option(None, decides=False, within=COUNT)
     """Stop before the run has read and written more tokens than this, in all sessions together; the same
     command with a higher limit resumes it."""
@@ -191,6 +200,7 @@ class EvalConfig(Options):
         _check_protocol(self)
         check_agent(self.serve, self.agent)
         check_people(self)
+        require(reporters(self.report_to))
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
 
@@ -415,7 +425,7 @@ def agent_config(options: Mapping[str, Any], kind: type[AgentConfig] = AgentConf
 
 
 _PLACE = (
-    "base_url", "replicas", "command", "http", "http_request", "http_reply", "http_key_header",
+    "base_url", "replicas", "revision", "command", "http", "http_request", "http_reply", "http_key_header",
     "api_key_env", "extra_body", "context_tokens", "return_token_ids",
 )  # fmt: skip
 """What belongs to a server: not inherited by a model that is served elsewhere."""

@@ -12,6 +12,7 @@ import msgspec
 from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
+from coral.evaluation.identity import stored
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
 from coral.evaluation.session import run_session
@@ -20,22 +21,49 @@ from coral.metrics import Summary
 from coral.processes import Order, Said, retry_state, share, total
 from coral.store.folder import RunFolder
 from coral.store.shards import shards
+from coral.trackers.figures import tracked
+from coral.trackers.report import reporters
 
 COUNTERS = (
     "total", "kept", "done", "failed", "in_flight", "agreed", "right", "requests", "replayed",
-    "completion_tokens",
+    "completion_tokens", "from_cache",
 )  # fmt: skip
 """Of `Progress`, what a process says of its shard and what all of them add up to."""
 
 
 async def run(config: EvalConfig, progress: Progress | None = None, given: Given | None = None) -> Run:
-    """Evaluate, or sample if `config` is a `SampleConfig`, in this process or in several. See `run_session`.
+    """Evaluate, or sample if `config` is a `SampleConfig`, in this process or in several; see `run_session`.
 
     Raises:
         ConfigError: Python objects cannot be handed to other processes.
         CoralError: what ended a shard; the others have kept what they had.
     """
     progress = progress or Progress()
+    names = reporters(config.report_to)
+    if not names:
+        return await _run(config, progress, given)
+    told = tracked(
+        names, stored(config), lambda: progress.folder, lambda: _now(progress), progress.notes.append
+    )
+    async with told as tell:
+        run = await _run(config, progress, given)
+        tell(run.path, run.summary)
+    return run
+
+
+def _now(progress: Progress) -> tuple[int, dict[str, float | None]]:
+    """How many conversations have ended, and how they did."""
+    good = progress.done - progress.failed
+    return progress.kept + progress.done, {
+        "live/agreed": progress.agreed / good if good else None,
+        "live/right": progress.right / good if good else None,
+        "live/failed": float(progress.failed),
+        "live/requests": float(progress.requests),
+        "live/completion_tokens": float(progress.completion_tokens),
+    }
+
+
+async def _run(config: EvalConfig, progress: Progress, given: Given | None) -> Run:
     if config.processes == 1:
         return await run_session(config, progress, given)
     if given is not None and given.holds_objects:
@@ -43,9 +71,12 @@ async def run(config: EvalConfig, progress: Progress | None = None, given: Given
             "Python objects cannot be given to other processes",
             remedy="name them as module:name, or leave processes out",
         )
+    if config.output:
+        progress.folder = Path(config.output)
     async with AsyncExitStack() as stack:
         agent = (await launched(config, stack, progress)).agent  # one server for all
-        server = {"model": agent.model, "base_url": agent.base_url} if config.serve.command else None
+        names = ("model", "base_url", "revision")
+        server = {name: getattr(agent, name) for name in names} if config.serve.command else None
         orders = [
             Order(
                 kind=type(config).__name__, shard=str(shard), options=_part(config, str(shard)), server=server
@@ -59,7 +90,7 @@ async def run(config: EvalConfig, progress: Progress | None = None, given: Given
 def _part(config: EvalConfig, shard: str) -> dict[str, object]:
     """The options of one of the processes."""
     width = max(1, config.max_connections // config.processes)
-    part = dataclasses.replace(config, shard=shard, processes=1, max_connections=width)
+    part = dataclasses.replace(config, shard=shard, processes=1, max_connections=width, report_to="none")
     options: dict[str, object] = msgspec.to_builtins(part)
     return options
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from coral.models.retries import RetryState
 
@@ -33,8 +34,11 @@ class Progress:
         kept: of these, finished by earlier sessions.
         done: finished in this session, failed ones included.
         completion_tokens: of this session, as far as servers report them.
+        from_cache: replies of this session that the response cache had.
         retry_state: the requests that are sent again, and why.
         notes: what was changed on the way, a sentence each; a display says each of them once.
+        folder: of the run, once it is claimed.
+        waiting_for: what the work waits for, such as a batch, in a few words; empty where for nothing.
         stopping: set it, from any thread or signal handler, to interrupt the job: requests in flight are
             still answered and kept, no others are sent.
     """
@@ -50,8 +54,11 @@ class Progress:
     requests: int = 0
     replayed: int = 0
     completion_tokens: int = 0
+    from_cache: int = 0
     retry_state: RetryState = field(default_factory=RetryState, compare=False)
     notes: list[str] = field(default_factory=list, compare=False)
+    folder: Path | None = None
+    waiting_for: Callable[[], str] = field(default=str, compare=False, repr=False)
     _listeners: list[Callable[[], object]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )

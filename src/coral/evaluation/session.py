@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,11 @@ from coral.conversation import calls
 from coral.conversation.converse import Beginning, ConversationConfig, converse
 from coral.errors import (
     STOPS_THE_RUN,
-    LongWait,
     ModelError,
     Notice,
-    Outage,
     RunFolderError,
-    StoppedEarly,
 )
-from coral.evaluation.breaker import LATER, Breaker
+from coral.evaluation.breaker import LATER, Breaker, told
 from coral.evaluation.budget import budget_of
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.given import Given
@@ -40,6 +36,7 @@ from coral.metrics.own import OwnMetric
 from coral.models.client import Stopped
 from coral.models.config import HUMAN
 from coral.models.protocol import Generation, Model, Request
+from coral.reply_cache import ReplyCache
 from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
@@ -84,6 +81,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
         mark = ShardMark(whole, shard, plan, config.samples) if shard else None
+        await opener.batch(folder.path / "batches", stack)
         # A missing key or a silent server is met before there is a folder.
         participants = None if folder.has_begun else await opener.open(plan, stack)
         await stack.enter_async_context(workers.in_use())
@@ -96,6 +94,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             save_prompts(whole, plan.run_prompts)
         with folder.claim(decided, stored(config), lock=config.lock == "file"):
             save_prompts(folder, plan.run_prompts)
+            progress.folder = whole.path
             if mark:
                 mark.withdraw()
                 folder.remove(KEPT)
@@ -185,6 +184,8 @@ async def _hold_conversations(
                     config, plan, participants, folder, journal, progress, ended_well=ended_well
                 )
                 session.beginnings = opener.beginnings
+                if config.cache:
+                    session.replies = stack.enter_context(ReplyCache(config.cache))
                 await session.work(pending)
         if progress.kept + progress.done == progress.total:
             has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
@@ -214,6 +215,7 @@ class _Session:
         self.beginnings: dict[str, Beginning] = {}
         self._crew = participants.crew(config.max_connections)
         self._connections = participants.connections
+        self.replies: ReplyCache | None = None
         progress.retry_state = self._connections.retry_state
         self._breaker = Breaker(
             reached=lambda: bool(ended_well or journal.replayed or self._connections.answered),
@@ -253,7 +255,7 @@ class _Session:
             finally:
                 guard.cancel()
         if self._cause is not None:
-            raise _told(self._cause, self._progress)
+            raise told(self._cause, self._progress)
         if not self._progress.stopping:
             for conversation, _ in self._doubtful:
                 self._append(conversation)
@@ -346,11 +348,12 @@ class _Session:
             if progress.stopping:
                 raise Stopped
             is_new, probe = not journaled.holds(step), step.endswith("/probe")
+            asked = model if self.replies is None else self.replies.of(model)
             try:
                 if self._budget is None or model.name == HUMAN:
-                    generation = await journaled(step, model, request)
+                    generation = await journaled(step, asked, request)
                 else:
-                    generation = await self._budget.make(journaled, step, model, request)
+                    generation = await self._budget.make(journaled, step, asked, request)
             except OutOfBudget as error:
                 self._halt(error)
                 raise
@@ -362,6 +365,9 @@ class _Session:
                     refusers.append(model)
                     breaker.refused(model, error, lambda: journaled.retract(step), probe=probe)
                 raise
+            if generation.billing == "cache":
+                progress.from_cache += is_new
+                return generation
             if is_new:
                 breaker.answered(model, probe=probe)
             progress.requests += generation.attempts
@@ -379,28 +385,3 @@ class _Session:
         last = conversation.turns[-1].reply if conversation.turns else None
         progress.right += bool(last and last.correct)
         progress.graded += bool(last and last.correct is not None and isinstance(last.belief, Answered))
-
-
-def _told(cause: BaseException, progress: Progress) -> BaseException:
-    """What the user hears of the cause that stopped a run."""
-    finished = progress.kept + progress.done
-    kept = f"{finished} of {progress.total} conversations are finished, the others are owed, none has failed"
-    if isinstance(cause, LongWait):
-        until = _time_of_day(cause.retry_after_s or 0.0)
-        return StoppedEarly(
-            f"the server wants no requests before {until}: {cause}",
-            remedy=f"run the same command again after {until}: {kept}",
-        )
-    if isinstance(cause, Outage):
-        fix = cause.remedy or "wait until the server is there again"
-        return StoppedEarly(str(cause), remedy=f"{fix}, then run the same command again: {kept}")
-    if isinstance(cause, OutOfBudget):
-        return OutOfBudget(str(cause), remedy=f"run the same command again with a higher limit: {kept}")
-    return cause
-
-
-def _time_of_day(seconds: float) -> str:
-    """The local time in so many seconds, with its date where that is not today's."""
-    then = time.localtime(time.time() + seconds)
-    is_today = then[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)

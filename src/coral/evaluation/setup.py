@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from coral.agents.open import Models
 from coral.agents.person import Person
+from coral.batches.model import Batches
 from coral.conversation.agent import Agent
 from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
@@ -20,7 +22,7 @@ from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_
 from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan
 from coral.evaluation.progress import Progress
-from coral.models.client import ServedModel
+from coral.models.client import ServedModel, build_model
 from coral.models.connections import Connections
 from coral.models.crew import Crew
 from coral.models.protocol import Model
@@ -75,6 +77,15 @@ class Opener:
             config = _placed(config, dataclasses.replace(config.agent, **given.server))
         self._config, self._given, self._progress = config, given, progress
         self.beginnings = given.beginnings
+        self._batches: Batches | None = None
+
+    async def batch(self, folder: Path, stack: AsyncExitStack) -> None:
+        """Ask by batches, which are written down in `folder`, where the options say so."""
+        if self._config.batch:
+            progress = self._progress
+            self._batches = Batches(folder, lambda: progress.in_flight, progress.notes.append)
+            progress.waiting_for = self._batches.waiting.describe
+            stack.push_async_callback(self._batches.close)
 
     async def settle(self, stack: AsyncExitStack) -> EvalConfig:
         """The options as they decide the run. The server is started here if it alone can name the model, else
@@ -87,7 +98,7 @@ class Opener:
     async def open(self, plan: Plan, stack: AsyncExitStack) -> Participants:
         """See `open_participants`."""
         self._config = await launched(self._config, stack, self._progress)
-        return await open_participants(self._config, plan, stack, self._given)
+        return await open_participants(self._config, plan, stack, self._given, self._batches)
 
 
 async def launched(config: C, stack: AsyncExitStack, progress: Progress) -> C:
@@ -118,13 +129,18 @@ def _placed(config: C, agent: AgentConfig) -> C:
 
 
 async def open_participants(
-    config: EvalConfig, plan: Plan, stack: AsyncExitStack, given: Given
+    config: EvalConfig,
+    plan: Plan,
+    stack: AsyncExitStack,
+    given: Given,
+    batches: Batches | None = None,
 ) -> Participants:
     """Open the models of a run; `stack` closes them. Roles with the same server share its connections, roles
     with the same checkpoint folder share one engine.
 
     Args:
         given: the models among them that are Python objects, and where a person is asked.
+        batches: what asks the agents' models by batches; None: they are asked directly.
 
     Raises:
         UserError: a key is missing, nothing answers at an address, or a folder holds no checkpoint.
@@ -136,6 +152,7 @@ async def open_participants(
         max_connections=config.max_connections,
         objects=given.models,
         face=given.face,
+        build=build_model if batches is None else batches.build,
     )
 
     seated = _Seated(plan)
@@ -158,13 +175,17 @@ async def open_participants(
         )
 
     agents = {name: await seat(name, options) for name, options in config.participants().items()}
+    if batches is not None:
+        batches.check()
     extraction = config.extractor_config()
     return Participants(
         agents={seat: agents[name] for seat, name in plan.protocol.speakers.items()},
         extractor=Extractor(
             mode=extraction.mode,
             task=plan.task,
-            model=None if extraction.mode == "rules" else await models.open(extraction, "--extractor"),
+            model=None
+            if extraction.mode == "rules"
+            else await models.open(extraction, "--extractor", directly=True),
             sampling=extraction.sampling(),
             template=plan.extraction,
             reader=given.reader(extraction.function),

@@ -44,7 +44,13 @@ class GenerateConfig(Options):
     processes: int = option(1, decides=False, within=COUNT)
     """So many processes on this machine share the rows, and `max_connections`."""
     prices: str | None = option(None, decides=False)
-    """YAML file of prices that overrides those shipped."""
+    """Prices (YAML) that are laid over the shipped ones; `coral prices` shows those."""
+    cache: str | None = option(None, decides=False)
+    """Folder of replies that outlive their run: what any run with this folder asked before, of the same model
+    with the same seed, is not asked, and not paid for, again. By default none."""
+    batch: bool = option(False, decides=False)
+    """Ask OpenAI or Anthropic by their batch APIs, at half the price: all rows are one batch, and take up to
+    24 hours."""
     max_tokens_total: int | None = option(None, decides=False, within=COUNT)
     """Stop before more tokens than this are read and written, in all sessions together; the same command
     with a higher limit resumes."""

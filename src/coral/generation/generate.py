@@ -15,6 +15,7 @@ import msgspec
 
 from coral import prompts
 from coral.agents.open import Models
+from coral.batches.model import Batches
 from coral.budget import Budget, Limits, OutOfBudget
 from coral.errors import STOPS_THE_RUN, FatalReject, ModelError, StoppedEarly
 from coral.generation.breaker import Breaker
@@ -23,11 +24,12 @@ from coral.generation.output import Output
 from coral.generation.parts import ANSWERED, Parts
 from coral.generation.rows import Rows
 from coral.metrics import load_prices
-from coral.metrics.cost import Tokens
-from coral.models.client import Connections, ServedModel, Stopped
+from coral.metrics.cost import SHARE_BILLED, Tokens
+from coral.models.client import Connections, ServedModel, Stopped, build_model
 from coral.models.crew import Crew
 from coral.models.protocol import Generation, Model, Request
 from coral.models.retries import RetryState
+from coral.reply_cache import ReplyCache
 from coral.serving.launch import LaunchConfig, launch
 from coral.store.shards import shard_of
 
@@ -38,15 +40,21 @@ class Counts:
 
     Attributes:
         kept: rows that earlier runs answered.
+        from_cache: rows of this run that the response cache answered; their tokens are not counted.
+        batched: rows of this run that a provider's batch answered.
+        usd: what this run cost; None where the model has no price.
         written: OUTPUT is whole, and holds `failed_elsewhere` rows with an error that other shards left.
         missing: the shards that are not complete, where this one is.
         stopping: requests in flight are still answered, no others are sent.
-        say: told what the work waits for before the first request.
+        say: told what the work waits for before the first request, and which batches are begun.
+        waiting_for: what it waits for now, in a few words; empty where for nothing but replies.
     """
 
     total: int = 0
     kept: int = 0
     answered: int = 0
+    from_cache: int = 0
+    batched: int = 0
     failed: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
@@ -60,6 +68,7 @@ class Counts:
     retry_state: RetryState = field(default_factory=RetryState)
     started: float = field(default_factory=time.monotonic)
     say: Callable[[str], object] = lambda _line: None
+    waiting_for: Callable[[], str] = str
     _listener: Callable[[], object] | None = None
 
     @property
@@ -92,7 +101,11 @@ class Counts:
     def count(self, generation: Generation) -> None:
         """A row is answered."""
         self.answered += 1
-        self.add(generation)
+        if generation.billing == "cache":
+            self.from_cache += 1
+        else:
+            self.batched += generation.billing == "batch"
+            self.add(generation)
 
     def add(self, generation: Generation) -> None:
         """Add up the tokens of a reply."""
@@ -104,6 +117,7 @@ class Counts:
         """Say what the tokens cost, where the price of the model is known."""
         counted = (self.prompt_tokens, self.cached_tokens, self.completion_tokens)
         usd = load_prices(config.prices).cost(config.agent.model, Tokens(*map(float, counted)))
+        usd *= SHARE_BILLED["batch" if self.batched else "list"]
         self.usd = None if isnan(usd) else usd
 
 
@@ -193,11 +207,13 @@ class _Work:
         counts: Counts,
         model: Model,
         connections: Connections,
+        replies: ReplyCache | None,
     ) -> None:
         self._config, self._rows, self._parts, self._counts = config, rows, parts, counts
-        self._model, self._connections = model, connections
+        self._connections = connections
         self._budget = _budget(config, model, parts, counts)
         self._sampling = config.agent.sampling()
+        self._model, self._asked = model, model if replies is None else replies.of(model)
         self._cause: BaseException | None = None
         served = [model] if isinstance(model, ServedModel) else []
         self._crew = Crew(served, otherwise=config.max_connections)
@@ -215,9 +231,18 @@ class _Work:
         """
         connections = await stack.enter_async_context(Connections())
         counts.retry_state = connections.retry_state
-        models = Models(connections, stack, max_connections=config.max_connections)
+        batches = None
+        if config.batch:
+            batches = Batches(parts.folder / "batches", lambda: counts.in_flight, counts.say)
+            counts.waiting_for = batches.waiting.describe
+            stack.push_async_callback(batches.close)
+        build = build_model if batches is None else batches.build
+        models = Models(connections, stack, max_connections=config.max_connections, build=build)
         model = await models.open(config.agent, "--agent")
-        return _Work(config, rows, parts, counts, model, connections)
+        if batches is not None:
+            batches.check()
+        replies = stack.enter_context(ReplyCache(config.cache)) if config.cache else None
+        return _Work(config, rows, parts, counts, model, connections, replies)
 
     async def do(self, pending: Iterator[int], count: int) -> None:
         """Answer the rows of `pending`.
@@ -266,13 +291,14 @@ class _Work:
         if request.n > 1:
             request = msgspec.structs.replace(request, parts=self._parts.pieces(number))
         try:
-            generation = await self._send(request)
+            generation = await self._send(request, self._asked)
         except STOPS_THE_RUN:
             raise
         except ModelError as error:
             self._parts.keep_failure(number, error)
             self._counts.failed += 1
-            await self._breaker.failed(error)
+            if not self._config.batch:  # there all rows were sent at once
+                await self._breaker.failed(error)
         else:
             self._parts.keep(number, generation)
             self._counts.count(generation)
@@ -292,12 +318,13 @@ class _Work:
         if number is None:
             number = next(known for known in self._parts.numbers if self._parts.status[known] == ANSWERED)
         request = self._rows.request(number, self._config, self._sampling)
-        self._counts.add(await self._send(msgspec.structs.replace(request, n=1)))
+        # Not through the cache: that would say nothing of the server.
+        self._counts.add(await self._send(msgspec.structs.replace(request, n=1), self._model))
 
-    async def _send(self, request: Request) -> Generation:
+    async def _send(self, request: Request, model: Model) -> Generation:
         if self._budget is None:
-            return await self._model.generate(request)
-        return await self._budget.send(self._model, request, lambda: self._model.generate(request))
+            return await model.generate(request)
+        return await self._budget.send(model, request, lambda: model.generate(request))
 
     def _halt(self, cause: BaseException) -> None:
         """Stop because of `cause`: the first one counts, others are mostly its consequences."""
@@ -317,5 +344,6 @@ def _budget(config: GenerateConfig, model: Model, parts: Parts, counts: Counts) 
     if config.shard:  # each has its share
         limits = limits.shared(shard_of(config.shard).count)
     budget = Budget(limits, load_prices(config.prices), [model.name], is_stopping=lambda: counts.stopping)
-    budget.replayed(model, parts.usage)
+    for billing, usage in parts.spent.items():
+        budget.replayed(model, usage, billing)
     return budget

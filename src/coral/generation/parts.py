@@ -14,7 +14,7 @@ from coral.errors import ModelError, RunFolderError
 from coral.generation.rows import Row, Rows
 from coral.models.protocol import Candidate, Generation
 from coral.store.lines import Appender, decode, line_files, read_file
-from coral.types import FinishReason, Usage
+from coral.types import Billing, FinishReason, Usage
 
 MISSING, FAILED, ANSWERED = 0, 1, 2
 
@@ -53,14 +53,15 @@ class Parts:
     Attributes:
         numbers: of the rows.
         status: of each row of the file: MISSING, FAILED or ANSWERED.
-        usage: of all that had arrived when it was read, rows that have changed since included.
+        spent: tokens of all that had arrived when it was read, by how they were paid for, rows that have
+            changed since included.
     """
 
     def __init__(self, folder: Path, rows: Rows, numbers: range) -> None:
         self.folder, self.numbers = folder, numbers
         self._rows = rows
         self.status = bytearray(len(rows))
-        self.usage = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
+        self.spent: dict[Billing, Usage] = {}
         self._files: list[Path] = []
         self._file_of = array("I", bytes(4 * len(rows)))
         self._offset_of = array("Q", bytes(8 * len(rows)))
@@ -75,12 +76,12 @@ class Parts:
     def read(self) -> None:
         """Learn what has arrived. A row that was changed since counts as missing; the last answer counts."""
         self._files = line_files(self.folder)
-        tokens = [0, 0, 0]
+        tokens: dict[Billing, list[int]] = {}
         for number, path in enumerate(self._files):
             for line in read_file(path):
                 part = decode(line, _DECODER)
                 if part.piece is None and part.generation is not None:
-                    _add(tokens, part.generation.usage)
+                    _add(tokens, part.generation)
                 if part.row not in self.numbers or part.digest != self._rows.digests[part.row]:
                     continue
                 if part.piece is not None:
@@ -94,8 +95,11 @@ class Parts:
                     self._file_of[part.row], self._offset_of[part.row] = number, line.offset
         for pieces in self._pieces.values():
             for generation in pieces.values():
-                _add(tokens, generation.usage)
-        self.usage = Usage(prompt_tokens=tokens[0], cached_tokens=tokens[1], completion_tokens=tokens[2])
+                _add(tokens, generation)
+        self.spent = {
+            billing: Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
+            for billing, (prompt, cached, completion) in tokens.items()
+        }
 
     def _note_piece(self, row: int, piece: str, generation: Generation | None) -> None:
         if generation is not None and self.status[row] != ANSWERED:
@@ -159,9 +163,10 @@ class Parts:
                 file.close()
 
 
-def _add(tokens: list[int], usage: Usage) -> None:
+def _add(tokens: dict[Billing, list[int]], generation: Generation) -> None:
+    sums, usage = tokens.setdefault(generation.billing, [0, 0, 0]), generation.usage
     for index, count in enumerate((usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)):
-        tokens[index] += count or 0
+        sums[index] += count or 0
 
 
 class Pieces:

@@ -15,6 +15,7 @@ from coral.store.shards import shards
 
 COUNTERS = (
     "total", "kept", "answered", "failed", "in_flight", "prompt_tokens", "cached_tokens", "completion_tokens",
+    "from_cache", "batched",
 )  # fmt: skip
 """Of `Counts`, what a process says of its shard and what all of them add up to."""
 

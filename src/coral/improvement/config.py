@@ -13,6 +13,7 @@ from coral.options import section
 from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.serving.launch import LaunchConfig
+from coral.trackers.report import reporters, require
 from coral.training.config import TrainConfig
 
 ARMS = (
@@ -188,6 +189,9 @@ class ImproveConfig(Options):
         decides=True, default_factory=ServeConfig, **section(lambda: ServeConfig, short="command")
     )
     """Who runs the checkpoints."""
+    report_to: str = option("none", decides=False)
+    """Trackers that are told of every evaluation, and of all models at the end: none, or wandb, trackio,
+    mlflow, tensorboard with commas. `train.report_to` is that of the trainings."""
     launch: tuple[str, ...] = option((), decides=False)
     """What starts a training instead of this Python: {config} is its file of options, such as
     [accelerate, launch, --config_file, fsdp.yaml, -m, coral, train, --config, "{config}"]."""
@@ -201,6 +205,7 @@ class ImproveConfig(Options):
             ConfigError: names the option and what it may be.
         """
         super().__post_init__()
+        require(reporters(self.report_to))
         if self.lr_multiplier != 1 and self.iterations > 1 and not _says_learning_rate(self):
             raise ConfigError("lr_multiplier needs a learning rate", remedy="give train.learning_rate")
         if self.seat == "both" and self.partner:

@@ -20,6 +20,8 @@ from coral.improvement.steps import Steps
 from coral.models import embedded
 from coral.models.config import ModelConfig
 from coral.store.folder import RunFolder
+from coral.trackers.figures import table_of
+from coral.trackers.report import Report, reporters
 
 __all__ = ["ImproveConfig", "Results", "Watch", "improve", "rehearse"]
 
@@ -41,15 +43,24 @@ async def improve(config: ImproveConfig, watch: Watch | None = None) -> Results 
     await Loop(config, start, out, dry_run).go_round()  # what is wrong is met before there is a folder
     with RunFolder(out / "loop").claim(identify(config, start), stored(config), free_while_empty=False):
         cache = ResultCache(config, out)
+        tracking = Report(reporters(config.report_to), out, stored(config), watch.say)
         servers = Servers(config.serve, out / "loop", stopping=watch.stop.is_set, say=watch.say)
         try:
             async with servers:
-                steps = Steps(config, out, cache, watch, servers)
+                steps = Steps(config, out, cache, watch, servers, tracking)
                 trained = await Loop(config, start, out, steps).go_round()
+            results = await cache.results(trained)
+            write_report(results, out)
+            measured = {
+                f"{model.name}/{sight}": summary
+                for model in results.models
+                for sight, summary in model.measured.items()
+            }
+            tracking.table("models", table_of("model", measured))
         except Interrupted:
             return None
-        results = await cache.results(trained)
-        write_report(results, out)
+        finally:
+            await tracking.close()
     return results
 
 

@@ -14,6 +14,7 @@ from coral.improvement import pools
 from coral.improvement.config import ServeConfig
 from coral.models.config import ModelConfig
 from coral.serving.launch import fill, free_port, run_supervised, running, tail
+from coral.store.checkpoints import model_fingerprint
 
 
 class Checkpoint(NamedTuple):
@@ -113,6 +114,8 @@ class Servers:
         elif config.kind == "cluster":
             pool = pools.pooled(self._pool(checkpoint), stopping=self._stopping, say=self._say)
             await stack.enter_async_context(pool)
+        if config.kind != "embedded":
+            options["revision"] = model_fingerprint(checkpoint.path)
         return options
 
 

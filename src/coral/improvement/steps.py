@@ -34,6 +34,8 @@ from coral.rl.config import GrpoConfig, stored
 from coral.rows.build import BuildConfig, build
 from coral.rows.report import Report
 from coral.serving.launch import fill, run_supervised, tail
+from coral.trackers.figures import heads_of
+from coral.trackers.report import Report as Tracking
 from coral.training.config import TrainConfig
 from coral.training.record import load_training
 
@@ -44,10 +46,16 @@ class Steps:
     """Does the steps."""
 
     def __init__(
-        self, config: ImproveConfig, out: Path, cache: ResultCache, watch: Watch, servers: Servers
+        self,
+        config: ImproveConfig,
+        out: Path,
+        cache: ResultCache,
+        watch: Watch,
+        servers: Servers,
+        tracking: Tracking,
     ) -> None:
         self._config, self._out, self._book, self._watch = config, out, cache, watch
-        self._servers = servers
+        self._servers, self._tracking, self._told = servers, tracking, 0
 
     async def evaluate(self, spec: EvalSpec[EvalConfig]) -> None:
         """Evaluate."""
@@ -141,6 +149,8 @@ class Steps:
             if run.summary is None:
                 raise Interrupted("the loop was stopped")
             _check_failures(run.summary, config)
+            self._told += 1
+            self._tracking.log(self._told, heads_of({Path(str(config.output)).name: run.summary}))
             drawn = run.summary.candidates
             return Done(
                 step=step,

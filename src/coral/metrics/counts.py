@@ -7,7 +7,7 @@ from functools import cache
 from itertools import permutations
 from operator import attrgetter
 
-from coral.metrics.cost import EXTRACTOR, Call, Tokens, calls_of, tokens_of
+from coral.metrics.cost import EXTRACTOR, Call, Tokens, billed_of, calls_of, tokens_of
 from coral.metrics.outcome import NO_CHANGE, Outcome, Rules, any_turn_right, change_of, first_right_turn
 from coral.metrics.reference import reference_values, success_value
 from coral.metrics.social import NAN, SocialFacts, persuasions, social_facts, total
@@ -105,8 +105,10 @@ def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:
     columns: dict[str, float] = {}
     whole = 0.0
     for role in roles_of(rules):
-        tokens = tokens_of([call for call in calls if call.role == role])
+        own = [call for call in calls if call.role == role]
+        tokens = tokens_of(own)
         columns.update(zip(_token_columns(role), tokens, strict=True))
+        columns.update(zip(billed_columns(role), billed_of(own), strict=True))
         whole += tokens.prompt + tokens.completion
     columns["total_tokens"] = whole
     return columns
@@ -115,6 +117,12 @@ def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:
 @cache
 def _token_columns(role: str) -> list[str]:
     return [f"{role}/{part}" for part in Tokens._fields]
+
+
+@cache
+def billed_columns(role: str) -> list[str]:
+    """The columns of a role's tokens as they are billed; see `billed_of`."""
+    return [f"{role}/billed_{part}" for part in Tokens._fields]
 
 
 def _completion_tokens(reply: Reply) -> float:

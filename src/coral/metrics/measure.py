@@ -6,7 +6,7 @@ from math import isnan
 
 from coral.metrics.catalog import metrics_by
 from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens
-from coral.metrics.counts import counts_of, needs_gold
+from coral.metrics.counts import billed_columns, counts_of, needs_gold
 from coral.metrics.info import MetricInfo
 from coral.metrics.outcome import Rules
 from coral.metrics.probes import is_of_probe, probe_columns
@@ -70,5 +70,5 @@ def _cost(
         speaker.name: speaker.model for speaker in conversation.speakers.values()
     }
     models[EXTRACTOR] = extractor
-    tokens = {role: Tokens(*(counts[f"{role}/{part}"] for part in Tokens._fields)) for role in models}
+    tokens = {role: Tokens(*(counts[column] for column in billed_columns(role))) for role in models}
     return sum(prices.cost(models[role], spent) for role, spent in tokens.items())

@@ -34,7 +34,8 @@ class Summary(Record, frozen=True, omit_defaults=False):
         problems: with at least one conversation.
         stop_reasons: conversations by the reason they ended.
         failures: failed conversations by type of error.
-        cost: USD of all finished conversations; None where a price or a token count is unknown.
+        cost: USD of all finished conversations; None where a price or a token count is unknown. Replies from
+            the response cache cost nothing, those of a batch half.
         candidates: what a sampled run offers for training; None of an evaluation.
         adjustments: what was changed for models that refuse what the options say, in all conversations.
         own: the metrics that the user added, and the unit of each.

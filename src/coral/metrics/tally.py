@@ -12,8 +12,8 @@ import numpy as np
 
 from coral.errors import ConfigError
 from coral.metrics.arrays import Array, Indices, Mask
-from coral.metrics.cost import EXTRACTOR, PriceTable, Tokens, UsageCounter, calls_of
-from coral.metrics.counts import counts_of, needs_gold, roles_of
+from coral.metrics.cost import EXTRACTOR, PriceTable, UsageCounter, calls_of
+from coral.metrics.counts import billed_columns, counts_of, needs_gold, roles_of
 from coral.metrics.outcome import Rules
 from coral.metrics.own import OWN, OwnMetric
 from coral.metrics.probes import probe_columns
@@ -266,7 +266,7 @@ class Tally:
         costs = np.zeros(len(rows))
         if self.columns:
             for role in roles_of(self.rules):
-                tokens = [self.values(f"{role}/{part}", rows) for part in Tokens._fields]
+                tokens = [self.values(column, rows) for column in billed_columns(role)]
                 costs += prices.costs(models.get(role), np.stack(tokens, axis=1))
         return costs
 

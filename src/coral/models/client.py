@@ -40,7 +40,7 @@ from coral.models.tally import Tally, kept_part, part_name
 from coral.models.together import all_of
 from coral.models.token_ids import with_remedy
 from coral.models.wire import SEED_STRIDE, Answer, RequestEncoder, read_answer
-from coral.types import Usage
+from coral.types import Billing, Usage
 
 __all__ = ["Connections", "ServedModel", "Stopped", "build_model"]
 
@@ -73,8 +73,10 @@ def build_model(
 class ServedModel:
     """A model of an OpenAI-compatible server. See `Model`."""
 
+    billing: Billing = "list"
+
     def __init__(self, config: ModelConfig, target: Target, connections: Connections | None) -> None:
-        self._config = config
+        self.config = self._config = config
         self._target = target
         self._owns_connections = connections is None
         self._connections = Connections() if connections is None else connections

@@ -42,6 +42,9 @@ class ModelConfig(Options):
     """Folder of a replica pool (`coral cluster up`) instead of base_url: its replicas may come and go."""
     replicas_within_s: float = option(3600.0, decides=False, within=POSITIVE)
     """Seconds that a run waits while no replica is ready; then it ends, and the same command resumes it."""
+    revision: str | None = option(None, decides=False)
+    """For the response cache: stands for the address, and tells this model from others that were served under
+    its name before. `--serve` and the loop of `coral improve` set it themselves."""
     command: str | tuple[str, ...] = option((), decides=True)
     """A program that plays the agent: each line that it reads is a request as JSON, and its reply is one
     line (docs/own_agents.md). A text or a list of words; no shell reads it. {python} is this Python."""

@@ -11,6 +11,10 @@ LOOK_EVERY_S = 1.0
 """Between two looks how many requests the replicas take."""
 
 
+AT_ONCE_BY_BATCH = 50_000
+"""Workers where a model is asked by batches, which hold no connection: as many as one batch may hold."""
+
+
 class Crew:
     """Workers that each do one piece of work after the other.
 
@@ -29,6 +33,8 @@ class Crew:
         """How many workers there are to be: one per request that all servers take at once."""
         if not self._models:
             return self._otherwise
+        if any(model.billing == "batch" for model in self._models):
+            return AT_ONCE_BY_BATCH
         servers = {endpoint.server for model in self._models for endpoint in model.endpoints}
         return max(1, sum(server.limit.ceiling for server in servers))
 

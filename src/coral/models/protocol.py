@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from coral.types import FinishReason, Message, Usage
+from coral.types import Billing, FinishReason, Message, Usage
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +83,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         latency_s: from first sending to full reply, retries and waiting between them included.
         attempts: requests sent, retries included.
         prompt_token_ids: None where not asked for or not given.
+        billing: how it was paid for. From the cache, all else is as it was when the server was asked.
     """
 
     candidates: tuple[Candidate, ...]
@@ -90,6 +91,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_s: float
     attempts: int = 1
     prompt_token_ids: tuple[int, ...] | None = None
+    billing: Billing = "list"
 
 
 class Model(Protocol):

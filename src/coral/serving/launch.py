@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import os
 import shlex
 import signal
@@ -27,6 +28,7 @@ from coral.models.client import build_model
 from coral.models.config import PLACES, ModelConfig
 from coral.models.listing import is_listed, list_models
 from coral.models.secrets import refuse_in_command
+from coral.store.checkpoints import model_fingerprint
 from coral.supervisor import PATH as SUPERVISOR
 
 POLL_S = 0.2
@@ -141,9 +143,19 @@ async def launch(
     if not config.log:
         stack.push(lambda failure, *_: log.unlink() if failure is None else None)
     say(f"waiting for the server ({shlex.join(command)}); it writes to {log}")
-    there = dataclasses.replace(agent, base_url=fill(config.base_url, names))
+    there = dataclasses.replace(
+        agent,
+        base_url=fill(config.base_url, names),
+        revision=agent.revision or _revision(config.words, agent.model),
+    )
     server = running(command, there, config, log, stop=stop, stopping=stopping)
     return await stack.enter_async_context(server)
+
+
+def _revision(words: Sequence[str], model: str) -> str:
+    """What a command serves, whatever its port: its words, and the weights in the folders among them."""
+    named = (*words, model)
+    return hashlib.sha256("\0".join((*words, *map(model_fingerprint, named))).encode()).hexdigest()[:16]
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ _SHARED = {
 """Options that decide which problems there are: the same in all arms."""
 _OF_THE_STUDY = {
     "output", "lock", "dry_run", "metrics", "prices", "max_failed_rate", "max_tokens_total", "max_cost",
-    "max_hours", "shard", "processes",
+    "max_hours", "shard", "processes", "report_to",
 }  # fmt: skip
 """Options that are the study's own."""
 
@@ -237,6 +237,7 @@ class StudyConfig(EvalConfig):
                 **self._sections(name, options, values),
                 "data_seed": self.problem_seed,
                 "output": f"{self.folder if out is None else out}/arms/{name}",
+                "report_to": "none",  # the study reports for all of them
                 "dry_run": False,
             }
         )

@@ -23,7 +23,7 @@ from coral.evaluation.processes import run as hold_run
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
 from coral.evaluation.watch import Watch
-from coral.metrics import load_prices
+from coral.metrics import Summary, load_prices
 from coral.options import build_config, load_yaml_file
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
@@ -33,6 +33,8 @@ from coral.studies.measured import measured
 from coral.studies.pictures import save_pictures
 from coral.studies.report import as_markdown, as_page, tables_of
 from coral.studies.results import StudyResults, results_of
+from coral.trackers.figures import heads_of, table_of
+from coral.trackers.report import Report, reporters
 
 
 async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyResults | None:
@@ -47,14 +49,22 @@ async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyRes
     watch = watch or Watch()
     arms = config.arm_configs()
     with _begun(config, arms) as out:
-        left = Left(config)
-        for name, arm in arms.items():
-            watch.say(f"arm {name}: {arm.output}")
-            run = await left.evaluate(arm, watch.follow(arm.protocol_name))
-            if run.summary is None:
-                return None
-        folders = {name: RunFolder(str(arm.output)) for name, arm in arms.items()}
-        return await report(out, folders, config)
+        tracking = Report(reporters(config.report_to), out.path, _stored(config), watch.say)
+        try:
+            summaries: dict[str, Summary] = {}
+            left = Left(config)
+            for name, arm in arms.items():
+                watch.say(f"arm {name}: {arm.output}")
+                run = await left.evaluate(arm, watch.follow(arm.protocol_name))
+                if run.summary is None:
+                    return None
+                summaries[name] = run.summary
+                tracking.log(len(summaries), heads_of({name: run.summary}))
+            tracking.table("arms", table_of("arm", summaries))
+            folders = {name: RunFolder(str(arm.output)) for name, arm in arms.items()}
+            return await report(out, folders, config)
+        finally:
+            await tracking.close()
 
 
 def study(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> StudyResults | None:
@@ -150,7 +160,9 @@ class Left:
         if run.summary is not None:
             used = run.summary.usage.values()
             if self._tokens is not None:
-                self._tokens -= sum(role.prompt_tokens + role.completion_tokens for role in used)
+                self._tokens -= sum(
+                    role.prompt_tokens + role.completion_tokens - role.free_tokens for role in used
+                )
             if self._usd is not None:
                 self._usd -= run.summary.cost or 0.0
         return run

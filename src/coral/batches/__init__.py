@@ -1,0 +1,1 @@
+"""Provider batches, `--batch`: a turn of all conversations is one batch, at half the price."""
