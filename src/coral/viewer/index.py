@@ -13,10 +13,12 @@ import re
 import sqlite3
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from coral import workers
 from coral.conversation import protocols
@@ -33,7 +35,7 @@ from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Reply, StopReason, Turn, Unsure, Usage
 
 FILE = "view.sqlite"
-_VERSION = 1
+_VERSION = 2
 """Raised by every change of what is indexed; an index of another version is made anew."""
 BATCH = 500
 """Conversations per transaction: a search waits for no more, and a kill loses no more."""
@@ -51,7 +53,9 @@ CREATE INDEX by_natural ON conversations (natural);
 CREATE INDEX by_problem ON conversations (problem);
 CREATE TABLE groups (number INTEGER, dimension TEXT, value TEXT);
 CREATE INDEX by_value ON groups (dimension, value, number);
-CREATE TABLE verdicts (turn INTEGER, seat TEXT, verdict TEXT, number INTEGER);
+CREATE TABLE flow (
+    turn INTEGER, seat TEXT, verdict TEXT, count INTEGER, PRIMARY KEY (turn, seat, verdict)
+) WITHOUT ROWID;
 CREATE VIRTUAL TABLE texts USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2');
 """
 
@@ -60,6 +64,10 @@ WORKING = threading.Lock()
 
 VERDICTS = {"r": "right", "w": "wrong", "u": "unsure", "x": "unreadable", "n": "not graded"}
 """Of a turn, by the letter that stands for it in a strip."""
+
+
+Step = tuple[int, str, str]
+"""A turn's number, seat and verdict."""
 
 
 def verdict_of(reply: Reply) -> str:
@@ -182,8 +190,14 @@ class RunIndex:
         last = lines[-1]
         with self.connection as connection:
             connection.execute("BEGIN IMMEDIATE")
+            flow: Counter[Step] = Counter()
             for line, conversation, outcome in found:
-                _insert(connection, self._name(path), line.offset, conversation, outcome)
+                _insert(connection, self._name(path), line.offset, conversation, outcome, flow)
+            connection.executemany(
+                "INSERT INTO flow VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                [(*step, count) for step, count in flow.items()],
+            )
             connection.executemany("INSERT INTO damaged VALUES (?, ?, ?)", damaged)
             connection.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
@@ -228,18 +242,25 @@ def _digest(line: Line) -> bytes:
 
 
 def _insert(
-    connection: sqlite3.Connection, path: str, offset: int, conversation: Conversation, outcome: Outcome
+    connection: sqlite3.Connection,
+    path: str,
+    offset: int,
+    conversation: Conversation,
+    outcome: Outcome,
+    flow: Counter[Step],
 ) -> None:
     """Add a row. Of several lines about one conversation the first that did not fail counts, or the last."""
     before = connection.execute(
-        "SELECT number, stop FROM conversations WHERE id = ?", (conversation.id,)
+        "SELECT number, stop, strip FROM conversations WHERE id = ?", (conversation.id,)
     ).fetchone()
     if before is not None:
         if before["stop"] != StopReason.FAILED.value:
             return
-        for table in ("conversations", "groups", "verdicts"):
+        flow.subtract(_verdicts(before["strip"], conversation))
+        for table in ("conversations", "groups"):
             connection.execute(f"DELETE FROM {table} WHERE number = ?", (before["number"],))  # noqa: S608
     row = {"path": path, "offset": offset, **_facts(conversation, outcome)}
+    flow.update(_verdicts(row["strip"], conversation))
     names, marks = ", ".join(row), ", ".join("?" * len(row))
     number = connection.execute(
         f"INSERT INTO conversations ({names}) VALUES ({marks})",  # noqa: S608 - our own names
@@ -249,19 +270,12 @@ def _insert(
         "INSERT INTO groups VALUES (?, ?, ?)",
         [(number, dimension, value) for dimension, value in conversation.problem.group.items()],
     )
-    connection.executemany(
-        "INSERT INTO verdicts VALUES (?, ?, ?, ?)",
-        [
-            (index, turn.seat, verdict_of(turn.reply), number)
-            for index, turn in enumerate(conversation.turns, 1)
-        ],
-    )
     connection.execute(
         "INSERT INTO texts (rowid, text) VALUES (?, ?)", (number, "\n".join(_texts(conversation)))
     )
 
 
-def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, object]:
+def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, Any]:
     turns, seats = conversation.turns, list(conversation.speakers)
     verdicts = [verdict_of(turn.reply) for turn in turns]
     lost, gained = _change(turns, "r", "w"), _change(turns, "w", "r")
@@ -294,6 +308,15 @@ def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, object]
         "parent": conversation.parent and conversation.parent.conversation,
         "failure": failure and f"{failure.type}: {failure.message}",
     }
+
+
+def _verdicts(strip: str, conversation: Conversation) -> list[Step]:
+    """The steps of a strip: those of a conversation with the same seats."""
+    seats = list(conversation.speakers)
+    return [
+        (turn, seats[int(seat)], verdict)
+        for turn, (seat, verdict) in enumerate(re.findall(r"(\d+)([a-z])", strip), 1)
+    ]
 
 
 def _change(turns: tuple[Turn, ...], before: str, after: str) -> tuple[int | None, str | None]:

@@ -73,10 +73,7 @@ def kinds(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 
 def flow(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """How many turns of each number, seat and verdict there are."""
-    found = connection.execute(
-        "SELECT turn, seat, verdict, count(*) AS count FROM verdicts "
-        "GROUP BY turn, seat, verdict ORDER BY turn"
-    )
+    found = connection.execute("SELECT * FROM flow WHERE count > 0 ORDER BY turn, seat")
     return [dict(row) for row in found]
 
 
