@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from math import inf, isnan
 
+import msgspec
+
 from coral.errors import ConfigError, ModelError, StoppedEarly
 from coral.metrics.cost import SHARE_BILLED, PriceTable, Tokens, calls_of
 from coral.models.client import ServedModel, Stopped
 from coral.models.protocol import Generation, Model, Request
 from coral.reply_cache import KeptModel
 from coral.store.journal import Calls
-from coral.types import Billing, Conversation, Usage
+from coral.types import Billing, Conversation, StopReason, Usage
 
 MESSAGE_TOKENS = 16
 """Of a message's frame in a chat template, at most."""
@@ -96,6 +98,7 @@ class Budget:
         self._in_flight = 0
         self._rate, self._most_written = FIRST_RATE, 0.0
         self._changed = asyncio.Event()
+        self._counted: set[str] = set()
         unpriced = [name for name in models if limits.usd is not None and prices.price(name) is None]
         if unpriced:
             raise ConfigError(
@@ -105,7 +108,11 @@ class Budget:
             )
 
     def count(self, conversation: Conversation, extractor: str | None) -> None:
-        """Count what an earlier session spent on a conversation."""
+        """Count what an earlier session spent on a conversation. If it is held again, since it failed, what
+        the journal has of it is in this already.
+        """
+        if conversation.stop is StopReason.FAILED:
+            self._counted.add(conversation.id)
         models = {speaker.name: speaker.model for speaker in conversation.speakers.values()}
         for call in calls_of(conversation):
             if call.usage is not None:
@@ -170,14 +177,24 @@ class Budget:
         """
         if journaled.holds(step):
             generation = await journaled(step, model, request)
-            self.replayed(model, generation.usage, generation.billing)
+            if request.conversation_id not in self._counted:
+                self.replayed(model, generation.usage, generation.billing)
             return generation
         return await self.send(model, request, lambda: journaled(step, model, request))
 
     async def send(
-        self, model: Model, request: Request, call: Callable[[], Awaitable[Generation]]
+        self,
+        model: Model,
+        request: Request,
+        call: Callable[[], Awaitable[Generation]],
+        *,
+        counted: Usage | None = None,
     ) -> Generation:
         """Make a request by `call`, where there is room for it.
+
+        Args:
+            counted: of the tokens that it will report, those that an earlier session's pieces took, which
+                count already.
 
         Raises:
             OutOfBudget: there is no room.
@@ -189,9 +206,9 @@ class Budget:
         usage: Usage = Usage(prompt_tokens=0, completion_tokens=0)
         try:
             generation = await call()
-            usage = generation.usage
+            usage = _less(generation.usage, counted)
         except ModelError as error:
-            usage = error.usage or usage
+            usage = _less(error.usage, counted) if error.usage else usage
             raise
         finally:
             self.leave(reservation, usage, replies=request.n)
@@ -251,6 +268,17 @@ class Reservation:
 
 def _billing(model: Model) -> Billing:
     return model.billing if isinstance(model, ServedModel | KeptModel) else "list"
+
+
+def _less(usage: Usage, counted: Usage | None) -> Usage:
+    """The tokens of a reply without those that count already; unknown ones stay unknown."""
+    if counted is None:
+        return usage
+    rest = {
+        name: None if count is None else max(0, count - (getattr(counted, name) or 0))
+        for name, count in msgspec.structs.asdict(usage).items()
+    }
+    return Usage(**rest)
 
 
 def _or_inf(limit: float | None) -> float:

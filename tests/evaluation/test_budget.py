@@ -1,5 +1,6 @@
 """Limits on tokens, money and time: a run stops before one is passed, and the same command resumes it."""
 
+import msgspec
 import pytest
 
 import coral
@@ -8,9 +9,21 @@ from coral.budget import Budget, Limits, OutOfBudget
 from coral.cli import main
 from coral.errors import ConfigError, StoppedEarly
 from coral.metrics.cost import Price, PriceTable
-from coral.models.protocol import Request, Sampling
+from coral.models.protocol import Candidate, Generation, Request, Sampling
 from coral.models.scripted import ScriptedModel
-from coral.types import Message, Role, Usage
+from coral.types import (
+    SCHEMA,
+    Conversation,
+    Failure,
+    FinishReason,
+    Message,
+    Problem,
+    Role,
+    Speaker,
+    Spent,
+    StopReason,
+    Usage,
+)
 
 MODEL = ScriptedModel(lambda _: "word", name="m")
 PRICES = PriceTable({"m": Price(prompt=1.0, completion=1.0)})
@@ -138,3 +151,46 @@ def test_an_unlimited_run_has_no_budget(tmp_path):
     """Without limits nothing is set aside."""
     run = coral.evaluate("sally_anne", limit=1, protocol="cot", max_hours=5, output=str(tmp_path / "run"))
     assert run.summary is not None
+
+
+class Held:
+    """What the journal has of a conversation."""
+
+    def holds(self, step):
+        return True
+
+    async def __call__(self, step, model, request):
+        return await MODEL.generate(request)
+
+
+async def test_a_failed_conversation_that_is_held_again_counts_once():
+    """Its record holds what it had cost, so the replies that the journal gives it again are no new ones."""
+    it = budget(tokens=100_000)
+    talk = Conversation(
+        schema=SCHEMA, id="p#0", problem=Problem(id="p", task="t", question="?", target="A"), opening="?",
+        speakers={"responder": Speaker(name="agent", model="m")}, turns=(), stop=StopReason.FAILED, seed=0,
+        started_at=0.0, seconds=0.0,
+        failure=Failure(
+            where="turn 1", type="Rejected", message="no",
+            spent=(Spent(role="agent", calls=1, requests=1, usage=used(30, 10)),),
+        ),
+    )  # fmt: skip
+    it.count(talk, None)
+    assert it.spent.tokens == 40
+    await it.make(Held(), "1", MODEL, msgspec.structs.replace(request(), conversation_id="p#0"))
+    assert it.spent.tokens == 40
+    await it.make(Held(), "1", MODEL, msgspec.structs.replace(request(), conversation_id="q#0"))
+    assert it.spent.tokens > 40, "another conversation's are counted here for the first time"
+
+
+async def test_pieces_that_count_already_are_not_counted_with_the_whole():
+    """A reply of several candidates reports what its pieces of an earlier session took, too."""
+    it = budget(tokens=100_000)
+    it.replayed(MODEL, used(30, 10))
+
+    async def whole():
+        candidate = Candidate(text="x", finish_reason=FinishReason.STOP)
+        return Generation(candidates=(candidate,), usage=used(90, 25), latency_s=0.0, attempts=1)
+
+    await it.send(MODEL, request(n=3), whole, counted=used(30, 10))
+    assert it.spent.tokens == 115

@@ -10,7 +10,10 @@ import pytest
 import coral
 from coral import Answered
 from coral.errors import ConfigError
+from coral.evaluation.tables import turn_rows
 from coral.exchange.export import export
+from coral.store.cells import restored
+from coral.store.folder import RunFolder
 
 AGENT = "python:bots:speak"
 BOT = '''
@@ -106,3 +109,36 @@ async def test_frames_can_be_made_beside_a_running_loop(run):
     """As in a notebook."""
     pytest.importorskip("pandas")
     assert len(coral.frame(run)) == 8
+
+
+def test_no_cell_of_a_csv_is_computed(tmp_path):
+    """What a model writes is text to a spreadsheet; without the apostrophe it is what was said."""
+    said = '=HYPERLINK("http://x")\nThe answer is 7.'
+    data = tmp_path / "mine.jsonl"
+    data.write_text(json.dumps({"question": "@SUM(A1) + 1?", "answer": "7"}))
+    run = coral.evaluate(
+        {"name": "open", "kind": "number", "question": "question", "answer": "answer"}, data=data,
+        agent=lambda messages: said, protocol="cot", output=tmp_path / "run",
+    )  # fmt: skip
+    export(str(run.path), str(tmp_path / "turns.csv"), redact=None, rows="turns")
+    [turn] = read(tmp_path / "turns.csv")
+    assert turn["text"] == f"'{said}"
+    assert restored(turn["text"]) == said
+    export(str(run.path), str(tmp_path / "all.csv"), redact=None)
+    [row] = read(tmp_path / "all.csv")
+    assert row["question"] == "'@SUM(A1) + 1?"
+    assert row["answer"] == "7"
+
+
+def test_what_was_said_off_the_record_has_columns(tmp_path):
+    """Beside what was said, in files and frames; a run without a probe has no such columns."""
+    options = {"limit": 2, "max_turns": 2}
+    plain = coral.evaluate("sally_anne", **options, output=tmp_path / "plain")
+    probed = coral.evaluate("sally_anne", **options, probe=True, output=tmp_path / "probed")
+    turns = [turn for one in probed.conversations() for turn in one.turns]
+    rows = turn_rows(RunFolder(probed.path))
+    assert {"probe_text", "probe_belief", "probe_answer", "probe_right", "probe_probability"} <= rows[
+        0
+    ].keys()
+    assert sorted(row["probe_text"] for row in rows) == sorted(turn.probe.reply.text for turn in turns)
+    assert not any(name.startswith("probe") for row in turn_rows(RunFolder(plain.path)) for name in row)

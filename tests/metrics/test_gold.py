@@ -7,6 +7,7 @@ from math import isnan
 import msgspec
 import pytest
 
+from coral.errors import ConfigError
 from coral.metrics import compare, measure, metric, summarize, trace_of
 from coral.metrics.counts import needs_gold
 from coral.metrics.estimate import estimate
@@ -124,3 +125,11 @@ async def test_runs_without_gold_are_compared_by_what_is_there(conversation, tal
     assert (found.a, found.b) == (pytest.approx(1 / 3), 1.0)
     assert isnan(runs[0].view().column("right")[0])
     assert estimate(metric("majority_agreement"), runs[0].view()).n == 12
+
+
+async def test_parts_of_other_columns_are_no_parts(conversation, tally):
+    """A part whose columns differ cannot be added up: its numbers would stand under other names."""
+    pair = await tally([conversation("RW", problem="p1")])
+    other = await tally([conversation("RW", problem="p2", partner=True)])
+    with pytest.raises(ConfigError, match="hold different columns: agent/"):
+        pair.merge(other.part())

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from coral.comparison.tables import harmless
 from coral.errors import ConfigError
+from coral.store.cells import harmless, restored
 from coral.store.whole import write_whole
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
@@ -52,11 +52,12 @@ def write_sheet(path: Path, texts: Iterable[Text], task: Task) -> None:
         return
     for text in lacking:
         cells = (text.key, task.opening(text.problem), text.message, task.instruction, "")
-        rows.append(dict(zip(HEADER, map(harmless, cells), strict=True)))
+        rows.append(dict(zip(HEADER, cells, strict=True)))
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n", restval="", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["key"]))
+    safe = [{name: harmless(cell or "") for name, cell in row.items() if name} for row in rows]
+    writer.writerows(sorted(safe, key=lambda row: row["key"]))
     write_whole(path, "\ufeff" + file.getvalue())  # spreadsheets take it for Latin-1 otherwise
 
 
@@ -106,7 +107,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         text = path.read_text(encoding="utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        rows = [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, {name: _restored(cell) for name, cell in row.items()}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"cannot read the labels {path}: {error}", remedy="save them as csv, in UTF-8"
@@ -118,3 +119,8 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             remedy=f"fill the column 'answer' of the sheet, and keep its header: {', '.join(HEADER)}",
         )
     return rows
+
+
+def _restored(cell: object) -> str:
+    """The text of a cell; a row that is too short or too long has others."""
+    return restored(cell) if isinstance(cell, str) else ""

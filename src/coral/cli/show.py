@@ -16,6 +16,7 @@ from rich.text import Text
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
 from coral.cli.visible import one_line, shell_word, visible
+from coral.comparison.kinds import Kind, turn_of
 from coral.config import COUNT, NOT_NEGATIVE, Options, option
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
@@ -24,7 +25,6 @@ from coral.tasks.registry import task_of
 from coral.types import (
     OPENER,
     Answered,
-    Belief,
     Conversation,
     Failure,
     Probe,
@@ -38,7 +38,7 @@ from coral.types import (
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."
 COLOURS = ("magenta", "cyan", "green", "yellow", "blue")
 """Of the seats, in the order in which they speak; a pair's opener is cyan."""
-Only = Literal["all", "agreed", "disagreed", "failed", "right", "wrong", "changed"]
+Only = Literal["all", "failed"] | Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,10 @@ class ShowConfig(Options):
     """What to show."""
 
     only: Only = option("all", decides=False)
-    """Of the list: all, agreed, disagreed, failed, right, wrong, or changed (an answer was given up)."""
+    """Of the list: all, failed, or how they ended: agreed, agreed_right, agreed_wrong, disagreed (or
+    never_agreed), right, wrong, rescued (wrong at first), unused (right at a turn, not in the end). Or what
+    happened: changed (an answer was given up), lost_right_answer (or lost), gained_right_answer (or gained),
+    right_to_wrong, wrong_to_right (of whoever spoke first, in the end), unreadable."""
     limit: int = option(20, decides=False, within=COUNT)
     """Most rows of the list."""
     read: int = option(0, decides=False, within=NOT_NEGATIVE)
@@ -260,25 +263,8 @@ def _stop(conversation: Conversation) -> Text:
 
 
 def _matches(conversation: Conversation, only: Only) -> bool:
-    last = conversation.turns[-1].reply.correct if conversation.turns else None
-    match only:
-        case "agreed":
-            return conversation.stop is StopReason.AGREED
-        case "disagreed":
-            return conversation.stop in {StopReason.MAX_TURNS, StopReason.CONTEXT_FULL}
-        case "failed":
-            return conversation.stop is StopReason.FAILED
-        case "right":
-            return last is True
-        case "wrong":
-            return last is False
-        case "changed":
-            return any(_gave_up(conversation, seat) for seat in conversation.speakers)
-        case _:
-            return True
-
-
-def _gave_up(conversation: Conversation, seat: Seat) -> bool:
-    beliefs: list[Belief] = [turn.reply.belief for turn in conversation.turns if turn.seat == seat]
-    answers = {belief.value for belief in beliefs if isinstance(belief, Answered)}
-    return len(answers) > 1
+    if only == "all":
+        return True
+    if only == "failed":
+        return conversation.stop is StopReason.FAILED
+    return turn_of(conversation, only) is not None

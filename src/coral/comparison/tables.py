@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import html
 import io
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from coral.metrics import Estimate
+from coral.store.cells import harmless
 
 
 class Table(NamedTuple):
@@ -81,14 +81,6 @@ def as_csv(table: Table) -> str:
     writer.writerow(table.header)
     writer.writerows([harmless(cell) for cell in row] for row in table.rows)
     return file.getvalue()
-
-
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.])")
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 # Figures ----------------------------------------------------------------------------------------------------

@@ -162,6 +162,8 @@ def _merged(folder: RunFolder, candidates: CandidateCounter) -> Tally | None:
     if not found or len(found) < len(kept):
         return None
     tally = _empty_tally(folder.identity())
+    if len({one.tally.columns for one in found if one.tally.columns}) > 1:
+        return None
     for one in found:
         tally.merge(one.tally)
         candidates.merge(one.candidates)

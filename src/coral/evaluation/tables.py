@@ -117,7 +117,22 @@ def _turns(conversation: Conversation) -> Iterator[Row]:
             "candidates": len(turn.replies),
             **_tokens(_usage(turn) or Usage()),
             "latency_s": reply.latency_s,
+            **_probe(turn),
         }
+
+
+def _probe(turn: Turn) -> Mapping[str, Any]:
+    """What the seat said off the record; no columns in a run without a probe."""
+    probe = turn.probe
+    if probe is None:
+        return {}
+    return {
+        "probe_text": probe.reply.text,
+        "probe_belief": _kind(probe.reply.belief),
+        "probe_answer": _answer(probe.reply.belief),
+        "probe_right": probe.reply.correct,
+        "probe_probability": probe.probability,
+    }
 
 
 def _of_problem(conversation: Conversation) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from coral.evaluation.redact import redact_conversation
 from coral.evaluation.tables import Row, RowsOf, columns, conversation_rows, turn_rows
 from coral.exchange.chat import chat_rows
 from coral.exchange.inspect_log import write_inspect
+from coral.store.cells import harmless
 from coral.store.folder import RunFolder
 from coral.store.whole import whole_file
 from coral.tasks import registry
@@ -145,14 +146,16 @@ def _write_lines(file: BinaryIO, folder: RunFolder, redacted: bool) -> int:
 
 
 def _write_csv(file: BinaryIO, rows: list[Row]) -> None:
-    """Truths as true and false, and nothing as an empty cell."""
+    """Truths as true and false, nothing as an empty cell, no text that a spreadsheet would compute."""
     writer = csv.writer(codecs.getwriter("utf-8")(file))
     names = columns(rows)
-    writer.writerow(names)
+    writer.writerow(map(harmless, names))
     writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return harmless(value)
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -32,6 +32,7 @@ from coral.models.retries import RetryState
 from coral.reply_cache import ReplyCache
 from coral.serving.launch import LaunchConfig, launch
 from coral.store.shards import shard_of
+from coral.types import Usage
 
 
 @dataclass
@@ -288,10 +289,11 @@ class _Work:
 
     async def _answer_row(self, number: int) -> None:
         request = self._rows.request(number, self._config, self._sampling)
+        counted = self._parts.counted(number)
         if request.n > 1:
             request = msgspec.structs.replace(request, parts=self._parts.pieces(number))
         try:
-            generation = await self._send(request, self._asked)
+            generation = await self._send(request, self._asked, counted)
         except STOPS_THE_RUN:
             raise
         except ModelError as error:
@@ -321,10 +323,10 @@ class _Work:
         # Not through the cache: that would say nothing of the server.
         self._counts.add(await self._send(msgspec.structs.replace(request, n=1), self._model))
 
-    async def _send(self, request: Request, model: Model) -> Generation:
+    async def _send(self, request: Request, model: Model, counted: Usage | None = None) -> Generation:
         if self._budget is None:
             return await model.generate(request)
-        return await self._budget.send(model, request, lambda: model.generate(request))
+        return await self._budget.send(model, request, lambda: model.generate(request), counted=counted)
 
     def _halt(self, cause: BaseException) -> None:
         """Stop because of `cause`: the first one counts, others are mostly its consequences."""

@@ -109,6 +109,11 @@ class Parts:
         """The candidates of a row that have arrived, where a server sends them one by one."""
         return Pieces(self, row)
 
+    def counted(self, row: int) -> Usage | None:
+        """What the pieces of a row that have arrived took; `usage` holds those of earlier sessions."""
+        pieces = self._pieces.get(row)
+        return Usage.total(piece.usage for piece in pieces.values()) if pieces else None
+
     def find_piece(self, row: int, piece: str) -> Generation | None:
         """Candidates that arrived earlier."""
         return self._pieces.get(row, {}).get(piece)

@@ -129,7 +129,17 @@ class Tally:
         )
 
     def merge(self, part: Part) -> None:
-        """Count the conversations of a part, which are about other problems than those so far."""
+        """Count the conversations of a part, which are about other problems than those so far.
+
+        Raises:
+            ConfigError: it holds other columns.
+        """
+        if self.columns and part.columns and self.columns != part.columns:
+            other = sorted(set(self.columns) ^ set(part.columns))
+            raise ConfigError(
+                f"parts of one run hold different columns: {', '.join(other[:3]) or 'in another order'}",
+                remedy="measure the run anew: coral score DIR",
+            )
         self.models |= part.models
         self.usage.merge(part.usage)
         self.stop_reasons.update(part.stop_reasons)

@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from coral import workers
 from coral.audits.sample import Frame, is_graded
 from coral.audits.statistics import Share, share_of
+from coral.comparison.kinds import Kind, turn_of
 from coral.config import COUNT, Options, option
 from coral.conversation import protocols
 from coral.conversation.controls import FREE, Control
@@ -41,12 +42,9 @@ from coral.types import (
     Parent,
     Record,
     Reply,
-    StopReason,
     Turn,
     Unsure,
 )
-
-Where = Literal["lost_right_answer", "gained_right_answer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +53,14 @@ class ForkConfig(Options):
 
     turn: int | None = option(None, decides=True, within=COUNT)
     """The turn from which on something is changed, from 1."""
-    where: Where | None = option(None, decides=True)
-    """In place of a conversation and a turn: of every problem, the first conversation in which a speaker gave
-    a right answer up for a wrong one (or the reverse), at that turn."""
+    where: Kind | None = option(None, decides=True)
+    """In place of a conversation and a turn: of every problem, the first conversation of this kind, at the
+    turn that shows it (`coral show RUN --only KIND` lists them). changed: where an answer was given up.
+    lost_right_answer (or lost): a right one for a wrong one. gained_right_answer (or gained): the reverse.
+    right_to_wrong, wrong_to_right: where whoever spoke first did so for good. rescued: wrong at first and
+    right in the end, at the first right turn. unused: right at a turn and not in the end, after that turn.
+    unreadable. At the last turn: agreed, agreed_right, agreed_wrong, disagreed (or never_agreed), right,
+    wrong."""
     replace: str | None = option(None, decides=True)
     """Put this text in place of the turn."""
     control: Control | None = option(None, decides=True)
@@ -197,22 +200,10 @@ def _places(
         return
     seen: dict[str, tuple[Conversation, int]] = {}
     for one in folder.conversations():
-        turn = None if one.stop is StopReason.FAILED else _turn_where(one, config.where)
+        turn = turn_of(one, config.where)
         if turn and (one.problem.id not in seen or one.id < seen[one.problem.id][0].id):
             seen[one.problem.id] = (one, turn)
     yield from (seen[name] for name in sorted(seen))
-
-
-def _turn_where(conversation: Conversation, where: Where) -> int | None:
-    """The first turn (from 1) whose speaker held the other kind of answer before."""
-    was = where == "lost_right_answer"
-    before: dict[str, bool | None] = {}
-    for number, turn in enumerate(conversation.turns, 1):
-        now = turn.reply.correct if isinstance(turn.reply.belief, Answered) else None
-        if before.get(turn.seat) is was and now is (not was):
-            return number
-        before[turn.seat] = now
-    return None
 
 
 def _shared(conversation: Conversation, turns: int, change: str) -> Beginning:
