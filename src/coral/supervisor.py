@@ -1,4 +1,4 @@
-"""Run a command that ends when its owner does: `python supervisor.py [--owner FD] COMMAND ...`.
+"""Run a command that ends when its owner does: `python -I supervisor.py [--owner FD] COMMAND ...`.
 
 The owner holds the other end of a pipe: this process's input, or the descriptor FD where the input is the
 command's. However the owner ends, also by `kill -9`, its end of the pipe closes, and everything the command
@@ -14,8 +14,8 @@ import sys
 import threading
 from contextlib import suppress
 
-PATH = __file__
-"""What to run."""
+START = (sys.executable, "-IS", __file__)
+"""What starts it. Isolated: beside it lies a `types.py` that is not Python's own."""
 CANNOT_START = 127
 """The exit code where there was no command to run, as of a shell."""
 

@@ -341,7 +341,7 @@ class _Process:
         theirs, ours = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-IS", supervisor.PATH, "--owner", str(theirs), *words,
+                *supervisor.START, "--owner", str(theirs), *words,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from coral import supervisor
 from coral.config import POSITIVE, Options, option
 from coral.errors import ConfigError, Interrupted, StoppedEarly, Unreachable, UserError
 from coral.models.client import build_model
@@ -29,7 +30,6 @@ from coral.models.config import PLACES, ModelConfig
 from coral.models.listing import is_listed, list_models
 from coral.models.secrets import refuse_in_command
 from coral.store.checkpoints import model_fingerprint
-from coral.supervisor import PATH as SUPERVISOR
 
 POLL_S = 0.2
 SHOWN_LINES = 15
@@ -238,8 +238,7 @@ async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Proces
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            SUPERVISOR,
+            *supervisor.START,
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=output,
