@@ -19,7 +19,7 @@ from coral.evaluation.progress import Progress
 from coral.options import build_config
 from coral.trackers import report as reports
 from coral.trackers.report import Report, reporters, require
-from coral.trackers.services import SERVICES, Mlflow, Tensorboard, Trackio, Wandb, flat
+from coral.trackers.services import SERVICES, Tensorboard, flat
 
 
 def options(url, data, path, **more):
@@ -261,58 +261,77 @@ def test_tensorboard_gets_event_files(tmp_path):
     assert "| a/b | 0.5 |  |" in found.Tensors("summary/text_summary")[0].tensor_proto.string_val[0].decode()
 
 
-def test_mlflow_gets_a_run_and_the_same_one_again(tmp_path, monkeypatch):
+TELL = """
+import sys
+from pathlib import Path
+from coral.trackers.services import SERVICES
+
+service = SERVICES[sys.argv[1]](Path(sys.argv[2]), "run", {"agent": {"model": "m"}, "limit": 4})
+service.log(0, {"live/agreed": 0.5})
+service.log(5, {"live/agreed": 0.75})
+service.table("summary", (("metric", "value"), [["a/b", 0.5], ["c", None]]))
+service.finish()
+"""
+
+
+def told_in_a_process(name, folder, **environ):
+    """A process tells a real service of a run, and nothing is sent anywhere; returns what it printed."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TELL, name, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environ},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows_of(database, query):
+    with sqlite3.connect(database) as raw:
+        rows = raw.execute(query).fetchall()
+    raw.close()
+    return rows
+
+
+def test_mlflow_gets_a_run_and_the_same_one_again(tmp_path):
     """Parameters, metrics by step, the table; a session that resumes writes on in the same run."""
-    mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/m.db")
-    monkeypatch.setenv("MLFLOW_ARTIFACT_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(None)
+    pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    folder = tmp_path / "it's a run"
     for _ in range(2):
-        tell(Mlflow(tmp_path / "it's a run", "run", {"agent": {"model": "m"}, "limit": 4}))
-    client = mlflow.MlflowClient()
-    (experiment,) = (one for one in client.search_experiments() if one.name == "coral")
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.data.params == {"agent.model": "m", "limit": "4"}
-    assert run.data.metrics["live/agreed"] == 0.5
-    assert run.data.tags["coral.folder"] == str(tmp_path / "it's a run")
+        told_in_a_process("mlflow", folder, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/m.db")
+    database = tmp_path / "m.db"
+    assert rows_of(database, "SELECT COUNT(*), MIN(status) FROM runs") == [(1, "FINISHED")]
+    assert rows_of(database, "SELECT key, value FROM params ORDER BY key") == [
+        ("agent.model", "m"), ("limit", "4")
+    ]  # fmt: skip
+    assert rows_of(database, "SELECT DISTINCT step, value FROM metrics ORDER BY step") == [
+        (0, 0.5),
+        (5, 0.75),
+    ]
+    assert rows_of(database, "SELECT value FROM tags WHERE key = 'coral.folder'") == [(str(folder),)]
+    (table,) = folder.rglob("summary.csv")
+    assert table.read_text().splitlines() == ["metric,value", "a/b,0.5", "c,"]
 
 
-def test_wandb_writes_offline(tmp_path, monkeypatch):
+def test_wandb_writes_offline(tmp_path):
     """Nothing is sent; what `wandb sync` would send lies in the run's folder."""
     pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    code = (
-        "import sys; from pathlib import Path; from coral.trackers.services import Wandb\n"
-        "it = Wandb(Path(sys.argv[1]), 'run', {'agent': {'model': 'm'}})\n"
-        "it.log(0, {'live/agreed': 0.5}); it.table('summary', (('a',), [['x'], [None]])); it.finish()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    assert told_in_a_process("wandb", tmp_path, WANDB_MODE="offline") == ""
     (file,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     assert file.stat().st_size > 500
-    assert Wandb.__doc__
+    (table,) = (tmp_path / "wandb").rglob("summary_*.table.json")
+    assert json.loads(table.read_text())["data"] == [["a/b", 0.5], ["c", None]]
 
 
-def test_trackio_writes_its_local_store(tmp_path, monkeypatch):
-    """Figures by step, in the database of the project."""
+def test_trackio_writes_its_local_store(tmp_path):
+    """Figures by step, in the database of the project; standard output stays ours."""
     pytest.importorskip("trackio")
-    code = (
-        "import sys; from pathlib import Path; from coral.trackers.services import Trackio\n"
-        "it = Trackio(Path(sys.argv[1]), 'run', {'agent': {'model': 'm'}})\n"
-        "it.log(0, {'live/agreed': 0.5}); it.log(5, {'live/agreed': 0.75}); it.finish()\n"
-    )
-    environ = {**os.environ, "TRACKIO_DIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        capture_output=True, text=True, timeout=120, check=False, env=environ,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert told_in_a_process("trackio", tmp_path, TRACKIO_DIR=str(tmp_path)) == ""
     (database,) = tmp_path.glob("*.db")
-    with sqlite3.connect(database) as raw:
-        rows = raw.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
-    raw.close()
-    assert [(step, json.loads(metrics)["live/agreed"]) for step, metrics in rows] == [(0, 0.5), (5, 0.75)]
-    assert Trackio.__doc__
+    rows = [(step, json.loads(text)) for step, text in rows_of(database, "SELECT step, metrics FROM metrics")]
+    assert {(step, one["live/agreed"]) for step, one in rows if "live/agreed" in one} == {(0, 0.5), (5, 0.75)}

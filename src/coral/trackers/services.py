@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,13 +78,16 @@ class Trackio:
         import trackio
 
         self._trackio = trackio
-        self._run = trackio.init(
-            project=os.environ.get("TRACKIO_PROJECT", PROJECT),
-            name=f"{name}-{identity_of(folder)[:6]}",
-            resume="allow",
-            config={**flat(config), "folder": str(folder.absolute())},
-            embed=False,
-        )
+        with redirect_stdout(sys.stderr):  # it chats where our tables are printed
+            self._run = trackio.init(
+                project=os.environ.get("TRACKIO_PROJECT", PROJECT),
+                name=f"{name}-{identity_of(folder)[:6]}",
+                resume="allow",
+                config={**flat(config), "folder": str(folder.absolute())},
+                embed=False,
+                auto_log_cpu=False,
+                auto_log_gpu=False,
+            )
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         self._run.log(dict(figures), step=step)
@@ -95,7 +100,8 @@ class Trackio:
         self._run.log({name: self._trackio.Table(dataframe=frame)})
 
     def finish(self) -> None:
-        self._run.finish()
+        with redirect_stdout(sys.stderr):
+            self._trackio.finish()  # the run's own method would be called once more, and chat, at exit
 
 
 class Mlflow:
@@ -112,8 +118,8 @@ class Mlflow:
         wanted = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         found = client.get_experiment_by_name(wanted)
         experiment = client.create_experiment(wanted) if found is None else found.experiment_id
-        tags = {"coral.folder": str(folder.absolute())}
-        before = client.search_runs([experiment], f"tags.`coral.folder` = '{_quoted(tags['coral.folder'])}'")
+        tags = {"coral.folder": str(folder.absolute()), "coral.id": identity_of(folder)}
+        before = client.search_runs([experiment], f"tags.`coral.id` = '{tags['coral.id']}'")
         run = before[0] if before else client.create_run(experiment, tags=tags, run_name=name)
         self._id: str = run.info.run_id
         if before:
@@ -197,7 +203,3 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif value not in (None, "", [], ()):
             found[f"{prefix}{key}"] = value if isinstance(value, str | int | float | bool) else str(value)
     return found
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "\\'")
