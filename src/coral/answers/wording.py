@@ -27,7 +27,7 @@ STATEMENT_MARKS = (
 
 _LABEL_WORDS = _any(
     *("so", "thus", "therefore", "hence", "and", "now", "my", "our", "the"),
-    *("final", "correct", "updated", "revised", "current"),
+    *("final", "correct", "updated", "revised", "current", "short"),
 )
 _SIGNS = r"[^\w\"'(\[{<$\\]*"
 """What may stand before a label: Markdown's marks, bullets, ticks, arrows."""
@@ -59,7 +59,7 @@ RANK = re.compile(
     _any(
         *("final", "correct", "right", "best", "most", "likely", "accurate", "appropriate", "closest"),
         *("revised", "updated", "new", "overall", "current", "suitable", "plausible", "probable"),
-        *("reasonable", "true", "actual", "proper", "only", "logical", "fitting"),
+        *("reasonable", "true", "actual", "proper", "only", "logical", "fitting", "short"),
     )
 )
 """Words before "answer" that make it the one that is submitted."""

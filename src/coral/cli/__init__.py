@@ -14,7 +14,7 @@ from coral.errors import FatalReject, Notice, UserError
 
 COMMANDS = {
     "eval": "let agents converse over a task, and measure how they reason",
-    "chat": "talk with a model about the problems of a task, from one of the seats",
+    "chat": "talk with a model about a task's problems, from one of the seats",
     "sample": "sample conversations for training: several candidates per turn",
     "build": "make training rows of runs: replies, pairs or labelled replies",
     "train": "train a model on rows, or resume a training",
@@ -30,6 +30,7 @@ COMMANDS = {
     "show": "read the conversations of a run",
     "view": "show runs in the browser: conversations, beliefs, two side by side",
     "export": "write the conversations of a run to one file, with or without texts",
+    "import": "make a run of an output folder of the published code",
     "tasks": "list the tasks, and how to fetch their data",
     "prices": "show the prices by which costs are computed, with date and source",
     "doctor": "probe a model: what it and its server can do, and what follows",
@@ -39,7 +40,7 @@ COMMANDS = {
     "completion": "print a script with which bash, zsh or fish completes options",
 }
 
-_MODULES = {"list": "list_runs"}
+_MODULES = {"list": "list_runs", "import": "import_run"}
 """Where a module of the command's name would hide a built-in function."""
 
 EXIT_DONE = 0
