@@ -26,6 +26,7 @@ class StandIn:
         polls: so often a batch is asked for until it ends.
         item: says what becomes of an item, given the number of its batch and its own: None, "expired",
             "canceled", or a status and a message.
+        react: says the same of an item, given its body.
         fate: says how a batch ends, given its number: "completed", "failed", "expired" or "cancelled".
         break_off: numbers of the calls that begin a batch whose answer is lost.
         refuse: says what is answered to the begin of a batch instead; None: nothing else.
@@ -35,7 +36,7 @@ class StandIn:
     def __init__(self, backend):
         self.backend, self.session = backend, None
         self.polls = 2
-        self.item = lambda batch, number: None
+        self.item, self.react = lambda batch, number: None, lambda body: None
         self.fate = lambda batch: "completed"
         self.break_off, self.refuse = set(), lambda number: None
         self.batches, self.sent, self.begun, self.headers = {}, Counter(), 0, []
@@ -157,7 +158,7 @@ class OpenAiStandIn(StandIn):
             return
         output, errors = [], []
         for number, line in enumerate(batch["lines"]):
-            what = self.item(batch["number"], number)
+            what = self.item(batch["number"], number) or self.react(line["body"])
             named = {"id": f"batch_req_{number}", "custom_id": line["custom_id"]}
             if what == "expired" or (fate in {"expired", "cancelled"} and number % 2):
                 message = "This request could not be executed before the completion window expired."
@@ -284,7 +285,7 @@ class AnthropicStandIn(StandIn):
         batch["results_url"] = "https://elsewhere.example/never/asked"
 
     async def result(self, batch, number, params, fate):
-        what = self.item(batch, number)
+        what = self.item(batch, number) or self.react(params)
         if fate in {"expired", "cancelled"} and number % 2:
             what = fate.replace("ll", "l")
         if isinstance(what, str):

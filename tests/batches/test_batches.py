@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from coral.api import evaluate_async
+from coral.api import estimate, evaluate_async
 from coral.batches.anthropic import completion, native
 from coral.batches.gather import Waiting
 from coral.batches.record import BatchRecord
@@ -112,6 +112,20 @@ async def test_a_refused_item_fails_its_conversation_alone(provider, data, tmp_p
     assert run.summary.stop_reasons["failed"] == 1
     (failed,) = (talk for talk in run.conversations() if talk.failure)
     assert "this text is not wanted" in failed.failure.message
+
+
+async def test_a_setting_that_the_model_refuses_is_changed_for_the_next_batch(provider, data, tmp_path):
+    """As where it is asked directly: said, kept for later turns, and nothing fails."""
+
+    def react(body):
+        return (400, "`temperature` is not supported with this model") if "temperature" in body else None
+
+    provider.react = react
+    run = await evaluate_async("hi_tom", output=str(tmp_path / "run"), **options(provider, data))
+    assert "failed" not in run.summary.stop_reasons
+    assert [made.setting for made in run.summary.adjustments] == ["temperature"]
+    longest = max(len(turns) for turns in texts(run).values())
+    assert len(provider.batches) == longest + 1
 
 
 async def test_a_whole_batch_that_expired_is_sent_again(provider, data, tmp_path):
@@ -426,3 +440,28 @@ def test_what_is_waited_for_is_said_in_few_words():
     assert waiting.describe() == "waiting for batch b1 3/8"
     waiting.states["b2"] = State(done=0, of=1, ended=False)
     assert waiting.describe() == "waiting for batch b1 3/8 and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("model", "half"),
+    [
+        ({"model": "openai/gpt-4o"}, True),
+        ({"model": "anthropic/claude-sonnet-5"}, True),
+        ({"model": "scripted", "base_url": "http://127.0.0.1:9/v1"}, True),
+        ({"model": "groq/openai/gpt-oss-20b"}, False),
+        ({"model": "vllm/scripted", "base_url": "http://127.0.0.1:9/v1"}, False),
+    ],
+)
+def test_what_a_run_would_cost_is_said_at_the_price_of_batches(data, tmp_path, model, half):
+    """Before anything is sent: half of it, where the model is sold in batches."""
+    asked = {
+        "agent": model,
+        "data": data,
+        "limit": 2,
+        "extractor": {"mode": "rules"},
+        "prices": prices(tmp_path),
+    }
+    plain = estimate("hi_tom", **asked)
+    batched = estimate("hi_tom", batch=True, **asked)
+    for one, other in zip(batched.volumes, plain.volumes, strict=True):
+        assert one.usd == pytest.approx(other.usd / 2 if half else other.usd)

@@ -22,12 +22,13 @@ from coral.batches.openai import OpenAi
 from coral.batches.record import BatchRecord
 from coral.batches.wire import Api
 from coral.errors import ConfigError, Unreachable
+from coral.models import embedded
 from coral.models.client import ServedModel
 from coral.models.config import ModelConfig
 from coral.models.connections import Connections, Stopped
 from coral.models.endpoints import Endpoint
 from coral.models.protocol import Generation, Request, Sampling
-from coral.models.providers import PROVIDERS, Target, resolve
+from coral.models.providers import PROVIDERS, Target, provider_named, resolve
 from coral.models.refusals import read_refusal
 from coral.models.retries import AttemptFailure
 from coral.models.tally import Tally
@@ -157,6 +158,16 @@ class Batches:
                 api(model), BatchRecord(self._folder / place), model.connections, self.waiting, self._say
             )
         return self._gatherers[name]
+
+
+def is_sold(config: ModelConfig) -> bool:
+    """Whether a model would be asked by batches, as far as its options tell without a key."""
+    if config.replicas or config.http or config.command or embedded.folder_of(config):
+        return False
+    provider = provider_named(config.model.partition("/")[0])
+    if config.base_urls:
+        return provider is None or not provider.local
+    return provider is not None and provider.name in {"openai", "anthropic"}
 
 
 def _api_of(target: Target) -> type[OpenAi | Anthropic] | None:

@@ -8,12 +8,13 @@ from math import isnan
 from typing import NamedTuple
 
 from coral.agents.open import in_this_process
+from coral.batches.model import is_sold
 from coral.conversation.messages import Told
 from coral.evaluation.config import AgentConfig, EvalConfig, is_free, speaker_model
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.setup import settled
 from coral.metrics import load_prices
-from coral.metrics.cost import Tokens
+from coral.metrics.cost import SHARE_BILLED, Tokens
 from coral.models import embedded
 from coral.models.client import SHORTEST_REPLY
 from coral.models.config import ModelConfig
@@ -215,7 +216,9 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         extractions += replies * share
         prompt += spoken.prompt + read.prompt
         written += spoken.completion + read.completion
-        usd += prices.cost(embedded.name_of(speaker.options), spoken) + prices.cost(extractor.model, read)
+        billed = SHARE_BILLED["batch" if config.batch and is_sold(speaker.options) else "list"]
+        usd += billed * prices.cost(embedded.name_of(speaker.options), spoken)
+        usd += prices.cost(extractor.model, read)
         history += tokens
     return Volume(
         assumption=assumed.name,
