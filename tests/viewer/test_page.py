@@ -186,6 +186,34 @@ def test_a_reply_of_five_megabytes_is_shown_in_part(browser, stored, tmp_path):
         process.communicate()
 
 
+def test_a_judge_sees_two_conversations_and_goes_on(browser, stored, tmp_path):
+    """A name, a choice for every aspect, the next pair; and the same name goes on after a reload."""
+    folder = tmp_path / "judged"
+    runs = (str(stored / "first"), str(stored / "second"))
+    command = [sys.executable, "-m", "coral", "judge", *runs, "--output", str(folder), "--pairs", "2"]
+    process = subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True)
+    try:
+        page = browser.new_page()
+        page.goto(process.stdout.readline().split()[0])
+        page.fill("input", "Ada")
+        page.click("button")
+        page.wait_for_selector("text=0 of 2 pairs judged")
+        assert page.locator(".side-by-side .turn").count() > 1
+        assert page.locator("form.judge button").is_disabled()
+        for aspect in page.locator("fieldset").all():
+            aspect.locator("input").first.check()
+        page.click("form.judge button")
+        page.wait_for_selector("text=1 of 2 pairs judged")
+        page.reload()
+        page.wait_for_selector("text=1 of 2 pairs judged")
+        assert page.evaluate("window.ran") is None
+        page.close()
+    finally:
+        process.terminate()
+        process.communicate()
+    assert len((folder / "judgements.jsonl").read_text().splitlines()) == 5
+
+
 @pytest.mark.parametrize("page", [{}, {"color_scheme": "dark"}], indirect=True, ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 800, 2560])
 def test_no_screen_is_wider_than_the_window(page, width):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
-from coral.cli.options import parse, take_name
+from coral.cli.options import parse, take_names
 from coral.config import Bounds, Options, option
 from coral.errors import ConfigError
 
@@ -47,10 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     from coral.viewer.serve import open_runs, serve
 
-    paths, rest = [], list(arguments)
-    while (taken := take_name(rest))[0] is not None:
-        paths.append(taken[0])
-        rest = taken[1]
+    paths, rest = take_names(arguments)
     config = parse(ViewConfig, rest, command="coral view RUN...", about=ABOUT)
     if not paths:
         raise ConfigError("no run folder given", remedy="coral view RUN...; `coral list` shows the runs")

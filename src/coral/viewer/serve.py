@@ -13,6 +13,7 @@ from coral.errors import ConfigError
 from coral.serving.admission import names_of
 from coral.store.folder import RunFolder
 from coral.viewer.index import RunIndex
+from coral.viewer.judging import Judging
 from coral.viewer.server import ViewedRun, ViewServer
 
 
@@ -23,17 +24,25 @@ def open_runs(paths: Sequence[str | Path]) -> list[ViewedRun]:
         UserError: a folder is no run, or cannot be read.
     """
     folders = [Path(path).expanduser() for path in paths]
-    resolved = [folder.resolve() for folder in folders]
-    runs = []
-    for folder, whole in zip(folders, resolved, strict=True):
-        alike = [other for other in resolved if other.name == whole.name]
-        name = whole.name if len(alike) == 1 else str(folder)
-        runs.append(ViewedRun(name, RunIndex(RunFolder(folder))))
-    return runs
+    names = names_of_runs(folders)
+    return [ViewedRun(name, RunIndex(RunFolder(folder))) for name, folder in zip(names, folders, strict=True)]
 
 
-async def serve(runs: Sequence[ViewedRun], *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Show runs until SIGTERM or Ctrl-C.
+def names_of_runs(paths: Sequence[str | Path]) -> list[str]:
+    """The folders' own names where these tell them apart, else the paths as they were given."""
+    own = [Path(path).resolve().name for path in paths]
+    return [name if own.count(name) == 1 else str(path) for name, path in zip(own, paths, strict=True)]
+
+
+async def serve(
+    runs: Sequence[ViewedRun],
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    judging: Judging | None = None,
+) -> None:
+    """Show runs, or ask for judgements, until SIGTERM or Ctrl-C.
 
     Args:
         host: address to bind.
@@ -43,7 +52,7 @@ async def serve(runs: Sequence[ViewedRun], *, host: str, port: int, on_ready: Ca
     Raises:
         ConfigError: the address cannot be bound.
     """
-    server = ViewServer(runs, allowed_hosts=names_of(host))
+    server = ViewServer(runs, judging=judging, allowed_hosts=names_of(host))
     runner = web.AppRunner(server.app, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -58,7 +67,7 @@ async def serve(runs: Sequence[ViewedRun], *, host: str, port: int, on_ready: Ca
         server.start()
         taken = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
-        on_ready(f"http://{shown}:{taken}/?token={server.token}")
+        on_ready(f"http://{shown}:{taken}/?token={server.token}{'#/judge' if judging else ''}")
         await _until_signal()
         await server.close()
     finally:

@@ -27,6 +27,7 @@ from coral.types import Conversation
 from coral.viewer import compare, conversation, queries
 from coral.viewer.forks import MOST_AT_ONCE, Fork, wish_of
 from coral.viewer.index import RunIndex
+from coral.viewer.judging import Judging
 from coral.viewer.overview import overview
 
 CONTENT_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -44,6 +45,14 @@ TOKEN_HEADER = "X-Coral-Token"  # noqa: S105 - the name of a header
 EVERY_S = 1.0
 """Seconds between two looks at what a run has written."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a judge sends: left, right or neither by aspect."""
+
+    judge: str
+    pair: str
+    choices: dict[str, str]
 
 
 @dataclass
@@ -72,11 +81,20 @@ class ViewServer:
 
     Attributes:
         token: part of the page's address; without it the API answers nothing.
+
+    With `judging` the page asks for judgements, and shows no run.
     """
 
-    def __init__(self, runs: Sequence[ViewedRun], *, allowed_hosts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        runs: Sequence[ViewedRun],
+        *,
+        judging: Judging | None = None,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
         self.runs = list(runs)
         self.token = secrets.token_urlsafe(16)
+        self._judging = judging
         self._hosts = HostCheck(allowed_hosts)
         self._page = page_files()
         self._forks: list[Fork] = []
@@ -94,6 +112,9 @@ class ViewServer:
         self.app.router.add_get("/api/difference", self._difference)
         self.app.router.add_get("/api/forks", self._list_forks)
         self.app.router.add_post("/api/forks", self._fork)
+        if judging is not None:
+            self.app.router.add_get("/api/judging", self._next_pair)
+            self.app.router.add_post("/api/judging", self._judge)
 
     def start(self) -> None:
         """Begin to take in all runs."""
@@ -205,6 +226,19 @@ class ViewServer:
         if key not in self._differences:
             self._differences[key] = await asyncio.to_thread(compare.difference, a.index, b.index)
         return _json(self._differences[key])
+
+    async def _next_pair(self, request: web.Request) -> web.StreamResponse:
+        assert self._judging is not None
+        return _json(self._judging.next(request.query.get("judge", "")) or {"done": True})
+
+    async def _judge(self, request: web.Request) -> web.StreamResponse:
+        assert self._judging is not None
+        try:
+            said = msgspec.json.decode(await request.read(), type=Said)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UserError(f"the judgement cannot be read: {error}", remedy="reload the page") from None
+        self._judging.judge(said.judge, said.pair, said.choices)
+        return _json(self._judging.next(said.judge) or {"done": True})
 
     async def _list_forks(self, request: web.Request) -> web.StreamResponse:
         del request

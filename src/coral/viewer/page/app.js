@@ -3,6 +3,7 @@
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { Compare } from "./compare.js";
 import { Conversation } from "./conversation.js";
+import { Judge } from "./judge.js";
 import { List } from "./list.js";
 import { Overview, Problem, useFetched } from "./overview.js";
 import { go, link, parse } from "./route.js";
@@ -48,6 +49,7 @@ function App() {
   });
   if (error) return html`<main><${Problem} error=${error} /></main>`;
   if (!runs) return html`<p class="quiet">Loading…</p>`;
+  if (screen === "judge") return html`<main><h1 class="hidden">Judge</h1><${Judge} query=${route.query} /></main>`;
   const current = screen === "compare" ? null : runs[run];
   document.title = current ? `${current.name} · Coral` : "Compare · Coral";
   return html`<header class="top">

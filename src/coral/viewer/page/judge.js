@@ -1,0 +1,76 @@
+// Blind judgements: two conversations on one problem, and a choice for each aspect.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { get, post } from "./api.js";
+import { Problem } from "./overview.js";
+import { go } from "./route.js";
+import { visible } from "./text.js";
+
+export function Judge({ query }) {
+  const judge = query.judge || "";
+  return judge ? html`<${Pairs} key=${judge} judge=${judge} />` : html`<${Welcome} />`;
+}
+
+function Welcome() {
+  const [name, write] = useState("");
+  const begin = (event) => {
+    event.preventDefault();
+    if (name.trim()) go("judge", { judge: name.trim() });
+  };
+  return html`<form class="card welcome" onSubmit=${begin}>
+    <h2>Which conversation is better?</h2>
+    <p>You will see two conversations about one problem, side by side, and say for each aspect which one is better.
+      Every choice is kept at once: come back to this address with the same name to go on.</p>
+    <label>Your name <input value=${name} maxlength="60" onInput=${(event) => write(event.target.value)} autofocus /></label>
+    <button>Begin</button>
+  </form>`;
+}
+
+function Pairs({ judge }) {
+  const [pair, show] = useState(null);
+  const [choices, choose] = useState({});
+  const [error, fail] = useState(null);
+  const take = (found) => {
+    show(found);
+    choose({});
+    fail(null);
+    scrollTo(0, 0);
+  };
+  useEffect(() => {
+    get("judging", { judge }).then(take, fail);
+  }, []);
+  const send = (event) => {
+    event.preventDefault();
+    post("judging", { judge, pair: pair.pair, choices }).then(take, fail);
+  };
+  if (!pair) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
+  if (pair.done === true) return html`<p class="card">All pairs are judged. Thank you.</p>`;
+  const missing = pair.aspects.filter((aspect) => !choices[aspect]);
+  return html`<p class="quiet" role="status">${pair.done} of ${pair.count} pairs judged</p>
+    <section class="turn problem-text"><h3>Problem</h3><div class="raw">${visible(pair.problem)}</div></section>
+    <div class="side-by-side">
+      ${["left", "right"].map((side) => html`<div><h2>${side === "left" ? "Left" : "Right"}</h2><${Turns} turns=${pair[side]} /></div>`)}
+    </div>
+    <form class="card judge" onSubmit=${send}>
+      ${pair.aspects.map(
+        (aspect) => html`<fieldset>
+          <legend>${visible(aspect)}</legend>
+          ${["left", "neither", "right"].map(
+            (side) => html`<label><input type="radio" name=${aspect} checked=${choices[aspect] === side}
+              onChange=${() => choose({ ...choices, [aspect]: side })} /> ${side}</label>`,
+          )}
+        </fieldset>`,
+      )}
+      ${error ? html`<${Problem} error=${error} />` : null}
+      <button disabled=${missing.length > 0}>${missing.length ? `${missing.length} to choose` : "Next pair"}</button>
+    </form>`;
+}
+
+function Turns({ turns }) {
+  const seats = [...new Set(turns.map((turn) => turn.seat))];
+  return turns.map(
+    (turn, index) => html`<section class=${`turn whole s-${Math.min(seats.indexOf(turn.seat), 2)}`}>
+      <h3>${index + 1} <span>${turn.seat}</span></h3><div class="raw">${visible(turn.text)}</div>
+    </section>`,
+  );
+}
