@@ -17,9 +17,10 @@ from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_names
 from coral.cli.terminal import standard_output
 from coral.cli.visible import one_line
-from coral.comparison.tables import harmless, percent
+from coral.comparison.tables import percent
 from coral.config import ANY, COUNT, Bounds, Options, option
 from coral.errors import ConfigError
+from coral.store.cells import harmless
 from coral.store.whole import write_whole
 
 if TYPE_CHECKING:
