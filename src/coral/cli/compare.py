@@ -18,6 +18,7 @@ from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.comparison.compare import PairedRuns, SeveralRuns, compare_several
 from coral.comparison.power import Design
+from coral.comparison.tables import between, percent, points
 from coral.config import Options, option
 from coral.errors import ConfigError
 from coral.evaluation.given import Given
@@ -56,7 +57,32 @@ def run(arguments: Sequence[str]) -> int:
         print_comparison(several.compared[0], a, others[0])
     else:
         print_several(several)
+    print_seeds(several)
     return 0
+
+
+def print_seeds(several: SeveralRuns) -> None:
+    """The mean over the seeds of each configuration, where runs differ in their seeds alone."""
+    if not several.seeds:
+        return
+    out = standard_output()
+    out.print("\nmean over seeds, right of all", style="bold", markup=False)
+    letters = dict(zip((several.baseline, *several.others), ascii_lowercase, strict=False))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("runs", "mean", "95% interval", "between seeds", "difference", "95% interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in several.seeds:
+        runs = " ".join(letters[run] for run in one.runs)
+        spread = "-" if one.spread is None else f"{100 * one.spread:.1f}"
+        change = points(one.difference), between(one.difference_low, one.difference_high, signed=True)
+        row = (percent(one.mean), between(one.low, one.high), spread, *change, f"{one.num_problems}")
+        table.add_row(runs, *row)
+    out.print(table)
+    out.print(
+        "intervals hold what other seeds and other problems would change; between seeds: standard deviation",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def print_several(several: SeveralRuns) -> None:

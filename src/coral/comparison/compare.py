@@ -10,7 +10,9 @@ import msgspec
 from coral import workers
 from coral.comparison.facts import MAJORITY, headline
 from coral.comparison.power import Design, between, rates_of
+from coral.comparison.seeds import SeedMean, difference, seed_mean
 from coral.errors import ConfigError
+from coral.evaluation.identity import config_digest
 from coral.evaluation.measure import owed, own_of, tally_run
 from coral.metrics import Comparison, Estimate, MetricInfo, adjusted, compare, holm, metric
 from coral.metrics.catalog import BY_TURN
@@ -92,12 +94,14 @@ class SeveralRuns(Record, frozen=True):
         others: folders of the others.
         compared: each of them against the first, in order.
         p_holm: p-values of the headlines, adjusted for their number (Holm 1979); None without a p-value.
+        seeds: the mean over the seeds of each configuration, in order, where one of them has several runs.
     """
 
     baseline: str
     others: tuple[str, ...]
     compared: tuple[PairedRuns, ...]
     p_holm: tuple[float | None, ...]
+    seeds: tuple[SeedMean, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,31 @@ async def compare_several(
         others=tuple(str(folder.path) for folder in others),
         compared=tuple(compared),
         p_holm=tuple(adjusted(holm, [runs.comparisons[0].p_value for runs in compared])),
+        seeds=tuple(_over_seeds([first, *rest])),
     )
+
+
+def _over_seeds(runs: Sequence[Measured]) -> list[SeedMean]:
+    """The mean of each configuration, and its difference to the first; none where all have one run."""
+    configurations: dict[str, list[Measured]] = {}
+    for run in runs:
+        configurations.setdefault(config_digest(run.folder.identity()), []).append(run)
+    if len(configurations) == len(runs):
+        return []
+    found: list[SeedMean] = []
+    rates = {
+        key: [rates_of(run.tally, metric(headline(run.tally.rules))) for run in same]
+        for key, same in configurations.items()
+    }
+    baseline = next(iter(rates.values()))
+    for key, same in configurations.items():
+        mean = seed_mean([str(run.folder.path) for run in same], rates[key])
+        against = difference(baseline, rates[key]) if found else None
+        if against is not None:
+            value, (low, high) = against
+            mean = msgspec.structs.replace(mean, difference=value, difference_low=low, difference_high=high)
+        found.append(mean)
+    return found
 
 
 async def _measured(folder: RunFolder, own: Own) -> Measured:

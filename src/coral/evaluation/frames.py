@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.errors import ConfigError, MissingExtra
+from coral.evaluation.identity import config_digest
 from coral.evaluation.run import Run
 from coral.evaluation.tables import Row, RowsOf, columns, conversation_rows, turn_rows
 from coral.store.folder import RunFolder
@@ -20,7 +21,8 @@ def frame(
     rows: RowsOf = "conversations",
     library: Library = "pandas",
 ) -> Any:
-    """Stored runs as one data frame; a column `run` says from which folder a row comes.
+    """Stored runs as one data frame; a column `run` says from which folder a row comes,
+    and runs that differ in their seeds alone have one `config`.
 
     Args:
         runs: a run, or several: folders, or what `evaluate` and `load_run` return.
@@ -35,11 +37,18 @@ def frame(
     make = turn_rows if rows == "turns" else conversation_rows
     folders = [run if isinstance(run, RunFolder) else RunFolder(run.path if isinstance(run, Run) else run)
                for run in several]  # fmt: skip
-    return _frame([{"run": str(folder.path), **row} for folder in folders for row in make(folder)], library)
+    told = [(_of_run(folder), make(folder)) for folder in folders]
+    names = ["run", "config", "seed", *columns([row for _, found in told for row in found])]
+    return _frame([{**of_run, **row} for of_run, found in told for row in found], names, library)
 
 
-def _frame(rows: list[Row], library: Library) -> Any:
-    names = ["run", *(name for name in columns(rows) if name != "run")]
+def _of_run(folder: RunFolder) -> Row:
+    """What all rows of a run say: runs that differ in their seeds alone have one `config`."""
+    identity = folder.identity()
+    return {"run": str(folder.path), "config": config_digest(identity), "seed": identity["seed"]}
+
+
+def _frame(rows: list[Row], names: list[str], library: Library) -> Any:
     values = {name: [row.get(name) for row in rows] for name in names}
     try:
         if library == "polars":

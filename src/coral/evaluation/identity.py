@@ -129,6 +129,15 @@ def _of_model(config: ModelConfig, values: Mapping[str, Any], sources: Mapping[s
     }
 
 
+SEEDS = ("seed", "salt", "data_seed", "split_seed")
+
+
+def config_digest(decided: Mapping[str, Any]) -> str:
+    """What runs share that differ in their seeds alone, and in the version of Coral that began them."""
+    lasting = {name: value for name, value in decided.items() if name not in {*SEEDS, "version", "shards"}}
+    return hashlib.sha256(msgspec.json.encode(lasting)).hexdigest()[:8]
+
+
 _LONGEST_NAME = 60
 """Characters of a model's name in that of a folder; the digest tells models apart."""
 
