@@ -68,7 +68,7 @@ def test_keyword_options_are_those_of_the_command(options, config, parameters):
     for name, kind in spelled.items():
         parts = {part for part in typing.get_args(kind) if typing.get_origin(part) is not os.PathLike}
         is_path = parts != set(typing.get_args(kind))
-        is_section = kind == keywords.Command and dataclasses.is_dataclass(wanted[name])
+        is_section = kind in (keywords.Command, keywords.Templates) and dataclasses.is_dataclass(wanted[name])
         assert kind == wanted[name] or is_section or (is_path and parts == set(typing.get_args(wanted[name])))
 
 

@@ -11,7 +11,7 @@ from documents import ROOT, Shell, agrees, matches, steps
 
 PAGES = (
     "README.md", "docs/quickstart.md", "docs/sampling.md", "docs/training_data.md", "docs/python.md",
-    "docs/own_data.md", "docs/own_agents.md",
+    "docs/own_data.md", "docs/own_agents.md", "docs/prompts.md",
 )  # fmt: skip
 
 

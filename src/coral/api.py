@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from coral.agents.function import Function
 from coral.agents.open import Objects
+from coral.conversation.own_prompts import TemplatesConfig
 from coral.conversation.own_reader import ReaderFunction, is_reader
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
@@ -237,11 +238,12 @@ def _config(
     plain = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in options.items()}
     serve = plain.pop("serve", {})
     plain["agents"] = tuple(_as_mapping(one, given.models) for one in plain["agents"])
-    extractor = plain.pop("extractor")
+    extractor, own = plain.pop("extractor"), plain.pop("templates", {})
     if extractor is not None and is_reader(extractor):
         extractor = {"function": given.named_reader(extractor)}
     return kind(
         serve=build_config(LaunchConfig, {"command": serve} if isinstance(serve, str) else serve, "serve"),
+        templates=build_config(TemplatesConfig, own, "templates", remedy="docs/prompts.md explains them"),
         task=_named_task(task, given),
         agent=agent_config(_as_mapping(agent, given.models) if agent is not None else {}, seat),
         partner=_as_mapping(partner, given.models) if partner is not None else {},
@@ -254,10 +256,14 @@ def _named_task(task: TaskLike, given: Given) -> dict[str, Any]:
     if isinstance(task, str):
         return {"name": task}
     if isinstance(task, Mapping):
-        return dict(task)
-    described = registry.described(task)
+        return _judge_named(dict(task), task.get("judge"), given)
     given.task = task
-    return described
+    return _judge_named(registry.described(task), getattr(task, "judge", None), given)
+
+
+def _judge_named(options: dict[str, Any], judge: Any, given: Given) -> dict[str, Any]:
+    """The options of a task with its judge as a mapping, and by name where it is an object."""
+    return {**options, "judge": _as_mapping(judge, given.models)} if judge else options
 
 
 def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:

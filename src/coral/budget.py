@@ -15,7 +15,7 @@ from math import inf, isnan
 import msgspec
 
 from coral.errors import ConfigError, ModelError, StoppedEarly
-from coral.metrics.cost import SHARE_BILLED, PriceTable, Tokens, calls_of
+from coral.metrics.cost import JUDGE, SHARE_BILLED, PriceTable, Tokens, calls_of
 from coral.models.client import ServedModel, Stopped
 from coral.models.protocol import Generation, Model, Request
 from coral.reply_cache import KeptModel
@@ -108,14 +108,14 @@ class Budget:
             )
 
     def count(self, conversation: Conversation, extractor: str | None) -> None:
-        """Count what an earlier session spent on a conversation. If it is held again, since it failed, what
-        the journal has of it is in this already.
+        """Count what an earlier session spent on a conversation, its judge apart. If it is held again, since
+        it failed, what the journal has of it is in this already.
         """
         if conversation.stop is StopReason.FAILED:
             self._counted.add(conversation.id)
         models = {speaker.name: speaker.model for speaker in conversation.speakers.values()}
         for call in calls_of(conversation):
-            if call.usage is not None:
+            if call.usage is not None and call.role != JUDGE:
                 model = models.get(call.role, extractor or "")
                 self.spent.add(self._price(model, call.usage, call.billing))
 

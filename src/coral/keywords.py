@@ -23,6 +23,9 @@ Path = str | os.PathLike[str]
 Command = str | Mapping[str, Any]
 """A command line, or the options of `--serve.*`."""
 
+Templates = Mapping[str, str | None]
+"""The options of `--templates.*`."""
+
 
 class EvaluateOptions(TypedDict, total=False):
     """Options of `coral.evaluate`; `coral eval --help` explains each."""
@@ -44,6 +47,7 @@ class EvaluateOptions(TypedDict, total=False):
     data_seed: int | None
     split_seed: int
     salt: str
+    templates: Templates
     prompt_library: Path | None
     prices: Path | None
     cache: Path | None

@@ -126,6 +126,28 @@ class Extraction(Record, frozen=True):
     billing: Billing = "list"
 
 
+Verdict = Literal["right", "wrong", "cannot tell"]
+"""What a model that grades says of an answer."""
+
+
+class Judgement(Record, frozen=True):
+    """How a judge, a model that grades, found an answer right or not, and at what cost.
+
+    Attributes:
+        verdict: None where it gave none: it was refused, or its words hold none.
+        text: its own words, as evidence; None where it was refused.
+        usage: its tokens; None where this answer had been judged before in the run.
+        attempts: requests sent to it, retries included. 0 where this answer had been judged before.
+        billing: of the request.
+    """
+
+    verdict: Verdict | None = None
+    text: str | None = None
+    usage: Usage | None = None
+    attempts: int = 0
+    billing: Billing = "list"
+
+
 Seat = str
 """The name of a seat; which there are, a protocol says."""
 OPENER = "opener"
@@ -188,8 +210,8 @@ class Spent(Record, frozen=True):
     """What the calls of one role cost together.
 
     Attributes:
-        role: the name of a speaker, or `extractor`.
-        calls: replies or extractions received.
+        role: the name of a speaker, `extractor` or `judge`.
+        calls: replies, extractions or verdicts received.
         requests: sent for them, retries included.
         usage: their tokens; a field is None where a server left one of them uncounted.
     """
@@ -238,6 +260,7 @@ class Reply(Record, frozen=True):
         rollouts: conversations continued from here. Empty where none were asked for, or where the candidate
             could not continue. A candidate that ends the conversation has one, of no turns.
         billing: of its request, and so of all candidates of its turn.
+        judgement: how a judge graded its belief; None where rules did, or there was none to grade.
     """
 
     text: str
@@ -245,6 +268,7 @@ class Reply(Record, frozen=True):
     correct: bool | None
     finish_reason: FinishReason
     extraction: Extraction
+    judgement: Judgement | None = None
     reasoning: str | None = None
     usage: Usage | None = None
     latency_s: float = 0.0

@@ -372,3 +372,143 @@ async def test_a_difference_beyond_reading_is_not_marked(tmp_path):
     await audit([str(run) for run in runs], AuditConfig(sample=1000, extractor={"mode": "rules"}))
     found = mark(await compare_several(RunFolder(runs[0]), [RunFolder(runs[1])]))
     assert found.compared[0].reading_alone is (found.compared[0].comparisons[0].difference == 0)
+
+
+# A judge's verdicts -----------------------------------------------------------------------------------------
+
+
+class Judges:
+    """Agents whose answers a lenient judge calls right, and a strict one only where the number is even."""
+
+    asked = 0
+
+    def lenient(self, messages):
+        return "Close enough.\nVerdict: right"
+
+    def strict(self, messages):
+        type(self).asked += 1
+        even = any(f"is {n}" in messages[-1]["content"] for n in (0, 2, 4))
+        return f"Verdict: {'right' if even else 'wrong'}"
+
+
+def numbered(messages):
+    number = next(n for n in range(12) if f"number {n}?" in messages[-1]["content"])
+    return f"Answer: it is {number % 6}"
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """One agent alone on 12 questions, half of them with an even answer; the judge calls all right."""
+    data = tmp_path / "mine.jsonl"
+    rows = [{"question": f"What is number {n}?", "answer": f"the number {n}"} for n in range(12)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judge = {"model": Judges().lenient}
+    named = {"question": "question", "answer": "answer", "kind": "text"}
+    coral.evaluate(
+        {"name": "open", "judge": judge, **named}, data=str(data), agent=numbered, protocol="cot",
+        output=str(tmp_path / "run"),
+    )  # fmt: skip
+    return tmp_path / "run"
+
+
+def verdict_rows(sheet):
+    return list(csv.DictReader(io.StringIO(sheet.read_text(encoding="utf-8-sig"), newline="")))
+
+
+def write_verdicts(sheet, target, said):
+    rows = [{**row, "verdict": said(place, row)} for place, row in enumerate(verdict_rows(sheet))]
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(target)
+
+
+async def test_the_sheet_of_verdicts_is_blind(judged):
+    """People see question, reference and answer: no verdict, no words of the judge, no arm."""
+    found = await audit([str(judged)], AuditConfig())
+    assert (found.verdicts.reference, found.verdicts.answers, found.verdicts.arms) == ("", 12, ())
+    rows = verdict_rows(judged / "audit" / "verdicts.csv")
+    assert list(rows[0]) == ["key", "question", "reference", "answer", "verdict"]
+    assert all(row["reference"].startswith("the number") and row["verdict"] == "" for row in rows)
+    text = (judged / "audit" / "verdicts.csv").read_text()
+    assert "Close enough" not in text
+    assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
+
+
+async def test_a_second_judge_corrects_the_headline_and_is_kept(judged):
+    """As judged all is right, by the second judge half; the same command asks it nothing."""
+    config = AuditConfig(extractor={"mode": "rules"}, judge={"model": "python:coral_judges:strict"})
+    found = await audit([str(judged)], config)
+    assert found.verdicts.reference == "second judge"
+    [arm] = found.verdicts.arms
+    assert (arm.headline.plain, arm.headline.corrected) == (1.0, 0.5)
+    assert arm.headline.low < 0.5 < arm.headline.high
+    assert found.verdicts.agreements[0].agreement.value == 0.5
+    assert found.arms[0].headline.corrected == 1.0  # what was read stands
+    asked = Judges.asked
+    assert (await audit([str(judged)], config)).verdicts == found.verdicts
+    assert Judges.asked == asked == 12
+    assert "## The judge" in (judged / "audit" / "report.md").read_text()
+
+
+async def test_people_are_the_truth_of_verdicts(judged, tmp_path):
+    """Where they have judged, both judges are held against them; what they cannot tell is not right."""
+    await audit([str(judged)], AuditConfig())
+    sheet = judged / "audit" / "verdicts.csv"
+    labels = write_verdicts(
+        sheet, tmp_path / "v.csv", lambda place, row: ("right", "Wrong", "cannot tell")[place % 3]
+    )
+    found = await audit(
+        [str(judged)], AuditConfig(verdicts=labels, judge={"model": "python:coral_judges:strict"})
+    )
+    assert (found.verdicts.reference, found.verdicts.labelled) == ("people", 12)
+    assert found.verdicts.arms[0].headline.corrected == pytest.approx(1 / 3)
+    assert len(found.verdicts.agreements) == 3
+
+
+VERDICTS = {
+    "an unknown key": (lambda place, row: "right", {"key": "abc"}, "no answer of this audit has the key"),
+    "another word": (lambda place, row: "maybe" if place == 3 else "", {}, "'maybe' is not a verdict"),
+}
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+async def test_verdicts_that_cannot_be_used_are_refused(judged, tmp_path, case):
+    """With the line, and what to write."""
+    said, other, message = VERDICTS[case]
+    await audit([str(judged)], AuditConfig())
+    labels = write_verdicts(judged / "audit" / "verdicts.csv", tmp_path / "v.csv", said)
+    if other:
+        text = Path(labels).read_text()
+        Path(labels).write_text(text.replace(text.splitlines()[1].split(",")[0], other["key"]))
+    with pytest.raises(ConfigError, match=message):
+        await audit([str(judged)], AuditConfig(verdicts=labels))
+
+
+async def test_a_run_without_judge_has_no_verdicts_to_audit(run):
+    """Asking for them is an error, not a silence."""
+    with pytest.raises(ConfigError, match="no answer in the sample was graded by a judge"):
+        await audit([str(run)], AuditConfig(judge={"model": "python:coral_judges:strict"}))
+    with pytest.raises(ConfigError, match="the second judge has no model"):
+        await audit([str(run)], AuditConfig(judge={"temperature": 0.5}))
+
+
+def test_the_command_tells_of_the_judge(judged, capsys):
+    """Both audits, and both sheets."""
+    assert main(["audit", str(judged), "--judge.model", "python:coral_judges:strict"]) == 0
+    out = capsys.readouterr().out
+    assert "12 answers in these texts were graded by a judge. It is held against the second judge" in out
+    assert "verdicts.csv" in out
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """The second judge is named, so it must be importable."""
+    import sys
+    import types
+
+    module = types.ModuleType("coral_judges")
+    module.strict = Judges().strict
+    Judges.asked = 0
+    monkeypatch.setitem(sys.modules, "coral_judges", module)

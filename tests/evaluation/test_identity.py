@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from coral.config import deciding
+from coral.conversation.own_prompts import TemplatesConfig
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.identity import identity
 from coral.serving.launch import LaunchConfig
@@ -22,6 +23,7 @@ OTHER = {
     "metrics": ("m:f",), "retry_failed": True, "max_failed_rate": 0.5,
     "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
     "shard": "1/2", "processes": 2, "human_input": "stdin", "serve": LaunchConfig(command="serve {port}"),
+    "templates": TemplatesConfig(opening="So: {{ opening }}"),
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,
@@ -30,7 +32,7 @@ MODEL = {
     "api_key_env": "KEY", "context_tokens": 99, "max_connections": 3, "request_timeout_s": 1.0,
     "total_timeout_s": 2.0, "max_attempts": 2, "backoff_s": 0.1, "max_backoff_s": 0.2,
     "control": "wrong", "control_words": "model", "sees": "stance",
-    "return_token_ids": True, "command": ("cat",), "workers": 2, "http": "http://a",
+    "return_token_ids": True, "examples_as": "system", "command": ("cat",), "workers": 2, "http": "http://a",
     "http_key_header": "x-key",
     "http_request": {"a": "$text"}, "http_reply": "a.b",
 }  # fmt: skip
@@ -43,6 +45,7 @@ BY_CONTENT = {
     "majority",
     "second_chance",
     "control_answers",
+    "examples",
 }
 """Decide through what is read (fingerprints, task settings), or need another protocol."""
 

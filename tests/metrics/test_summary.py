@@ -58,6 +58,7 @@ async def test_the_stored_form(conversation, tally):
         "adjustments",
         "probes",
         "without_gold",
+        "judged",
     }
     assert all(set(one) == EXACTLY for one in raw["metrics"].values())
     assert raw["usage"]["agent"]["completion_tokens"] == 6 * 2 * 10

@@ -6,54 +6,39 @@ could produce are marked.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from coral import prompts, workers
-from coral.agents.open import Models
 from coral.audits.report import ArmAudit, AuditResults, as_markdown
-from coral.audits.sample import NOTHING, Frame, frame_of
+from coral.audits.sample import Frame, Reading, arm_of, differences, frame_of
 from coral.audits.sheet import Text, read_labels, write_sheet
-from coral.audits.statistics import (
-    CERTAIN,
-    Audited,
-    Between,
-    Pair,
-    agreement_of,
-    between,
-    headline,
-    share_of,
-)
-from coral.audits.watch import Watch
-from coral.budget import Budget, Limits, OutOfBudget
+from coral.audits.statistics import Audited, Pair, agreement_of, headline, share_of
+from coral.audits.verdicts import VerdictAuditor, digest
+from coral.audits.watch import Allowance, asking
+from coral.budget import Limits
 from coral.comparison.compare import check_same_task
 from coral.comparison.contrasts import Planned, parse_contrast
 from coral.comparison.facts import RIGHT
-from coral.config import ANY, COUNT, POSITIVE, Options, deciding, option
+from coral.config import ANY, COUNT, POSITIVE, Options, option
 from coral.conversation.calls import Calls
 from coral.conversation.extraction import Extractor
+from coral.conversation.judging import JudgeConfig
 from coral.conversation.own_reader import own_reader
-from coral.errors import ConfigError, ModelError, RunFolderError
+from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import ExtractorConfig, filled_up, reader_named
 from coral.evaluation.progress import Progress
-from coral.metrics import load_prices
-from coral.models import embedded
-from coral.models.connections import Connections, Stopped
 from coral.models.protocol import Candidate
 from coral.models.together import all_of
 from coral.options import section
 from coral.store.folder import RunFolder
-from coral.store.journal import Journal
 from coral.store.whole import write_whole
 from coral.tasks import boundary
-from coral.types import SCHEMA, Answered, Belief, Conversation, Extraction, Unreadable, Unsure, Usage
+from coral.types import SCHEMA, Answered, Belief, Extraction, Unreadable, Unsure, Usage
 from coral.version import version
 
 FIRST, SECOND, PEOPLE = "first reading", "second extractor", "people"
@@ -68,13 +53,17 @@ class AuditConfig(Options):
     seat."""
     extractor: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: ExtractorConfig))
     """The second extractor: a model's options, and `mode` (model unless set; rules asks nobody)."""
+    judge: dict[str, Any] = option(decides=True, default_factory=dict, **section(lambda: JudgeConfig))
+    """A second judge of the answers that a judge graded: a model's options."""
+    verdicts: str | None = option(None, decides=False)
+    """The file verdicts.csv of an audit with people's verdicts, which are the truth of what was judged."""
     labels: str | None = option(None, decides=False)
     """The sheet of an audit with people's answers: they are the truth that the readings are held against."""
     seed: int = option(0, decides=True, within=ANY)
     """Decides which conversations are drawn."""
     max_tokens_total: int | None = option(None, decides=False, within=COUNT)
-    """Stop before the second extractor has read and written more tokens than this, in all sessions together;
-    the same command with a higher limit resumes."""
+    """Stop before the second extractor and judge have read and written more tokens than this, in all sessions
+    together; the same command with a higher limit resumes."""
     max_cost: float | None = option(None, decides=False, within=POSITIVE)
     """Stop before it has cost more USD than this, by the price table."""
     max_hours: float | None = option(None, decides=False, within=POSITIVE)
@@ -101,16 +90,18 @@ class AuditConfig(Options):
             raise ConfigError("the second extractor has no model", remedy="give --extractor.model MODEL")
         return found
 
+    def second_judge(self) -> JudgeConfig | None:
+        """The second judge's options; None where there is none.
 
-@dataclass(frozen=True)
-class _Reading:
-    """A sampled text and who read what in it."""
-
-    text: Text
-    frame: Frame
-    weight: float
-    conversation: Conversation
-    first: Belief
+        Raises:
+            ConfigError: one is unknown, of the wrong type, or missing.
+        """
+        if not self.judge:
+            return None
+        found = filled_up(JudgeConfig(), self.judge, JudgeConfig, "judge")
+        if not found.model:
+            raise ConfigError("the second judge has no model", remedy="give --judge.model MODEL")
+        return found
 
 
 async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | None = None) -> AuditResults:
@@ -126,7 +117,8 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
     for other in list(folders.values())[1:]:
         check_same_task(next(iter(folders.values())), other)
     out = RunFolder(config.output or Path(paths[0]) / "audit")
-    second = config.second()
+    second, judge, progress = config.second(), config.second_judge(), progress or Progress()
+    allowance = Allowance(Limits(config.max_tokens_total, config.max_cost, config.max_hours), config.prices)
     identity = {
         "schema": SCHEMA, "version": version(), "audit": {"runs": list(folders), "seed": config.seed},
     }  # fmt: skip
@@ -144,11 +136,15 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
             extractions: list[Extraction] = []
             if second is not None:
                 read[SECOND], extractions = await _read_again(
-                    readings, second, out, config, progress or Progress()
+                    readings, second, out, config, progress, allowance
                 )
             if config.labels is not None:
                 read[PEOPLE] = read_labels(config.labels, texts, frames[0].task)
-            results = await _results(frames, readings, read, extractions, planned_in(paths))
+            planned = planned_in(paths)
+            results = await _results(frames, readings, read, extractions, planned)
+            asked = VerdictAuditor(out, config.max_connections, judge, config.verdicts, progress, allowance)
+            verdicts = await asked.audit(frames, readings, planned)
+            results = msgspec.structs.replace(results, verdicts=verdicts)
             _write(lambda: _save(results, out.path), out)
     return results
 
@@ -178,81 +174,59 @@ def planned_in(paths: Sequence[str]) -> list[Planned]:
     return [one for one in planned if one.metric == RIGHT]
 
 
-async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[_Reading]:
+async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[Reading]:
     found = []
     for frame in frames:
         places = frame.sample(max(1, round(config.sample / len(frames))), config.seed)
-        weights = dict(zip(places, _arm(frame, places, [False] * len(places)).weights.tolist(), strict=True))
+        weights = dict(
+            zip(places, arm_of(frame, places, [False] * len(places)).weights.tolist(), strict=True)
+        )
         for place in places:
             conversation = frame.folder.conversation(frame.ids[place])
             assert conversation is not None
             for turn in frame.deciding(conversation):
                 reply = conversation.turns[turn].reply
                 text = Text(frame.name, conversation.id, turn, reply.text, conversation.problem)
-                found.append(_Reading(text, frame, weights[place], conversation, reply.belief))
+                found.append(Reading(text, frame, weights[place], conversation, reply.belief))
     return found
 
 
 async def _read_again(
-    readings: Sequence[_Reading],
+    readings: Sequence[Reading],
     options: ExtractorConfig,
     out: RunFolder,
     config: AuditConfig,
     progress: Progress,
+    allowance: Allowance,
 ) -> tuple[dict[str, Belief], list[Extraction]]:
     """What the second extractor reads in each text that it answers about, and at what cost; what it has read
     is never asked for again.
     """
-    journal = Journal(out.journal_path, frozenset())
-    try:
-        async with AsyncExitStack() as stack:
-            connections = await stack.enter_async_context(Connections())
-            models = Models(connections, stack, max_connections=config.max_connections)
-            extractor = Extractor(
-                mode=options.mode,
-                task=readings[0].frame.task,
-                sampling=options.sampling(),
-                template=prompts.builtin("extraction"),
-                model=None if options.mode == "rules" else await models.open(options, "--extractor"),
-                reader=own_reader(options.function) if options.function else None,
-            )
-            watch, asked = Watch(connections.stop, progress), _digest(options)
-            watch.budget = _budget(config, extractor, watch)
-            calls = {one.text.key: journal.of(one.text.key) for one in readings}
-            readings = sorted(readings, key=lambda one: not calls[one.text.key].holds(asked))
-            progress.total, progress.retry_state = len(readings), connections.retry_state
-            stack.enter_context(progress.telling(watch.stop))
-            try:
-                found = await all_of(
-                    _extract(extractor, one, watch.over(one.text.key, calls[one.text.key]), asked, progress)
-                    for one in readings  # what is there first: the limits count it
-                )
-            except (ModelError, Stopped, OutOfBudget) as error:
-                watch.check(error)
-                raise
-            watch.check()
-    finally:
-        journal.close()
+    async with asking(out, config.max_connections, progress, "the second extractor") as second:
+        extractor = Extractor(
+            mode=options.mode,
+            task=readings[0].frame.task,
+            sampling=options.sampling(),
+            template=prompts.builtin("extraction"),
+            model=None if options.mode == "rules" else await second.models.open(options, "--extractor"),
+            reader=own_reader(options.function) if options.function else None,
+        )
+        watch, asked = second.watch, digest(options)
+        watch.budget = allowance.budget(extractor.model, watch)
+        calls = {one.text.key: second.journal.of(one.text.key) for one in readings}
+        readings = sorted(readings, key=lambda one: not calls[one.text.key].holds(asked))
+        progress.total = len(readings)
+        found = await all_of(
+            _extract(extractor, one, watch.over(one.text.key, calls[one.text.key]), asked, progress)
+            for one in readings  # what is there first: the limits count it
+        )
     beliefs = {one.text.key: belief for one, (belief, _) in zip(readings, found, strict=True)}
     answered = {key: belief for key, belief in beliefs.items() if key not in watch.unanswered}
     return answered, [how for _, how in found]
 
 
-def _budget(config: AuditConfig, extractor: Extractor, watch: Watch) -> Budget | None:
-    """What the limits leave; None without limits.
-
-    Raises:
-        ConfigError: money is limited, and the extractor has no price.
-    """
-    limits = Limits(config.max_tokens_total, config.max_cost, config.max_hours)
-    if not limits.any or extractor.model is None:
-        return None
-    prices = load_prices(config.prices)
-    return Budget(limits, prices, [extractor.model.name], is_stopping=lambda: watch.is_stopping)
-
-
 async def _extract(
-    extractor: Extractor, one: _Reading, calls: Calls, asked: str, progress: Progress
+    extractor: Extractor, one: Reading, calls: Calls, asked: str, progress: Progress
 ) -> tuple[Belief, Extraction]:
     reply = one.conversation.turns[one.text.place].reply
     progress.in_flight += 1
@@ -276,7 +250,7 @@ async def _extract(
 
 async def _results(
     frames: Sequence[Frame],
-    readings: Sequence[_Reading],
+    readings: Sequence[Reading],
     read: Mapping[str, Mapping[str, Belief]],
     extractions: Sequence[Extraction],
     planned: Sequence[Planned],
@@ -316,16 +290,16 @@ async def _results(
         labelled=len(read.get(PEOPLE, {})),
         agreements=tuple(agreements),
         arms=tuple(arms),
-        differences=tuple(_differences(audited, planned)),
+        differences=tuple(differences(audited, planned)),
         unanswered=len(readings) - len(read[SECOND]) if SECOND in read else 0,
         requests=sum(one.attempts for one in extractions),
         usage=Usage.total(usages),
     )
 
 
-async def _held_against(frame: Frame, own: Sequence[_Reading], reference: Mapping[str, Belief]) -> Audited:
+async def _held_against(frame: Frame, own: Sequence[Reading], reference: Mapping[str, Belief]) -> Audited:
     """The arm with the conversations of which the reference has read all that decides, as it reads them."""
-    by_conversation: dict[str, list[_Reading]] = {}
+    by_conversation: dict[str, list[Reading]] = {}
     for one in own:
         by_conversation.setdefault(one.conversation.id, []).append(one)
     places, second = [], []
@@ -339,25 +313,10 @@ async def _held_against(frame: Frame, own: Sequence[_Reading], reference: Mappin
         }
         places.append(where[identity])
         second.append(await frame.is_right(conversation, changed))
-    return _arm(frame, places, second)
+    return arm_of(frame, places, second)
 
 
-def _arm(frame: Frame, places: Sequence[int], second: Sequence[bool]) -> Audited:
-    problems = sorted(set(frame.problems))
-    numbers = {problem: number for number, problem in enumerate(problems)}
-    strata = {name: number for number, name in enumerate(sorted(set(frame.strata) - {NOTHING}))}
-    return Audited(
-        problems=np.array([numbers[problem] for problem in frame.problems]),
-        strata=np.array([strata.get(name, CERTAIN) for name in frame.strata]),
-        first=np.array(frame.first, dtype=float),
-        rows=np.array(places, dtype=int),
-        second=np.array(second, dtype=float),
-    )
-
-
-async def _pairs(
-    readings: Sequence[_Reading], a: Mapping[str, Belief], b: Mapping[str, Belief]
-) -> list[Pair]:
+async def _pairs(readings: Sequence[Reading], a: Mapping[str, Belief], b: Mapping[str, Belief]) -> list[Pair]:
     numbers = {name: n for n, name in enumerate(sorted({one.conversation.problem.id for one in readings}))}
     found = []
     for one in readings:
@@ -371,7 +330,7 @@ async def _pairs(
     return found
 
 
-async def _kind(belief: Belief, one: _Reading) -> str:
+async def _kind(belief: Belief, one: Reading) -> str:
     match belief:
         case Answered(value):
             right = await boundary.grade(one.frame.task, value, one.conversation.problem)
@@ -384,30 +343,7 @@ async def _kind(belief: Belief, one: _Reading) -> str:
             return "unreadable"
 
 
-def _differences(audited: Sequence[tuple[Frame, Audited]], planned: Sequence[Planned]) -> list[Between]:
-    """Every arm against the first, and what a study has planned beside that."""
-    if not all(frame.graded for frame, _ in audited):
-        return []
-    arms = {frame.name: (frame, arm) for frame, arm in audited}
-    pairs = [(one.left, one.right) for one in planned if {one.left, one.right} <= arms.keys()]
-    pairs += [(other, next(iter(arms))) for other in list(arms)[1:]]
-    told = {frozenset(pair): pair for pair in reversed(pairs)}  # as it was planned, where it was
-    return [_between(*(arms[name] for name in pair)) for pair in reversed(list(told.values()))]
-
-
-def _between(left: tuple[Frame, Audited], right: tuple[Frame, Audited]) -> Between:
-    ids = [sorted(set(frame.problems)) for frame, _ in (left, right)]
-    return between((left[0].name, left[1]), (right[0].name, right[1]), ids)
-
-
 # Files ------------------------------------------------------------------------------------------------------
-
-
-def _digest(options: ExtractorConfig) -> str:
-    """Tells extractors apart in one folder: what another one read is no answer of this one's."""
-    values = {name: getattr(options, name) for name in deciding(ExtractorConfig)}
-    values["model"] = embedded.name_of(options)
-    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()[:12]
 
 
 def _stored(config: AuditConfig) -> dict[str, Any]:

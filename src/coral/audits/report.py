@@ -22,6 +22,28 @@ class ArmAudit(Record, frozen=True, omit_defaults=False):
     headline: Headline | None
 
 
+class VerdictAudit(Record, frozen=True, omit_defaults=False):
+    """What an audit found of a judge.
+
+    Attributes:
+        reference: who the first judge is held against: people, where they have judged, else the second judge;
+            empty where nobody has yet.
+        answers: on the sheet; `labelled`: of them by people.
+        unanswered: answers that the second judge refused.
+        requests: to the second judge, and the tokens they took.
+    """
+
+    reference: str
+    agreements: tuple[Agreement, ...]
+    arms: tuple[ArmAudit, ...]
+    differences: tuple[Between, ...]
+    answers: int = 0
+    labelled: int = 0
+    unanswered: int = 0
+    requests: int = 0
+    usage: Usage = Usage()
+
+
 class AuditResults(Record, frozen=True, omit_defaults=False):
     """What an audit found.
 
@@ -31,6 +53,7 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
         texts: on the sheet; `labelled`: of them by people.
         unanswered: texts that the second extractor refused to read; nobody is held against those.
         requests: to the second extractor, and the tokens they took.
+        verdicts: the same of a judge's verdicts; None where nothing in the sample was judged.
     """
 
     schema: int
@@ -45,12 +68,33 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
     unanswered: int
     requests: int
     usage: Usage
+    verdicts: VerdictAudit | None = None
 
 
 def as_markdown(results: AuditResults) -> str:
     """`report.md`."""
-    tables = [table for table in tables_of(results) if table.rows]
-    return "\n\n".join([f"# Audit of {results.task}", opening(results), *map(markdown, tables)]) + "\n"
+    parts = [f"# Audit of {results.task}", opening(results), *_as_tables(results)]
+    if results.verdicts is not None:
+        parts += ["## The judge", judge_opening(results.verdicts), *_as_tables(results.verdicts)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _as_tables(found: AuditResults | VerdictAudit) -> list[str]:
+    return [markdown(table) for table in tables_of(found) if table.rows]
+
+
+def judge_opening(found: VerdictAudit) -> str:
+    """What was judged again, and by whom."""
+    said = f"{found.answers:,} answers in these texts were graded by a judge."
+    if not found.reference:
+        return f"{said} Nobody has judged them again: fill verdicts.csv and give it as --verdicts."
+    said += f" It is held against {'people' if found.labelled else 'the second judge'}"
+    said += f", who judged {found.labelled:,} of them." if found.labelled else "."
+    if found.requests:
+        said += f" The second judge took {found.requests:,} requests."
+    if found.unanswered:
+        said += f" Answers that it refused, and that are left out: {found.unanswered:,}."
+    return said
 
 
 def opening(results: AuditResults) -> str:
@@ -68,12 +112,12 @@ def opening(results: AuditResults) -> str:
     return said
 
 
-def tables_of(results: AuditResults) -> list[Table]:
+def tables_of(results: AuditResults | VerdictAudit) -> list[Table]:
     """Agreement, arms, and their differences."""
     return [_agreements(results), _arms(results), _differences(results)]
 
 
-def _agreements(results: AuditResults) -> Table:
+def _agreements(results: AuditResults | VerdictAudit) -> Table:
     rows = [(" and ".join(one.readers), share_text(one.agreement), _kappa(one)) for one in results.agreements]
     return Table(
         "agreement",
@@ -85,7 +129,7 @@ def _agreements(results: AuditResults) -> Table:
     )  # fmt: skip
 
 
-def _arms(results: AuditResults) -> Table:
+def _arms(results: AuditResults | VerdictAudit) -> Table:
     rows = [
         (
             arm.name,
@@ -115,7 +159,7 @@ def _corrected(found: Headline | None) -> tuple[str, str, str, str]:
     )
 
 
-def _differences(results: AuditResults) -> Table:
+def _differences(results: AuditResults | VerdictAudit) -> Table:
     rows = [
         (
             f"{one.left} - {one.right}",

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from coral.audits.sheet import Text
+from coral.audits.statistics import CERTAIN, Audited, Between, between
+from coral.comparison.contrasts import Planned
 from coral.conversation import protocols
 from coral.conversation.protocols import ConversationProtocol
 from coral.errors import RunFolderError
@@ -141,6 +145,47 @@ async def frame_of(name: str, folder: RunFolder) -> Frame:
     return frame
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A sampled text, and what was first read in it."""
+
+    text: Text
+    frame: Frame
+    weight: float
+    conversation: Conversation
+    first: Belief
+
+
+def arm_of(frame: Frame, places: Sequence[int], second: Sequence[bool]) -> Audited:
+    """An arm, of which conversations at these places were read again, and whether they are right then."""
+    problems = sorted(set(frame.problems))
+    numbers = {problem: number for number, problem in enumerate(problems)}
+    strata = {name: number for number, name in enumerate(sorted(set(frame.strata) - {NOTHING}))}
+    return Audited(
+        problems=np.array([numbers[problem] for problem in frame.problems]),
+        strata=np.array([strata.get(name, CERTAIN) for name in frame.strata]),
+        first=np.array(frame.first, dtype=float),
+        rows=np.array(places, dtype=int),
+        second=np.array(second, dtype=float),
+    )
+
+
+def differences(audited: Sequence[tuple[Frame, Audited]], planned: Sequence[Planned]) -> list[Between]:
+    """Every arm against the first, and what a study has planned beside that."""
+    if not all(frame.graded for frame, _ in audited):
+        return []
+    arms = {frame.name: (frame, arm) for frame, arm in audited}
+    pairs = [(one.left, one.right) for one in planned if {one.left, one.right} <= arms.keys()]
+    pairs += [(other, next(iter(arms))) for other in list(arms)[1:]]
+    told = {frozenset(pair): pair for pair in reversed(pairs)}  # as it was planned, where it was
+    return [_between(*(arms[name] for name in pair)) for pair in reversed(list(told.values()))]
+
+
+def _between(left: tuple[Frame, Audited], right: tuple[Frame, Audited]) -> Between:
+    ids = [sorted(set(frame.problems)) for frame, _ in (left, right)]
+    return between((left[0].name, left[1]), (right[0].name, right[1]), ids)
+
+
 def is_graded(conversation: Conversation) -> bool:
     """The problem has a gold answer, or an answer has a grade."""
     replies = (turn.reply for turn in conversation.turns)
@@ -155,7 +200,9 @@ def _stratum(conversation: Conversation, deciding: Sequence[int], right: bool) -
     replies = [conversation.turns[place].reply for place in deciding]
     by = "model" if any(reply.extraction.by == "model" for reply in replies) else "rules"
     answered = all(isinstance(reply.belief, Answered) for reply in replies)
-    return f"{'right' if right else 'not right'}, by {by}, {'answered' if answered else 'not answered'}"
+    judged = any(reply.judgement is not None for reply in replies)
+    said = f"{'answered' if answered else 'not answered'}{', judged' if judged else ''}"
+    return f"{'right' if right else 'not right'}, by {by}, {said}"
 
 
 def _rank(text: str) -> bytes:

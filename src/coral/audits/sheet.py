@@ -45,14 +45,24 @@ def write_sheet(path: Path, texts: Iterable[Text], task: Task) -> None:
         OSError: it cannot be written.
         ConfigError: the one that is there cannot be read.
     """
-    rows = [row for _, row in _rows(path)] if path.exists() else []
+    cells = {
+        text.key: (text.key, task.opening(text.problem), text.message, task.instruction, "") for text in texts
+    }
+    add_rows(path, HEADER, cells)
+
+
+def add_rows(path: Path, header: tuple[str, ...], cells: Mapping[str, tuple[str, ...]]) -> None:
+    """Add the rows that a sheet lacks, by key, in an order that says nothing. What is there stays.
+
+    Raises:
+        OSError, ConfigError: as `write_sheet`.
+    """
+    rows = [row for _, row in rows_of(path, header)] if path.exists() else []
     there = {(row.get("key") or "").strip() for row in rows}
-    lacking = [text for text in texts if text.key not in there]
-    if rows and not lacking:
+    lacking = [row for key, row in cells.items() if key not in there]
+    if not lacking:
         return
-    for text in lacking:
-        cells = (text.key, task.opening(text.problem), text.message, task.instruction, "")
-        rows.append(dict(zip(HEADER, cells, strict=True)))
+    rows += [dict(zip(header, row, strict=True)) for row in lacking]
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n", restval="", extrasaction="ignore")
     writer.writeheader()
@@ -71,7 +81,7 @@ def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict
         ConfigError: the file cannot be read, is of another audit, or holds what is no answer.
     """
     found: dict[str, Belief] = {}
-    for line, row in _rows(Path(path)):
+    for line, row in rows_of(Path(path), HEADER):
         key, said = (row.get("key") or "").strip(), (row.get("answer") or "").strip()
         if key not in texts:
             raise ConfigError(
@@ -102,7 +112,12 @@ def _belief(said: str, problem: Problem, task: Task) -> Belief | None:
     return None if isinstance(belief, Unreadable) else belief
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+def rows_of(path: Path, header: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a sheet, and the lines they end on. Its key and what people write must be there.
+
+    Raises:
+        ConfigError: it cannot be read, or is another file.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -112,11 +127,11 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise ConfigError(
             f"cannot read the labels {path}: {error}", remedy="save them as csv, in UTF-8"
         ) from None
-    missing = {"key", "answer"} - set(reader.fieldnames or ())
+    missing = {header[0], header[-1]} - set(reader.fieldnames or ())
     if missing:
         raise ConfigError(
             f"{path} has no column '{min(missing)}'",
-            remedy=f"fill the column 'answer' of the sheet, and keep its header: {', '.join(HEADER)}",
+            remedy=f"fill the column '{header[-1]}' of the sheet, and keep its header: {', '.join(header)}",
         )
     return rows
 

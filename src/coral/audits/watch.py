@@ -1,28 +1,92 @@
-"""Watches the requests to the second extractor: what it refuses is no reading, and limits are kept."""
+"""The requests of an audit: journaled and watched. What is refused is no reading, and limits are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
-from coral.budget import Budget, OutOfBudget
+from coral.agents.open import Models
+from coral.budget import Budget, Limits, OutOfBudget
 from coral.conversation import calls
 from coral.errors import ABOUT_THE_TEXT, FatalReject, Interrupted, ModelError, StoppedEarly
 from coral.evaluation.breaker import HANDFUL
 from coral.evaluation.progress import Progress
-from coral.models.connections import Stopped
+from coral.metrics import load_prices
+from coral.models.connections import Connections, Stopped
 from coral.models.protocol import Generation, Model, Request
-from coral.store.journal import Calls
+from coral.store.folder import RunFolder
+from coral.store.journal import Calls, Journal
+
+
+class Allowance:
+    """What the limits of an audit leave to all whom it asks together."""
+
+    def __init__(self, limits: Limits, prices: str | None) -> None:
+        self._limits, self._prices = limits, prices
+        self._before: Budget | None = None
+
+    def budget(self, model: Model | None, watch: Watch) -> Budget | None:
+        """For the requests to a model, what the others took taken off; None without limits.
+
+        Raises:
+            ConfigError: money is limited, and the model has no price.
+        """
+        if not self._limits.any or model is None:
+            return None
+        prices = load_prices(self._prices)
+        budget = Budget(self._limits, prices, [model.name], is_stopping=lambda: watch.is_stopping)
+        if self._before is not None:
+            budget.spent.add(self._before.spent)
+        self._before = budget
+        return budget
+
+
+class Asking(NamedTuple):
+    """What is needed to ask a model about texts."""
+
+    models: Models
+    journal: Journal
+    watch: Watch
+
+
+@asynccontextmanager
+async def asking(out: RunFolder, max_connections: int, progress: Progress, who: str) -> AsyncIterator[Asking]:
+    """Ask a model about texts; what an earlier session asked is not sent again.
+
+    Args:
+        who: is asked, such as "the second extractor".
+
+    Raises:
+        StoppedEarly, Interrupted: as `Watch.check`.
+    """
+    journal = Journal(out.journal_path, frozenset())
+    try:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(Connections())
+            watch = Watch(connections.stop, progress, who)
+            progress.retry_state = connections.retry_state
+            stack.enter_context(progress.telling(watch.stop))
+            try:
+                yield Asking(Models(connections, stack, max_connections=max_connections), journal, watch)
+            except (ModelError, Stopped, OutOfBudget) as error:
+                watch.check(error)
+                raise
+            watch.check()
+    finally:
+        journal.close()
 
 
 class Watch:
     """Stops an audit in which nothing is answered, and takes back what it kept of that.
 
     Attributes:
-        unanswered: the texts that the second extractor did not answer about, by key.
+        unanswered: the texts about which there was no answer, by key.
         budget: what the limits of the audit leave; None without limits.
     """
 
-    def __init__(self, stop: Callable[[], None], progress: Progress) -> None:
+    def __init__(self, stop: Callable[[], None], progress: Progress, who: str) -> None:
+        self._who = who
         self.unanswered: set[str] = set()
         self.budget: Budget | None = None
         self._stop = stop
@@ -103,7 +167,7 @@ class Watch:
             return
         fix = cause.remedy and f"{cause.remedy}; then "
         raise StoppedEarly(
-            f"the second extractor could not be asked: {cause}",
+            f"{self._who} could not be asked: {cause}",
             remedy=f"{fix}run the same command again: {_KEPT}",
         )
 

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coral.audits.audit import AuditConfig, audit
-from coral.audits.report import AuditResults, opening, share_text
+from coral.audits.report import AuditResults, VerdictAudit, judge_opening, opening, share_text
 from coral.cli import EXIT_DONE
 from coral.cli.live import shown
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
-from coral.cli.terminal import standard_error, standard_output
+from coral.cli.terminal import Terminal, standard_error, standard_output
 from coral.cli.visible import shell_word
 from coral.comparison.tables import figure, points
 from coral.evaluation.progress import Progress
 
 ABOUT = (
     "Read a sample of replies again, by a second extractor or by people (csv), blind to gold and to the "
-    "first reading: agreement, error rates, and the headline corrected for them. docs/studies.md explains it."
+    "first reading, and have a judge's verdicts judged again: agreement, error rates, and the headline "
+    "corrected for them. docs/studies.md explains it."
 )
 
 
@@ -51,6 +52,17 @@ def print_audit(results: AuditResults, folder: Path) -> None:
     """The corrected headlines, and where the rest stands."""
     out = standard_output()
     out.print(f"\n{opening(results)}", markup=False, soft_wrap=True)
+    _print_found(results, out)
+    if results.verdicts is not None:
+        out.print(f"\n{judge_opening(results.verdicts)}", markup=False, soft_wrap=True)
+        _print_found(results.verdicts, out)
+    place, others = shell_word(folder), " and verdicts.csv" if results.verdicts is not None else ""
+    out.print(
+        f"\nreport: {place}/report.md; for people: {place}/sheet.csv{others}", markup=False, soft_wrap=True
+    )
+
+
+def _print_found(results: AuditResults | VerdictAudit, out: Terminal) -> None:
     for agreement in results.agreements:
         kappa = "" if agreement.kappa is None else f", kappa {agreement.kappa:.2f}"
         out.print(
@@ -80,5 +92,3 @@ def print_audit(results: AuditResults, folder: Path) -> None:
             markup=False,
             soft_wrap=True,
         )
-    place = shell_word(folder)
-    out.print(f"\nreport: {place}/report.md; for people: {place}/sheet.csv", markup=False, soft_wrap=True)

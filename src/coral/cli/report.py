@@ -254,6 +254,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         *([] if alone else [f"ended: {stops}"]),
         f"requests: {used or 'none was answered'}",
     ]
+    lines += _judged(summary)
     if unpriced := _unpriced(summary):
         lines.append(f"cost: unknown, {unpriced} has no price; --prices FILE gives it one (coral prices)")
     if summary.failures:
@@ -316,6 +317,18 @@ def _used(model: str | None, usage: RoleUsage) -> str:
     if usage.batched:
         parts.append(f"{usage.batched:,} of batches, half price")
     return ", ".join(parts)
+
+
+def _judged(summary: Summary) -> list[str]:
+    """What the judge said, and what it did not."""
+    judged = summary.judged
+    if judged is None:
+        return []
+    said = f"{judged.right} right, {judged.wrong} wrong, {judged.cannot_tell} cannot tell"
+    lost = {"no verdict in its reply": judged.no_verdict, "refused": judged.refused}
+    said += "".join(f", {number} {why}" for why, number in lost.items() if number)
+    again = f"; {judged.known} more were met again" if judged.known else ""
+    return [f"judged by {one_line(judged.model)}: {judged.asked} answers ({said}){again}"]
 
 
 def print_estimate(config: EvalConfig, volumes: Volumes) -> None:

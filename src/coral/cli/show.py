@@ -241,6 +241,8 @@ def _body(reply: Reply, config: ShowConfig) -> Text:
 
 def _verdict(reply: Reply) -> Text:
     verdict = Text.assemble("belief ", _belief(reply), f" · by {reply.extraction.by}")
+    if reply.judgement is not None:
+        verdict.append(f" · judge: {one_line(reply.judgement.text or 'refused')}")
     if reply.value is not None:
         verdict.append(f" · value {reply.value:.2f} of {len(reply.rollouts)}")
     return verdict

@@ -14,7 +14,7 @@ from rich.text import Text
 from coral.cli.terminal import WIDTH, Terminal, standard_output
 from coral.cli.visible import visible
 from coral.errors import DataError, UserError
-from coral.tasks import registry, sources
+from coral.tasks import reasoning_gym, registry, sources
 from coral.tasks.options import Option, options_of
 from coral.tasks.protocol import Source, Task, TaskInfo
 
@@ -28,6 +28,8 @@ def run(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.name is None:
         _print_all()
+    elif options.name.rstrip(":") == FAMILIES and FAMILIES not in registry.names():
+        _print_families()
     else:
         _print_one(options)
     return 0
@@ -58,7 +60,23 @@ def _print_all() -> None:
         _print_fetch(console, info)
     for problem in broken:
         console.print(f"\n{problem}\n  {problem.remedy}", style="yellow")
+    console.print(f"\n{FAMILIES}:NAME is one of over 100 generated tasks:")
+    there = reasoning_gym.is_installed()
+    console.print(
+        f"  `coral tasks {FAMILIES}` lists them" if there else f"  {reasoning_gym.FETCH}", soft_wrap=True
+    )
     console.print("\n`coral tasks NAME` shows one task, with `--data PATH` a problem of it.")
+
+
+FAMILIES = reasoning_gym.PREFIX[:-1]
+
+
+def _print_families() -> None:
+    """The names of generated tasks that another package makes."""
+    console = standard_output()
+    names = reasoning_gym.families()
+    console.print(f"{FAMILIES}:NAME  {len(names)} generated tasks:")
+    console.print(Padding(Text(", ".join(names)), (0, 0, 0, 2)))
 
 
 def _infos() -> tuple[list[TaskInfo], list[UserError]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from coral.conversation.controls import ControlPartner
 from coral.conversation.sight import Sight
 from coral.models.protocol import Model, Sampling
-from coral.types import Speaker
+from coral.types import Message, Speaker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Agent:
         system: the rendered system prompt; empty for none.
         system_in_user: the model's chat template knows no system role.
         control: decides what it says, where it is a control partner.
+        examples: few-shot examples that it is shown as turns.
         sight: what it is shown of the others' turns; None: everything.
     """
 
@@ -27,6 +28,7 @@ class Agent:
     sampling: Sampling
     system: str
     system_in_user: bool = False
+    examples: tuple[Message, ...] = ()
     control: ControlPartner | None = None
     sight: Sight | None = None
 

@@ -18,13 +18,15 @@ from coral.conversation.agent import Agent
 from coral.conversation.calls import Calls, direct, request_seed
 from coral.conversation.extraction import Extractor, unanswered
 from coral.conversation.failed import CallFailed, adding, blaming
+from coral.conversation.judging import Graded, Judge, unjudged
 from coral.conversation.messages import Told
+from coral.conversation.own_prompts import stated
 from coral.conversation.probe import probed
 from coral.conversation.protocols.base import ConversationProtocol
 from coral.conversation.replies import Verdict, own_turns, reply_of, sibling, turn_of_one
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection, belief_kinds, obstacle, select
 from coral.errors import NoCandidate
-from coral.metrics.cost import EXTRACTOR, spent_on
+from coral.metrics.cost import EXTRACTOR, JUDGE, spent_asking, spent_on
 from coral.metrics.trace import trace_of_turns
 from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
@@ -35,7 +37,9 @@ from coral.types import (
     Answered,
     Belief,
     Conversation,
+    Extraction,
     Failure,
+    Judgement,
     Parent,
     Problem,
     Reply,
@@ -55,8 +59,11 @@ class ConversationConfig:
     Attributes:
         seed: of the run.
         salt: tells the random numbers of runs with one seed apart.
+        judge: grades the answers that rules cannot; None where there is none.
         on_belief: told every belief as it is found; may raise what ends the run.
+        on_verdict: told every judgement as it is made; likewise.
         probe: what each seat is asked off the record after its turn; empty for nothing.
+        opening: template of how problems are stated; empty: as the task does.
     """
 
     task: Task
@@ -65,8 +72,11 @@ class ConversationConfig:
     seed: int
     draw: Draw = ONE_CANDIDATE
     salt: str = ""
+    judge: Judge | None = None
     on_belief: Callable[[Belief], None] | None = None
+    on_verdict: Callable[[Judgement], None] | None = None
     probe: str = ""
+    opening: str = ""
 
     @property
     def entropy(self) -> str:
@@ -112,18 +122,19 @@ async def converse(
     """
     identity = f"{problem.id}#{sample}"
     started_at, clock = time.time(), time.perf_counter()
-    opening = config.task.opening(problem)
+    opening = stated(config.opening, config.task, problem)
     told = {
         seat: Told(
             system=agent.system,
             opening=opening,
             briefing=config.task.briefing(problem, seat),
             system_in_user=agent.system_in_user,
+            examples=agent.examples,
         )
         for seat, agent in agents.items()
     }
     context = TurnContext(identity, problem, agents, told, config, calls)
-    talk = await _talk(context, beginning.turns if beginning else (), config.draw)
+    talk = await _begun(context, beginning.turns if beginning else (), config.draw)
     return Conversation(
         schema=SCHEMA,
         id=identity,
@@ -146,6 +157,15 @@ class _Talk(NamedTuple):
     turns: tuple[Turn, ...]
     stop: StopReason
     failure: Failure | None = None
+
+
+async def _begun(context: TurnContext, before: tuple[Turn, ...], draw: Draw) -> _Talk:
+    """The conversation that begins with turns of another one, graded as here."""
+    try:
+        before = await context.judged(before)
+    except CallFailed as failed:
+        return _Talk(before, *failed.ending(before))
+    return await _talk(context, before, draw)
 
 
 async def _talk(context: TurnContext, before: tuple[Turn, ...], draw: Draw, branch: str = "") -> _Talk:
@@ -303,6 +323,12 @@ class TurnContext:
         return msgspec.structs.replace(reply, usage=usage, attempts=generation.attempts)
 
     async def _judge(self, candidate: Candidate, step: str) -> Verdict:
+        belief, extraction = await self._extract(candidate, step)
+        with adding(spent_asking(extraction)):
+            correct, judgement = await self._grade(belief, step)
+        return Verdict(belief, correct, extraction, judgement)
+
+    async def _extract(self, candidate: Candidate, step: str) -> tuple[Belief, Extraction]:
         with blaming(f"extraction of turn {step}", EXTRACTOR):
             belief, extraction = await self.config.extractor.extract(
                 candidate,
@@ -314,16 +340,31 @@ class TurnContext:
             )
         if self.config.on_belief is not None:
             self.config.on_belief(belief)
-        return Verdict(belief, await self._grade(belief), extraction)
+        return belief, extraction
 
-    async def _grade(self, belief: Belief) -> bool | None:
+    async def _grade(self, belief: Belief, step: str) -> Graded:
         match belief:
             case Answered(value):
-                return await boundary.grade(self.config.task, value, self.problem)
+                return await self._graded(value, step)
             case Unsure():
-                return False
+                return False, None
             case _:
-                return None
+                return None, None
+
+    async def _graded(self, answer: str, step: str) -> Graded:
+        config = self.config
+        if config.judge is None:
+            return await boundary.grade(config.task, answer, self.problem), None
+        with blaming(f"grading of turn {step}", JUDGE):
+            return await config.judge.grade(
+                answer,
+                self.problem,
+                calls=self.calls,
+                conversation_id=self.identity,
+                step=f"{step}/judge",
+                seed=config.entropy,
+                on_verdict=config.on_verdict,
+            )
 
     async def judge_siblings(self, generation: Generation, step: str) -> tuple[Reply, ...]:
         """Judge all candidates at once; what several say in the same words is judged once."""
@@ -337,13 +378,41 @@ class TurnContext:
             for index, (candidate, said) in enumerate(zip(candidates, words, strict=True))
         )
 
+    async def judged(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """Turns of another conversation: what was judged there is known here, and what was not is judged.
+
+        Raises:
+            CallFailed: the judge could not be asked.
+        """
+        judge = self.config.judge
+        if judge is None:
+            return turns
+        found = []
+        for number, turn in enumerate(turns, 1):
+            reply = turn.reply
+            if isinstance(reply.belief, Answered):
+                judge.learn(reply.belief.value, self.problem, reply.judgement)
+                if reply.correct is None and reply.judgement is None:
+                    correct, judgement = await self._graded(reply.belief.value, f"{number}")
+                    reply = msgspec.structs.replace(reply, correct=correct, judgement=judgement)
+                    turn = msgspec.structs.replace(turn, replies=(reply,), chosen=0)  # noqa: PLW2901
+            found.append(turn)
+        return tuple(found)
+
     async def _judge_one_of_several(self, candidate: Candidate, step: str) -> Verdict:
-        """A candidate whose belief could not be asked for is lost; its siblings are not."""
+        """A candidate whose belief could not be asked for is lost, and one that could not be graded has no
+        grade; its siblings have.
+        """
         try:
-            return await self._judge(candidate, step)
+            belief, extraction = await self._extract(candidate, step)
         except CallFailed as failed:
             belief, extraction = unanswered(failed.error)
             return Verdict(belief, None, extraction)
+        try:
+            correct, judgement = await self._grade(belief, step)
+        except CallFailed as failed:
+            return Verdict(belief, None, extraction, unjudged(failed.error))
+        return Verdict(belief, correct, extraction, judgement)
 
     async def _choose(
         self, replies: tuple[Reply, ...], how: Selection, step: str, turns: Sequence[Turn], attempts: int

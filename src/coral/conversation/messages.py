@@ -25,12 +25,14 @@ class Told:
         briefing: what only this seat is told; stands below the opening.
         system_in_user: put the system prompt at the top of the first user message, for models whose chat
             template knows no system role.
+        examples: few-shot examples, as turns before the first message.
     """
 
     system: str
     opening: str
     briefing: str = ""
     system_in_user: bool = False
+    examples: tuple[Message, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -45,14 +47,16 @@ def said(turn: Turn) -> str:
 
 
 def dialogue(told: Told, first: str, rest: Sequence[str] = ()) -> tuple[Message, ...]:
-    """A system prompt, a first user message, and what was said after it, roles alternating.
+    """A system prompt, examples, a first user message, and what was said after it, roles alternating.
 
     Args:
         rest: the texts behind `first`: of the seat itself, of the others, of itself, ... An even number, so
             that the last message is a user's.
     """
-    if told.system and told.system_in_user:
-        first = f"{told.system}\n\n{first}"
-    head = (Message(Role.SYSTEM, told.system),) if told.system and not told.system_in_user else ()
     spoken = (Message(Role.USER if index % 2 else Role.ASSISTANT, text) for index, text in enumerate(rest))
-    return (*head, Message(Role.USER, first), *spoken)
+    messages = (*told.examples, Message(Role.USER, first), *spoken)
+    if not told.system:
+        return messages
+    if not told.system_in_user:
+        return (Message(Role.SYSTEM, told.system), *messages)
+    return (Message(Role.USER, f"{told.system}\n\n{messages[0].content}"), *messages[1:])

@@ -10,13 +10,16 @@ from coral.conversation.agent import Agent
 from coral.models.end_marks import own_turn
 from coral.models.protocol import Candidate, Generation
 from coral.models.token_ids import gives_token_ids, no_token_ids
-from coral.types import Belief, Extraction, Reply, Seat, Turn
+from coral.types import Belief, Extraction, Judgement, Reply, Seat, Turn
 
 
 class Verdict(NamedTuple):
+    """What was found of a candidate: its belief and grade, and how."""
+
     belief: Belief
     correct: bool | None
     extraction: Extraction
+    judgement: Judgement | None = None
 
 
 def own_turns(generation: Generation, agent: Agent) -> Generation:
@@ -50,6 +53,10 @@ def turn_of_one(seat: Seat, reply: Reply, generation: Generation) -> Turn:
 def sibling(candidate: Candidate, verdict: Verdict, generation: Generation, *, repeated: bool) -> Reply:
     if repeated and verdict.extraction.by == "model":
         verdict = verdict._replace(extraction=Extraction(by="model", text=verdict.extraction.text))
+    if repeated and verdict.judgement is not None:
+        verdict = verdict._replace(
+            judgement=msgspec.structs.replace(verdict.judgement, usage=None, attempts=0, billing="list")
+        )
     return reply_of(candidate, verdict, generation)
 
 
@@ -63,6 +70,7 @@ def reply_of(candidate: Candidate, verdict: Verdict, generation: Generation) -> 
         correct=verdict.correct,
         finish_reason=candidate.finish_reason,
         extraction=verdict.extraction,
+        judgement=verdict.judgement,
         usage=candidate.usage,
         latency_s=round(generation.latency_s, 6),
         attempts=0,

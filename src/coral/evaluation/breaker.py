@@ -28,7 +28,7 @@ from coral.errors import (
 )
 from coral.evaluation.progress import Progress
 from coral.models.protocol import Model
-from coral.types import Belief, Conversation, StopReason, Unreadable
+from coral.types import Belief, Conversation, Judgement, StopReason, Unreadable
 
 HANDFUL = 5
 """Failed requests to a model that never answered, or conversations without a candidate, that stop a run."""
@@ -37,7 +37,7 @@ LATER = 20
 """Failures in a row that stop a run that has come to something before: some texts may be refused in a row."""
 
 UNREADABLE = 40
-"""So many beliefs stop a run if none of them can be read."""
+"""So many beliefs stop a run if none of them can be read, and so many judgements without a verdict."""
 
 _THEN = "run the command again: nothing was stored as failed (--max_failed_rate 1 never stops for this)"
 
@@ -91,6 +91,8 @@ class Breaker:
         self._fruitless = 0
         self._unreadable: Counter[str] = Counter()
         self._readable = False
+        self._without_verdict = 0
+        self._judges = False
         self._tripped = False
 
     def answered(self, model: Model, *, probe: bool = False) -> None:
@@ -174,6 +176,23 @@ class Breaker:
         if self._unreadable.total() >= UNREADABLE:
             why, remedy = nothing_read(self._unreadable)
             self._trip(f"no answer could be read from the first {UNREADABLE} replies; {why}", remedy)
+
+    def judged(self, judgement: Judgement) -> None:
+        """A judge replied.
+
+        Raises:
+            StoppedEarly: it never gives a verdict.
+        """
+        self._judges = self._judges or judgement.verdict is not None
+        if self._judges or self._lenient:
+            return
+        self._without_verdict += 1
+        if self._without_verdict >= UNREADABLE:
+            self._trip(
+                f"none of the first {UNREADABLE} replies of the judge holds a verdict, such as "
+                f"{(judgement.text or '')[:200]!r}",
+                "change --task.judge.model, or raise --task.judge.max_tokens",
+            )
 
     def suspects(self, models: Iterable[Model]) -> bool:
         """Whether it may still turn out that these models fail every request, or all conversations fail."""

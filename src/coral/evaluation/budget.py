@@ -11,6 +11,7 @@ from coral.metrics.cost import load_prices
 from coral.models.config import HUMAN
 from coral.store.folder import RunFolder
 from coral.store.shards import shard_of
+from coral.types import Usage
 
 
 def budget_of(
@@ -28,9 +29,13 @@ def budget_of(
         limits = limits.shared(shard_of(config.shard).count)
     asking = (agent for agent in participants.agents.values() if not agent.is_silent)
     models = {agent.model.name for agent in asking} - {HUMAN}
-    extractor = participants.extractor.model
-    asked = [*sorted(models), *([] if extractor is None else [extractor.name])]
+    extractor, judge = participants.extractor.model, participants.judge
+    asked = [*sorted(models), *(model.name for model in participants.asked)]
     budget = Budget(limits, load_prices(config.prices), asked, is_stopping=is_stopping)
     for conversation in folder.conversations():
         budget.count(conversation, None if extractor is None else extractor.name)
+    if judge is not None:
+        for judged in judge.task.verdicts:  # of unfinished conversations, too
+            said = judged.judgement
+            budget.replayed(judge.model, said.usage or Usage(), said.billing)
     return budget

@@ -15,7 +15,10 @@ from coral.config import ANY, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Options, opt
 from coral.conversation import protocols
 from coral.conversation.controls import PREFIX as CONTROL
 from coral.conversation.controls import Control, Words
+from coral.conversation.examples import ShownAs
 from coral.conversation.extraction import Mode
+from coral.conversation.judging import JudgeConfig
+from coral.conversation.own_prompts import TemplatesConfig
 from coral.conversation.own_reader import names_reader
 from coral.conversation.protocols import PAIR
 from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection
@@ -35,9 +38,16 @@ OF_PROTOCOL = Section(
     lambda options: {"name": str, **protocols.option_types(str(options.get("name", "")))}, short="name"
 )
 """A protocol's name and its own options."""
-OF_TASK = Section(
-    lambda options: {"name": str, **registry.option_types(str(options.get("name", "")))}, short="name"
-)
+
+
+def _task_types(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The types of a task's options; a judge, where the task takes one, has those of a model."""
+    types = registry.option_types(str(options.get("name", "")))
+    judge = {"judge": section(lambda: JudgeConfig, short="model")["section"]} if "judge" in types else {}
+    return {"name": str, **types, **judge}
+
+
+OF_TASK = Section(_task_types, short="name")
 """A task's name and its own options."""
 
 
@@ -50,6 +60,10 @@ class AgentConfig(ModelConfig):
     compare them), panel, or one of `prompt_library`; by default that of the protocol."""
     system_in_user: bool = option(False, decides=True)
     """Send the system prompt in the first user message, for chat templates without a system role."""
+    examples: str | None = option(None, decides=True)
+    """File of few-shot examples: lines of {question, answer} or {messages: [...]}."""
+    examples_as: ShownAs = option("turns", decides=True)
+    """turns: examples are shown as an earlier conversation. system: below the system prompt."""
     control: Control | None = option(None, decides=True)
     """No model decides what it says: a control partner. right: insists on the gold answer. wrong: on one
     wrong answer of the problem, always the same. echo: repeats the other's answer. unsure: has none. random:
@@ -146,6 +160,10 @@ class EvalConfig(Options):
     salt: str = option("", decides=True)
     """Mixed into the seeds of requests. Runs with one seed draw alike what they ask alike: given one prompt
     and sampling, a pair's first turn is word for word a single agent's. Another salt draws anew."""
+    templates: TemplatesConfig = option(
+        decides=True, default_factory=TemplatesConfig, **section(lambda: TemplatesConfig)
+    )
+    """Prompts of your own in place of ours, beside the system prompts: a text or @FILE each."""
     prompt_library: str | None = option(None, decides=True)
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
     metrics: tuple[str, ...] = option((), decides=False)
@@ -203,6 +221,7 @@ class EvalConfig(Options):
         require(reporters(self.report_to))
         if not self.task.get("name"):
             raise ConfigError("no task given", remedy="name one, such as hi_tom; `coral tasks` lists them")
+        self.judge_config()
 
     @property
     def draw(self) -> Draw:
@@ -276,11 +295,12 @@ class EvalConfig(Options):
             for index, (name, options) in enumerate(zip(names, several, strict=True))
         }
 
-    def settings(self, instruction: str = "") -> protocols.Settings:
+    def settings(self, instruction: str = "", prompts: Mapping[str, str] | None = None) -> protocols.Settings:
         """What the protocol is built from.
 
         Args:
             instruction: the task's, how to state an answer.
+            prompts: what it is to say itself, in place of ours.
         """
         return protocols.Settings(
             agents=tuple(self.participants()),
@@ -290,6 +310,7 @@ class EvalConfig(Options):
             majority=self.majority,
             instruction=instruction,
             options=self.protocol_options(),
+            prompts=prompts or {},
         )
 
     def extractor_config(self) -> ExtractorConfig:
@@ -298,31 +319,41 @@ class EvalConfig(Options):
         Raises:
             ConfigError: `extractor` holds an unknown option or a value of the wrong type.
         """
-        own = {
-            "temperature",
-            "top_p",
-            "max_tokens",
-            "stop",
-            "system_prompt",
-            "mode",
-            "function",
-            "prompt",
-            "system_in_user",
-            "return_token_ids",
-        }
-        shared = {
-            item.name: getattr(self.agent, item.name)
-            for item in dataclasses.fields(ModelConfig)
-            if item.name not in own
-        }
         options = reader_named(self.extractor)
-        extractor = filled_up(ExtractorConfig(**shared), options, ExtractorConfig, "extractor")
+        extractor = filled_up(ExtractorConfig(**self._server()), options, ExtractorConfig, "extractor")
         if "mode" not in options and (
             embedded.folder_of(extractor)  # such small models extract nothing
             or ((is_own(extractor) or extractor.function) and not _names_whom(options))  # others take turns
         ):
             return dataclasses.replace(extractor, mode="rules")
         return extractor
+
+    def asked(self) -> list[ModelConfig]:
+        """The options of everybody who is asked."""
+        judge = self.judge_config()
+        others = [self.extractor_config(), *([] if judge is None else [judge])]
+        return [*self.participants().values(), *others]
+
+    def judge_config(self) -> JudgeConfig | None:
+        """The judge's options: the agent's server unless set, a model of its own; None where there is none.
+
+        Raises:
+            ConfigError: one is unknown or of the wrong type, or the model is not named.
+        """
+        given = self.task.get("judge")
+        if not given:
+            return None
+        options = {"model": given} if isinstance(given, str) else given
+        if not isinstance(options, Mapping) or not any(map(options.get, ("model", "command", "http"))):
+            raise ConfigError(
+                "the judge has no model", remedy="name it: --task.judge.model MODEL (docs/grading.md)"
+            )
+        return filled_up(JudgeConfig(**self._server()), options, JudgeConfig, "task.judge")
+
+    def _server(self) -> dict[str, Any]:
+        """The agent's model and where it is served, for those who are asked beside it."""
+        names = {item.name for item in dataclasses.fields(ModelConfig)} - _OF_A_SPEAKER
+        return {name: getattr(self.agent, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,6 +442,11 @@ def _check_types(config: EvalConfig) -> None:
                     f"{item.name} cannot be {value!r}: {error}", remedy="see `coral eval --help`"
                 ) from None
 
+
+_OF_A_SPEAKER = {
+    "temperature", "top_p", "max_tokens", "stop", "system_prompt", "return_token_ids",
+}  # fmt: skip
+"""Options that an agent does not share with the models that are asked beside it."""
 
 C = TypeVar("C", bound=ModelConfig)
 

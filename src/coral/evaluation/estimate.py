@@ -35,6 +35,8 @@ TYPICAL_EXTRACTED_SHARE = 0.5
 """Of turns that `hybrid` shows to the extractor."""
 TYPICAL_EXTRACTION_SHARE = 0.25
 """Of its `max_tokens` that an extractor writes: a line, sometimes with some thought."""
+TYPICAL_JUDGED_SHARE = 0.5
+"""Of turns whose answer is neither a reference nor one that was judged before."""
 MOST_EXTRACTIONS = {"rules": 0, "hybrid": 2, "model": 1}
 """Requests to an extractor per reply: `hybrid` asks again where an answer does not stand in the reply."""
 
@@ -82,14 +84,15 @@ def estimate(config: EvalConfig, task: Task | None = None) -> CostEstimate:
     config = settled(config)
     with open_plan(config, task) as plan:
         problem = plan.problems[0]
-        opening = _mean_tokens(plan.task.opening(problem) for problem in plan.problems)
+        opening = _mean_tokens(plan.stated(problem) for problem in plan.problems)
         first = _speakers(config, plan, 1)[0]
         seat = next(iter(plan.protocol.speakers))
         told = Told(
             system=first.system,
-            opening=plan.task.opening(problem),
+            opening=plan.stated(problem),
             briefing=plan.task.briefing(problem, seat),
             system_in_user=first.options.system_in_user,
+            examples=plan.examples.get(first.name, ()),
         )
         conversations = len(plan.problems) * config.samples
         return CostEstimate(
@@ -142,7 +145,9 @@ def _assumptions(config: EvalConfig, plan: Plan) -> list[_Assumed]:
     speakers = _speakers(config, plan, limit)
     longest = max(map(_most_tokens, speakers))
     few = min(longest, TYPICAL_TURN_TOKENS)
-    models = [speaker.options for speaker in speakers] + [extractor] * (share > 0)
+    judge = config.judge_config()
+    models: list[ModelConfig] = [speaker.options for speaker in speakers]
+    models += [extractor] * (share > 0) + ([] if judge is None else [judge])
     at_most = "max_tokens null, say" if any(model.max_tokens is None for model in models) else "at most"
     most = _Assumed(
         f"{at_most}: {_turns(limit)} of {longest} tokens", limit, None, MOST_EXTRACTIONS[extractor.mode]
@@ -188,7 +193,7 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     candidate of the turns before it. The prompt of several candidates counts once, as servers count it.
     What a model thinks is written, and read by nobody.
     """
-    cap, share = assumed.cap, assumed.share
+    cap, share, judge = assumed.cap, assumed.share, config.judge_config()
     draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
     extracted = (extractor.max_tokens or UNLIMITED_TOKENS) * (TYPICAL_EXTRACTION_SHARE if cap else 1)
     extracted += assumed.thinking * _most_thinking(extractor)
@@ -201,7 +206,9 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
             continue
         again = draw.candidates * draw.rollouts * earlier
         replies = draw.candidates + again
-        told = len(speaker.system) / CHARACTERS_PER_TOKEN + opening
+        judged, verdicts = _judged(config, plan, assumed, replies, opening)
+        shown = sum(len(message.content) for message in plan.examples.get(speaker.name, ()))
+        told = (len(speaker.system) + shown) / CHARACTERS_PER_TOKEN + opening
         thought = assumed.thinking * _most_thinking(speaker.options)
         spoken = Tokens((1 + again) * (told + history), 0, replies * (tokens + thought))
         read = Tokens(replies * share * (asked + tokens), 0, replies * share * extracted)
@@ -212,13 +219,14 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
             read = _sum(read, Tokens(share * (asked + briefly), 0, share * extracted))
             requests += 1
             extractions += share
-        requests += 1 + again
+        requests += 1 + again + judged
         extractions += replies * share
-        prompt += spoken.prompt + read.prompt
-        written += spoken.completion + read.completion
+        prompt += spoken.prompt + read.prompt + verdicts.prompt
+        written += spoken.completion + read.completion + verdicts.completion
         billed = SHARE_BILLED["batch" if config.batch and is_sold(speaker.options) else "list"]
         usd += billed * prices.cost(embedded.name_of(speaker.options), spoken)
         usd += prices.cost(extractor.model, read)
+        usd += prices.cost(judge.model, verdicts) if judge is not None else 0.0
         history += tokens
     return Volume(
         assumption=assumed.name,
@@ -227,6 +235,20 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         completion_tokens=round(conversations * written),
         usd=None if isnan(usd) else usd * conversations,
     )
+
+
+def _judged(
+    config: EvalConfig, plan: Plan, assumed: _Assumed, replies: float, opening: float
+) -> tuple[float, Tokens]:
+    """Requests to a judge about the replies of a turn, and their tokens."""
+    judge = config.judge_config()
+    if judge is None:
+        return 0.0, Tokens(0, 0, 0)
+    requests = replies * (TYPICAL_JUDGED_SHARE if assumed.cap else 1.0)
+    asked = len(plan.judge) / CHARACTERS_PER_TOKEN + opening
+    written = (judge.max_tokens or UNLIMITED_TOKENS) * (TYPICAL_EXTRACTION_SHARE if assumed.cap else 1.0)
+    written += assumed.thinking * _most_thinking(judge)
+    return requests, Tokens(requests * asked, 0, requests * written)
 
 
 def _sum(a: Tokens, b: Tokens) -> Tokens:

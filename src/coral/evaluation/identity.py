@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from coral.config import deciding
-from coral.conversation import protocols, solo
+from coral.conversation import examples, protocols, solo
 from coral.conversation.controls import USES_MISTAKES
 from coral.conversation.selection import Draw
 from coral.evaluation import problem_list
@@ -53,10 +54,11 @@ def identity(
     return {
         "schema": SCHEMA,
         "version": version(),
-        "task": dict(task),
+        "task": _task(config, task, sources or {}),
         "split": split,
         "data_sha256": data_fingerprint,
         "prompts": prompts,
+        **_own_prompts(config),
         "protocol": config.protocol_name,
         **({"protocol_options": msgspec.to_builtins(own)} if own is not None else {}),
         **{name: getattr(config, name) for name in ("max_turns", "opener") if name in takes},
@@ -74,6 +76,20 @@ def identity(
     }
 
 
+def _own_prompts(config: EvalConfig) -> dict[str, Any]:
+    """Which prompts are not ours; their words are in the fingerprint of all."""
+    items = dataclasses.fields(config.templates)
+    own = [item.name for item in items if getattr(config.templates, item.name) is not None]
+    return {"own_templates": own} if own else {}
+
+
+def _task(config: EvalConfig, task: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, Any]:
+    """The task with its options, its judge as any model, whose address decides nothing."""
+    judge = config.judge_config()
+    options = {name: value for name, value in task.items() if name != "judge"}
+    return options if judge is None else {**options, "judge": _decisive(judge, sources)}
+
+
 def _drawing(draw: Draw) -> dict[str, Any]:
     """Of a single candidate, how it is chosen decides nothing."""
     choosing = {"select": draw.select} if draw.candidates > 1 else {}
@@ -87,6 +103,7 @@ _LATER = {
     "return_token_ids": False,
     "command": "",
     "http_reply": DEFAULT_REPLY,
+    "examples_as": "turns",
 }
 """Options that earlier versions did not have: their runs resume where these are at their defaults."""
 
@@ -103,6 +120,8 @@ def _decisive(config: ModelConfig, sources: Mapping[str, str]) -> dict[str, Any]
     if isinstance(config, AgentConfig) and config.control_answers is not None:
         uses = config.control in USES_MISTAKES
         values["control_answers"] = solo.digest(config.control_answers) if uses else None
+    if values.get("examples"):
+        values["examples"] = examples.digest(values["examples"], "--agent.examples")
     if is_silent(config):
         kept = {name: values.get(name) for name in ("control", "control_answers")}
         values = {"model": speaker_model(config), **kept}

@@ -29,6 +29,7 @@ from coral.metrics.tally import Part
 from coral.options import load_yaml_file
 from coral.store.folder import RunFolder
 from coral.tasks import boundary
+from coral.tasks.judged import with_verdicts
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Problem, Record, Reply, Rollout, StopReason
@@ -52,7 +53,8 @@ async def score(
         folder: must not be in use by a running evaluation. What is found is to be written there by
             `save_summary`.
         prices: file of a price table that overlays the shipped one.
-        regrade: grade every stored answer anew instead of trusting the stored verdicts.
+        regrade: grade every stored answer anew instead of trusting the stored grades. Where rules cannot,
+            what the run's judge said still holds.
         task: that of the run, where its class cannot be imported.
         own: metrics that the user adds; by default those of the run.
 
@@ -62,7 +64,7 @@ async def score(
     async with workers.in_use():
         return await measure_run(
             folder,
-            task or task_of(folder),
+            with_verdicts(task, folder) if task else task_of(folder),
             prices=load_prices(prices),
             regrade=regrade,
             own=own_of(folder) if own is None else own,
@@ -186,6 +188,7 @@ def _empty_tally(identity: Mapping[str, Any], own: Sequence[OwnMetric] = ()) -> 
         rules=protocols.stored(identity),
         own=own,
         probed=bool(identity.get("probe")),
+        judge=(identity["task"].get("judge") or {}).get("model"),
     )
 
 

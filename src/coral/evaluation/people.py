@@ -30,6 +30,12 @@ def check_people(config: EvalConfig) -> None:
             "a person does not extract beliefs while a run goes on",
             remedy="name a model; `coral audit` has people read the replies of a run",
         )
+    judge = config.judge_config()
+    if judge is not None and judge.is_person:
+        raise ConfigError(
+            "a person does not grade while a run goes on",
+            remedy="name a model; `coral audit` has people judge what it graded",
+        )
     people = people_of(config)
     if not people:
         return

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from coral import prompts
-from coral.conversation import protocols
+from coral.conversation import examples, protocols
+from coral.conversation.own_prompts import for_protocol, own_prompts, refuse_whole_problem, stated
 from coral.conversation.protocols import ConversationProtocol
 from coral.errors import ConfigError, DataError, UserError
 from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.evaluation.problem_list import load_ids
 from coral.store.disk_list import DiskList, store_problems
+from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts
 from coral.store.shards import Shard
 from coral.tasks import registry, sources
+from coral.tasks.judged import JudgedTask, rules_of, with_verdicts
 from coral.tasks.protocol import Source, Task
-from coral.types import Problem
+from coral.types import Message, Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,9 @@ class Plan:
         extraction: the template that asks a model for a belief.
         second_look: the template of an extractor's second request; empty where its mode has none.
         probe: what seats are asked off the record; empty where they are not.
+        judge: the template that asks a model for a grade; empty where none is asked.
+        opening: the template by which problems are stated; empty: as the task does.
+        examples: few-shot examples by agent, where they are shown as turns.
     """
 
     name: str
@@ -48,16 +54,24 @@ class Plan:
     extraction: str
     second_look: str
     probe: str
+    judge: str = ""
+    opening: str = ""
+    examples: dict[str, tuple[Message, ...]] = field(default_factory=dict)
+
+    def stated(self, problem: Problem) -> str:
+        """A problem as its agents are told it."""
+        return stated(self.opening, self.task, problem)
 
     @property
     def task_settings(self) -> dict[str, Any]:
         """The task's name and all of its options, defaults included."""
+        task = rules_of(self.task)
         if ":" in self.name:
-            return registry.described(self.task)
+            return registry.described(task)
         options: dict[str, Any] = {}
-        if dataclasses.is_dataclass(self.task) and not isinstance(self.task, type):
-            options = dataclasses.asdict(self.task)
-        return {"name": self.task.info.name, **options}
+        if dataclasses.is_dataclass(task) and not isinstance(task, type):
+            options = dataclasses.asdict(task)
+        return {"name": task.info.name, **options}
 
     @property
     def prompts_fingerprint(self) -> str:
@@ -73,7 +87,20 @@ class Plan:
             protocol=dict(self.protocol.prompts),
             second_look=self.second_look,
             probe=self.probe,
+            judge=self.judge,
+            opening=self.opening,
+            examples=self.examples,
         )
+
+    @contextmanager
+    def judged_in(self, folder: RunFolder) -> Iterator[Plan]:
+        """The plan with a task that knows, and keeps, the verdicts of the judge in a run folder."""
+        task = with_verdicts(self.task, folder)
+        try:
+            yield dataclasses.replace(self, task=task)
+        finally:
+            if isinstance(task, JudgedTask):
+                task.verdicts.close()
 
     def same_problems(self, split: str) -> bool:
         """Whether another split names exactly the problems of this run's (as `all` and the default may)."""
@@ -117,7 +144,7 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
     Raises:
         UserError: no such task, data, split or prompt, or a bad record.
     """
-    task = task or registry.load(config.task_name, **config.task_options)
+    task = with_verdicts(task or registry.load(config.task_name, **config.task_options))
     source = Source(
         data=config.data,
         split=config.split or "",
@@ -125,28 +152,34 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
         split_seed=config.split_seed,
         password=config.data_password,
     )
-    fingerprint = sources.fingerprint(source, task.info)
-    library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
+    fingerprint = sources.fingerprint(source, task.info) or getattr(rules_of(task), "fingerprint", "")
+    own = own_prompts(config.templates)
+    protocol = _protocol(config, task, own)
+    systems, shown = _told(config, task)
     problems = store_problems(
         _graded(_wanted(task, source, config), config), limit=config.limit, seed=config.problem_seed
     )
     try:
+        for name, agent in config.participants().items():
+            if agent.examples is not None:
+                examples.refuse_leaks(_examples(name, agent), problems, f"--{name}.examples")
+        refuse_whole_problem(own.get("opening", ""), task, problems[0], protocol.speakers)
         yield Plan(
             name=config.task_name,
             task=task,
             source=source,
             problems=problems,
             fingerprint=fingerprint,
-            protocol=protocols.build(config.protocol_name, config.settings(task.instruction)),
-            systems={
-                name: _system_prompt(name, agent, config, task, library)
-                for name, agent in config.participants().items()
-            },
-            extraction=prompts.builtin("extraction"),
+            protocol=protocol,
+            systems=systems,
+            extraction=own.get("extraction") or prompts.builtin("extraction"),
             second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
             probe=prompts.render(prompts.builtin("probe"), instruction=task.instruction)
             if config.probe
             else "",
+            judge=(own.get("judge") or prompts.builtin("judge")) if config.judge_config() else "",
+            opening=own.get("opening", ""),
+            examples=shown,
         )
     finally:
         problems.close()
@@ -169,16 +202,40 @@ def _graded(problems: Iterator[Problem], config: EvalConfig) -> Iterator[Problem
         yield problem
 
 
+def _protocol(config: EvalConfig, task: Task, own: Mapping[str, str]) -> ConversationProtocol:
+    """The protocol of a run, with what it says in place of our words."""
+    plain = protocols.build(config.protocol_name, config.settings(task.instruction))
+    said = for_protocol(own, plain.prompts, config.protocol_name)
+    return protocols.build(config.protocol_name, config.settings(task.instruction, said)) if said else plain
+
+
+def _told(config: EvalConfig, task: Task) -> tuple[dict[str, str], dict[str, tuple[Message, ...]]]:
+    """The system prompt of each agent, and the examples that it is shown as turns."""
+    library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
+    systems, shown = {}, {}
+    for name, agent in config.participants().items():
+        systems[name] = _system_prompt(name, agent, config, task, library)
+        if agent.examples is None:
+            continue
+        if agent.examples_as == "system":
+            systems[name] = examples.within(systems[name], _examples(name, agent))
+        else:
+            shown[name] = _examples(name, agent)
+    return systems, shown
+
+
+def _examples(name: str, agent: AgentConfig) -> tuple[Message, ...]:
+    return examples.load_examples(agent.examples or "", f"--{name}.examples")
+
+
 def check_agents(config: EvalConfig, task: Task) -> None:
     """Build the protocol and the prompts of a run, without reading the data.
 
     Raises:
         UserError: the options do not fit the protocol, or a prompt cannot be used.
     """
-    library = prompts.load_library(config.prompt_library) if config.prompt_library else {}
-    protocols.build(config.protocol_name, config.settings(task.instruction))
-    for name, agent in config.participants().items():
-        _system_prompt(name, agent, config, task, library)
+    _protocol(config, task, own_prompts(config.templates))
+    _told(config, task)
 
 
 def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]:

@@ -52,6 +52,8 @@ def _redact_reply(reply: Reply) -> Reply:
         reasoning=reply.reasoning and REDACTED,
         belief=belief,
         extraction=msgspec.structs.replace(reply.extraction, text=reply.extraction.text and REDACTED),
+        judgement=reply.judgement
+        and msgspec.structs.replace(reply.judgement, text=reply.judgement.text and REDACTED),
         rollouts=tuple(map(_redact_rollout, reply.rollouts)),
     )
 

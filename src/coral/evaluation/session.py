@@ -41,6 +41,7 @@ from coral.store.folder import ADJUSTMENTS, RunFolder
 from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
 from coral.store.shards import shard_of
+from coral.tasks.judged import with_verdicts
 from coral.types import Adjustment, Answered, Conversation, StopReason
 
 GUARD_S = 2.0
@@ -74,12 +75,13 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
             split=plan.source.split,
             data_fingerprint=plan.fingerprint,
             prompts=plan.prompts_fingerprint,
-            sources=given.sources([*settled.participants().values(), extractor], extractor.function),
+            sources=given.sources(settled.asked(), extractor.function),
         )
         decided |= given.forked
         whole = RunFolder(config.output or default_output(settled, decided))
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
+        plan = stack.enter_context(plan.judged_in(folder))
         mark = ShardMark(whole, shard, plan, config.samples) if shard else None
         await opener.batch(folder.path / "batches", stack)
         # A missing key or a silent server is met before there is a folder.
@@ -120,7 +122,8 @@ async def _measured(
     run: Run, folder: RunFolder, plan: Plan, prices: PriceTable, own: Sequence[OwnMetric]
 ) -> Run:
     """The complete run with its summary, which is written."""
-    summary = await measure_run(folder, plan.task, prices=prices, own=own, trust_kept=True)
+    task = with_verdicts(plan.task, folder)  # those of all shards
+    summary = await measure_run(folder, task, prices=prices, own=own, trust_kept=True)
     folder.write("summary.json", summary)
     return dataclasses.replace(run, summary=summary)
 
@@ -236,8 +239,11 @@ class _Session:
             seed=config.seed,
             salt=config.salt,
             draw=config.draw,
+            judge=participants.judge,
             on_belief=self._breaker.believed,
+            on_verdict=self._breaker.judged,
             probe=plan.probe,
+            opening=plan.opening,
         )
 
     async def work(self, pending: array[int]) -> None:

@@ -14,6 +14,7 @@ from coral.batches.model import Batches
 from coral.conversation.agent import Agent
 from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
+from coral.conversation.judging import Judge
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.sight import ProblemPool, Sight
 from coral.conversation.solo import favourite_mistakes
@@ -27,6 +28,7 @@ from coral.models.connections import Connections
 from coral.models.crew import Crew
 from coral.models.protocol import Model
 from coral.serving.launch import LaunchConfig, launch, to_come
+from coral.tasks.judged import JudgedTask, rules_of
 from coral.types import Seat
 
 
@@ -42,11 +44,18 @@ class Participants:
     agents: dict[Seat, Agent]
     extractor: Extractor
     connections: Connections
+    judge: Judge | None = None
+
+    @property
+    def asked(self) -> list[Model]:
+        """The models that are asked beside the agents."""
+        judge = None if self.judge is None else self.judge.model
+        return [model for model in (self.extractor.model, judge) if model is not None]
 
     @property
     def served(self) -> list[ServedModel]:
         """The models behind a server; the others are in this process."""
-        models = [*(agent.model for agent in self.agents.values()), self.extractor.model]
+        models = [*(agent.model for agent in self.agents.values()), *self.asked]
         return [model for model in models if isinstance(model, ServedModel)]
 
     def crew(self, most: int) -> Crew:
@@ -170,6 +179,7 @@ async def open_participants(
             sampling=options.sampling(),
             system=plan.systems[name],
             system_in_user=options.system_in_user,
+            examples=plan.examples.get(name, ()),
             control=await seated.control(name, options),
             sight=seated.sight(options),
         )
@@ -191,7 +201,17 @@ async def open_participants(
             reader=given.reader(extraction.function),
         ),
         connections=connections,
+        judge=await _judge(config, plan, models),
     )
+
+
+async def _judge(config: EvalConfig, plan: Plan, models: Models) -> Judge | None:
+    """Who grades where rules cannot, where somebody does."""
+    options, task = config.judge_config(), plan.task
+    if options is None or not isinstance(task, JudgedTask):
+        return None
+    model = await models.open(options, "--task.judge", directly=True)
+    return Judge(task=task, model=model, sampling=options.sampling(), template=plan.judge)
 
 
 class _Seated:
@@ -199,6 +219,8 @@ class _Seated:
 
     def __init__(self, plan: Plan) -> None:
         self._task, self._problems = plan.task, plan.problems
+        # Mistakes are the same whenever they are thought of, so no verdict has a say in them.
+        self._rules = rules_of(plan.task)
         self._pool = ProblemPool(lambda: plan.task.problems(plan.source))
 
     async def control(self, name: str, options: AgentConfig) -> ControlPartner | None:
@@ -211,12 +233,12 @@ class _Seated:
             return None
         favourites = None
         if options.control_answers is not None and options.control in USES_MISTAKES:
-            favourites = await favourite_mistakes(options.control_answers, self._task, self._problems)
+            favourites = await favourite_mistakes(options.control_answers, self._rules, self._problems)
         return ControlPartner(
             kind=options.control,
             words=options.control_words,
             task=self._task,
-            mistakes=Mistakes(self._task, self._pool, favourites),
+            mistakes=Mistakes(self._rules, self._pool, favourites),
         )
 
     def sight(self, options: AgentConfig) -> Sight | None:

@@ -16,12 +16,25 @@ from numpy.typing import ArrayLike
 from coral.config import load_yaml
 from coral.errors import ConfigError
 from coral.metrics.arrays import Array
-from coral.types import Billing, Conversation, Failure, Probe, Record, Reply, Seat, Spent, Turn, Usage
+from coral.types import (
+    Billing,
+    Conversation,
+    Extraction,
+    Failure,
+    Probe,
+    Record,
+    Reply,
+    Seat,
+    Spent,
+    Turn,
+    Usage,
+)
 
 MILLION = 1e6
 Role = str
-"""The name of a speaker, or EXTRACTOR."""
+"""The name of a speaker, EXTRACTOR or JUDGE."""
 EXTRACTOR: Role = "extractor"
+JUDGE: Role = "judge"
 NAN = float("nan")
 
 
@@ -145,11 +158,11 @@ def _read(text: str, name: str, load: Callable[[str], Any] = load_yaml) -> dict[
 
 
 class Call(NamedTuple):
-    """Replies or extractions that were paid for together: one, or the candidates of one request.
+    """Replies, extractions or verdicts that were paid for together: one, or the candidates of one request.
 
     Attributes:
         attempts: requests sent, retries included.
-        received: how many replies or extractions came.
+        received: how many of them came.
         billing: from the cache no request was sent, whatever `attempts` it once took.
     """
 
@@ -161,7 +174,7 @@ class Call(NamedTuple):
 
 
 def calls_of(conversation: Conversation) -> list[Call]:
-    """Every reply, unchosen candidates, roll-outs and probes included, and every extraction by a model."""
+    """Every reply, unchosen candidates, roll-outs and probes included, and what was asked about each."""
     names = {seat: speaker.name for seat, speaker in conversation.speakers.items()}
     return _calls_of(paid_turns(conversation), names) + _lost(conversation.failure)
 
@@ -177,8 +190,12 @@ def spent_on(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> tuple[Spent, 
     Args:
         names: who holds each seat.
     """
+    return _by_role(_calls_of(turns, names))
+
+
+def _by_role(calls: Iterable[Call]) -> tuple[Spent, ...]:
     alike: dict[tuple[Role, Billing], list[Call]] = {}
-    for call in _calls_of(turns, names):
+    for call in calls:
         alike.setdefault((call.role, call.billing), []).append(call)
     return tuple(
         Spent(
@@ -192,6 +209,11 @@ def spent_on(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> tuple[Spent, 
     )
 
 
+def spent_asking(extraction: Extraction) -> tuple[Spent, ...]:
+    """What an extraction cost."""
+    return _by_role(_extraction(extraction))
+
+
 def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
     calls: list[Call] = []
     for turn in turns:
@@ -201,7 +223,7 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
         for reply in turn.replies:
             if not turn.attempts:
                 calls.append(Call(role, reply.usage, reply.attempts, billing=reply.billing))
-            calls += _extraction(reply)
+            calls += asked_about(reply)
             for rollout in reply.rollouts:
                 calls += [*map(_call, rollout.spent), *_lost(rollout.failure)]
         if turn.probe is not None:
@@ -209,16 +231,24 @@ def _calls_of(turns: Iterable[Turn], names: Mapping[Seat, Role]) -> list[Call]:
     return calls
 
 
-def _extraction(reply: Reply) -> list[Call]:
-    asked = reply.extraction
+def asked_about(reply: Reply) -> list[Call]:
+    """What was paid to find its belief and its grade, by models."""
+    judged = reply.judgement
+    calls = _extraction(reply.extraction)
+    if judged is not None and judged.attempts:
+        calls.append(Call(JUDGE, judged.usage, judged.attempts, billing=judged.billing))
+    return calls
+
+
+def _extraction(asked: Extraction) -> list[Call]:
     paid = asked.by == "model" and (asked.attempts or asked.usage)
     return [Call(EXTRACTOR, asked.usage, asked.attempts, billing=asked.billing)] if paid else []
 
 
 def probe_calls(probe: Probe, role: Role) -> list[Call]:
-    """What was paid to ask off the record: the reply, and its extraction by a model."""
+    """What was paid to ask off the record: the reply, and what was asked about it."""
     reply = probe.reply
-    return [Call(role, reply.usage, reply.attempts, billing=reply.billing), *_extraction(reply)]
+    return [Call(role, reply.usage, reply.attempts, billing=reply.billing), *asked_about(reply)]
 
 
 def _lost(failure: Failure | None) -> list[Call]:
@@ -276,7 +306,7 @@ class RoleUsage(Record, frozen=True, omit_defaults=False):
 
     Attributes:
         requests: sent, retries included.
-        calls: replies or extractions received.
+        calls: replies, extractions or verdicts received.
         num_uncounted: calls for which the server reported no tokens; they are missing from the sums.
         from_cache: calls that the response cache answered, without a request; their tokens, which are among
             the sums, are `free_tokens`.

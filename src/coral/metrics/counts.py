@@ -7,7 +7,7 @@ from functools import cache
 from itertools import permutations
 from operator import attrgetter
 
-from coral.metrics.cost import EXTRACTOR, Call, Tokens, billed_of, calls_of, tokens_of
+from coral.metrics.cost import EXTRACTOR, JUDGE, Call, Tokens, billed_of, calls_of, tokens_of
 from coral.metrics.outcome import NO_CHANGE, Outcome, Rules, any_turn_right, change_of, first_right_turn
 from coral.metrics.reference import reference_values, success_value
 from coral.metrics.social import NAN, SocialFacts, persuasions, social_facts, total
@@ -96,8 +96,8 @@ def _beliefs(conversation: Conversation, trace: Trace) -> dict[str, float]:
 
 
 def roles_of(rules: Rules) -> tuple[str, ...]:
-    """Who makes calls: every speaker once, and the extractor."""
-    return (*dict.fromkeys(rules.speakers.values()), EXTRACTOR)
+    """Who makes calls: every speaker once, the extractor and the judge."""
+    return (*dict.fromkeys(rules.speakers.values()), EXTRACTOR, JUDGE)
 
 
 def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:

@@ -12,6 +12,7 @@ from coral.metrics.catalog import BY_TURN, metrics_by, within
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
 from coral.metrics.info import MetricInfo
+from coral.metrics.judging import Judged, judged_of
 from coral.metrics.probes import MOST_TURNS, is_of_probe, of_turn
 from coral.metrics.tally import Tally, View
 from coral.types import SCHEMA, Adjustment, Record
@@ -27,7 +28,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         by_turn: agreement and agreement correctness had conversations been cut after so many turns, by the
             turns at which any agreed; empty of one agent alone.
         groups: metrics by dimension and value of `Problem.group`, without the published code's values.
-        usage: tokens and requests by agent, and of the extractor, failed conversations included.
+        usage: tokens and requests by agent, of the extractor and of the judge, failed conversations included.
         requests: sent in all, retries and failed ones included.
         conversations: failed ones included.
         owed: conversations that the run still lacks; its numbers lean to short ones until there are none.
@@ -41,6 +42,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
         own: the metrics that the user added, and the unit of each.
         probes: by turn, what was said off the record against what was said; empty without a probe.
         without_gold: problems that have no gold answer; nothing about them is right or wrong.
+        judged: what the judge said; None of a run without one.
     """
 
     schema: int
@@ -64,6 +66,7 @@ class Summary(Record, frozen=True, omit_defaults=False):
     own: dict[str, str] = msgspec.field(default_factory=dict)
     probes: dict[str, dict[str, Estimate]] = msgspec.field(default_factory=dict)
     without_gold: int = 0
+    judged: Judged | None = None
 
 
 def summarize(
@@ -109,6 +112,7 @@ def summarize(
         own={metric.name: metric.info.unit for metric in tally.own},
         probes=probes_of(whole),
         without_gold=len(tally.without_gold),
+        judged=judged_of(tally.judge, tally.judged),
     )
 
 

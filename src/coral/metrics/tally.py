@@ -12,8 +12,9 @@ import numpy as np
 
 from coral.errors import ConfigError
 from coral.metrics.arrays import Array, Indices, Mask
-from coral.metrics.cost import EXTRACTOR, PriceTable, UsageCounter, calls_of
+from coral.metrics.cost import EXTRACTOR, JUDGE, PriceTable, UsageCounter, calls_of
 from coral.metrics.counts import billed_columns, counts_of, needs_gold, roles_of
+from coral.metrics.judging import verdicts_of
 from coral.metrics.outcome import Rules
 from coral.metrics.own import OWN, OwnMetric
 from coral.metrics.probes import probe_columns
@@ -34,6 +35,7 @@ class Part(Record, frozen=True):
     """
 
     models: dict[str, str]
+    judged: dict[str, int]
     usage: dict[str, dict[str, int]]
     stop_reasons: dict[str, int]
     failures: dict[str, int]
@@ -56,16 +58,25 @@ class Tally:
     """
 
     def __init__(
-        self, *, task: str, rules: Rules, own: Sequence[OwnMetric] = (), probed: bool = False
+        self,
+        *,
+        task: str,
+        rules: Rules,
+        own: Sequence[OwnMetric] = (),
+        probed: bool = False,
+        judge: str | None = None,
     ) -> None:
         """Start empty, for the conversations of a protocol.
 
         Args:
             own: metrics that the user adds.
             probed: their seats were asked off the record, too.
+            judge: model name of the judge; None where there is none.
         """
         self.own = tuple(own)
         self.probed = probed
+        self.judge = judge
+        self.judged: Counter[str] = Counter()
         self.task = task
         self.rules = rules
         self.models: dict[str, str] = {}
@@ -93,6 +104,7 @@ class Tally:
         self.stop_reasons[conversation.stop.value] += 1
         calls = calls_of(conversation)
         self.usage.add(calls)
+        self.judged.update(verdicts_of(conversation))
         self._count_failures(conversation)
         problem = self._number_of(conversation)
         if not conversation.problem.target:
@@ -114,6 +126,7 @@ class Tally:
         """All that was counted, to be merged into the tally of the whole run."""
         return Part(
             models=self.models,
+            judged=dict(self.judged),
             usage=self.usage.sums,
             stop_reasons=dict(self.stop_reasons),
             failures=dict(self.failures),
@@ -141,6 +154,7 @@ class Tally:
                 remedy="measure the run anew: coral score DIR",
             )
         self.models |= part.models
+        self.judged.update(part.judged)
         self.usage.merge(part.usage)
         self.stop_reasons.update(part.stop_reasons)
         self.failures.update(part.failures)
@@ -272,7 +286,7 @@ class Tally:
 
     def costs(self, rows: Indices, prices: PriceTable, extractor: str | None) -> Array:
         """USD of each conversation; NaN where a price or a token count is unknown."""
-        models = {**self.models, EXTRACTOR: extractor}
+        models = {**self.models, EXTRACTOR: extractor, JUDGE: self.judge}
         costs = np.zeros(len(rows))
         if self.columns:
             for role in roles_of(self.rules):

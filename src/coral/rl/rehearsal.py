@@ -39,13 +39,14 @@ def rehearse(plan: Plan, encoder: Encoder, seats: Sequence[Seat]) -> tuple[Traje
     """
     problem = plan.problems[0]
     protocol = plan.protocol
-    opening = plan.task.opening(problem)
+    opening = plan.stated(problem)
     turns: tuple[Turn, ...] = ()
     while len(turns) < MOST_TURNS and (seat := protocol.next_seat(turns)) is not None:
         told = Told(
             system=plan.systems[protocol.speakers[seat]],
             opening=opening,
             briefing=plan.task.briefing(problem, seat),
+            examples=plan.examples.get(protocol.speakers[seat], ()),
         )
         prompt = encoder.tokens(protocol.messages(seat, told, turns), "the conversation before training")
         turns = (*turns, _turn(seat, prompt, encoder))

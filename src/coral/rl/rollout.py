@@ -141,6 +141,8 @@ class Rollouts:
             task=self._plan.task,
             protocol=self._plan.protocol,
             extractor=self._participants.extractor,
+            judge=self._participants.judge,
+            opening=self._plan.opening,
             seed=self._config.seed,
             salt=f"{self._config.rollout.get('salt', '')}/step{step}",
         )

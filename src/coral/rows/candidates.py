@@ -238,7 +238,8 @@ def _cut(made: list[RowCandidate], limit: int) -> list[RowCandidate]:
 def _prefix(run: SampledRun, conversation: Conversation, seed: int) -> blake2b:
     """Begins the digest of what is said before a turn."""
     systems = (
-        f"{name}\x1f{speaker_prompt.system}" for name, speaker_prompt in sorted(run.speaker_prompts.items())
+        "\x1f".join((name, told.system, *(message.content for message in told.examples)))
+        for name, told in sorted(run.speaker_prompts.items())
     )
     texts = (str(seed), run.task_name, conversation.problem.id, conversation.opening, *systems)
     return blake2b("\x1e".join(texts).encode(), digest_size=16)

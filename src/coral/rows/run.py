@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class SpeakerPrompt:
     """What decides how a speaker is addressed.
 
     Attributes:
+        examples: few-shot examples that it was shown as turns.
         sight: what it was shown of the others' turns; None: everything.
         control: it is a control partner: nobody learns to speak like it.
     """
 
     system: str
     system_in_user: bool
+    examples: tuple[Message, ...] = ()
     sight: Sight | None = None
     control: bool = False
 
@@ -77,6 +79,7 @@ class SampledRun:
             opening=conversation.opening,
             briefing=self.task.briefing(conversation.problem, seat),
             system_in_user=speaker_prompt.system_in_user,
+            examples=speaker_prompt.examples,
         )
         before = conversation.turns[:index]
         sight = speaker_prompt.sight
@@ -112,7 +115,7 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         )
     told = load_prompts(folder)
     _check(told, folder, identity)
-    task = registry.load(**identity["task"])
+    task = registry.task_of(folder)
     no_system_role = {made.model for made in folder.adjustments() if made.setting == "system"}
     return SampledRun(
         name=name,
@@ -121,7 +124,10 @@ def open_run(path: str | Path, name: str, *, unfinished: bool = False) -> Sample
         task=task,
         protocol=protocols.stored(identity, told.protocol),
         speaker_prompts={
-            who: _speaker_prompt(system, identity.get(who, {}), no_system_role, task)
+            who: replace(
+                _speaker_prompt(system, identity.get(who, {}), no_system_role, task),
+                examples=told.examples.get(who, ()),
+            )
             for who, system in told.systems.items()
         },
     )
@@ -144,7 +150,7 @@ def _speaker_prompt(
     return SpeakerPrompt(
         system,
         bool(options.get("system_in_user")) or options.get("model") in no_system_role,
-        None if shown == "everything" else Sight(shown=shown, task=task, others=ProblemPool(tuple)),
+        sight=None if shown == "everything" else Sight(shown=shown, task=task, others=ProblemPool(tuple)),
         control="control" in options,
     )
 

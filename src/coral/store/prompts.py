@@ -7,7 +7,7 @@ import msgspec
 from coral.errors import RunFolderError
 from coral.store.folder import RunFolder
 from coral.store.schema1 import Prompts1
-from coral.types import Record
+from coral.types import Message, Record
 
 FILE = "prompts.json"
 
@@ -21,6 +21,9 @@ class RunPrompts(Record, frozen=True):
         protocol: what the protocol says itself, by name.
         second_look: the template that asks an extractor again in mode `hybrid`; empty in other modes.
         probe: what seats are asked off the record; empty where they are not.
+        judge: the template that asks a model for a grade; empty where none is asked.
+        opening: the template by which problems are stated; empty where it is as the task does.
+        examples: few-shot examples by agent, where they are shown as turns.
     """
 
     systems: dict[str, str]
@@ -28,11 +31,19 @@ class RunPrompts(Record, frozen=True):
     protocol: dict[str, str]
     second_look: str = ""
     probe: str = ""
+    judge: str = ""
+    opening: str = ""
+    examples: dict[str, tuple[Message, ...]] = msgspec.field(default_factory=dict)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All of them, to identify them in the record of a run."""
-        further = filter(None, (self.second_look, self.probe))
+        shown = [
+            f"{name} {message.role.value}: {message.content}"
+            for name, messages in self.examples.items()
+            for message in messages
+        ]
+        further = filter(None, (self.second_look, self.probe, self.judge, self.opening, *shown))
         return (*self.systems.values(), self.extraction, *self.protocol.values(), *further)
 
 

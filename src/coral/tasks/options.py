@@ -91,6 +91,8 @@ def in_words(hint: Any) -> str:
     if origin in (Union, UnionType):
         words = [in_words(part) for part in inner if part is not NoneType]
         return " or ".join(words) if all(words) else ""
+    if origin is dict:
+        return "a mapping"
     if origin in (tuple, list) and inner and inner[0] in _MANY and inner[1:] in ((), (...,)):
         return f"a list of {_MANY[inner[0]]}"
     return ""

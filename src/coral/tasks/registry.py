@@ -12,7 +12,8 @@ import msgspec
 from coral.errors import ConfigError, Notice, UserError
 from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, imported, known
 from coral.store.folder import RunFolder
-from coral.tasks import files, sources
+from coral.tasks import files, reasoning_gym, sources
+from coral.tasks.judged import with_verdicts
 from coral.tasks.options import options_of, typed
 from coral.tasks.protocol import Source, Task, TaskInfo
 
@@ -81,12 +82,12 @@ def load(name: str, **options: Any) -> Task:
 
 
 def task_of(folder: RunFolder) -> Task:
-    """The task of a stored run.
+    """The task of a stored run, with the verdicts of its judge where it has one.
 
     Raises:
         UserError: there is no run, or no such task any more.
     """
-    return load(**folder.identity()["task"])
+    return with_verdicts(load(**folder.identity()["task"]), folder)
 
 
 def task_class(name: str) -> type[Task]:
@@ -95,8 +96,16 @@ def task_class(name: str) -> type[Task]:
     Raises:
         ConfigError: no such task.
         BrokenTask: as `load`.
+        MissingExtra: it is one of another package, which is not installed.
     """
+    if name.startswith(reasoning_gym.PREFIX):
+        return reasoning_gym.task_class(name)
     if ":" not in name:
+        if name == reasoning_gym.PREFIX[:-1] and name not in names():
+            raise ConfigError(
+                "reasoning_gym stands for many tasks",
+                remedy=f"name a family, such as {name}:leg_counting; `coral tasks {name}` lists them",
+            )
         if name not in names() and files.data_format(name) and Path(name).is_file():
             raise _data_as_task(name)
         return cast("type[Task]", _PLUG_INS.load(name))
@@ -156,7 +165,7 @@ def described(task: Task) -> dict[str, Any]:
         for option in options_of(kind)
         if hasattr(task, option.name)
     }
-    return {"name": _PLUG_INS.name_of(path) or path, **options}
+    return {"name": getattr(kind, "known_as", None) or _PLUG_INS.name_of(path) or path, **options}
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from coral.answers import math, phrase, prose, quantities
+from coral.errors import ConfigError
 from coral.tasks import files, mathematics, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
@@ -24,13 +25,14 @@ from coral.tasks.own import fields
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Answered, Belief, Problem, Seat, Unreadable, Unsure
 
-Kind = Literal["number", "math", "phrase", "exact"]
+Kind = Literal["number", "math", "phrase", "exact", "text"]
 
 _FORMS: dict[Kind | None, str] = {
     None: "a line of this form: Answer: X, where X is your answer alone, as short as it can be",
     "number": "a line of this form: Answer: X, where X is a number, with its unit if it has one",
     "phrase": "a line of this form: Answer: X, where X is a short phrase and no sentence",
     "exact": "a line of this form: Answer: X, where X is your answer, letter for letter",
+    "text": "a line of this form: Answer: X, where X is your whole answer in one sentence",
 }
 
 
@@ -45,8 +47,11 @@ class Open(mathematics.MathematicalAnswers):
         context: field of a text that is stated above the question.
         id: field of a name that is unique; by default a hash of what the problem says.
         group: field or fields that statistics split by.
-        kind: number, math (LaTeX), phrase (case, articles and punctuation do not count) or exact (all do);
-            number where all answers of the data are numbers and phrase elsewhere, unless it is given.
+        kind: number, math (LaTeX), phrase (case, articles and punctuation do not count), exact (all do) or
+            text (sentences, compared as phrases); where it is not given, text with a judge, number where all
+            answers of the data are numbers, and phrase elsewhere.
+        judge: a model that grades answers which equal none that is accepted: `--task.judge.model MODEL`, and
+            the other options of a model.
     """
 
     question: str = ""
@@ -56,6 +61,7 @@ class Open(mathematics.MathematicalAnswers):
     id: str = ""
     group: str | tuple[str, ...] = ()
     kind: Kind | None = None
+    judge: dict[str, Any] | None = None
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="open",
@@ -67,12 +73,20 @@ class Open(mathematics.MathematicalAnswers):
         splits=(*fields.PUBLISHED, *sources.SEEDED_SPLITS),
     )
 
+    def __post_init__(self) -> None:
+        if self.judge and not self.gold:
+            raise ConfigError(
+                "a judge compares an answer with the right ones, and gold is false",
+                remedy="leave out --task.judge, or take data with answers",
+            )
+
     @property
     def instruction(self) -> str:  # type: ignore[override]
         """The form in which an answer of this kind is to be given."""
-        if self.kind == "math":
+        kind = self.kind or ("text" if self.judge else None)
+        if kind == "math":
             return mathematics.INSTRUCTION
-        return f"Submit an answer by ending your message with {_FORMS[self.kind]}."
+        return f"Submit an answer by ending your message with {_FORMS[kind]}."
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
@@ -98,7 +112,7 @@ class Open(mathematics.MathematicalAnswers):
         match _kind(problem):
             case "phrase":
                 return phrases.find(phrase.read, text, _accepted(problem), free=True)
-            case "exact":
+            case "exact" | "text":
                 return _read_exactly(text, problem)
             case _:
                 return super().read(text, problem)
@@ -107,7 +121,7 @@ class Open(mathematics.MathematicalAnswers):
         match _kind(problem):
             case "phrase":
                 return phrases.find(phrase.parse, answer, _accepted(problem), free=True)
-            case "exact":
+            case "exact" | "text":
                 return _exact(prose.unlabel(answer.strip()), problem)
             case _:
                 return super().parse(answer, problem)
@@ -123,7 +137,7 @@ class Open(mathematics.MathematicalAnswers):
 
     async def _equal(self, a: str, b: str, problem: Problem) -> bool:
         match _kind(problem):
-            case "phrase":
+            case "phrase" | "text":
                 return phrase.same(a, b) or _number(a) == _number(b) is not None
             case "exact":
                 return a == b
@@ -131,12 +145,25 @@ class Open(mathematics.MathematicalAnswers):
                 return await super().same(a, b, problem)
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
-        """Whether it is one of the accepted answers; None where there is none, or where that could not be
-        determined in time.
+        """Whether it is one of the accepted answers; None where there is none, where that could not be
+        determined in time, or is for a judge to say.
         """
         if not problem.target:
             return None
-        if _kind(problem) in ("phrase", "exact"):
+        accepted = await self._graded(answer, problem)
+        return None if self.judge and not accepted else accepted
+
+    def references(self, problem: Problem) -> tuple[str, ...]:
+        """The accepted answers."""
+        return _accepted(problem)
+
+    def spelling(self, answer: str, problem: Problem) -> str:
+        """The words of a phrase or text; any other answer as it is."""
+        worded = _kind(problem) in ("phrase", "text")
+        return (phrase.normalize(answer) if worded else "") or answer
+
+    async def _graded(self, answer: str, problem: Problem) -> bool | None:
+        if _kind(problem) in ("phrase", "exact", "text"):
             return await self._is_accepted(answer, problem)
         graded = super().grade
         wanted = [msgspec.structs.replace(problem, target=target) for target in _accepted(problem)]
@@ -154,15 +181,16 @@ class _Reader:
         self._fields = fields.of_task(first, named, gold=task.gold)
         self._kind: Kind = task.kind or self._kind_of(read())
         told = "" if task.gold else fields.UNKNOWN
-        told += (
-            ""
-            if task.kind
-            else f"{'; ' * bool(told)}answers are {self._kind}s (--task.kind number, math, phrase or exact)"
-        )
+        kinds = "number, math, phrase, exact or text"
+        told += "" if task.kind else f"{'; ' * bool(told)}answers are {self._kind}s (--task.kind {kinds})"
         self._fields.tell(first.file, told)
 
     def _kind_of(self, rows: Iterator[Row]) -> Kind:
-        """All answers of the data are numbers, or they count as phrases, as they do where there are none."""
+        """A judge grades texts. Else all answers of the data are numbers, or they count as phrases, as they
+        do where there are none.
+        """
+        if self._task.judge:
+            return "text"
         if not self._task.gold:
             return "phrase"
         texts = (text for row in rows for text in self._answers(row))
@@ -200,7 +228,7 @@ class _Reader:
         return list(dict.fromkeys(text for spellings in texts for text in spellings))
 
     def _canonical(self, text: str, row: Row) -> str:
-        if self._kind in ("phrase", "exact"):
+        if self._kind in ("phrase", "exact", "text"):
             return text
         if self._kind == "number" and _number(text) is None:
             raise row.error(
