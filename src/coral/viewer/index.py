@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from coral import workers
+from coral.comparison.kinds import turn_of
 from coral.conversation import protocols
 from coral.errors import RunFolderError, UserError
 from coral.evaluation.measure import as_decided
@@ -32,7 +33,7 @@ from coral.store.stored import conversation_of, line_at
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.tasks.registry import task_of
-from coral.types import Answered, Conversation, Reply, StopReason, Turn, Unsure, Usage
+from coral.types import Answered, Conversation, Reply, StopReason, Unsure, Usage
 
 FILE = "view.sqlite"
 _VERSION = 2
@@ -278,7 +279,7 @@ def _insert(
 def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, Any]:
     turns, seats = conversation.turns, list(conversation.speakers)
     verdicts = [verdict_of(turn.reply) for turn in turns]
-    lost, gained = _change(turns, "r", "w"), _change(turns, "w", "r")
+    lost, gained = turn_of(conversation, "lost"), turn_of(conversation, "gained")
     failure = conversation.failure
     spent = Usage.total(
         usage for turn in turns if (usage := turn.usage or turn.reply.usage) is not None
@@ -297,10 +298,10 @@ def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, Any]:
         "strip": "".join(
             f"{seats.index(turn.seat)}{verdict}" for turn, verdict in zip(turns, verdicts, strict=True)
         ),
-        "lost_turn": lost[0],
-        "lost_seat": lost[1],
-        "gained_turn": gained[0],
-        "gained_seat": gained[1],
+        "lost_turn": lost,
+        "lost_seat": lost and turns[lost - 1].seat,
+        "gained_turn": gained,
+        "gained_seat": gained and turns[gained - 1].seat,
         "first_right": turns[0].reply.correct if turns else None,
         "any_right": "r" in verdicts,
         "by_model": any(turn.reply.extraction.by == "model" for turn in turns),
@@ -317,17 +318,6 @@ def _verdicts(strip: str, conversation: Conversation) -> list[Step]:
         (turn, seats[int(seat)], verdict)
         for turn, (seat, verdict) in enumerate(re.findall(r"(\d+)([a-z])", strip), 1)
     ]
-
-
-def _change(turns: tuple[Turn, ...], before: str, after: str) -> tuple[int | None, str | None]:
-    """The first turn (from 1) whose seat stated `before` in its previous turn and states `after` in this."""
-    latest: dict[str, str] = {}
-    for number, turn in enumerate(turns, 1):
-        verdict = verdict_of(turn.reply)
-        if (latest.get(turn.seat), verdict) == (before, after):
-            return number, turn.seat
-        latest[turn.seat] = verdict
-    return None, None
 
 
 def _texts(conversation: Conversation) -> Iterator[str]:
