@@ -462,3 +462,17 @@ async def test_what_an_arm_of_grpo_cannot_use(changes, words):
 
     with pytest.raises(ConfigError, match=words):
         await rehearse()
+
+
+async def test_every_run_of_the_loop_shares_the_cache():
+    """`common.cache` is that of all evaluations and samplings; weights tell checkpoints' replies apart."""
+    notes, _ = await taken(
+        common={"task": {"name": "sally_anne"}, "cache": "/cache"}, controls=("alone-dpo",)
+    )
+    assert len(notes.runs) > 3
+    for spec in notes.runs.values():
+        place = {"model": "m", "base_url": "http://localhost/v1", "revision": "abc"}
+        config = spec.at(dict.fromkeys(spec.checkpoints, place))
+        assert config.cache == "/cache"
+        assert config.agent.revision == "abc"
+        assert config.extractor_config().revision == "abc"
