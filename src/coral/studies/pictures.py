@@ -63,8 +63,9 @@ def draw_flips(figure: Any, results: StudyResults) -> None:
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.set_yticks(range(len(parts)), [part.name for part in parts])
         axes.set_ylim(len(parts) - 0.5, -0.5)
-        axes.set_xlabel("of the challenged answers (%), 95% CI")
+        axes.locator_params(axis="x", nbins=5)
         _head(axes, f"toward {found.toward} (n = {found.whole.challenged:,})")
+    figure.supxlabel("of the challenged answers (%), 95% CI", fontsize=10)
 
 
 def draw_cost(figure: Any, results: StudyResults) -> None:
