@@ -157,7 +157,7 @@ class CommandModel:
     def _crashed(self, brief: str, code: int | None) -> AttemptFailure:
         self._crashes += 1
         self._in_a_row += 1
-        remedy = f"fix the command; all it wrote to standard error is in {self._log.path}"
+        remedy = f"fix the command{self._log.told()}"
         if code == supervisor.CANNOT_START:
             remedy = "does it begin with a line such as #!/bin/sh, and may it be executed?"
         if self._crashes == 1:
@@ -227,7 +227,7 @@ class CommandModel:
         await asyncio.gather(*(process.close(GRACE_S) for process in tuple(self._alive)))
         self._alive.clear()
         if self._crashes > 1:
-            text = f"{self.name} was started again {self._crashes} times; what it wrote: {self._log.path}"
+            text = f"{self.name}: {self._crashes} processes ended before they replied{self._log.told()}"
             warnings.warn(text, Notice, stacklevel=2)
         self._log.close(keep=self._crashes > 0)
 
@@ -289,11 +289,11 @@ class _Log:
     """The file of what the processes of a command write to their standard error, made when there is any.
 
     Attributes:
-        path: where it is; says so where there is none.
+        path: where it is; empty where there is none.
     """
 
     def __init__(self) -> None:
-        self.path = "no file, since there is nothing"
+        self.path = ""
         self._handle: int | None = None
         self._left = LARGEST_LOG
 
@@ -304,6 +304,10 @@ class _Log:
                 self._handle, self.path = tempfile.mkstemp(prefix="coral-agent-", suffix=".log")
             os.write(self._handle, chunk[: self._left])
             self._left = max(0, self._left - len(chunk))
+
+    def told(self) -> str:
+        """Where it is, for the end of a message."""
+        return f"; what it wrote to standard error is in {self.path}" if self.path else ""
 
     def close(self, *, keep: bool) -> None:
         """Close the file, and delete it unless somebody may want to read it."""

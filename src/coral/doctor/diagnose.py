@@ -109,7 +109,7 @@ async def _diagnose_object(config: ModelConfig) -> Diagnosis:
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(Connections())
         model = await Models(connections, stack, max_connections=SEED_LOAD).open(config, "--agent")
-        place = _Here(takes_seed=not isinstance(model, FunctionModel))
+        place = _Here(takes_seed=not isinstance(model, FunctionModel), is_program=bool(config.command))
         findings = await _Examination(model, config.sampling(), place).findings()
     return Diagnosis(model=model.name, addresses=(), findings=tuple(findings))
 
@@ -229,15 +229,16 @@ class _Engine:
 
 
 class _Here:
-    """A Python object in this process. A function is asked for nothing but a text."""
+    """A Python object in this process, or a program. A function is asked for nothing but a text."""
 
     is_there = True
 
-    def __init__(self, *, takes_seed: bool) -> None:
+    def __init__(self, *, takes_seed: bool, is_program: bool) -> None:
         self.takes_seed = takes_seed
+        self._seen = "a program of yours" if is_program else "a Python object in this process"
 
     async def rows(self) -> list[Finding]:
-        return [Finding(probe="runs", verdict="ok", seen="a Python object in this process")]
+        return [Finding(probe="runs", verdict="ok", seen=self._seen)]
 
     def changes(self) -> list[Adjustment]:
         return []

@@ -25,6 +25,7 @@ from coral.generation.parts import ANSWERED, Parts
 from coral.generation.rows import Rows
 from coral.metrics import load_prices
 from coral.metrics.cost import SHARE_BILLED, Tokens
+from coral.models import embedded
 from coral.models.client import Connections, ServedModel, Stopped, build_model
 from coral.models.crew import Crew
 from coral.models.protocol import Generation, Model, Request
@@ -167,7 +168,7 @@ async def generate(config: GenerateConfig, counts: Counts) -> Counts:
                 work = await _Work.open(config, rows, parts, counts, stack)
                 await work.do(iter(pending), len(pending))
             if counts.is_complete:
-                written = await output.write(config.agent.model)
+                written = await output.write(config.agent.model or embedded.name_of(config.agent))
                 counts.written, counts.missing = not written.missing, written.missing
                 counts.failed_elsewhere = max(0, written.failed - counts.failed)
     counts.price(config)
