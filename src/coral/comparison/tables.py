@@ -46,7 +46,8 @@ def as_html(table: Table) -> str:
     )
     note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
     title = html.escape(table.title)
-    return f"<h2>{title}</h2>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>{note}"
+    whole = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f'<h2>{title}</h2>\n<div class="wide">{whole}</div>{note}'
 
 
 _LATEX = {

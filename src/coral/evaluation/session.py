@@ -68,16 +68,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
     async with AsyncExitStack() as stack:
         settled = await opener.settle(stack)
         plan = stack.enter_context(open_plan(settled, given.task))
-        extractor = settled.extractor_config()
-        decided = identity(
-            settled,
-            task=plan.task_settings,
-            split=plan.source.split,
-            data_fingerprint=plan.fingerprint,
-            prompts=plan.prompts_fingerprint,
-            sources=given.sources(settled.asked(), extractor.function),
-        )
-        decided |= given.forked
+        decided = decided_by(settled, plan, given) | given.forked
         whole = RunFolder(config.output or default_output(settled, decided))
         decided = _sources_as_before(whole, _split_as_before(whole, decided, plan))
         folder = whole.part(shard) if shard else whole
@@ -116,6 +107,19 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
         everything = len(plan.problems) * config.samples
         run = dataclasses.replace(run, finished=everything, total=everything)
         return await _measured(run, whole, plan, prices, own_metrics)
+
+
+def decided_by(config: EvalConfig, plan: Plan, given: Given) -> dict[str, Any]:
+    """What decides the run of some options; see `identity`."""
+    extractor = config.extractor_config()
+    return identity(
+        config,
+        task=plan.task_settings,
+        split=plan.source.split,
+        data_fingerprint=plan.fingerprint,
+        prompts=plan.prompts_fingerprint,
+        sources=given.sources(config.asked(), extractor.function),
+    )
 
 
 async def _measured(

@@ -267,15 +267,14 @@ def tokens_of(calls: Iterable[Call]) -> Tokens:
     are part of the completion tokens.
     """
     prompt = cached = completion = 0.0
-    for call in calls:
-        counted = counted_in(call.usage)
-        if counted is None:
+    for call in calls:  # of every call of a run: no record is made of each
+        usage = call.usage
+        if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
             return UNKNOWN_TOKENS
-        prompt, cached, completion = (
-            prompt + counted.prompt,
-            cached + counted.cached,
-            completion + counted.completion,
-        )
+        prompt += usage.prompt_tokens
+        completion += usage.completion_tokens
+        if usage.cached_tokens:
+            cached += min(usage.cached_tokens, usage.prompt_tokens)
     return Tokens(prompt, cached, completion)
 
 

@@ -106,9 +106,11 @@ def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:
     whole = 0.0
     for role in roles_of(rules):
         own = [call for call in calls if call.role == role]
-        tokens = tokens_of(own)
+        tokens = billed = tokens_of(own)
+        if any(call.billing != "list" for call in own):
+            billed = billed_of(own)
         columns.update(zip(_token_columns(role), tokens, strict=True))
-        columns.update(zip(billed_columns(role), billed_of(own), strict=True))
+        columns.update(zip(billed_columns(role), billed, strict=True))
         whole += tokens.prompt + tokens.completion
     columns["total_tokens"] = whole
     return columns

@@ -328,7 +328,7 @@ class RunFolder:
         if free_while_empty and self._holds_nothing():
             self._replace(path.name, text)
             return
-        shown = "\n".join(_changes(stored, wanted))
+        shown = "\n".join(changes(stored, wanted))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
             remedy="give the same options to resume it, or another --output for a new run",
@@ -376,12 +376,12 @@ def _same_division(path: Path, there: int | None, wanted: int | None) -> None:
     )
 
 
-def _changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
+def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
     """A line for each option that differs, by its full name: what the folder has, and what is asked for."""
     if isinstance(there, dict) and isinstance(wanted, dict):
         for key in {**there, **wanted}:
             inner = f"{name}.{key}" if name else str(key)
-            yield from _changes(there.get(key, _ABSENT), wanted.get(key, _ABSENT), inner)
+            yield from changes(there.get(key, _ABSENT), wanted.get(key, _ABSENT), inner)
     elif there != wanted:
         yield f"  {name}: {_said(there)} there, {_said(wanted)} now"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -59,6 +59,10 @@ class StudyConfig(EvalConfig):
     pilot: int | None = option(None, decides=False, within=COUNT)
     """Hold so many problems of each arm, say what all will take, and end. They count: the same command
     without it resumes from them."""
+
+    reuse: tuple[str, ...] = option((), decides=False)
+    """Folders of other studies, or of runs: a run there that has exactly the options of an arm is copied in
+    place of being held again."""
 
     def __post_init__(self) -> None:
         """Check the options, those of every arm, and the contrasts.
@@ -261,9 +265,22 @@ def _without_sections(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decisive(config: EvalConfig) -> dict[str, Any]:
-    """What an arm is, but for where its data lie and what its own folder checks."""
+    """What an arm is, but for where its data lie and what its own folder checks.
+
+    Options at their defaults are left out: a later version may have more of them.
+    """
     places = {"data", "problems", "prompt_library", "task"}
-    names = [name for name in deciding(EvalConfig) if name not in places]
-    plain: dict[str, Any] = msgspec.to_builtins({name: getattr(config, name) for name in names})
-    plain["agent"] = {name: plain["agent"][name] for name in deciding(AgentConfig)}
+    return {**_set(config, EvalConfig, places), "agent": _set(config.agent, AgentConfig, ())}
+
+
+def _set(config: Any, kind: type, without: Iterable[str]) -> dict[str, Any]:
+    """The deciding options that are not at their defaults."""
+    decide = set(deciding(kind)).difference(without)
+    values = {}
+    for item in dataclasses.fields(kind):
+        factory = item.default_factory
+        usual = item.default if factory is dataclasses.MISSING else factory()
+        if item.name in decide and getattr(config, item.name) != usual:
+            values[item.name] = getattr(config, item.name)
+    plain: dict[str, Any] = msgspec.to_builtins(values)
     return plain

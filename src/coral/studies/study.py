@@ -33,6 +33,7 @@ from coral.studies.measured import measured
 from coral.studies.pictures import save_pictures
 from coral.studies.report import as_markdown, as_page, tables_of
 from coral.studies.results import StudyResults, results_of
+from coral.studies.reuse import adopt
 from coral.trackers.figures import heads_of, table_of
 from coral.trackers.report import Report, reporters
 
@@ -48,7 +49,7 @@ async def run_study(config: StudyConfig, watch: Watch | None = None) -> StudyRes
     """
     watch = watch or Watch()
     arms = config.arm_configs()
-    with _begun(config, arms) as out:
+    with _begun(config, arms, watch) as out:
         tracking = Report(reporters(config.report_to), out.path, _stored(config), watch.say)
         try:
             summaries: dict[str, Summary] = {}
@@ -98,7 +99,7 @@ async def study_async(
 
 
 @contextmanager
-def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig]) -> Iterator[RunFolder]:
+def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig], watch: Watch) -> Iterator[RunFolder]:
     """The folder of the study, claimed, once it is clear that every arm can begin.
 
     Raises:
@@ -110,6 +111,8 @@ def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig]) -> Iterator[RunF
             check_agents(arm, plan.task)
     out = RunFolder(config.folder)
     with out.claim(config.identity(), _stored(config), lock=config.lock == "file", free_while_empty=False):
+        if config.reuse:
+            adopt(arms, config.reuse, watch.say)
         yield out
 
 
@@ -123,9 +126,9 @@ async def run_pilot(config: StudyConfig, watch: Watch | None = None) -> list[For
         UserError: as `run_study`.
     """
     assert config.pilot is not None
-    arms = config.arm_configs()
-    with _begun(config, arms):
-        return await piloted(arms, config.pilot, watch or Watch())
+    arms, watch = config.arm_configs(), watch or Watch()
+    with _begun(config, arms, watch):
+        return await piloted(arms, config.pilot, watch)
 
 
 class Left:
