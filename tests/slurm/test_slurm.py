@@ -148,6 +148,7 @@ def test_without_a_controller_replicas_go_on(pool, slurm, eventually):
 def test_jobs_that_a_controller_forgot_are_topped_up(pool, slurm, eventually):
     """It saves its jobs up to five seconds late. One that dies before that ends those that it does not know:
     their replicas are lost, and `up` sends others."""
+    slurm.restart_controller()  # else it forgets that earlier tests ended their jobs, and runs these again
     pool.coral("up")
     eventually(lambda: slurm.run("squeue", "-h", "-r", "-o", "%T").split() == ["RUNNING"] * 2)
     slurm.kill_controller(saved=False)

@@ -135,6 +135,21 @@ class VirtualSlurm:
             self._wait_for("slurmctld", lambda: state.exists() and state.stat().st_mtime > changed)
         _kill(self._pid("slurmctld"), signal.SIGKILL)
 
+    def restart_controller(self) -> None:
+        """End slurmctld by the signal on which it saves all that it knows, and start it again.
+
+        One that is killed later brings no job back that ended before.
+        """
+        pid = self._pid("slurmctld")
+        _kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 60.0
+        while pid is not None and self._is_ours(pid) is not None:
+            if time.monotonic() > deadline:
+                raise SlurmError(f"slurmctld did not end:\n{self._said()}")
+            time.sleep(0.05)
+        self._reap()
+        self.start_controller()
+
     def start_controller(self) -> None:
         """Start slurmctld again after it was killed; it finds the jobs that it had saved."""
         self._daemon("slurmctld", "slurmctld", "-D")
