@@ -8,9 +8,10 @@ READY := $(VENV)/.ready
 REAL := $(VENV)/.real
 RAYS := $(VENV)/.ray
 MODEL := .cache/smollm2/.built
+DOCS := .venv-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check format clean
+.PHONY: demo test test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check docs format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -75,6 +76,11 @@ check: $(READY)  ## lint, format check, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs:  ## the documentation as a site in build/site, in a venv of its own: links are checked, the notebook is run
+	test -e $(DOCS)/.ready -a $(DOCS)/.ready -nt pyproject.toml || { $(PYTHON) -m venv $(DOCS) && \
+		$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' && touch $(DOCS)/.ready; }
+	$(DOCS)/bin/python scripts/docs_site.py
+
 format: $(READY)  ## fix what can be fixed by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -101,4 +107,4 @@ $(MODEL): scripts/smollm2.py | $(REAL)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST)
+	rm -rf $(VENV) $(LOWEST) $(DOCS) build

@@ -6,6 +6,8 @@ A block marked `console` holds lines that begin with `$ `, each followed by its 
 in `&` is a server: it is started, its first line awaited, and it is stopped at the end. A line `...` in an
 output stands for any lines. `python` blocks are run, too. Ports of the page are replaced by free ones.
 
+A block marked `console fails` holds commands that end with exit code 2, each followed by its message.
+
 A block marked `console varies` is run, and its output must begin as shown: what follows comes from a neural
 model, whose last bits depend on the processor.
 """
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"^```(console varies|console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(console varies|console fails|console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = re.compile(r"\b8[67]\d\d\b")
 WAIT_S = 120
 
@@ -71,7 +73,9 @@ class Shell:
         elif command.endswith("&"):
             output = self._serve(command.removesuffix("&"))
         else:
-            output = self._finish(["bash", "-o", "pipefail", "-c", command])
+            output = self._finish(
+                ["bash", "-o", "pipefail", "-c", command], fails=step.kind == "console fails"
+            )
         for shown, real in self._ports.items():
             output = output.replace(real, shown)
         return "".join(line.rstrip() + "\n" for line in output.splitlines())
@@ -86,14 +90,14 @@ class Shell:
                 self._ports[shown] = str(probe.getsockname()[1])
         return self._ports[shown]
 
-    def _finish(self, command: list[str]) -> str:
+    def _finish(self, command: list[str], *, fails: bool = False) -> str:
         done = subprocess.run(
             command, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=WAIT_S,
             check=False,
         )  # fmt: skip
-        if done.returncode not in {0, 141}:  # 141: `head` has seen enough
+        if done.returncode not in ({2} if fails else {0, 141}):  # 141: `head` has seen enough
             raise AssertionError(f"{command[-1]}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        return done.stderr if fails else done.stdout
 
     def _serve(self, command: str) -> str:
         if " --port " not in command:

@@ -13,6 +13,7 @@ from coral.agents.function import Function
 from coral.agents.open import Objects
 from coral.conversation.own_prompts import TemplatesConfig
 from coral.conversation.own_reader import ReaderFunction, is_reader
+from coral.display import notebook
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, SampleConfig, SampledAgentConfig, agent_config
 from coral.evaluation.estimate import CostEstimate
@@ -110,16 +111,16 @@ async def evaluate_async(
     progress: Progress | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> Run:
-    """`evaluate` for callers that have an event loop, such as a notebook.
+    """`evaluate` for callers that have an event loop, such as a notebook, where a bar shows how far it is.
 
     Args:
         task: as in `evaluate`; likewise the others.
-        progress: counters to watch, and the switch to interrupt the run.
+        progress: counters to watch, and the switch to interrupt the run; with it there is no bar.
     """
     given = Given()
     own = {"agents": agents, "extractor": extractor, "metrics": metrics}
     config = _config(EvalConfig, AgentConfig, task, agent, partner, {**options, **own}, given)
-    return await _run(config, progress, given)
+    return await _in_view(config, progress, given)
 
 
 def sample(
@@ -177,12 +178,21 @@ async def sample_async(
 
     Args:
         task: as in `sample`; likewise the others.
-        progress: counters to watch, and the switch to interrupt the run.
+        progress: counters to watch, and the switch to interrupt the run; with it there is no bar.
     """
     given = Given()
     own = {"agents": agents, "extractor": extractor, "metrics": metrics}
     config = _config(SampleConfig, SampledAgentConfig, task, agent, partner, {**options, **own}, given)
-    return await _run(config, progress, given)
+    return await _in_view(config, progress, given)
+
+
+async def _in_view(config: EvalConfig, progress: Progress | None, given: Given) -> Run:
+    """A job, with a bar where it runs in a notebook and the caller watches nothing."""
+    if progress is not None:
+        return await _run(config, progress, given)
+    progress = Progress()
+    async with notebook.shown(progress, protocol=config.protocol_name):
+        return await _run(config, progress, given)
 
 
 def improve(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None) -> Results | None:

@@ -66,9 +66,10 @@ class MissingExtra(UserError):
     """An optional package is needed and not installed; `extra` is None where none of ours brings it."""
 
     def __init__(self, package: str, *, extra: str | None, why: str) -> None:
-        wanted = package if extra is None else f"'collaborative-reasoner[{extra}]'"
+        wanted = f"'collaborative-reasoner[{extra}]' (from a checkout: pip install '.[{extra}]')"
         super().__init__(
-            f"{why} needs the package '{package}', which is not installed", remedy=f"pip install {wanted}"
+            f"{why} needs the package '{package}', which is not installed",
+            remedy=f"pip install {package if extra is None else wanted}",
         )
 
 

@@ -45,6 +45,7 @@ class Said(Record, frozen=True):
 
     Attributes:
         counters: how far it is, by name.
+        folder: where it works; empty until it is known what there is to do.
         retrying: requests that are sent again, and `why`.
         notes: all so far.
         notices: warnings since it spoke last.
@@ -53,6 +54,7 @@ class Said(Record, frozen=True):
     """
 
     counters: dict[str, int] = msgspec.field(default_factory=dict)
+    folder: str = ""
     retrying: int = 0
     why: str = ""
     notes: tuple[str, ...] = ()

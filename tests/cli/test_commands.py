@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import coral
-from coral.cli import COMMANDS
-from coral.types import Answered, Unreadable
+from coral.cli import COMMANDS, show
+from coral.types import Answered, StopReason, Unreadable
 
 
 def test_help_lists_every_command_and_loads_nothing(coral_command):
@@ -138,7 +139,7 @@ def test_score_prints_a_table_of_80_columns_headline_first(coral_command, finish
         len(line) <= 80 for line in lines if not line.startswith(("requests", "read them", "all metrics"))
     )
     assert lines[:2] == ["hi_tom · coral · scripted", "12 problems, 12 conversations"]
-    assert "95% interval" in lines[2]
+    assert lines[2].split() == ["outcome", "value", "95%", "interval", "n"]
     assert lines[3].startswith("Agreement, and right")
     assert "strict" not in output, "nothing failed: the strict score would say the same"
 
@@ -153,7 +154,7 @@ def test_what_talking_changed_stands_directly_under_the_headline(coral_command, 
     ]  # fmt: skip
     assert rows[first + 5] == "Conversation gain, points"
     assert rows.index("Right at a turn, not agreed") < rows.index("Right when agreed")
-    steps = rows[next(i for i, row in enumerate(rows) if row.startswith("within so many turns")) + 1 :]
+    steps = rows[next(i for i, row in enumerate(rows) if row.startswith("within turns")) + 1 :]
     assert steps[0].startswith("2 ")
 
 
@@ -189,12 +190,65 @@ def test_show_reads_the_first_of_the_list_whole(coral_command, finished):
     assert output.count("gold: ") == 2
 
 
-@pytest.mark.parametrize("only", ["agreed", "disagreed", "right", "wrong", "changed", "failed"])
-def test_show_filters(coral_command, finished, only):
-    """`--only` narrows the list to what one looks for."""
-    code, output, _ = coral_command("show", finished, "--only", only)
-    assert code == 0
-    assert "conversations; `coral show" in output
+def test_the_table_stands_in_blocks_with_aligned_columns(coral_command, finished):
+    """Outcome, social, reading, cost and groups, ruled off; what is zero in all rows has no column."""
+    _, output, _ = coral_command("score", finished)
+    lines = output.splitlines()
+    heads = [line for line in lines if line.split()[-3:] == ["95%", "interval", "n"]]
+    assert [head.split("  ")[0] for head in heads] == [
+        "outcome", "social", "reading", "cost", "by deception", "by order",
+    ]  # fmt: skip
+    assert {head.index("95% interval") for head in heads} == {heads[0].index("95% interval")}
+    rules = [number for number, line in enumerate(lines) if line and set(line) == {"─"}]
+    starts = [number for number, line in enumerate(lines) if line in heads]
+    assert [start - 1 for start in starts[1:]] == rules[: len(starts) - 1]
+    assert "failed" not in output
+    assert "persuasive: the partner takes the belief over" in output
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_a_narrow_terminal(finished, width):
+    """No figure is cut at 60 columns; rich would put an ellipsis."""
+    done = subprocess.run(
+        ["script", "-qec", f"stty cols {width}; {sys.executable} -m coral score {finished}", "/dev/null"],
+        env={**os.environ, "TERM": "xterm"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout).splitlines()
+    table = plain[: next(number for number, line in enumerate(plain) if line.startswith("requests"))]
+    assert "…" not in done.stdout
+    assert all(len(line) <= width for line in table)
+
+
+ONLY = {"failed": "6", "long": "5 3 2 1 4 6", "all": "1 2 3 4 5 6"}
+
+
+@pytest.mark.parametrize(("only", "wanted"), ONLY.items())
+def test_show_filters(only, wanted):
+    """`--only` narrows the list to what one looks for, or sorts it; kinds have tests of their own."""
+    turns = {
+        "1": [("b", "x", True), ("a", "x", True)],
+        "2": [("b", "x", True), ("a", "y", False), ("b", "y", False)],
+        "3": [("b", "y", False), ("a", "x", True), ("b", "x", True), ("a", "x", True)],
+        "4": [("b", "z", None), ("a", "z", None)],
+        "5": [("b", "y", False), ("a", None, None)] * 3 + [("b", "y", False)],
+        "6": [],
+    }
+    run = SimpleNamespace(conversations=lambda: (_conversation(name, said) for name, said in turns.items()))
+    first, number = show._first(run, only, 20)
+    assert " ".join(one.id for one in first) == wanted
+    assert number == len(first)
+
+
+@pytest.mark.parametrize(
+    ("correct", "colour"),
+    [(True, "green"), (False, "red"), (None, "yellow")],
+    ids=["right", "wrong", "unknown"],
+)
+def test_agreed_is_green_only_where_it_is_right(correct, colour):
+    """Agreement on a wrong answer is what one looks for with red eyes."""
+    said = [("b", "x", correct), ("a", "x", correct)]
+    assert show._stop(_conversation("1", said)).style == colour
 
 
 def test_show_names_an_unknown_conversation(coral_command, finished):
@@ -280,12 +334,27 @@ def test_the_headline_is_shown_also_where_nothing_was_measured(coral_command, fi
     stored.write_text("".join(json.dumps(line) + "\n" for line in failed))
     code, output, _ = coral_command("score", run)
     assert code == 0
-    assert re.search(r"Agreement, and right +- +- +0 +12 +0", output)
+    assert re.search(r"Agreement, and right +- +- +0 +12 ", output)
     assert re.search(r"Agreement, right \(strict\) +0\.0%", output), "failed counts as wrong beside it"
     assert f"coral show '{run}'" in output
     _, listed, _ = coral_command("show", run, "--only", "failed", "--limit", "2")
     assert "Unreachable: gone" in " ".join(listed.split())
     assert "[bold]" in listed
+
+
+def _conversation(identity, said):
+    turns = [
+        SimpleNamespace(
+            seat=seat,
+            reply=SimpleNamespace(
+                belief=Unreadable("?") if answer is None else Answered(answer), correct=correct
+            ),
+        )
+        for seat, answer, correct in said
+    ]
+    agreed = len(turns) > 1 and isinstance(turns[-1].reply.belief, Answered) and len(turns) < 7
+    stop = StopReason.AGREED if agreed else StopReason.MAX_TURNS if turns else StopReason.FAILED
+    return SimpleNamespace(id=identity, turns=turns, stop=stop, speakers={"b": None, "a": None})
 
 
 @pytest.mark.parametrize("limit", ["0", "-3"])

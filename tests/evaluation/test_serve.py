@@ -64,7 +64,7 @@ async def test_a_run_starts_its_server_and_stops_it(serve, server, options, tmp_
             **{**options, "output": str(tmp_path / "by_hand")},
         )  # fmt: skip
     assert spoken(served) == spoken(by_hand)
-    identities = [json.loads((run.path / "run.json").read_text()) for run in (served, by_hand)]
+    identities = [coral.load_run(run.path).identity() for run in (served, by_hand)]
     assert identities[0] == identities[1]
     address = log.read_text().split(" on http://127.0.0.1:")[1].split("/")[0]
     with socket.socket() as probe:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -492,3 +493,18 @@ def test_a_folder_in_the_place_of_the_summary_is_told(tmp_path):
         (tmp_path / "summary.json").mkdir()
         with pytest.raises(RunFolderError, match=r"summary\.json"):
             folder.plan(3)
+
+
+def test_a_run_says_when_it_began(tmp_path):
+    """Once, in UTC; the date decides nothing, so the folder can be claimed again."""
+    folder = RunFolder(tmp_path)
+    for _ in range(2):
+        with folder.claim({"schema": 2, "task": "x"}, {}):
+            began = folder.begun()
+    assert began is not None
+    assert began.utcoffset() == timedelta(0)
+    assert abs(datetime.now(timezone.utc) - began) < timedelta(minutes=5)
+    (tmp_path / "run.json").write_text('{"schema": 2, "task": "x", "begun": "2026-01-02T03:04:05+00:00"}')
+    with folder.claim({"schema": 2, "task": "x"}, {}):
+        assert folder.begun() == datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    assert "begun" not in folder.identity(), "what decides a run is not a date"

@@ -100,13 +100,16 @@ def test_rows_on_a_device_decide_weights_where_the_loss_looks_at_them(options, d
     assert (one != other) is decides, why
 
 
+TRAIN = "pip install 'collaborative-reasoner[train]' (from a checkout: pip install '.[train]')"
+
+
 @pytest.mark.parametrize(
     ("package", "remedy", "why"),
     [
         ("trackio", "pip install trackio", "a service's own package is in no extra"),
         ("wandb", "pip install wandb", "the same"),
-        ("tensorboard", "pip install 'collaborative-reasoner[train]'", "in the extra"),
-        ("trl", "pip install 'collaborative-reasoner[train]'", "in the extra"),
+        ("tensorboard", TRAIN, "in the extra"),
+        ("trl", TRAIN, "in the extra"),
     ],
 )
 def test_a_missing_package_is_named_with_what_brings_it(monkeypatch, package, remedy, why):

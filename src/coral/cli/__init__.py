@@ -34,6 +34,7 @@ COMMANDS = {
     "import": "make a run of an output folder of the published code",
     "tasks": "list the tasks, and how to fetch their data",
     "prices": "show the prices by which costs are computed, with date and source",
+    "examples": "copy recipes and sample data into a folder",
     "doctor": "probe a model: what it and its server can do, and what follows",
     "generate": "ask a model for a reply to each row of a file",
     "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",

@@ -13,7 +13,6 @@ from rich.table import Table
 from coral.audits.marks import mark
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_names
-from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.comparison.compare import PairedRuns, SeveralRuns, compare_several
@@ -24,6 +23,7 @@ from coral.errors import ConfigError
 from coral.evaluation.given import Given
 from coral.metrics import Comparison, MetricInfo, holm, metric
 from coral.metrics.own import own_info
+from coral.metrics.table import interval_text, value_of
 from coral.store.folder import RunFolder
 
 ABOUT = (

@@ -14,6 +14,9 @@ PRINT_CONFIG = (
     "from the default."
 )
 
+LONGEST_CHOICES = 70
+"""Characters of the choices behind an option; its sentence names them, too."""
+
 
 class HelpFormatter(DefaultHelpFormatter):
     """Without types that the sentence or the choices tell already, and without empty defaults."""
@@ -46,6 +49,8 @@ def _stated(default: Any) -> str | None:
 def explain_config_options(parser: ArgumentParser, types: Mapping[str, Any]) -> None:
     """Say in our words what the options are for that the parser adds by itself; `types` are those of all."""
     for action in parser._actions:  # noqa: SLF001 - no public list
+        if isinstance(action.metavar, str) and len(action.metavar) > LONGEST_CHOICES:
+            action.metavar = "WORD"
         if "--print_config" in action.option_strings:
             action.help = PRINT_CONFIG
         elif action.help == "Path to a configuration file.":

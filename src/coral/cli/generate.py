@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
-from coral.cli.live import clock
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_error
+from coral.display.line import clock
 from coral.generation import processes
 from coral.generation.config import GenerateConfig
 from coral.generation.generate import Counts, preview

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from coral.cli import EXIT_DONE
 from coral.cli.options import parse
-from coral.cli.report import interval_text, value_of
 from coral.cli.terminal import WIDTH, standard_output
 from coral.comparison.seeds import from_summaries
 from coral.config import Options, option
 from coral.errors import ConfigError, UserError
 from coral.evaluation.identity import config_digest
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary
+from coral.metrics.table import interval_text, value_of
 from coral.store.folder import RunFolder
 
 ABOUT = "List the runs below a folder, newest first: headline, conversations ended, cost and date."

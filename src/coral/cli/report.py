@@ -2,69 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from rich.box import Box
 from rich.table import Table
+from rich.text import Text
 
 from coral.cli.candidates import adjusted, candidates_table, size_of
-from coral.cli.terminal import standard_output
+from coral.cli.terminal import WIDTH, Terminal, standard_output
 from coral.cli.visible import one_line, shell_word
 from coral.evaluation.config import EvalConfig
 from coral.evaluation.estimate import CostEstimate as Volumes
-from coral.metrics import METRICS, Estimate, MetricInfo, RoleUsage, Summary, load_prices, metric
-from coral.metrics.counts import needs_gold
-from coral.metrics.own import own_info
+from coral.metrics import Estimate, RoleUsage, Summary, load_prices, metric
+from coral.metrics.table import (
+    COLUMNS,
+    Block,
+    Row,
+    answers_once,
+    blocks_of,
+    columns_of,
+    interval_text,
+    is_ungraded,
+    value_of,
+)
 from coral.models.config import HUMAN
 from coral.models.providers import provider_named
 
-SHOWN = (
-    "agreement_correctness",
-    "agreement_correctness_strict",
-    "agreement",
-    "accuracy",
-    "accuracy_strict",
-    "first_accuracy",
-    "opener_first_accuracy",
-    "final_accuracy",
-    "conversation_gain",
-    "wrong_to_right",
-    "right_to_wrong",
-    "unsure_to_right",
-    "false_agreement",
-    "oracle_gap",
-    "agreed_accuracy",
-    "majority_vote",
-    "majority_vote_low",
-    "majority_vote_high",
-    "pass_any",
-    "pass_any_high",
-    "majority_agreement",
-    "persuasion",
-    "correct_persuasion",
-    "assertiveness",
-    "correct_assertion",
-    "conformity",
-    "lost_right_answer_rate",
-    "gained_right_answer_rate",
-    "private_difference",
-    "private_accuracy",
-    "right_in_private_only",
-    "right_in_public_only",
-    "compliance",
-    "private_probability",
-    "private_brier",
-    "valid_answer_rate",
-    "model_extraction_rate",
-    "turns",
-    "conversation_tokens",
-    "total_tokens",
-    "probe_tokens",
-    "tokens_per_right_answer",
-    "cost",
-    "cost_per_right_answer",
-)
-"""What the table holds unless all is asked for, headline first."""
-COLUMNS = ("value", "95% interval", "n", "failed", "unscored")
+RULED = Box("    \n    \n    \n    \n ── \n    \n    \n    \n")
+"""Nothing but a rule between blocks."""
 
 
 def print_summary(
@@ -78,17 +44,13 @@ def print_summary(
     """
     out = standard_output()
     out.print(_title(summary, asked), style="bold")
-    out.print(_metrics_table(summary, everything=everything))
-    if len(summary.by_turn) > 1:
-        out.print(_by_turn_table(summary))
-    if summary.probes:
-        out.print(_probes_table(summary))
-    for dimension, values in summary.groups.items():
-        groups = _group_table(dimension, values, ungraded=_is_ungraded(summary))
-        if groups.row_count:
-            out.print(groups)
-    if summary.candidates is not None:
-        out.print(candidates_table(summary))
+    table, width = _main_table(blocks_of(summary, everything=everything), out, gap=0 if everything else 1)
+    out.print(table)
+    for further in _further_tables(summary, out):
+        out.print("─" * width, style="dim")
+        out.print(further)
+    if not everything:
+        out.print("\n".join(_legend(summary)), style="dim")
     for line in _footnotes(summary, path):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -102,61 +64,51 @@ def _title(summary: Summary, asked: int | None) -> str:
     return f"\n{summary.task} · {summary.protocol} · {who}\n{counted}"
 
 
-def _metrics_table(summary: Summary, *, everything: bool) -> Table:
-    table = _table("metric", *COLUMNS, gap=1 if everything else 2)
-    for info in (*METRICS, *_own(summary)):
-        estimate = summary.metrics.get(info.name)
-        if estimate is None or not (everything or _wanted(info, estimate, summary)):
-            continue
-        table.add_row(
-            info.name if everything else info.title,
-            value_of(info, estimate.mean),
-            interval_text(info, estimate),
-            f"{estimate.n}",
-            f"{estimate.num_failed}",
-            f"{estimate.num_unscored}",
-            style="bold" if info.headline else "",
-        )
-    return table
+def _main_table(blocks: list[Block], out: Terminal, *, gap: int) -> tuple[Table, int]:
+    """All blocks below each other, so that their columns are; and how wide that is."""
+    columns = columns_of(blocks)
+    table = Table(box=RULED, show_header=False, show_edge=False, padding=(0, gap, 0, 0), border_style="dim")
+    table.add_column(min_width=28 if out.width >= WIDTH else 16, overflow="fold")
+    for _ in columns:
+        table.add_column(justify="right", no_wrap=True)
+    for block in blocks:
+        table.add_section()
+        table.add_row(one_line(block.title), *(COLUMNS[column] for column in columns), style="dim")
+        for row in block.rows:
+            cells = [Text(row.cells[column], _tint(column, row)) for column in columns]
+            is_headline = row.info.headline and row.label in {row.info.title, row.info.name}
+            table.add_row(one_line(row.label), *cells, style="bold" if is_headline else "")
+    return table, min(out.width, out.measure(table).maximum)
 
 
-def _own(summary: Summary) -> list[MetricInfo]:
-    """The metrics that the user added."""
-    return [own_info(name, is_share=unit == "share") for name, unit in summary.own.items()]
+def _tint(column: int, row: Row) -> str:
+    """Zeros of what failed or has no grade are no news."""
+    return "dim" if COLUMNS[column] in {"failed", "unscored"} and row.cells[column] == "0" else ""
 
 
-def _wanted(info: MetricInfo, estimate: Estimate, summary: Summary) -> bool:
-    """Whether a row says something that no other row says."""
-    if info.numerator.startswith("own/"):
-        return True
-    if info.name not in SHOWN:
-        return False
-    metrics = summary.metrics
-    if _is_ungraded(summary) and needs_gold(info.numerator):
-        return False
-    if info.kind == "strict":  # differs only where conversations failed or could not be scored
-        headlines = [metrics[one.name] for one in METRICS if one.headline and one.name in metrics]
-        return any(headline.num_failed + headline.num_unscored for headline in headlines)
-    if info.kind in {"vote_low", "vote_high", "pass_any_high"}:  # differs only where samples are unread
-        return estimate.mean != metrics[info.name.rpartition("_")[0]].mean
-    if info.name == "unsure_to_right":
-        return bool(metrics["unsure_rate"].mean)
-    if info.name == "first_accuracy" and _answers_once(summary):  # differs only by a second chance
-        return (metrics["turns"].mean or 1) > 1
-    return info.headline or estimate.mean is not None
+def _further_tables(summary: Summary, out: Terminal) -> Iterator[Table]:
+    gap = 2 if out.width >= WIDTH else 1
+    if len(summary.by_turn) > 1:
+        yield _by_turn_table(summary, gap)
+    if summary.probes:
+        yield _probes_table(summary, gap)
+    if summary.candidates is not None:
+        yield candidates_table(summary)
 
 
-def _answers_once(summary: Summary) -> bool:
-    return "conversation_gain" not in summary.metrics
+def _legend(summary: Summary) -> Iterator[str]:
+    yield "n: the conversations, or turns, that a figure is of; intervals by problem"
+    if "persuasion" in summary.metrics:
+        yield "persuasive: the partner takes the belief over; assertive: kept against it"
 
 
 STEPS = 6
 """Most rows of the table by turn: the first ones, and the last."""
 
 
-def _by_turn_table(summary: Summary) -> Table:
+def _by_turn_table(summary: Summary, gap: int) -> Table:
     """Agreement, and right agreement, had the conversations been cut after so many turns."""
-    table = _table("within so many turns", "agreed", COLUMNS[1], "and right", COLUMNS[1], width=20)
+    table = _table("within turns", "agreed", COLUMNS[1], "and right", COLUMNS[1], gap=gap)
     for turn, estimates in _few(summary.by_turn):
         cells = (
             (value_of(metric(name), one.mean), interval_text(metric(name), one))
@@ -171,9 +123,9 @@ def _few(by_turn: dict[str, dict[str, Estimate]]) -> list[tuple[str, dict[str, E
     return [*steps[: STEPS - 1], *steps[STEPS - 1 :][-1:]]
 
 
-def _probes_table(summary: Summary) -> Table:
+def _probes_table(summary: Summary, gap: int) -> Table:
     """What was said off the record against what was said, by turn."""
-    table = _table("off the record, by turn", "differs", COLUMNS[1], "right", "in public", "n", width=20)
+    table = _table("off the record, by turn", "differs", COLUMNS[1], "right", "in public", "n", gap=gap)
     for turn, estimates in _few(summary.probes):
         differs, private, public = (
             estimates[name] for name in ("private_difference", "private_accuracy", "public_accuracy")
@@ -190,56 +142,12 @@ def _probes_table(summary: Summary) -> Table:
     return table
 
 
-def _group_table(dimension: str, values: dict[str, dict[str, Estimate]], *, ungraded: bool) -> Table:
-    table = _table(one_line(f"by {dimension}"), *COLUMNS)
-    names = ("majority_agreement",) if ungraded else ("agreement_correctness", "accuracy")
-    for info in map(metric, names):
-        for value, metrics in values.items():
-            estimate = metrics.get(info.name)
-            if estimate is not None:
-                table.add_row(
-                    one_line(value),
-                    value_of(info, estimate.mean),
-                    interval_text(info, estimate),
-                    f"{estimate.n}",
-                    f"{estimate.num_failed}",
-                    f"{estimate.num_unscored}",
-                )
-    return table
-
-
-def _table(first: str, *others: str, gap: int = 2, width: int = 28) -> Table:
+def _table(first: str, *others: str, gap: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
-    table.add_column(first, min_width=width, overflow="fold")
+    table.add_column(first, min_width=12, overflow="fold")
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def value_of(info: MetricInfo, value: float | None) -> str:
-    """A metric's value with its unit; a dash where there is none."""
-    if value is None:
-        return "-"
-    if info.interval == "difference":  # of shares, in points
-        return f"{100 * value:+.1f}"
-    match info.unit:
-        case "share":
-            return f"{100 * value:.1f}%"
-        case "tokens":
-            return f"{value:,.0f}"
-        case "USD":
-            return f"${value:.4f}"
-        case "score":
-            return f"{value:+.2f}"
-        case _:
-            return f"{value:.2f}"
-
-
-def interval_text(info: MetricInfo, estimate: Estimate) -> str:
-    """The 95% interval with its unit; a dash where there is none."""
-    if estimate.low is None or estimate.high is None:
-        return "-"
-    return f"{value_of(info, estimate.low).removesuffix('%')} to {value_of(info, estimate.high)}"
 
 
 def _footnotes(summary: Summary, path: Path) -> list[str]:
@@ -248,7 +156,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         f"{role} {usage.requests} ({_used(summary.models.get(role), usage)})"
         for role, usage in summary.usage.items()
     )
-    alone = _answers_once(summary) and not summary.failures  # one turn is all there is
+    alone = answers_once(summary) and not summary.failures  # one turn is all there is
     lines = [
         *_about_gold(summary),
         *([] if alone else [f"ended: {stops}"]),
@@ -270,16 +178,11 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
     ]
 
 
-def _is_ungraded(summary: Summary) -> bool:
-    """No problem has a gold answer."""
-    return summary.without_gold == summary.problems > 0
-
-
 def _about_gold(summary: Summary) -> list[str]:
     """What takes the place of right and wrong where problems have no gold answer."""
     if not summary.without_gold:
         return []
-    whole = "none" if _is_ungraded(summary) else f"{summary.without_gold:,} without"
+    whole = "none" if is_ungraded(summary) else f"{summary.without_gold:,} without"
     lines = [f"gold answers: {whole} ({summary.problems:,} problems); nothing is right or wrong there"]
     if "majority_agreement" in summary.metrics:
         lines += [

@@ -96,11 +96,6 @@ async def in_view(config: EvalConfig) -> Run:
             run = await processes.run(config, progress)
     else:  # who talks needs the screen
         run = await processes.run(config, progress, Given(face=face))
-    if progress.kept or progress.replayed:
-        kept = f"{progress.kept} finished conversations"
-        if progress.replayed:
-            kept += f" and {progress.replayed} replies of unfinished ones"
-        console.print(f"resumed {run.path}: {kept} were kept")
     for failure in boundary.failures():
         console.print(f"{failure}: what it was asked is counted as unreadable, unknown or not the same")
     if run.missing:

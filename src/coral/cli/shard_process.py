@@ -37,6 +37,8 @@ class Job(Protocol):
     notes: list[str]
 
     @property
+    def folder(self) -> str: ...
+    @property
     def retry_state(self) -> RetryState: ...
     def counters(self) -> dict[str, int]: ...
     def stop(self) -> None: ...
@@ -49,6 +51,10 @@ class _Conversations:
     def __init__(self, order: Order) -> None:
         self._order, self._progress = order, Progress()
         self.notes = self._progress.notes
+
+    @property
+    def folder(self) -> str:
+        return self._progress.place
 
     @property
     def retry_state(self) -> RetryState:
@@ -73,6 +79,7 @@ class _Batch:
     def __init__(self, order: Order) -> None:
         self._order, self._counts = order, Counts()
         self.notes: list[str] = []
+        self.folder = ""
 
     @property
     def retry_state(self) -> RetryState:
@@ -157,6 +164,7 @@ class _Voice:
         retry_state = self._job.retry_state
         said = Said(
             counters=self._job.counters(),
+            folder=self._job.folder,
             retrying=retry_state.retrying,
             why=retry_state.latest.brief if retry_state.latest else "",
             notes=tuple(self._job.notes),

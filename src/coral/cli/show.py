@@ -38,7 +38,7 @@ from coral.types import (
 ABOUT = "Read the conversations of a run: the list of them, or one by its id."
 COLOURS = ("magenta", "cyan", "green", "yellow", "blue")
 """Of the seats, in the order in which they speak; a pair's opener is cyan."""
-Only = Literal["all", "failed"] | Kind
+Only = Literal["all", "failed", "long"] | Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,11 @@ class ShowConfig(Options):
     """What to show."""
 
     only: Only = option("all", decides=False)
-    """Of the list: all, failed, or how they ended: agreed, agreed_right, agreed_wrong, disagreed (or
-    never_agreed), right, wrong, rescued (wrong at first), unused (right at a turn, not in the end). Or what
-    happened: changed (an answer was given up), lost_right_answer (or lost), gained_right_answer (or gained),
-    right_to_wrong, wrong_to_right (of whoever spoke first, in the end), unreadable."""
+    """Of the list: all, failed, long (most turns first), or how they ended: agreed, agreed_right,
+    agreed_wrong, disagreed (or never_agreed), right, wrong, rescued (wrong at first), unused (right at a
+    turn, not in the end). Or what happened: changed (an answer was given up), lost_right_answer (or lost),
+    gained_right_answer (or gained), right_to_wrong, wrong_to_right (of whoever spoke first, in the end),
+    unreadable."""
     limit: int = option(20, decides=False, within=COUNT)
     """Most rows of the list."""
     read: int = option(0, decides=False, within=NOT_NEGATIVE)
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _first(folder: RunFolder, only: Only, limit: int) -> tuple[list[Conversation], int]:
-    """The first `limit` conversations of a kind by id, and how many there are.
+    """The first `limit` conversations of a kind by id, or the longest, and how many there are.
 
     Files hold conversations in the order in which they happened to end.
     """
@@ -93,7 +94,10 @@ def _first(folder: RunFolder, only: Only, limit: int) -> tuple[list[Conversation
                 num_matching += 1
                 yield conversation
 
-    first = heapq.nsmallest(limit, matching(), key=lambda conversation: _natural(conversation.id))
+    def place(conversation: Conversation) -> tuple[int, list[tuple[int, str]]]:
+        return -len(conversation.turns) if only == "long" else 0, _natural(conversation.id)
+
+    first = heapq.nsmallest(limit, matching(), key=place)
     return first, num_matching
 
 
@@ -260,13 +264,21 @@ def _belief(reply: Reply) -> Text:
 
 
 def _stop(conversation: Conversation) -> Text:
-    styles = {StopReason.AGREED: "green", StopReason.FAILED: "red"}
-    return Text(conversation.stop.value, styles.get(conversation.stop, "yellow"))
+    style = "red" if conversation.stop is StopReason.FAILED else "yellow"
+    if conversation.stop is StopReason.AGREED:
+        style = {True: "green", False: "red", None: "yellow"}[_last_verdict(conversation)]
+    return Text(conversation.stop.value, style)
+
+
+def _last_verdict(conversation: Conversation) -> bool | None:
+    return conversation.turns[-1].reply.correct if conversation.turns else None
 
 
 def _matches(conversation: Conversation, only: Only) -> bool:
-    if only == "all":
-        return True
-    if only == "failed":
-        return conversation.stop is StopReason.FAILED
-    return turn_of(conversation, only) is not None
+    match only:
+        case "all" | "long":
+            return True
+        case "failed":
+            return conversation.stop is StopReason.FAILED
+        case kind:
+            return turn_of(conversation, kind) is not None

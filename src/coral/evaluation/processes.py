@@ -25,8 +25,8 @@ from coral.trackers.figures import tracked
 from coral.trackers.report import reporters
 
 COUNTERS = (
-    "total", "kept", "done", "failed", "in_flight", "agreed", "right", "requests", "replayed",
-    "completion_tokens", "from_cache",
+    "total", "kept", "done", "failed", "in_flight", "agreed", "scored", "right", "graded",
+    "requests", "replayed", "completion_tokens", "from_cache",
 )  # fmt: skip
 """Of `Progress`, what a process says of its shard and what all of them add up to."""
 
@@ -106,6 +106,8 @@ def _add_up(said: Sequence[Said], progress: Progress) -> None:
     """The counters of all shards together."""
     for name in COUNTERS:
         setattr(progress, name, total(said, name))
+    if said and all(one.folder for one in said):
+        progress.place = str(Path(said[0].folder).parents[1])  # of DIR/shards/I-of-N
     progress.notes += [
         note for note in dict.fromkeys(note for one in said for note in one.notes)
         if note not in progress.notes

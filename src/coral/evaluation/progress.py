@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coral.models.retries import RetryState
+from coral.types import Answered, Conversation, StopReason
 
 
 class _Switch:
@@ -30,9 +31,14 @@ class Progress:
     """Counters of a running job. Written by the job alone; a display polls them, off the request path.
 
     Attributes:
+        place: the folder that is worked in; empty until it is known what there is to do.
         total: conversations the run is to have at its end.
         kept: of these, finished by earlier sessions.
         done: finished in this session, failed ones included.
+        agreed: of those done, ended in agreement.
+        scored: of those done, neither failed nor without a grade.
+        right: of these, right: agreed on the right answer where several talk, else the last answer.
+        graded: of those done, whose last answer has a grade; 0 where no problem has a gold answer.
         completion_tokens: of this session, as far as servers report them.
         from_cache: replies of this session that the response cache had.
         retry_state: the requests that are sent again, and why.
@@ -43,12 +49,14 @@ class Progress:
             still answered and kept, no others are sent.
     """
 
+    place: str = ""
     total: int = 0
     kept: int = 0
     done: int = 0
     failed: int = 0
     in_flight: int = 0
     agreed: int = 0
+    scored: int = 0
     right: int = 0
     graded: int = 0
     requests: int = 0
@@ -77,6 +85,17 @@ class Progress:
             return None
         return self.elapsed_s / self.done * (self.total - self.kept - self.done)
 
+    def count(self, conversation: Conversation) -> None:
+        """Count a conversation that ended in this session."""
+        right = _came_out_right(conversation)
+        self.done += 1
+        self.failed += conversation.stop is StopReason.FAILED
+        self.agreed += conversation.stop is StopReason.AGREED
+        self.scored += right is not None
+        self.right += bool(right)
+        last = conversation.turns[-1].reply if conversation.turns else None
+        self.graded += bool(last and last.correct is not None and isinstance(last.belief, Answered))
+
     @contextmanager
     def telling(self, listener: Callable[[], object]) -> Iterator[None]:
         """Call `listener` when `stopping` is set while the body runs; at once where it is set already."""
@@ -92,3 +111,12 @@ class Progress:
         """Call every listener."""
         for listener in tuple(self._listeners):
             listener()
+
+
+def _came_out_right(conversation: Conversation) -> bool | None:
+    """For the live figure; the table is measured from traces."""
+    if conversation.stop is StopReason.FAILED or not conversation.turns:
+        return None
+    if len(conversation.speakers) > 1 and conversation.stop is not StopReason.AGREED:
+        return False
+    return conversation.turns[-1].reply.correct

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
 from coral.metrics import Summary
+from coral.metrics.table import as_html
 from coral.plots import Columns, Kind
 from coral.store.folder import RunFolder
 from coral.types import Conversation
@@ -30,6 +32,12 @@ class Run:
     finished: int
     total: int
     missing: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The table of the run, as notebooks show it; how far it is where it is unfinished."""
+        owed = f"{self.finished} of {self.total} conversations are finished"
+        table = owed if self.summary is None else as_html(self.summary)
+        return f"{table}<p><code>{escape(str(self.path))}</code></p>"
 
     def conversations(self) -> Iterator[Conversation]:
         """Stream the conversations of the run."""

@@ -42,7 +42,7 @@ from coral.store.journal import Calls, Journal
 from coral.store.prompts import save_prompts
 from coral.store.shards import shard_of
 from coral.tasks.judged import with_verdicts
-from coral.types import Adjustment, Answered, Conversation, StopReason
+from coral.types import Adjustment, Conversation
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -181,7 +181,7 @@ async def _hold_conversations(
     progress.kept = progress.total - len(pending)
     folder.plan(max(progress.total, len(finished)))
     journal = Journal(folder.journal_path, finished)
-    progress.replayed = journal.replayed
+    progress.replayed, progress.place = journal.replayed, str(folder.path)
     del endings, finished  # of a million conversations these are a hundred megabytes
     try:
         if pending:
@@ -388,10 +388,4 @@ class _Session:
 
     def _append(self, conversation: Conversation) -> None:
         self._folder.append(conversation)
-        progress = self._progress
-        progress.done += 1
-        progress.failed += conversation.stop is StopReason.FAILED
-        progress.agreed += conversation.stop is StopReason.AGREED
-        last = conversation.turns[-1].reply if conversation.turns else None
-        progress.right += bool(last and last.correct)
-        progress.graded += bool(last and last.correct is not None and isinstance(last.belief, Answered))
+        self._progress.count(conversation)

@@ -68,6 +68,12 @@ class Summary(Record, frozen=True, omit_defaults=False):
     without_gold: int = 0
     judged: Judged | None = None
 
+    def _repr_html_(self) -> str:
+        """The table of the run, as notebooks show it."""
+        from coral.metrics.table import as_html
+
+        return as_html(self)
+
 
 def summarize(
     tally: Tally,

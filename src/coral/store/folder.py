@@ -1,7 +1,7 @@
 """The run folder: a run on disk, from the first line on.
 
 DIR/config.yaml           the resolved options; the same command resumes, other options are refused
-DIR/run.json              what was run: version, data fingerprint, prompts
+DIR/run.json              what was run: version, date, data fingerprint, prompts
 DIR/prompts.json          the prompts in full, system prompts rendered: training rows are made with them
 DIR/conversations/*.jsonl one line a finished conversation, appended when it ends; a big file has an index
 DIR/journal/*.jsonl       generations received for conversations that are not finished
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,8 @@ _REPLIES = msgspec.json.Decoder(_Reply)
 _ENCODER = msgspec.json.Encoder()
 _ABSENT = object()
 ADJUSTMENTS = "adjustments.json"
+BEGUN = "begun"
+"""Of `run.json`: when the run began."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -118,7 +121,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with whole_file(self.path / "run.json", replace=False) as file:
-                file.write(text.encode())
+                file.write(_dated(text).encode())
         except FileExistsError:
             self._agree(text, free_while_empty=False)
         except OSError as error:
@@ -224,6 +227,20 @@ class RunFolder:
         Raises:
             RunFolderError: there is no run here, or the file is damaged.
         """
+        stored = self._run_json()
+        stored.pop(BEGUN, None)
+        return stored
+
+    def begun(self) -> datetime | None:
+        """When the run began; None where version 0.1 made it.
+
+        Raises:
+            RunFolderError: there is no run here, or the file is damaged.
+        """
+        stated = self._run_json().get(BEGUN)
+        return datetime.fromisoformat(stated) if isinstance(stated, str) else None
+
+    def _run_json(self) -> dict[str, Any]:
         self._must_exist()
         return _read(self.path / "run.json", dict[str, Any])
 
@@ -312,7 +329,7 @@ class RunFolder:
         path = self.path / "run.json"
         if not path.exists():
             self._must_know_its_run()
-            self._replace(path.name, text)
+            self._replace(path.name, _dated(text))
             return
         stored = _read(path, dict[str, Any])
         wanted = msgspec.json.decode(text)
@@ -322,13 +339,13 @@ class RunFolder:
                 f"writes {wanted.get('schema')})",
                 remedy="it can be shown, scored, exported and compared, not continued: give another --output",
             )
-        if {**stored, "version": None} == {**wanted, "version": None}:
+        if _without_notes(stored) == _without_notes(wanted):
             return
         _same_division(self.path, stored.get("shards"), wanted.get("shards"))
         if free_while_empty and self._holds_nothing():
-            self._replace(path.name, text)
+            self._replace(path.name, _dated(text))
             return
-        shown = "\n".join(changes(stored, wanted))
+        shown = "\n".join(changes(_without_notes(stored), _without_notes(wanted)))
         raise RunFolderError(
             f"{self.path} belongs to a run with other options:\n{shown}",
             remedy="give the same options to resume it, or another --output for a new run",
@@ -374,6 +391,17 @@ def _same_division(path: Path, there: int | None, wanted: int | None) -> None:
         f"{path} holds a run in {there} shards{now}",
         remedy=f"give --shard I/{there} or --processes {there} to resume it, {other}",
     )
+
+
+def _dated(text: str) -> str:
+    """The identity of a run with when it began, in UTC."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return _pretty({**msgspec.json.decode(text), BEGUN: now})
+
+
+def _without_notes(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a run, of what its file says: by which version and when it began does not."""
+    return {name: value for name, value in stored.items() if name not in {"version", BEGUN}}
 
 
 def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:

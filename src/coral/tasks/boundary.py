@@ -2,7 +2,7 @@
 
 A reader that fails makes the text unreadable, a grader that fails leaves the grade unknown, a comparison that
 fails finds two answers different. So no reply ends a run, and none that is replayed stops it from resuming.
-That no worker can start is no failure of the task, and ends the run with its cause.
+That no worker can start, or a package is missing, is no failure of the task, and ends the run with its cause.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coral import workers
+from coral.errors import MissingExtra
 from coral.plugins import count_failure, failures
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, Problem, Unreadable, Unsure
@@ -31,7 +32,7 @@ async def same(task: Task, a: str, b: str, problem: Problem) -> bool:
     """`task.same`; equal spellings are the same unasked, and where it raises two answers differ."""
     try:
         return a == b or bool(await task.same(a, b, problem))
-    except workers.CannotStart:
+    except (workers.CannotStart, MissingExtra):
         raise
     except Exception as error:  # noqa: BLE001  foreign code
         _count("comparison", task, error, problem)
@@ -43,7 +44,7 @@ async def grade(task: Task, answer: str, problem: Problem) -> bool | None:
     try:
         verdict = await task.grade(answer, problem)
         return None if verdict is None else bool(verdict)
-    except workers.CannotStart:
+    except (workers.CannotStart, MissingExtra):
         raise
     except Exception as error:  # noqa: BLE001  foreign code
         _count("grader", task, error, problem)

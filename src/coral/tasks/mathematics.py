@@ -9,10 +9,13 @@ Two relations, on purpose (docs/grading.md). `same` says who agrees: it compares
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from typing import ClassVar
 
 from coral import workers
 from coral.answers import math
+from coral.errors import MissingExtra
 from coral.types import Belief, Problem, Seat
 
 INSTRUCTION = (
@@ -50,7 +53,23 @@ async def compare(a: str, b: str) -> bool | None:
         return None
 
 
+def need_library() -> None:
+    """Make sure that Math-Verify is there, before anything is asked of a model.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    if not _is_installed("math_verify"):
+        raise MissingExtra("math-verify", extra="math", why="comparing mathematical answers")
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
 async def _ask(function: str, *args: str) -> object:
+    need_library()
     return await workers.call(f"coral.answers.math:{function}", *args, timeout_s=TIMEOUT_S)
 
 

@@ -180,6 +180,8 @@ class _Reader:
         self._task = task
         self._fields = fields.of_task(first, named, gold=task.gold)
         self._kind: Kind = task.kind or self._kind_of(read())
+        if self._kind in {"number", "math"}:
+            mathematics.need_library()
         told = "" if task.gold else fields.UNKNOWN
         kinds = "number, math, phrase, exact or text"
         told += "" if task.kind else f"{'; ' * bool(told)}answers are {self._kind}s (--task.kind {kinds})"
