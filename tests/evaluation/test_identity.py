@@ -24,6 +24,7 @@ OTHER = {
     "max_tokens_total": 5, "max_cost": 1.0, "max_hours": 1.0, "dry_run": True, "data_password": "s",
     "shard": "1/2", "processes": 2, "human_input": "stdin", "serve": LaunchConfig(command="serve {port}"),
     "templates": TemplatesConfig(opening="So: {{ opening }}"),
+    "cache": "c", "batch": True, "report_to": "",
 }  # fmt: skip
 MODEL = {
     "model": "openai/b", "temperature": 0.9, "top_p": 0.5, "max_tokens": 7, "thinking_tokens": 5,
@@ -33,7 +34,7 @@ MODEL = {
     "total_timeout_s": 2.0, "max_attempts": 2, "backoff_s": 0.1, "max_backoff_s": 0.2,
     "control": "wrong", "control_words": "model", "sees": "stance",
     "return_token_ids": True, "examples_as": "system", "command": ("cat",), "workers": 2, "http": "http://a",
-    "http_key_header": "x-key",
+    "http_key_header": "x-key", "revision": "v2",
     "http_request": {"a": "$text"}, "http_reply": "a.b",
 }  # fmt: skip
 BY_CONTENT = {
