@@ -1,9 +1,16 @@
 """What tests of programs and people share."""
 
+import tempfile
 import time
 
 import psutil
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _logs_beside_the_test(monkeypatch, tmp_path):
+    """What programs write stays with the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
