@@ -60,7 +60,7 @@ def _print_all() -> None:
         _print_fetch(console, info)
     for problem in broken:
         console.print(f"\n{problem}\n  {problem.remedy}", style="yellow")
-    console.print(f"\n{FAMILIES}:NAME is one of over 100 generated tasks:")
+    console.print(f"\n{FAMILIES}:NAME is one of about 100 generated tasks:")
     there = reasoning_gym.is_installed()
     console.print(
         f"  `coral tasks {FAMILIES}` lists them" if there else f"  {reasoning_gym.FETCH}", soft_wrap=True

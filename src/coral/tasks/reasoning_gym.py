@@ -36,6 +36,16 @@ BLOCK = 100
 TIMEOUT_S = 10.0
 """Seconds that a verifier may take over one answer."""
 
+UNREPEATED = frozenset(
+    {
+        "codeio", "isomorphic_strings", "knight_swap", "list_functions", "polynomial_multiplication",
+        "ransom_note", "word_ladder",
+    }
+)  # fmt: skip
+"""Families that make other problems of one seed in every process (0.1.25): no run of them could resume."""
+UNSTATED = "whatever its verifier accepts"
+"""Stands for the right answer where a family states none."""
+
 _TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 
 
@@ -111,7 +121,7 @@ class ReasoningGym:
             id=generated.identity(self.family, question),
             task=self.info.name,
             question=question,
-            target="whatever its verifier accepts" if answer is None else str(answer),
+            target=UNSTATED if answer is None else str(answer),
             source={"seed": seed, "index": index},
         )
 
@@ -169,6 +179,11 @@ def task_class(name: str) -> type[Task]:
     """
     there = families()
     family = name.removeprefix(PREFIX)
+    if family in UNREPEATED:
+        raise ConfigError(
+            f"the family '{family}' of reasoning-gym makes other problems of one seed in every process",
+            remedy="take another one: no run of it could be resumed or graded again",
+        )
     if family not in there:
         raise ConfigError(f"reasoning-gym has no family '{family}'", remedy=known(there, family))
     return _made(family)
@@ -247,7 +262,7 @@ def _registered() -> dict[str, tuple[type[Any], type[Any]]]:
             from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise MissingExtra("reasoning-gym", extra="reasoning_gym", why="`reasoning_gym:NAME`") from error
-    return {name: kinds for name, kinds in DATASETS.items() if name != "composite"}
+    return {name: kinds for name, kinds in DATASETS.items() if name != "composite" and name not in UNREPEATED}
 
 
 @cache
