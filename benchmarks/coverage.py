@@ -17,6 +17,7 @@ import numpy as np
 
 from coral.metrics.paired import paired_difference
 from coral.metrics.statistics import IntervalKind, Ratio, clustered_ratio, interval_of
+from coral.studies.components import components
 
 PROBLEMS = (10, 50, 200)
 SAMPLES = (1, 5)
@@ -218,6 +219,30 @@ def differences(scenarios: list[Scenario], repeats: int) -> Iterator[list[str]]:
             yield [scenario.name, f"{move[0]} → {move[1]}", *shown]
 
 
+def variances(repeats: int) -> Iterator[list[str]]:
+    """Intervals of the variance components of right and wrong: problems, and samples of a problem."""
+    for rate in (0.02, 0.1, 0.3, 0.5, 0.98):
+        cells = []
+        for problems in PROBLEMS:
+            rng = np.random.default_rng([problems, round(100 * rate)])
+            shape = (repeats, problems, SAMPLES[-1])
+            outcomes = rng.random(shape) < difficulties(rng, rate, shape, rng.random(shape[:2]))
+            found = [components(one.astype(float), ("problem",)) for one in outcomes]
+            for place, share in enumerate((ALIKE, 1 - ALIKE)):
+                truth = share * rate * (1 - rate)
+                held = [each[place].low <= truth <= each[place].high for each in found]
+                cells.append(f"{100 * np.mean(held):.1f}")
+        yield [f"{rate}", *cells]
+
+
+def components_table(repeats: int) -> None:
+    """Print how often intervals of components hold, at five samples per problem."""
+    columns = [f"{name}, {problems} problems" for problems in PROBLEMS for name in ("problem", "samples")]
+    print(f"\n| rate | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
+    for row in variances(repeats):
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1000)
@@ -226,6 +251,7 @@ def main() -> None:
     chosen = [one for one in SCENARIOS if options.only in one.name]
     table("of 100 intervals hold the truth | rate", singles(chosen, options.repeats))
     table("of 100 differences (leave out 0) | rates", differences(chosen, options.repeats))
+    components_table(options.repeats)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def _variance(matrix: Matrix) -> Table:
         ("source", "variance", "95% interval", "share", "levels"),
         tuple(map(_component, matrix.variance)),
         "Crossed random effects of opener, responder and problem on what is agreed and right; samples: the "
-         "rest. The interval of a source with few levels is wide.",
+         "rest. The interval of a source with few levels is wide. Intervals are of normal effects: with "
+         "less than 30% or more than 70% right they are too narrow.",
     )  # fmt: skip
 
 
@@ -112,7 +113,8 @@ def facet_tables(facets: tuple[Facets, ...]) -> list[Table]:
             ("arm", "source", "variance", "95% interval", "share", "levels"),
             tuple(rows),
             "Variance components of what is right of all, of one conversation. The share of problem is the "
-             "intra-class correlation: how alike two conversations about one problem are.",
+             "intra-class correlation: how alike two conversations about one problem are. Intervals are "
+             "of normal effects: with less than 30% or more than 70% right they are too narrow.",
         ),
         Table(
             "what_to_buy",
