@@ -23,7 +23,7 @@ needs_package = pytest.mark.skipif(
 )
 EVERY_KIND = (
     "leg_counting", "basic_arithmetic", "countdown", "sudoku", "knights_knaves", "maze", "simple_equations",
-    "family_relationships", "propositional_logic", "rubiks_cube",
+    "family_relationships", "propositional_logic", "rubiks_cube", "prime_factorization",
 )  # fmt: skip
 """Families with numbers, formulas, grids, words, moves; one right answer, many, or none that is stated."""
 
