@@ -328,7 +328,7 @@ async def test_models_without_batches_are_refused(data, tmp_path, monkeypatch, o
     if model.startswith("vllm"):
         asked["agent"] = {"model": model, "base_url": openai.url}
     else:
-        monkeypatch.setattr("coral.models.open.Models._reach", _reached)
+        monkeypatch.setattr("coral.agents.open.Models._reach", _reached)
         asked["agent"] = {"model": model}
     with pytest.raises(ConfigError, match="no agent's model is sold in batches"):
         await evaluate_async("hi_tom", output=str(tmp_path / "run"), **asked)
