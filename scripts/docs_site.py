@@ -7,6 +7,7 @@ the Python API, made of docstrings. A page of docs/ that no section names goes t
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 def main() -> None:
     """Build the site; what mkdocs warns of ends it with an error."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     shutil.rmtree(PAGES, ignore_errors=True)
     for file in _files():
         target = PAGES / file.relative_to(ROOT)
@@ -57,11 +59,11 @@ def main() -> None:
 
 
 def _files() -> Iterator[Path]:
-    """Pages and their pictures."""
+    """Pages, and what they link to."""
     yield from ROOT.glob("*.md")
     yield ROOT / "src" / "coral" / "assets" / "tiny" / "README.md"
     for folder in ("docs", "recipes"):
-        for kind in ("md", "png", "svg", "ipynb"):
+        for kind in ("md", "png", "svg", "ipynb", "yaml"):
             yield from (ROOT / folder).rglob(f"*.{kind}")
 
 
