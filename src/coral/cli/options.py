@@ -60,7 +60,8 @@ def parse(
         SystemExit: after `--help` and `--print_config`.
     """
     if any(word in _HELP for word in arguments):
-        print(_parser(kind, command, about).format_help(), end="")
+        told = _parser(kind, command, about).format_help()
+        print(told.replace(" \b[", "["), end="")  # jsonargparse writes a backspace, for terminals alone
         raise SystemExit(0)
     files: list[Mapping[str, Any]] = []
     words: list[Mapping[str, Any]] = []
