@@ -56,7 +56,8 @@ def test_help_tells_defaults_that_say_something(coral_command):
     assert "Split of the data; by default the task's first. --data_password" in output
     assert "--partner.OPTION: model, base_url," in output
     assert "--extractor.OPTION: model, base_url," in output
-    assert "max_backoff_s, prompt, system_in_user, control," in output, "what only agents have"
+    only_agents = "max_backoff_s, prompt, system_in_user, examples, examples_as, control,"
+    assert only_agents in output
 
 
 def test_print_config_prints_what_was_asked_for(coral_command):

@@ -53,6 +53,7 @@ class _View:
         self._columns = columns
         self.problem_of = np.array(problem_of)
         self.failed = np.array([], dtype=np.int64)
+        self.tally = SimpleNamespace(without_gold=())
 
     def column(self, name):
         return np.array(self._columns[name], dtype=float)

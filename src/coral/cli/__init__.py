@@ -29,7 +29,7 @@ COMMANDS = {
     "plot": "draw runs: intervals, beliefs by turn, cost, groups, differences",
     "show": "read the conversations of a run",
     "view": "show runs in the browser: conversations, beliefs, two side by side",
-    "judge": "let people judge conversations of two runs, without knowing which is which",
+    "judge": "let people judge conversations of two runs, blind",
     "export": "write the conversations of a run to one file, with or without texts",
     "import": "make a run of an output folder of the published code",
     "tasks": "list the tasks, and how to fetch their data",

@@ -13,8 +13,9 @@ from coral.errors import ConfigError
 
 HELP = (
     "usage: coral examples DIR\n\n"
-    "Copy recipes and sample data into a folder, laid out as in the project: commands of the\n"
-    "documentation that name recipes/ or tests/data/ work there. Nothing is overwritten."
+    "Copy recipes and sample data into a folder, laid out as in the project: commands\n"
+    "of the documentation that name recipes/ or tests/data/ work there. Nothing is\n"
+    "overwritten."
 )
 PACKAGE = Path(__file__).parents[1]
 LIST = PACKAGE / "examples.txt"

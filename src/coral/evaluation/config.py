@@ -163,7 +163,7 @@ class EvalConfig(Options):
     templates: TemplatesConfig = option(
         decides=True, default_factory=TemplatesConfig, **section(lambda: TemplatesConfig)
     )
-    """Prompts of your own in place of ours, beside the system prompts: a text or @FILE each."""
+    """Prompts of your own in place of ours, beside the system prompt: texts or @FILEs."""
     prompt_library: str | None = option(None, decides=True)
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
     metrics: tuple[str, ...] = option((), decides=False)

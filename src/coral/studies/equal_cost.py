@@ -101,15 +101,12 @@ class Votes:
         by_problem: dict[str, list[Sample]] = {}
         view = arm.view
         each = (view.problem_of.tolist(), view.column("vote").tolist(), view.column("right").tolist())
-        lacking = view.tally.without_gold
-        for problem, vote, right in zip(*each, strict=True):
-            if problem in lacking:
-                continue
-            by_problem.setdefault(arm.ids[problem], []).append(Sample(vote, right))
-        for problem in (
-            one for one in view.failed.tolist() if one not in lacking
-        ):  # a failed sample casts no vote
-            by_problem.setdefault(arm.ids[problem], []).append(Sample(NO_VOTE, 0.0))
+        cast = [(problem, Sample(vote, right)) for problem, vote, right in zip(*each, strict=True)]
+        cast += [(problem, Sample(NO_VOTE, 0.0)) for problem in view.failed.tolist()]
+        lacking = frozenset(view.tally.without_gold)
+        for problem, sample in cast:
+            if problem not in lacking:
+                by_problem.setdefault(arm.ids[problem], []).append(sample)
         most = max(map(len, by_problem.values()), default=0)
         self.curves = {
             problem: vote_curve(samples)
