@@ -92,7 +92,7 @@ $(CORE): pyproject.toml
 
 $(READY): $(CORE)
 	$(PIP) -e '.[dev]'
-	$(PIP) -e '.[reasoning_gym]' || echo "LEFT OUT: the tests of reasoning_gym, which needs a C compiler" >&2
+	$(PIP) -e '.[reasoning-gym]' || echo "LEFT OUT: the tests of reasoning_gym, which needs a C compiler" >&2
 	touch $@
 
 $(REAL): $(READY)

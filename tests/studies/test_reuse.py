@@ -11,7 +11,7 @@ from coral.errors import ConfigError
 def options(folder, models, **more):
     return {
         "task": {"name": "sally_anne"}, "limit": 4, "preset": "pairs", "extractor": {"mode": "rules"},
-        "models": [{"name": name, "model": f"python:speakers:{name}"} for name in models],
+        "models": [{"name": name, "model": f"python:reuse_speakers:{name}"} for name in models],
         "output": str(folder), **more,
     }  # fmt: skip
 
@@ -23,15 +23,15 @@ def speakers(tmp_path, monkeypatch):
         f"def {name}(messages):\n    asked.append('{name}')\n    return 'Answer: ({letter})'"
         for name, letter in (("a", "A"), ("b", "B"), ("c", "A"))
     )
-    (tmp_path / "speakers.py").write_text(f"asked = []\n{words}\n")
+    (tmp_path / "reuse_speakers.py").write_text(f"asked = []\n{words}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import speakers
+    import reuse_speakers as speakers
 
     monkeypatch.setattr(speakers, "asked", [])
     yield speakers
     import sys
 
-    del sys.modules["speakers"]
+    del sys.modules["reuse_speakers"]
 
 
 async def test_a_larger_matrix_holds_only_the_new_pairs(tmp_path, speakers):
@@ -56,16 +56,19 @@ async def test_a_larger_matrix_holds_only_the_new_pairs(tmp_path, speakers):
 async def test_a_run_of_another_name_is_an_arm_too(tmp_path, speakers):
     """Options decide what a run is, not its name; what it lacks is held."""
     run = await coral.evaluate_async(
-        "sally_anne", limit=2, agent="python:speakers:a", partner="python:speakers:b",
+        "sally_anne", limit=2, agent="python:reuse_speakers:a", partner="python:reuse_speakers:b",
         extractor={"mode": "rules"}, output=str(tmp_path / "run"),
     )  # fmt: skip
     before = len(speakers.asked)
     turns = sum(len(talk.turns) for talk in run.conversations())
     assert before == turns
-    arms = {"mine": {"agent": "python:speakers:a", "partner": "python:speakers:b"}, "other": {"max_turns": 2}}
+    arms = {
+        "mine": {"agent": "python:reuse_speakers:a", "partner": "python:reuse_speakers:b"},
+        "other": {"max_turns": 2},
+    }
     study = {
         "task": {"name": "sally_anne"}, "limit": 4, "extractor": {"mode": "rules"}, "arms": arms,
-        "agent": {"model": "python:speakers:c"}, "output": str(tmp_path / "study"),
+        "agent": {"model": "python:reuse_speakers:c"}, "output": str(tmp_path / "study"),
         "reuse": [str(tmp_path / "run")],
     }  # fmt: skip
     found = await coral.study_async(study)
@@ -83,7 +86,7 @@ async def small(tmp_path, speakers):
     """A study of one pair, as far as anybody looks."""
     folder = tmp_path / "small"
     await coral.evaluate_async(
-        "sally_anne", limit=4, agent="python:speakers:a", extractor={"mode": "rules"},
+        "sally_anne", limit=4, agent="python:reuse_speakers:a", extractor={"mode": "rules"},
         output=str(folder / "arms" / "pair"),
     )  # fmt: skip
     speakers.asked.clear()
@@ -93,7 +96,7 @@ async def small(tmp_path, speakers):
 def study_of(arms, tmp_path, small):
     return {
         "task": {"name": "sally_anne"}, "limit": 4, "extractor": {"mode": "rules"}, "arms": arms,
-        "agent": {"model": "python:speakers:a"}, "output": str(tmp_path / "study"), "reuse": [str(small)],
+        "agent": {"model": "python:reuse_speakers:a"}, "output": str(tmp_path / "study"), "reuse": [str(small)],
     }  # fmt: skip
 
 
@@ -102,7 +105,7 @@ def study_of(arms, tmp_path, small):
     [
         ({"max_turns": 3}, r"not the run of the arm pair, .*:\n  max_turns: 20 there, 3"),
         ({"seed": 5}, r"seed: 0 there, 5 now"),
-        ({"agent": {"model": "python:speakers:b"}}, r"agent\.model: .*:a\" there, .*:b\" now"),
+        ({"agent": {"model": "python:reuse_speakers:b"}}, r"agent\.model: .*:a\" there, .*:b\" now"),
         ({"limit": 2}, r"holds 4 conversations, and the arm pair is to have 2"),
         ({"task": {"name": "sally_anne", "split_information": True}}, r"task\.split_information"),
         ({"reuse": ["nowhere"]}, "nowhere holds no run"),

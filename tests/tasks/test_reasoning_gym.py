@@ -19,7 +19,7 @@ from coral.types import Answered, Unreadable, Unsure
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 needs_package = pytest.mark.skipif(
-    importlib.util.find_spec("reasoning_gym") is None, reason="needs the extra reasoning_gym"
+    importlib.util.find_spec("reasoning_gym") is None, reason="needs the extra reasoning-gym"
 )
 EVERY_KIND = (
     "leg_counting", "basic_arithmetic", "countdown", "sudoku", "knights_knaves", "maze", "simple_equations",
@@ -209,11 +209,11 @@ def test_without_the_package_the_remedy_is_told(monkeypatch, capsys):
     monkeypatch.setattr(reasoning_gym, "is_installed", lambda: False)
     with pytest.raises(MissingExtra, match="reasoning_gym:NAME") as missing:
         registry.load("reasoning_gym:leg_counting")
-    assert "collaborative-reasoner[reasoning_gym]" in missing.value.remedy
+    assert "collaborative-reasoner[reasoning-gym]" in missing.value.remedy
     assert main(["tasks"]) == 0
     out = capsys.readouterr().out
     assert "hi_tom" in out
-    assert "about 100 generated tasks:\n  pip install 'collaborative-reasoner[reasoning_gym]'" in out
+    assert "about 100 generated tasks:\n  pip install 'collaborative-reasoner[reasoning-gym]'" in out
     assert main(["tasks", "reasoning_gym:leg_counting"]) == 2
     assert "pip install" in capsys.readouterr().err
 

@@ -30,7 +30,7 @@ from coral.tasks.protocol import Source, Task, TaskInfo
 from coral.types import Answered, Belief, Problem, Seat, Unreadable, Unsure
 
 PREFIX = "reasoning_gym:"
-FETCH = "pip install 'collaborative-reasoner[reasoning_gym]'"
+FETCH = "pip install 'collaborative-reasoner[reasoning-gym]'"
 BLOCK = 100
 """Problems that are made with one seed: some families take longer to set up than to make a problem."""
 TIMEOUT_S = 10.0
@@ -261,7 +261,7 @@ def _registered() -> dict[str, tuple[type[Any], type[Any]]]:
             import reasoning_gym  # noqa: F401 - registers them
             from reasoning_gym.factory import DATASETS
     except ImportError as error:
-        raise MissingExtra("reasoning-gym", extra="reasoning_gym", why="`reasoning_gym:NAME`") from error
+        raise MissingExtra("reasoning-gym", extra="reasoning-gym", why="`reasoning_gym:NAME`") from error
     return {name: kinds for name, kinds in DATASETS.items() if name != "composite" and name not in UNREPEATED}
 
 
