@@ -96,7 +96,8 @@ async def small(tmp_path, speakers):
 def study_of(arms, tmp_path, small):
     return {
         "task": {"name": "sally_anne"}, "limit": 4, "extractor": {"mode": "rules"}, "arms": arms,
-        "agent": {"model": "python:reuse_speakers:a"}, "output": str(tmp_path / "study"), "reuse": [str(small)],
+        "agent": {"model": "python:reuse_speakers:a"},
+        "output": str(tmp_path / "study"), "reuse": [str(small)],
     }  # fmt: skip
 
 
