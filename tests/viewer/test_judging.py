@@ -69,6 +69,8 @@ def test_every_judge_has_an_order_and_sides_of_their_own_and_resumes(judging):
     assert again.progress("Ada") == (1, 10)
     assert again.next("Ada")["pair"] != first["pair"]
     assert again.progress("B") == (10, 10)
+    said(again, "Ada", lambda _: "right")
+    assert Judging.resume(judging.folder).progress("Ada") == (10, 10)
 
 
 def test_the_latest_judgement_counts(judging):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -228,7 +228,8 @@ class Judging:
             for aspect, choice in choices.items()
         ]
         try:
-            with (self.folder / JUDGEMENTS).open("ab") as file:
+            with (self.folder / JUDGEMENTS).open("a+b") as file:
+                _cut_torn_line(file)
                 file.write(b"".join(msgspec.json.encode(one) + b"\n" for one in made))
         except OSError as error:
             raise RunFolderError(
@@ -270,6 +271,12 @@ def _read(folder: Path) -> Iterable[Judgement]:
             raise RunFolderError(
                 f"{path}, line {number} is damaged: {error}", remedy="restore the file, or delete that line"
             ) from None
+
+
+def _cut_torn_line(file: BinaryIO) -> None:
+    """Drop what was being written when a process died: a line behind it would be damaged with it."""
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _shuffled(design: Design, judge: str) -> list[Pair]:
