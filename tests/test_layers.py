@@ -11,7 +11,7 @@ PACKAGE = Path(coral.__file__).parent
 ORDER = (
     ("errors",),
     ("types", "end_marks", "config", "version"),
-    ("answers", "prompts", "store", "workers", "jail", "plugins", "roster", "supervisor"),
+    ("answers", "prompts", "store", "workers", "jail", "mutation", "plugins", "roster", "supervisor"),
     ("engine",),
     ("models",),
     ("agents",),
