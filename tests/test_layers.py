@@ -121,11 +121,11 @@ def test_python_3_10_can_read_it(path):
 ROOM_LINES, MODULE_LINES, FUNCTION_LINES = 3_000, 450, 70
 LARGER = {
     "evaluation": 3_500, "conversation": 3_300,  # who is asked beside the agents: an extractor, a judge
-    "models": 5_000, "tasks": 5_500, "answers": 3_400, "metrics": 4_600, "engine": 3_400, "studies": 3_600,
+    "models": 5_000, "tasks": 7_000, "answers": 4_000, "metrics": 4_600, "engine": 3_400, "studies": 3_600,
     "workers.py": 520, "metrics/entries.py": 470, "evaluation/config.py": 560, "cli": 5_000,
 }  # fmt: skip
 """What is larger than the design wants, and how large it may be. Only `tasks` may grow, a file per task,
-`models`, a row of words per server, and `cli`, a module per command."""
+`answers`, a form of answer each, `models`, a row of words per server, and `cli`, a module per command."""
 
 
 def rooms():

@@ -328,7 +328,7 @@ def settle(
         same: equivalence of values.
     """
     if not found:
-        return _silent(text)
+        return silent(text)
     last, value = found[-1], values[-1]
     if value is None and is_not_sure(last.value):
         return Unsure()
@@ -390,7 +390,8 @@ _MAX_MARKS = 8
 """A text is read in parts no more often than this."""
 
 
-def _silent(text: str) -> Belief:
+def silent(text: str) -> Belief:
+    """What a message submits that states no answer."""
     if not text.strip():
         return Unreadable("empty")
     if says_unsure(text):

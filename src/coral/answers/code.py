@@ -1,0 +1,201 @@
+"""Programs: which one a message submits, and when two are the same text.
+
+A message submits the last complete code block that defines what the problem asks for. Blocks are judged by
+what they hold, not by their tag. Not submitted is a block that the message marks as somebody else's (quoted
+with ">", or introduced with "your program:" and not endorsed), one that repeats the problem and adds nothing,
+or one that was never closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coral import end_marks
+from coral.answers import prose
+from coral.answers.fences import Block, blocks, lines_of
+from coral.answers.programs import Form, clean, completed, defines, tree_of, with_helpers
+from coral.types import Answered, Belief, Unreadable
+
+UNCLOSED = Unreadable("the code block is not closed")
+
+
+# Reading ------------------------------------------------------------------------------------------------
+
+
+def read(text: str, form: Form) -> Belief:
+    """The program that a message submits; `Unreadable` or `Unsure` where it submits none."""
+    text, _ = end_marks.cut(text)
+    message = _Message(text, blocks(text), form)
+    program = message.submitted()
+    if program is not None:
+        return Answered(program)
+    outside = message.without_blocks()
+    silent = prose.silent(outside if outside.strip() else text)
+    unclosed = any(not block.closed for block in message.blocks)
+    return UNCLOSED if silent == prose.NO_STATEMENT and unclosed else silent
+
+
+def parse(answer: str, form: Form) -> Belief:
+    """A bare answer: a program, in a code block or not."""
+    belief = read(prose.unlabel(answer), form)
+    if isinstance(belief, Answered) or not answer.strip() or blocks(answer):
+        return belief
+    bare = prose.unlabel(answer)
+    return Answered(clean(bare)) if defines(bare, form) else belief
+
+
+@dataclass(frozen=True)
+class _Message:
+    text: str
+    blocks: list[Block]
+    form: Form
+
+    def submitted(self) -> str | None:
+        """The program submitted, with the helpers that other blocks of the message define."""
+        if not self.blocks:
+            return _without_fence(self.text, self.form)
+        own = [block for block in self.blocks if block.closed and not self.is_quotation(block)]
+        for block in reversed(own):
+            if defines(block.code, self.form):
+                others = [other.code for other in own if other is not block]
+                return clean(with_helpers(block.code, others))
+            if (program := completed(block.code, self.form.prompt)) is not None:
+                return program
+        return None
+
+    def is_quotation(self, block: Block) -> bool:
+        """Whether a block shows a program of the partner's that the message does not make its own."""
+        if block.quoted:
+            return True
+        lead = self._lead(block)
+        return _ANOTHERS.search(lead) is not None and not _endorses(f"{lead}\n{self.without_blocks()}")
+
+    def _lead(self, block: Block) -> str:
+        """The last sentence before a block."""
+        above = [line for line in lines_of(self.text)[: block.start] if line.strip()]
+        if not above or _is_fence(above[-1]):
+            return ""
+        return re.split(r"(?<=[.!?])\s+", above[-1].strip().strip("*_# "))[-1]
+
+    def without_blocks(self) -> str:
+        """The message's words: what stands in no block."""
+        inside = {line for block in self.blocks for line in range(block.start, block.end)}
+        return "\n".join(line for at, line in enumerate(lines_of(self.text)) if at not in inside)
+
+
+def _is_fence(line: str) -> bool:
+    return line.lstrip("> \t").startswith(("```", "~~~"))
+
+
+_PROGRAM = (
+    r"(?:program|code|solution|version|function|implementation|answer|attempt|submission|reply|script|block)"
+)
+_WHOSE = r"(?:your|(?:my |the |our )?partner(?:'s|’s)|the other(?:'s|’s)?)"
+_DETAIL = (
+    r"(?:original|previous|earlier|last|latest|first|current|own|full|entire|whole|complete|proposed|suggested"
+    r"|python|above)"
+)
+_FILLER = (
+    r"(?:(?:so|but|and|again|well|okay|ok|first|now|for reference|to recap|recap|as a reminder)[,:]? )*"
+    r"(?:(?:(?:here|this|that)(?: is| was|'s|’s)|let me (?:quote|repeat)|i quote|(?:i am )?quoting|to quote"
+    r"|quote of|looking at|consider|recall|take|look at|regarding|about|compare|in|with|for) )?"
+)
+_TRAILER = (
+    r"(?: (?:is|was|reads|read|again|above|for reference|so far|looks like this|says|does this|has this"
+    r"|once more|from before|now|in full|verbatim))*"
+)
+_SAID = (
+    r"(?:wrote|written|said|gave|given|suggested|proposed|posted|submitted|sent|showed|shown|shared|presented"
+    r"|offered|had|have)"
+)
+_ADVERB = r"(?:'ve|’ve| have| had| just| already| also| originally| previously| first| last)"
+_ANOTHERS = re.compile(
+    rf"^{_FILLER}(?:{_WHOSE} (?:{_DETAIL} )*{_PROGRAM}{_TRAILER}"
+    rf"|(?:what |the (?:{_DETAIL} )*{_PROGRAM} (?:that )?)?(?:you|(?:my |the )?partner){_ADVERB}* {_SAID}"
+    r"(?: (?:is|was|this|the following|me|earlier|before|above|here|just now|so far|it|that))*)"
+    r"\s*(?:\([^)]*\))?\s*[:.…-]*\W*$",
+    re.IGNORECASE,
+)
+"""An introduction that says no more than that what follows is the partner's."""
+
+_GOOD = r"(?:right|correct|good|fine|sound|perfect|great|solid|what I (?:have|would write))"
+_SURELY = (
+    r"(?:(?:to be|absolutely|completely|entirely|all|perfectly|indeed|also|already|now|both|fully|as) )*"
+)
+_THEIRS = r"(?:it|this|that|you|which|everything|your (?:\w+ )?\w+)"
+_ENDORSED = re.compile(
+    r"(?P<denied>(?:n't|n’t|\bnot|\bnever|\bhardly|\bcannot)\b(?:\W+\w+){0,3}\W+)?(?:"
+    r"\bI (?:\w+ )?(?:agree|concur|accept|adopt|endorse|submit|confirm|support|approve|second)\b"
+    r"|\bI(?:'ll| will|'d| would|'m| am) (?:\w+ )?(?:go(?:ing)?|stay(?:ing)?|stick(?:ing)?) with\b"
+    r"|\b(?:let's|let us|we can|we should|I) (?:\w+ )?(?:go with|use|keep|take|submit|settle on|adopt)\b"
+    rf"|\b{_THEIRS} (?:is|are|looks?|seems?|appears?) {_SURELY}{_GOOD}\b"
+    rf"|\b{_THEIRS} (?:\w+ )?(?:works|passes)\b|\b{_THEIRS} (?:is|becomes) (?:also )?my (?:final )?\w+\b"
+    r"|\bmy (?:final )?(?:answer|submission|solution) (?:is|remains) (?:the same|yours|this|that|your)\b"
+    r"|\bnothing to (?:add|change|fix)\b|\bno changes? (?:is |are )?needed\b"
+    r")",
+    re.IGNORECASE,
+)
+_AGAINST = re.compile(
+    r"\b(?:but|however|except|unfortunately|although|wrong|incorrect|fails?|bugs?|broken|disagree)\b",
+    re.IGNORECASE,
+)
+_NOTHING_AGAINST = re.compile(
+    r"\b(?:no|not|nothing|never|without|any)\W+(?:\w+\W+)?(?:wrong|incorrect|fails?|bugs?|broken)\b",
+    re.IGNORECASE,
+)
+
+
+def _endorses(words: str) -> bool:
+    """Whether a message makes the partner's program its own: calls it right, or submits it, without a but."""
+    if _AGAINST.search(_NOTHING_AGAINST.sub(" ", words)):
+        return False
+    sentences = (sentence.rstrip() for sentence in re.split(r"(?<=[.!?])\s+|\n+", words))
+    found = (_ENDORSED.search(sentence) for sentence in sentences if not sentence.endswith("?"))
+    return any(match is not None and not match["denied"] for match in found)
+
+
+# Without a fence ----------------------------------------------------------------------------------------
+
+_STARTS = re.compile(r"(?:def|class|import|from|async def)\s+\w|@\w|[A-Za-z_]\w* ?= ?\S")
+_CONTINUES = re.compile(
+    r"[ \t#)\]}@]|(?:def|class|import|from|async def|if|for|while|try|with|except|finally|else|elif|assert"
+    r"|return|global|del|pass|raise)\b|[A-Za-z_][\w.,\[\] ]*(?:[-+*/%|&^]|//|\*\*)?=[^=]|[A-Za-z_]\w*\("
+)
+
+
+def _without_fence(text: str, form: Form) -> str | None:
+    """The program of a message without a code block: lines of code, or the body that the prompt asks for."""
+    if tree_of(text) is not None and defines(text, form):
+        return clean(text)
+    found = [piece for piece in _pieces(lines_of(text)) if defines(piece, form)]
+    if found:
+        return clean(found[-1])
+    return completed(text, form.prompt)
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """Runs of lines that are code: each begins with an import, a function, a class or a decorator."""
+    at = 0
+    while at < len(lines):
+        if not _STARTS.match(lines[at]):
+            at += 1
+            continue
+        end = at + 1
+        while end < len(lines) and (not lines[end].strip() or _CONTINUES.match(lines[end])):
+            end += 1
+        yield _longest(lines[at:end])
+        at = end
+
+
+def _longest(lines: list[str]) -> str:
+    """The lines without what follows the last one up to which they parse; all of them where none does."""
+    for end in range(len(lines), max(0, len(lines) - _MAX_TRIES), -1):
+        piece = "\n".join(lines[:end])
+        if lines[end - 1].strip() and tree_of(piece) is not None:
+            return piece
+    return "\n".join(lines)
+
+
+_MAX_TRIES = 40

@@ -1,0 +1,133 @@
+"""Code blocks of a message: fences of backticks or tildes, indented or quoted, closed or not.
+
+Everything is one pass over the lines.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
+_OPENED_IN_LINE = re.compile(
+    r"(?P<lead>.*\S[ \t]+)(?P<mark>`{3,})(?P<info>[ \t]*(?:python3?|py3?)?[ \t]*)", re.IGNORECASE
+)
+_QUOTED = re.compile(r"[ \t]*>[ \t]?")
+_DEEPLY_QUOTED = re.compile(r"(?:[ \t]*>)+[ \t]?")
+_INFO = re.compile(r"[ \t]*\{?\.?[\w+#.-]*[^`]*")
+_DOCUMENT = {"markdown", "md"}
+"""What a block may call itself that holds blocks of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One code block.
+
+    Attributes:
+        code: without the fence's own indentation.
+        tag: the first word behind the opening fence, in lower case.
+        start, end: the lines of the message that it takes up, its fences included; `end` is the one behind.
+        closed: it has its closing fence.
+        quoted: its lines begin with the ">" of a quotation.
+    """
+
+    code: str
+    tag: str
+    start: int
+    end: int
+    closed: bool
+    quoted: bool
+
+
+def blocks(text: str) -> list[Block]:
+    """All code blocks of a text, in order. A further opening fence within a block ends that one unclosed."""
+    found: list[Block] = []
+    opened: _Opened | None = None
+    lines = lines_of(text)
+    for number, line in enumerate(lines):
+        if opened is not None and opened.quoted and not _QUOTED.match(line):
+            found.append(opened.block(lines, number, closed=False))
+            opened = None
+        if opened is None:
+            opened = _opening(line, number)
+        elif opened.is_closed_by(line):
+            found.append(opened.block(lines, number, closed=True))
+            opened = None
+        elif (other := _opening(line, number)) is not None and other.tag and opened.may_hold_no(other):
+            found.append(opened.block(lines, number, closed=False))
+            opened = other
+    if opened is not None:
+        found.append(opened.block(lines, len(lines), closed=False))
+    return [inner for block in found for inner in _unwrapped(block)]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as blocks count them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    mark: str
+    indent: str
+    tag: str
+    number: int
+    quoted: bool
+
+    def is_closed_by(self, line: str) -> bool:
+        if self.quoted:
+            line = _DEEPLY_QUOTED.sub("", line, count=1)
+        fence = _FENCE.fullmatch(line)
+        if fence is None or fence["mark"][0] != self.mark[0] or len(fence["mark"]) < len(self.mark):
+            return False
+        return re.fullmatch(r"\s*|[.,;:)]\s*|\s+\S+\s.*", fence["info"]) is not None
+
+    def may_hold_no(self, other: _Opened) -> bool:
+        """Whether the other fence cannot be content: a longer one, or a document's, may hold fences."""
+        return self.mark == other.mark and self.tag not in _DOCUMENT
+
+    def block(self, lines: list[str], end: int, *, closed: bool) -> Block:
+        inside = lines[self.number + 1 : end]
+        if self.quoted:
+            inside = [_QUOTED.sub("", line, count=1) for line in inside]
+        code = "\n".join(line.removeprefix(self.indent) for line in inside)
+        if self.indent and any(line.strip() and not line.startswith(self.indent) for line in inside):
+            code = textwrap.dedent("\n".join(inside))
+        return Block(
+            code=code,
+            tag=self.tag,
+            start=self.number,
+            end=end + closed,
+            closed=closed,
+            quoted=self.quoted,
+        )
+
+
+def _opening(line: str, number: int) -> _Opened | None:
+    quoted = _QUOTED.match(line) is not None
+    if quoted:
+        line = _DEEPLY_QUOTED.sub("", line, count=1)
+    fence = _FENCE.fullmatch(line) or _OPENED_IN_LINE.fullmatch(line)
+    if fence is None or not _INFO.fullmatch(fence["info"]):
+        return None
+    word = re.match(r"[ \t]*\{?\.?([\w+#-]*)", fence["info"])
+    tag = word[1].lower() if word else ""
+    return _Opened(fence["mark"], fence.groupdict().get("indent") or "", tag, number, quoted)
+
+
+def _unwrapped(block: Block) -> list[Block]:
+    """The blocks within a block that is a document; itself where it is none."""
+    if block.tag not in _DOCUMENT or not block.closed:
+        return [block]
+    return [
+        Block(
+            code=inner.code,
+            tag=inner.tag,
+            start=block.start,
+            end=block.end,
+            closed=inner.closed,
+            quoted=block.quoted or inner.quoted,
+        )
+        for inner in blocks(block.code)
+    ]

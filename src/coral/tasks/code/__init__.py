@@ -1,0 +1,1 @@
+"""Tasks whose answers are programs: what they share, and one module per data set."""
