@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         score_async,
     )
     from coral.api_train import train
+    from coral.audits.stored import compare, compare_async
     from coral.comparison.compare import PairedRuns, SeveralRuns
     from coral.comparison.pictures import plot
-    from coral.comparison.stored import compare, compare_async
     from coral.errors import (
         AgentFailed,
         ConfigError,
@@ -120,7 +120,7 @@ _HOMES = {
     "coral.comparison.compare": ("PairedRuns", "SeveralRuns"),
     "coral.comparison.pictures": ("plot",),
     "coral.studies.results": ("StudyResults",),
-    "coral.comparison.stored": ("compare", "compare_async"),
+    "coral.audits.stored": ("compare", "compare_async"),
     "coral.studies.study": ("study", "study_async"),
     "coral.tasks.own.function": ("task",),
     "coral.tasks.protocol": ("Source", "Task", "TaskInfo"),

@@ -354,6 +354,7 @@ async def test_differences_that_reading_could_produce_are_marked(tmp_path):
     runs = await compare_several(a, [b])
     assert runs.compared[0].reading_alone is None
     assert mark(runs).compared[0].reading_alone is True
+    assert (await coral.compare_async(a.path, b.path)).reading_alone is True
     grown = await coral.study_async({**options, "limit": 31})
     assert [one.reading_alone for one in grown.contrasts[:2]] == [None, None]
     assert mark(await compare_several(a, [b])).compared[0].reading_alone is None

@@ -330,8 +330,91 @@ async def test_models_without_batches_are_refused(data, tmp_path, monkeypatch, o
     else:
         monkeypatch.setattr("coral.agents.open.Models._reach", _reached)
         asked["agent"] = {"model": model}
-    with pytest.raises(ConfigError, match="no agent's model is sold in batches"):
+    with pytest.raises(ConfigError, match="no model here is sold in batches"):
         await evaluate_async("hi_tom", output=str(tmp_path / "run"), **asked)
+
+
+def read_by_model(server, data, tmp_path, **more):
+    """A run whose turns are all read by a model at the same provider, other than the agents'."""
+    asked = options(server, data, prices=prices(tmp_path), protocol="cot", **more)
+    return {**asked, "extractor": {**asked["agent"], "mode": "model"}}
+
+
+async def test_the_extractor_is_asked_by_batches(provider, data, tmp_path):
+    """At half the price, counted, each request once; of one model both kinds may share a batch."""
+    run = await evaluate_async(
+        "hi_tom", output=str(tmp_path / "run"), **read_by_model(provider, data, tmp_path)
+    )
+    assert run.summary.usage["extractor"].batched == run.summary.usage["extractor"].calls == 8
+    assert set(provider.sent.values()) == {1}
+    assert len(provider.batches) == 2, "all turns, then all readings"
+    extraction = next(run.conversations()).turns[0].reply.extraction
+    assert (extraction.by, extraction.billing) == ("model", "batch")
+    used = run.summary.usage.values()
+    tokens = [(role.prompt_tokens, role.completion_tokens) for role in used]
+    assert run.summary.cost == pytest.approx(sum(read + 2 * written for read, written in tokens) / 2e6)
+
+
+async def test_a_killed_reading_is_not_submitted_twice(provider, data, tmp_path):
+    """The run stops while the batch of readings is under way; the next session takes what came of it."""
+    provider.polls = 1
+    asked = read_by_model(provider, data, tmp_path)
+    config = build_config(
+        EvalConfig, {**asked, "task": {"name": "hi_tom"}, "output": str(tmp_path / "run")}, "run"
+    )
+    progress = Progress()
+    running = asyncio.create_task(run_eval(config, progress))
+    while not provider.batches:
+        await asyncio.sleep(0.005)
+    provider.polls = 10**9
+    while len(provider.batches) < 2:
+        await asyncio.sleep(0.005)
+    progress.stopping = True
+    await asyncio.wait_for(running, 20)
+    for batch in provider.batches.values():
+        batch["left"] = 1
+    provider.polls = 1
+    run = await evaluate_async("hi_tom", output=str(tmp_path / "run"), **asked)
+    assert run.summary.conversations == 8
+    assert set(provider.sent.values()) == {1}
+
+
+@pytest.mark.filterwarnings("ignore::coral.errors.Notice")
+async def test_a_judge_is_asked_by_batches(openai, tmp_path):
+    """Agents that are no model of a provider, graded by one: each answer once, in one batch."""
+    rows = tmp_path / "why.jsonl"
+    rows.write_text("".join(f'{{"question": "Why ({n})?", "answer": "Air."}}\n' for n in range(5)))
+
+    async def judge(body):
+        message = {"role": "assistant", "content": "Verdict: right"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+
+    openai.ask = judge
+    run = await evaluate_async(
+        {"name": "open", "judge": {"model": "scripted", "base_url": openai.url}}, data=str(rows), batch=True,
+        agent=lambda messages: "Answer: It scatters.", protocol="cot", samples=2, prices=prices(tmp_path),
+        output=str(tmp_path / "run"),
+    )  # fmt: skip
+    assert (run.summary.judged.right, run.summary.metrics["accuracy"].n) == (5, 10)
+    used = run.summary.usage["judge"]
+    assert (used.calls, used.batched, len(openai.batches)) == (5, 5, 1)
+
+
+@pytest.mark.filterwarnings("ignore::coral.errors.Notice")
+def test_an_estimate_halves_the_price_of_agent_extractor_and_judge(tmp_path):
+    """Where all of them are sold in batches, so is everything."""
+    rows = tmp_path / "why.jsonl"
+    rows.write_text('{"question": "Why?", "answer": "Air."}\n')
+    task = {
+        "name": "open",
+        "question": "question",
+        "answer": "answer",
+        "judge": {"model": "openai/gpt-5-mini"},
+    }
+    asked = {"data": str(rows), "agent": "openai/gpt-5-mini", "extractor": "openai/gpt-5-nano"}
+    half, whole = (estimate(task, batch=batch, **asked).volumes for batch in (True, False))
+    assert [one.usd for one in half] == pytest.approx([one.usd / 2 for one in whole])
 
 
 async def _reached(self, model):

@@ -1,5 +1,6 @@
 """`coral compare A B`: two stored runs on the same problems."""
 
+import csv
 import json
 import re
 import shutil
@@ -171,3 +172,111 @@ async def test_a_comparison_ends_with_what_it_could_have_found(finished, alone, 
     assert f"find a true difference of {100 * design.detectable(12):.1f} points" in last
     assert f"one of 5 points needs {design.needed(0.05):,} problems" in last
     assert f"(correlation of the two on a problem {design.correlation:.2f})" in last
+
+
+# By group, with votes, and as files -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def voted(hi_tom, tmp_path_factory):
+    """The same 12 problems, three samples each by one agent."""
+    path = tmp_path_factory.mktemp("voted") / "run"
+    coral.evaluate(
+        "hi_tom", agent=lambda messages: "Answer: red_basket", data=hi_tom, limit=12, protocol="cot",
+        samples=3, output=str(path),
+    )  # fmt: skip
+    return path
+
+
+def test_groups_are_compared_on_their_problems_alone(finished, voted):
+    """Each group has the figures of its own problems, n adds up, and p-values are adjusted for all groups."""
+    runs = coral.compare(finished, voted, by="order")
+    parts = {part.group: part for part in runs.groups}
+    assert runs.by == "order"
+    assert list(parts) == sorted(parts, key=int)
+    assert sum(part.comparison.num_problems for part in runs.groups) == 12
+    right = {}
+    for conversation in load_run(finished).conversations():
+        beliefs = [turn.reply.correct is True for turn in conversation.turns[-2:]]
+        agreed = conversation.stop.value == "agreed" and all(beliefs)
+        right.setdefault(conversation.problem.group["order"], []).append(agreed)
+    for group, part in parts.items():
+        assert part.comparison.a == pytest.approx(sum(right[group]) / len(right[group]))
+        assert part.p_holm >= part.comparison.p_value
+    several = coral.compare(finished, voted, voted, by="order")
+    assert [len(one.groups) for one in several.compared] == [len(parts)] * 2
+    again = {part.group: part for part in several.compared[0].groups}
+    assert all(again[name].p_holm >= part.p_holm for name, part in parts.items())
+
+
+@pytest.mark.parametrize(
+    ("by", "remedy"),
+    [("ordr", "deception, order"), ("", "deception, order"), ("0", "deception, order"), ("Order", "order")],
+)
+def test_an_unknown_group_is_refused(coral_command, finished, by, remedy):
+    """The remedy names the groups that there are. An empty name is none."""
+    code, _, errors = coral_command("compare", finished, finished, "--by", by)
+    assert (code, remedy in errors) == (2, True)
+
+
+def test_problems_without_groups_say_how_they_get_one(coral_command, tmp_path):
+    """Own data without a group: the option that names the field."""
+    data = tmp_path / "own.jsonl"
+    data.write_text("".join(f'{{"question": "Is {i} even?", "answer": "{i}"}}\n' for i in range(4)))
+    for name in ("a", "b"):
+        coral.evaluate(
+            {"name": "open", "question": "question", "answer": "answer", "kind": "number"}, data=data,
+            agent=lambda messages: "Answer: 1", protocol="cot", output=tmp_path / name,
+        )  # fmt: skip
+    code, _, errors = coral_command("compare", tmp_path / "a", tmp_path / "b", "--by", "topic")
+    assert (code, "no group 'topic'" in errors, "--task.group FIELD" in errors) == (2, True, True)
+
+
+def test_a_vote_is_among_the_rows_where_there_are_samples(coral_command, finished, voted):
+    """A vote of samples against a pair; without samples it would be the headline again."""
+    names = [one.metric for one in coral.compare(finished, voted).comparisons]
+    assert names[1] == "majority_vote"
+    assert "majority_vote" not in {one.metric for one in coral.compare(finished, finished).comparisons}
+    _, output, _ = coral_command("compare", finished, voted, finished)
+    assert re.search(r"^b, vote +\d", output, re.MULTILINE)
+    assert not re.search(r"^c, vote", output, re.MULTILINE)
+
+
+def test_p_values_are_shown_on_demand(coral_command, finished, voted):
+    """Raw and adjusted, of metrics and of groups, within 80 columns."""
+    _, plain, _ = coral_command("compare", finished, voted, "--by", "order")
+    _, output, _ = coral_command("compare", finished, voted, "--by", "order", "--p-values", "true")
+    assert "p, Holm" not in plain
+    assert output.count("p, Holm") == 2
+    assert [line for line in output.splitlines() if len(line) > 80 and line[1:3] != ": "] == []
+
+
+def test_a_comparison_is_written_as_what_the_suffix_says(coral_command, finished, voted, tmp_path):
+    """One comparison in five forms; nothing is overwritten, and another suffix is refused first."""
+    for suffix in ("json", "csv", "html", "md", "tex"):
+        file = tmp_path / f"found.{suffix}"
+        assert coral_command("compare", finished, voted, "--by", "order", "--output", file)[0] == 0
+        text = file.read_text(encoding="utf-8")
+        assert "Right, of all" in text or '"comparisons"' in text
+        code, _, errors = coral_command("compare", finished, voted, "--output", file)
+        assert (code, "already a file" in errors) == (2, True)
+    found = json.loads((tmp_path / "found.json").read_text())["compared"][0]
+    lines = list(csv.DictReader((tmp_path / "found.csv").read_text().splitlines()))
+    assert float(lines[0]["difference"]) == found["comparisons"][0]["difference"]
+    grouped = [line for line in lines if line["by"] == "order"]
+    assert [line["group"] for line in grouped] == [part["group"] for part in found["groups"]]
+    for wrong, cause in (("found.pdf", "'.pdf'"), ("found", "''"), ("no/found.csv", "no folder")):
+        code, _, errors = coral_command("compare", finished, voted, "--output", tmp_path / wrong)
+        assert (code, cause in errors, "->" in errors) == (2, True, True)
+
+
+def test_notebooks_show_comparisons_as_tables(finished, voted, tmp_path):
+    """Of two runs, and of several; what stands in a cell is data."""
+    odd = tmp_path / "<b>odd"
+    shutil.copytree(voted, odd)
+    two, three = coral.compare(finished, voted, by="order"), coral.compare(finished, voted, odd)
+    assert two._repr_html_().count("<table>") == 3
+    assert "Majority vote over samples" in two._repr_html_()
+    page = three._repr_html_()
+    assert "&lt;b&gt;odd" in page
+    assert "<b>odd" not in page

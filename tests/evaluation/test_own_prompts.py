@@ -82,6 +82,62 @@ def test_opening_and_frame_are_the_users(data, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_review_is_asked_in_the_users_words(data, tmp_path, placed):
+    """After each turn; the instruction stands where it is placed, else below. Rows hold the same words."""
+    agent = Heard()
+    text = "{{ instruction }} Look again." if placed else "Look again."
+    run = coral.evaluate(
+        "choices", data=data, agent=agent, limit=1, protocol="self_refine", max_turns=2,
+        output=str(tmp_path / "run"), templates={"review": text},
+    )  # fmt: skip
+    asked = agent.messages[1][-1]["content"]
+    assert "Answer: (X)" in asked
+    assert asked.endswith("Look again.") if placed else asked.startswith("Look again.\n\n")
+    assert load_prompts(RunFolder(run.path)).protocol["review"] == asked
+    again = coral.evaluate(
+        "choices", data=data, agent=agent, limit=1, protocol="self_refine", max_turns=2,
+        output=str(tmp_path / "run"), templates={"review": text},
+    )  # fmt: skip
+    assert again.finished == 1
+    with pytest.raises(RunFolderError):
+        coral.evaluate(
+            "choices", data=data, agent=agent, limit=1, protocol="self_refine", max_turns=2,
+            output=str(tmp_path / "run"), templates={"review": text + "!"},
+        )  # fmt: skip
+
+
+def test_a_second_chance_is_given_in_the_users_words(data, tmp_path):
+    """Where it is given; without the option it would never be said, and is refused."""
+    agent, options = Heard("Who knows?"), {"templates": {"second_chance": "The letter, please."}}
+    coral.evaluate(
+        "choices", data=data, agent=agent, limit=1, protocol="cot", second_chance=True,
+        output=str(tmp_path / "run"), **options,
+    )  # fmt: skip
+    assert agent.messages[1][-1]["content"].startswith("The letter, please.\n\nSubmit an answer")
+    with pytest.raises(ConfigError, match="no second chance"):
+        coral.evaluate(
+            "choices", data=data, agent=agent, protocol="cot", output=str(tmp_path / "b"), **options
+        )
+
+
+def test_a_panel_hears_its_members_by_the_users_frame(data, tmp_path):
+    """Each reply by itself, under a name; what a member says is no template; rows hold the same words."""
+    members = [Heard(f"{{{{ name }}}}\nAnswer: ({letter})") for letter in "ABA"]
+    run = coral.evaluate(
+        "choices", data=data, agents=members, limit=1, protocol="panel", max_turns=4,
+        output=str(tmp_path / "run"), templates={"panel": "<{{ name }}> {{ reply }}"},
+    )  # fmt: skip
+    heard = members[2].messages[0][-1]["content"]
+    assert "<Agent 1> {{ name }}\nAnswer: (A)" in heard
+    assert "<Agent 2> {{ name }}\nAnswer: (B)" in heard
+    from coral.rows.run import open_run
+
+    [conversation] = run.conversations()
+    rows = open_run(run.path, "run").prompt(conversation, 2)
+    assert rows[-1].content == heard
+
+
 def test_extraction_and_judge_are_asked_in_the_users_words(tmp_path):
     """And in no others."""
     extractor, judge = Heard("Answer: because of it"), Heard("Verdict: right")
@@ -135,7 +191,14 @@ BAD_PROMPTS = {
     "a value that there is not": ({"opening": "{{ opening }} {{ target }}"}, "'target' is undefined"),
     "a broken template": ({"opening": "{{ opening }"}, "--templates.opening: a prompt template is broken"),
     "a file that is not there": ({"opening": "@nowhere.txt"}, "cannot read 'nowhere.txt'"),
-    "an empty text": ({"extraction": ""}, "--templates.extraction does not name reply"),
+    "an empty text": ({"extraction": ""}, "--templates.extraction is empty"),
+    "an empty review": ({"review": " \n"}, "--templates.review is empty"),
+    "a review of nobody": ({"review": "Again."}, "--templates.review: the protocol coral asks for no review"),
+    "a chance that is not given": ({"second_chance": "Now."}, "this run gives no second chance (coral)"),
+    "a panel of two": ({"panel": "{{ reply }}"}, "--templates.panel: the protocol coral is not a panel"),
+    "a panel without replies": ({"panel": "{{ name }}"}, "--templates.panel does not name reply"),
+    "a review of a value": ({"review": "{{ reply }}"}, "--templates.review: a prompt template cannot be"),
+    "a second chance that breaks": ({"second_chance": "{% if %}"}, "--templates.second_chance: a prompt"),
     "an unknown prompt": ({"openning": "x"}, "no option templates.openning"),
     "a list": ({"opening": ["x"]}, "templates.opening"),
     "what would leave the sandbox": ({"opening": "{{ opening.__class__.__mro__ }}"}, "--templates.opening"),

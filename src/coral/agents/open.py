@@ -153,18 +153,15 @@ class Models:
         self._here: dict[Path | tuple[str, ...], Model] = {}
         self._reached: set[str] = set()
 
-    async def open(self, options: ModelConfig, option: str, *, directly: bool = False) -> Model:
+    async def open(self, options: ModelConfig, option: str) -> Model:
         """The model that `options` name, which the user gave as `option`.
-
-        Args:
-            directly: whatever `build` says, its requests are sent one by one.
 
         Raises:
             UserError: it cannot be opened.
         """
         folder = embedded.folder_of(options)
         if folder is None and not in_this_process(options):
-            return await self._open_served(options, option, build_model if directly else self._build)
+            return await self._open_served(options, option)
         key = (embedded.name_of(options), *options.command_words) if folder is None else folder
         if key not in self._here:
             model = self._local(options, option) if folder is None else _embedded(options, folder)
@@ -186,9 +183,9 @@ class Models:
     def _most(self, options: ModelConfig) -> int:
         return min(options.max_connections or self._max_connections, self._max_connections)
 
-    async def _open_served(self, options: ModelConfig, option: str, build: Build) -> Model:
+    async def _open_served(self, options: ModelConfig, option: str) -> Model:
         limited = dataclasses.replace(options, max_connections=self._most(options))
-        model = await self._stack.enter_async_context(build(limited, self._connections, option=option))
+        model = await self._stack.enter_async_context(self._build(limited, self._connections, option=option))
         await self._reach(model)
         return model
 

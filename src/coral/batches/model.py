@@ -140,7 +140,7 @@ class Batches:
         """
         if not self._gatherers:
             raise ConfigError(
-                "batch is set, and no agent's model is sold in batches",
+                "batch is set, and no model here is sold in batches",
                 remedy="leave it out, or name a model of openai/ or anthropic/",
             )
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from coral import workers
-from coral.comparison.facts import MAJORITY, headline
+from coral.comparison.facts import headline
+from coral.comparison.groups import OfGroup, by_group, compare_headline
 from coral.comparison.power import Design, between, rates_of
 from coral.comparison.seeds import SeedMean, difference, seed_mean
 from coral.errors import ConfigError
@@ -35,6 +36,8 @@ CHANGES = (
     "oracle_gap",
 )
 """What talking changed: first answers of a pair's conversations against their ends."""
+VOTE = "majority_vote"
+"""Compared where either run has several samples of a problem; one sample is a vote of one."""
 STEPS = 3
 """How many turns agreement is compared by, from the first at which any conversation agreed."""
 FURTHER = (
@@ -70,6 +73,9 @@ class PairedRuns(Record, frozen=True):
         graded: some shared problem has a gold answer; else nothing is right or wrong.
         reading_alone: errors of reading alone could produce the difference of the headline, as audits of both
             runs say; None where there are none.
+        by: the dimension by which problems are grouped; empty where none was asked for.
+        groups: the headline by its values.
+        ungrouped: shared problems without a value of it.
     """
 
     task: str
@@ -84,6 +90,15 @@ class PairedRuns(Record, frozen=True):
     design: Design | None = None
     graded: bool = True
     reading_alone: bool | None = None
+    by: str = ""
+    groups: tuple[OfGroup, ...] = ()
+    ungrouped: int = 0
+
+    def _repr_html_(self) -> str:
+        """The tables, as notebooks show them."""
+        from coral.comparison.rows import as_html
+
+        return as_html(self)
 
 
 class SeveralRuns(Record, frozen=True):
@@ -102,6 +117,12 @@ class SeveralRuns(Record, frozen=True):
     compared: tuple[PairedRuns, ...]
     p_holm: tuple[float | None, ...]
     seeds: tuple[SeedMean, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The tables, as notebooks show them."""
+        from coral.comparison.rows import as_html
+
+        return as_html(self)
 
 
 @dataclass(frozen=True)
@@ -134,15 +155,16 @@ async def compare_runs(a: RunFolder, b: RunFolder, own: Own | None = None) -> Pa
 
 
 async def compare_several(
-    baseline: RunFolder, others: Sequence[RunFolder], own: Own | None = None
+    baseline: RunFolder, others: Sequence[RunFolder], own: Own | None = None, by: str | None = None
 ) -> SeveralRuns:
     """Compare stored runs with the first, each paired by problem.
 
     Args:
         own: as in `compare_runs`.
+        by: a dimension of the problems' groups, by which the headline is compared, too.
 
     Raises:
-        UserError: as `compare_runs`.
+        UserError: as `compare_runs`, or the problems have no such group.
     """
     for other in others:
         check_same_task(baseline, other)
@@ -150,6 +172,12 @@ async def compare_several(
     async with workers.in_use():
         first, *rest = [await _measured(folder, own) for folder in (baseline, *others)]
     compared = [_paired(first, other) for other in rest]
+    if by is not None:
+        found = by_group(by, first.tally, [other.tally for other in rest])
+        compared = [
+            msgspec.structs.replace(runs, by=by, groups=groups.groups, ungrouped=groups.ungrouped)
+            for runs, groups in zip(compared, found, strict=True)
+        ]
     return SeveralRuns(
         baseline=str(baseline.path),
         others=tuple(str(folder.path) for folder in others),
@@ -199,7 +227,7 @@ def _paired(a: Measured, b: Measured) -> PairedRuns:
         protocols=(first.protocol, second.protocol),
         unfinished=(owed(a.folder, first), owed(b.folder, second)),
         comparisons=(
-            _headline(first, second),
+            compare_headline(first, second),
             *_further(first, second),
             *(compare(first, second, info) for info in added),
         ),
@@ -238,16 +266,11 @@ def _draws(folder: RunFolder) -> tuple[object, object]:
     return identity["seed"], identity.get("salt", "")
 
 
-def _headline(a: Tally, b: Tally) -> Comparison:
-    """Right of all; where no problem has a gold answer, agreement with the majority of a run's samples."""
-    if all(len(run.without_gold) == run.num_problems < run.num_conversations for run in (a, b)):
-        return compare(a, b, MAJORITY)
-    return compare(a, b, headline(a.rules), counterpart=headline(b.rules))
-
-
 def _further(a: Tally, b: Tally) -> list[Comparison]:
     names = (*CHANGES, *_by_turn(a.view(), b.view()), *FURTHER)
     both = [name for name in names if all(metric(name).applies(run.rules) for run in (a, b))]
+    if any(run.num_conversations > run.num_problems for run in (a, b)):  # else a vote is the headline
+        both.insert(0, VOTE)
     return [compare(a, b, name) for name in both]
 
 

@@ -45,9 +45,9 @@ def as_html(table: Table) -> str:
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
-    title = html.escape(table.title)
+    title = f"<h2>{html.escape(table.title)}</h2>\n" if table.title else ""
     whole = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-    return f'<h2>{title}</h2>\n<div class="wide">{whole}</div>{note}'
+    return f'{title}<div class="wide">{whole}</div>{note}'
 
 
 _LATEX = {

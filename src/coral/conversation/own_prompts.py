@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from coral import prompts
@@ -28,6 +28,13 @@ class TemplatesConfig(Options):
     """What an extractor is asked. Filled with `question`, `reply` and `instruction`."""
     judge: str | None = option(None, decides=True)
     """What a judge is asked. Filled with `question`, `reference` and `answer`."""
+    review: str | None = option(None, decides=True)
+    """In self_refine, what the agent is asked after each of its turns. Filled with `instruction`, which
+    stands below it where it is not placed."""
+    second_chance: str | None = option(None, decides=True)
+    """With `second_chance`, what an agent is asked whose reply submits no answer. Filled as `review`."""
+    panel: str | None = option(None, decides=True)
+    """In a panel, how each reply comes to the other members. Filled with `name` and `reply`."""
 
 
 _VALUES = {
@@ -35,6 +42,9 @@ _VALUES = {
     "first_reply": ("opening", "reply"),
     "extraction": ("question", "reply", "instruction"),
     "judge": ("question", "reference", "answer"),
+    "review": ("instruction",),
+    "second_chance": ("instruction",),
+    "panel": ("name", "reply"),
 }
 """What each of them is filled with."""
 _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -42,6 +52,9 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "first_reply": (("opening",), ("reply",)),
     "extraction": (("reply",),),
     "judge": (("reference",), ("answer",)),
+    "review": (),
+    "second_chance": (),
+    "panel": (("reply",),),
 }
 """What each of them must name: of every group one."""
 
@@ -63,6 +76,8 @@ def own_prompts(config: TemplatesConfig) -> dict[str, str]:
 def _template(name: str, given: str) -> str:
     where = f"--templates.{name}"
     text = prompts.text_or_file(given, where)
+    if not text.strip():
+        raise ConfigError(f"{where} is empty", remedy="give a text, or leave it out")
     for group in _NEEDED[name]:
         if not _naming(where, text, group):
             raise ConfigError(
@@ -83,20 +98,37 @@ def _naming(where: str, text: str, values: tuple[str, ...]) -> bool:
         raise ConfigError(f"{where}: {error}", remedy=error.remedy) from None
 
 
-def for_protocol(own: Mapping[str, str], said: Mapping[str, str], protocol: str) -> dict[str, str]:
-    """Those that a protocol says itself.
+_OF_PROTOCOLS = {
+    "first_reply": ("the protocol {} frames no first reply", "leave it out"),
+    "review": ("the protocol {} asks for no review", "leave it out, or add --protocol self_refine"),
+    "second_chance": (
+        "this run gives no second chance ({})",
+        "leave it out, or add --protocol cot --second_chance true",
+    ),
+    "panel": ("the protocol {} is not a panel", "leave it out, or add --protocol panel"),
+}
+"""What protocols say, and why one of them does not."""
+
+
+def for_protocol(
+    own: Mapping[str, str], said: Collection[str], protocol: str, instruction: str
+) -> dict[str, str]:
+    """Those that a protocol says itself, as it says them.
 
     Args:
-        said: what it says unless told otherwise, by name.
+        said: the names of what it says.
+        instruction: the task's, which stands below a prompt that asks for an answer and does not place it.
 
     Raises:
         ConfigError: one is set that it does not say.
     """
-    if "first_reply" in own and "first_reply" not in said:
-        raise ConfigError(
-            f"the protocol {protocol} frames no first reply", remedy="leave out --templates.first_reply"
-        )
-    return {name: text for name, text in own.items() if name in said}
+    for name, (cause, remedy) in _OF_PROTOCOLS.items():
+        if name in own and name not in said:
+            raise ConfigError(f"--templates.{name}: {cause.format(protocol)}", remedy=remedy)
+    found = {name: text for name, text in own.items() if name in said}
+    for name in found.keys() & {"review", "second_chance"}:
+        found[name] = prompts.render(prompts.instructed(found[name]), instruction=instruction)
+    return found
 
 
 def stated(template: str, task: Task, problem: Problem) -> str:

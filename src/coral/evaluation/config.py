@@ -194,7 +194,7 @@ class EvalConfig(Options):
     every request fails."""
     batch: bool = option(False, decides=False)
     """Ask models of OpenAI and Anthropic by their batch APIs, at half the price: a turn of all conversations
-    is one batch, and takes up to 24 hours. The extractor is asked directly."""
+    is one batch, and takes up to 24 hours. So do requests to the extractor, and to a judge."""
     max_tokens_total: int | None = option(None, decides=False, within=COUNT)
     """Stop before the run has read and written more tokens than this, in all sessions together; the same
     command with a higher limit resumes it."""

@@ -223,10 +223,9 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         extractions += replies * share
         prompt += spoken.prompt + read.prompt + verdicts.prompt
         written += spoken.completion + read.completion + verdicts.completion
-        billed = SHARE_BILLED["batch" if config.batch and is_sold(speaker.options) else "list"]
-        usd += billed * prices.cost(embedded.name_of(speaker.options), spoken)
-        usd += prices.cost(extractor.model, read)
-        usd += prices.cost(judge.model, verdicts) if judge is not None else 0.0
+        usd += _billed(config, speaker.options) * prices.cost(embedded.name_of(speaker.options), spoken)
+        usd += _billed(config, extractor) * prices.cost(extractor.model, read)
+        usd += _billed(config, judge) * prices.cost(judge.model, verdicts) if judge is not None else 0.0
         history += tokens
     return Volume(
         assumption=assumed.name,
@@ -235,6 +234,11 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
         completion_tokens=round(conversations * written),
         usd=None if isnan(usd) else usd * conversations,
     )
+
+
+def _billed(config: EvalConfig, asked: ModelConfig) -> float:
+    """The share of its price that a model is paid."""
+    return SHARE_BILLED["batch" if config.batch and is_sold(asked) else "list"]
 
 
 def _judged(

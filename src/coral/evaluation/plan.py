@@ -205,7 +205,8 @@ def _graded(problems: Iterator[Problem], config: EvalConfig) -> Iterator[Problem
 def _protocol(config: EvalConfig, task: Task, own: Mapping[str, str]) -> ConversationProtocol:
     """The protocol of a run, with what it says in place of our words."""
     plain = protocols.build(config.protocol_name, config.settings(task.instruction))
-    said = for_protocol(own, plain.prompts, config.protocol_name)
+    further = getattr(type(plain), "further_prompts", ())  # plug-ins need not name any
+    said = for_protocol(own, {*plain.prompts, *further}, config.protocol_name, task.instruction)
     return protocols.build(config.protocol_name, config.settings(task.instruction, said)) if said else plain
 
 
@@ -264,8 +265,7 @@ def _system_prompt(
         template = prompts.choose(agent.prompt or default, library)
     else:
         template = prompts.text_or_file(agent.system_prompt, f"--{name}.system_prompt")
-        if template.strip() and not prompts.names_any(template, ("instruction", "task_specific_inst")):
-            template = f"{template.rstrip()}\n\n{{{{ instruction }}}}"
+        template = prompts.instructed(template) if template.strip() else template
     return prompts.render(
         template,
         instruction=task.instruction,

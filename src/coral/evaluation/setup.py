@@ -149,7 +149,7 @@ async def open_participants(
 
     Args:
         given: the models among them that are Python objects, and where a person is asked.
-        batches: what asks the agents' models by batches; None: they are asked directly.
+        batches: what asks models by batches; None: they are asked directly.
 
     Raises:
         UserError: a key is missing, nothing answers at an address, or a folder holds no checkpoint.
@@ -185,17 +185,13 @@ async def open_participants(
         )
 
     agents = {name: await seat(name, options) for name, options in config.participants().items()}
-    if batches is not None:
-        batches.check()
     extraction = config.extractor_config()
-    return Participants(
+    found = Participants(
         agents={seat: agents[name] for seat, name in plan.protocol.speakers.items()},
         extractor=Extractor(
             mode=extraction.mode,
             task=plan.task,
-            model=None
-            if extraction.mode == "rules"
-            else await models.open(extraction, "--extractor", directly=True),
+            model=None if extraction.mode == "rules" else await models.open(extraction, "--extractor"),
             sampling=extraction.sampling(),
             template=plan.extraction,
             reader=given.reader(extraction.function),
@@ -203,6 +199,9 @@ async def open_participants(
         connections=connections,
         judge=await _judge(config, plan, models),
     )
+    if batches is not None:
+        batches.check()
+    return found
 
 
 async def _judge(config: EvalConfig, plan: Plan, models: Models) -> Judge | None:
@@ -210,7 +209,7 @@ async def _judge(config: EvalConfig, plan: Plan, models: Models) -> Judge | None
     options, task = config.judge_config(), plan.task
     if options is None or not isinstance(task, JudgedTask):
         return None
-    model = await models.open(options, "--task.judge", directly=True)
+    model = await models.open(options, "--task.judge")
     return Judge(task=task, model=model, sampling=options.sampling(), template=plan.judge)
 
 

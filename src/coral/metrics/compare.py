@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from coral.errors import ConfigError
@@ -58,6 +60,7 @@ def compare(
     counterpart: str | None = None,
     prices: PriceTable | None = None,
     extractor: str | None = None,
+    among: Collection[str] | None = None,
 ) -> Comparison:
     """Compare two runs by one metric on the problems they share.
 
@@ -68,6 +71,7 @@ def compare(
         name: one of ours, or what a metric of the user's is.
         counterpart: the metric of run b where it has another name: `accuracy_strict` beside
             `agreement_correctness_strict`. Its problems must count in the same way.
+        among: ids of the problems that are looked at; all unless given.
 
     Raises:
         ConfigError: no such metric, or one of the runs does not have it.
@@ -75,7 +79,7 @@ def compare(
     info = name if isinstance(name, MetricInfo) else metric(name)
     other = metric(counterpart) if counterpart else info
     table = load_prices() if prices is None else prices
-    mine, theirs = _measured(info, a, table, extractor), _measured(other, b, table, extractor)
+    mine, theirs = (_measured(each, run, table, extractor, among) for each, run in ((info, a), (other, b)))
     parts_a, parts_b = _by_problem(mine, a, a), _by_problem(theirs, b, a)
     shared = ~np.isnan(parts_a[0] + parts_b[0])
     counted = shared & (parts_a.any(axis=0) | parts_b.any(axis=0))
@@ -99,8 +103,11 @@ def compare(
     )
 
 
-def _measured(info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | None) -> Sums:
-    view = tally.view()
+def _measured(
+    info: MetricInfo, tally: Tally, prices: PriceTable, extractor: str | None, among: Collection[str] | None
+) -> Sums:
+    numbers = tally.problems
+    view = tally.view(None if among is None else [numbers[name] for name in among if name in numbers])
     if not info.applies(tally.rules):
         raise ConfigError(
             f"a {tally.protocol} run has no metric '{info.name}'",

@@ -169,7 +169,7 @@ def _by_group(
     return {
         dimension: {
             value: _estimates(tally.view(values[value]), prices, extractor, metrics)
-            for value in sorted(values, key=_natural)
+            for value in sorted(values, key=natural)
         }
         for dimension, values in sorted(tally.problems_by_group().items())
     }
@@ -182,7 +182,7 @@ def _by_turn(view: View) -> dict[str, dict[str, Estimate]]:
     }
 
 
-def _natural(value: str) -> tuple[bool, int, str]:
+def natural(value: str) -> tuple[bool, int, str]:
     """Numbers by size, before words."""
     return (False, int(value), "") if value.isdecimal() else (True, 0, value)
 

@@ -146,6 +146,16 @@ def names_any(text: str, values: Iterable[str]) -> bool:
     return not find_undeclared_variables(_ENVIRONMENT.parse(text)).isdisjoint(values)
 
 
+def instructed(text: str) -> str:
+    """A template that places the task's instruction: where it does not itself, the instruction stands below.
+
+    Raises:
+        ConfigError: the template has a syntax error.
+    """
+    placed = names_any(text, ("instruction", "task_specific_inst"))
+    return text if placed else f"{text.rstrip()}\n\n{{{{ instruction }}}}"
+
+
 def fingerprint(*texts: str) -> str:
     """Identifies a set of prompts in the record of a run."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

@@ -62,6 +62,8 @@ class ConversationProtocol(Protocol):
         speakers: the name of the agent in each seat, in the order in which they first speak.
         max_turns: most turns of a conversation.
         prompts: what it says itself, by name: kept with a run, so that training rows hold the same words.
+
+    A class may name `further_prompts`: those that it says only where a run brings its own (`--templates.*`).
     """
 
     name: ClassVar[str]

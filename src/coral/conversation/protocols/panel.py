@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
+from coral import prompts
 from coral.conversation.messages import Told, dialogue, said
 from coral.conversation.protocols.base import Same, Settings, unanimous
 from coral.metrics.outcome import Outcome, majority_answer, shared_answer
@@ -23,6 +24,7 @@ class Panel:
 
     Attributes:
         majority: at the limit of turns, the answer that more than half of the members hold is the outcome.
+        frame: the user's template by which a member's words come to the others; empty for their name above.
     """
 
     name: ClassVar[str] = "panel"
@@ -31,14 +33,21 @@ class Panel:
     min_agents: ClassVar[int] = 3
     max_agents: ClassVar[int | None] = None
     answers_once: ClassVar[bool] = False
+    further_prompts: ClassVar[frozenset[str]] = frozenset({"panel"})
 
     members: tuple[str, ...]
     max_turns: int = 20
     majority: bool = False
+    frame: str = ""
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
-        return cls(members=settings.agents, max_turns=settings.max_turns, majority=settings.majority)
+        return cls(
+            members=settings.agents,
+            max_turns=settings.max_turns,
+            majority=settings.majority,
+            frame=settings.prompts.get("panel", ""),
+        )
 
     @property
     def speakers(self) -> Mapping[Seat, str]:
@@ -46,7 +55,7 @@ class Panel:
 
     @property
     def prompts(self) -> Mapping[str, str]:
-        return {}
+        return {"panel": self.frame} if self.frame else {}
 
     def next_seat(self, turns: Sequence[Turn]) -> Seat | None:
         if len(turns) >= self.max_turns:
@@ -62,8 +71,13 @@ class Panel:
                 texts += ["\n\n".join(heard), said(turn)]
                 heard = []
             else:
-                heard.append(f"{_title(turn.seat)}:\n{said(turn)}")
+                heard.append(self._heard(turn))
         return dialogue(told, *_split([*texts, "\n\n".join(heard)]))
+
+    def _heard(self, turn: Turn) -> str:
+        """A turn as the other members read it."""
+        name, reply = _title(turn.seat), said(turn)
+        return prompts.render(self.frame, name=name, reply=reply) if self.frame else f"{name}:\n{reply}"
 
     async def ending(self, turns: Sequence[Turn], same: Same) -> StopReason | None:
         return StopReason.AGREED if await unanimous(turns, self.members, same) else None
