@@ -11,8 +11,8 @@ PACKAGE = Path(coral.__file__).parent
 ORDER = (
     ("errors",),
     ("types", "end_marks", "config", "version"),
-    ("answers", "prompts", "store", "workers", "jail", "mutation", "plugins", "roster", "supervisor"),
-    ("engine",),
+    ("answers", "prompts", "store", "workers", "mutation", "plugins", "roster", "supervisor"),
+    ("engine", "jail"),
     ("models",),
     ("agents",),
     ("tasks", "metrics", "reply_cache", "batches"),

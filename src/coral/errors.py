@@ -8,7 +8,7 @@ CoralError
 │   ├── DataError        a data set file is missing or a record in it is bad: names file, line and field
 │   ├── RunFolderError   a run folder is locked, damaged, full, or belongs to another config
 │   └── ConfigError      an option is unknown, contradictory or out of range
-├── SandboxError         a killable worker gave no result (see workers.py); a grade becomes unknown
+├── SandboxError         a killable worker or the jail gave no result (workers.py, jail/): an unknown grade
 └── ModelError           one request to a model failed for good, after all retries; becomes a `Failure` record
     ├── Unreachable      no answer: connection refused or dropped, time-out, stalled response, 5xx
     │   └── Outage       no connection for as long as a request may take: the run stops
@@ -83,6 +83,10 @@ class RunFolderError(UserError):
 
 class ConfigError(UserError):
     """An option cannot be used as given."""
+
+
+class SandboxError(CoralError):
+    """A call in a process that can be killed gave no result."""
 
 
 class ModelError(CoralError):

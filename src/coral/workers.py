@@ -34,7 +34,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from coral.errors import CoralError, UserError
+from coral.errors import SandboxError, UserError
 
 START_LIMIT_S = 120.0
 """Time for a worker to start, import a function's module and warm it up."""
@@ -42,10 +42,6 @@ START_LIMIT_S = 120.0
 _ALARM_GRACE_S = 5.0
 _MAX_CACHED_BYTES = 4_096
 _PR_SET_PDEATHSIG = 1
-
-
-class SandboxError(CoralError):
-    """A call in a worker gave no result."""
 
 
 class TimedOut(SandboxError):

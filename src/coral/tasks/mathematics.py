@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from coral import workers
 from coral.answers import math
-from coral.errors import MissingExtra
+from coral.errors import MissingExtra, SandboxError
 from coral.types import Belief, Problem, Seat
 
 INSTRUCTION = (
@@ -39,7 +39,7 @@ async def _key(answer: str, question: str) -> str:
         return key
     try:
         return str(await _ask("canonical", answer, question))
-    except workers.SandboxError:
+    except SandboxError:
         return f"'{answer}'"
 
 
@@ -49,7 +49,7 @@ async def compare(a: str, b: str) -> bool | None:
         return True
     try:
         return bool(await _ask("equivalent", a, b))
-    except workers.SandboxError:
+    except SandboxError:
         return None
 
 

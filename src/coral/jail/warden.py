@@ -1,0 +1,279 @@
+"""Checks as a worker process makes them (see `workers.py`): it starts the processes in the jail, carries
+messages between them, keeps their limits, and is the one who says how a check ended.
+
+A program gets an interpreter that nobody used before, started in advance. The tests, which are trusted, are
+forked from one that stays.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from coral.errors import SandboxError
+from coral.jail.cells import Cell, Ended, Late, TooMuch
+from coral.jail.drivers import DRIVERS
+from coral.jail.inside.tests import ASK, DONE, VERDICT
+from coral.jail.inside.wire import NotPlain, dumps, loads
+from coral.jail.outcomes import Kind, Limits, Outcome, Returned, bounded
+
+SPARES = 2
+"""Interpreters that wait for a program."""
+_MOST_FRAME = 32 << 20
+_GRACE_S = 1.0
+_TESTS_MEMORY = 1 << 30
+_OPEN_FILES = 64
+_LONGEST_VERDICT = 1 << 16
+_GONE = dumps(("failure", "exit", "", "", ""))
+"""What the tests' process is told where the program's has ended."""
+
+Result = TypeVar("Result")
+
+_spares: dict[str, list[Cell]] = {}
+_judges: dict[str, Cell] = {}
+
+
+def check(driver: str, program: str, tests: str, setup: str, names: list[str], limits: Any) -> Outcome | str:
+    """See `coral.jail.check`; a text where the tests are at fault."""
+    return _surely(lambda: _Check(driver, msgspec.convert(limits, Limits)).run(program, tests, setup, names))
+
+
+def run_script(driver: str, program: str, stdin: str, limits: Any) -> Outcome:
+    """See `coral.jail.run_script`."""
+    return _surely(lambda: _script(driver, program, stdin, msgspec.convert(limits, Limits)))
+
+
+def call(driver: str, program: str, name: str, inputs: list[str], limits: Any) -> list[Returned]:
+    """See `coral.jail.call`; `inputs` are encoded by `inside/wire.py`, and so are the values."""
+    return _surely(lambda: _calls(driver, program, name, inputs, msgspec.convert(limits, Limits)))
+
+
+def _surely(run: Callable[[], Result]) -> Result:
+    """What `run` returns. Where the jail itself fails this process ends, so that nobody remembers that."""
+    try:
+        return run()
+    except SandboxError as error:
+        sys.exit(str(error))
+
+
+def _program(driver: str, limits: Limits, job: dict[str, Any]) -> tuple[Cell, float]:
+    """A fresh interpreter that has been given a program, and the end of its time."""
+    spares = _spares.setdefault(driver, [])
+    while len(spares) <= SPARES:
+        spares.append(DRIVERS[driver].start("program"))
+        spares[-1].prepare()
+    cell = spares.pop(0)
+    cell.wait_until_ready()
+    deadline = time.monotonic() + limits.wall_s
+    job["limits"] = {
+        "memory": limits.memory_mib << 20,
+        "cpu": max(1, math.ceil(limits.cpu_s)),
+        "file": limits.file_mib << 20,
+        "files": _OPEN_FILES,
+        "processes": DRIVERS[driver].processes(limits.processes),
+    }
+    try:
+        cell.send_frame(dumps(job), deadline)
+    except (Ended, Late):
+        cell.kill()
+        raise SandboxError("an interpreter in the jail ended before it was given a program") from None
+    return cell, deadline
+
+
+class _Check:
+    """One program against its tests."""
+
+    def __init__(self, driver: str, limits: Limits) -> None:
+        self._driver, self._limits = driver, limits
+
+    def run(self, program: str, tests: str, setup: str, names: list[str]) -> Outcome | str:
+        """The outcome; a text where the tests are at fault."""
+        judge = self._judge()
+        job = {"setup": setup, "tests": tests, "names": names, "memory": _TESTS_MEMORY}
+        job["cpu"] = math.ceil(self._limits.wall_s + _GRACE_S)
+        cell, deadline = _program(self._driver, self._limits, {"script": False, "program": program})
+        try:
+            judge.send_frame(dumps(job), deadline)
+            outcome = self._carry(judge, cell, deadline)
+            if judge.receive(time.monotonic() + _GRACE_S, _LONGEST_VERDICT) != DONE:
+                raise SandboxError("the tests' process said something else than that it has ended")
+        except Late:
+            self._end_judge()
+            return Outcome("time", f"longer than {self._limits.wall_s:g} s")
+        except (Ended, TooMuch):
+            self._end_judge()
+            raise SandboxError("the tests' process ended early") from None
+        except BaseException:
+            self._end_judge()
+            raise
+        finally:
+            cell.kill()
+        return outcome
+
+    def _judge(self) -> Cell:
+        if self._driver not in _judges:
+            _judges[self._driver] = DRIVERS[self._driver].start("tests")
+        _judges[self._driver].wait_until_ready()
+        return _judges[self._driver]
+
+    def _end_judge(self) -> None:
+        """The next check starts a new one."""
+        _judges.pop(self._driver).kill()
+
+    def _carry(self, judge: Cell, program: Cell, deadline: float) -> Outcome | str:
+        """Carry requests of the tests to the program and replies back, until there is a verdict.
+
+        Where the program's process has ended, that is the outcome, whatever the tests make of it.
+        """
+        end: Outcome | None = None
+        while True:
+            frame = judge.receive(deadline, _MOST_FRAME)
+            if frame[:1] == VERDICT:
+                kind, detail = loads(frame[1:])
+                return end or (bounded(detail) if kind == "broken" else Outcome(kind, bounded(detail)))
+            if frame[:1] != ASK:
+                raise SandboxError("the tests' process ended without a verdict")
+            end = end or self._answer(judge, program, frame[1:], deadline)
+            if end is not None:
+                judge.send_frame(_GONE, deadline)
+
+    def _answer(self, judge: Cell, program: Cell, request: bytes, deadline: float) -> Outcome | None:
+        """Carry one request and its reply, or return how the program's process ended instead."""
+        try:
+            program.send_frame(request, deadline)
+            reply = program.receive(deadline, _MOST_FRAME)
+        except Ended:
+            return _end_of(program, deadline)
+        except TooMuch:
+            return Outcome("output", f"a value of more than {_MOST_FRAME >> 20} MiB")
+        judge.send_frame(reply, deadline)
+        return None
+
+
+def _end_of(cell: Cell, deadline: float) -> Outcome:
+    """What the end of a program's process means: never that it passed."""
+    try:
+        code = cell.exit_code(deadline)
+    except Late:
+        return Outcome("exit", "it closed its descriptors")
+    number = -code if code < 0 else code - 128 if 128 < code <= 192 else 0
+    if number == signal.SIGXCPU:
+        return Outcome("time", "more CPU time than its limit")
+    if number == signal.SIGXFSZ:
+        return Outcome("output", "a file larger than its limit")
+    if number:
+        return Outcome("signal", _name_of(number))
+    return Outcome("exit", f"exit code {code}")
+
+
+def _name_of(number: int) -> str:
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)
+
+
+def _script(driver: str, program: str, stdin: str, limits: Limits) -> Outcome:
+    cell, deadline = _program(driver, limits, {"script": True, "program": program})
+    most = limits.output_kib << 10
+    try:
+        try:
+            cell.converse(stdin.encode("utf-8", "surrogatepass"), deadline, most)
+            outcome = _end_of(cell, deadline)
+        except Late:
+            outcome = Outcome("time", f"longer than {limits.wall_s:g} s")
+        except TooMuch:
+            outcome = Outcome("output", f"more than {limits.output_kib} KiB")
+        stdout, stderr = (said[:most].decode("utf-8", "replace") for said in (cell.output, cell.errors))
+    finally:
+        cell.kill()
+    if outcome.kind == "exit":
+        outcome = _end_of_script(outcome.detail, stderr)
+    return msgspec.structs.replace(outcome, stdout=stdout, stderr=stderr)
+
+
+def _end_of_script(detail: str, stderr: str) -> Outcome:
+    """Success, an exit code of the program's choice, or an exception that nobody caught."""
+    if detail == "exit code 0":
+        return Outcome("finished")
+    lines = stderr.rstrip().splitlines()
+    if detail != "exit code 1" or not lines or "Traceback (most recent call last):" not in stderr:
+        syntax = detail == "exit code 1" and bool(lines) and lines[-1].startswith("SyntaxError")
+        return Outcome("syntax", bounded(lines[-1])) if syntax else Outcome("exit", detail)
+    name = lines[-1].partition(":")[0]
+    return Outcome("memory" if name == "MemoryError" else "exception", bounded(lines[-1]))
+
+
+def _calls(driver: str, program: str, name: str, inputs: list[str], limits: Limits) -> list[Returned]:
+    results: list[Returned] = []
+    while len(results) < len(inputs):
+        cell, deadline = _program(driver, limits, {"script": False, "program": program})
+        try:
+            results += _calls_of(cell, deadline, name, inputs[len(results) :], limits)
+        finally:
+            cell.kill()
+    return results
+
+
+def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits: Limits) -> list[Returned]:
+    """Results of one process: all, or as far as it lives, the one that ended it included."""
+    results: list[Returned] = []
+
+    def ask(*request: Any) -> tuple[Any, ...]:
+        cell.send_frame(dumps(request, _Opaque.place), deadline)
+        reply = loads(cell.receive(deadline, _MOST_FRAME), _Opaque)
+        return reply if isinstance(reply, tuple) else ()
+
+    try:
+        kind, loaded, *rest = ask("load", [name])
+        if kind != "value":
+            return [_raised(loaded, rest)] * len(inputs)
+        if not isinstance(function := loaded.get(name), _Opaque):
+            return [Returned("exception", f"NameError: it defines no function {name}")] * len(inputs)
+        for one in inputs:
+            deadline = time.monotonic() + limits.wall_s
+            kind, value, *rest = ask("call", function, tuple(loads(one.encode("latin-1"))), {})
+            results.append(_returned(value) if kind == "value" else _raised(value, rest))
+    except Ended:
+        end = _end_of(cell, deadline)
+        results.append(Returned(end.kind, end.detail))
+    except Late:
+        results.append(Returned("time", f"longer than {limits.wall_s:g} s"))
+    except TooMuch:
+        results.append(Returned("output", f"a value of more than {_MOST_FRAME >> 20} MiB"))
+    except (NotPlain, TypeError, ValueError, AttributeError):
+        results.append(Returned("exception", "its process answered nonsense"))
+    return results
+
+
+def _returned(value: Any) -> Returned:
+    try:
+        return Returned("finished", value=dumps(value).decode("latin-1"))
+    except NotPlain:
+        return Returned("finished", is_plain=False)
+
+
+def _raised(kind: Any, rest: list[Any]) -> Returned:
+    _built_in, name, text = rest
+    known: Kind = kind if kind in ("syntax", "memory", "exit") else "exception"
+    return Returned(known, bounded(f"{name}: {text}" if text else f"{name}"))
+
+
+class _Opaque:
+    """A thing of the program that is not plain."""
+
+    def __init__(self, owner: str, number: int) -> None:
+        self._place = owner, number
+
+    @staticmethod
+    def place(value: Any) -> tuple[str, int]:
+        """Where its owner keeps it."""
+        if not isinstance(value, _Opaque):
+            raise NotPlain("no plain data")
+        return value._place  # noqa: SLF001

@@ -1,0 +1,52 @@
+"""What a check says of a program: it passes if every statement of the tests ran, and never otherwise."""
+
+import pytest
+
+from coral import jail
+
+PAIR = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
+CHECKS = [
+    ("sums", "def add(a, b): return a + b", "assert add(1, 2) == 3\nassert add('a', 'b') == 'ab'", "passed"),
+    ("wrong", "def add(a, b): return a - b", "assert add(1, 2) == 3", "failed"),
+    (
+        "instances",
+        PAIR + "def add(pairs): return sum(p.a for p in pairs)",
+        "assert add([Pair(1, 2)]) == 1",
+        "passed",
+    ),
+    ("in place", "def add(x): x.sort()", "x = [3, 1]\nadd(x)\nassert x == [1, 3]", "passed"),
+    ("generator", "def add(n): yield from range(n)", "assert list(add(1000)) == list(range(1000))", "passed"),
+    (
+        "callback",
+        "def add(f, x): return [f(one) for one in x]",
+        "assert add(lambda x: x + 1, [1]) == [2]",
+        "passed",
+    ),
+    ("raises", "def add(): raise KeyError('x')", "add()", "exception"),
+    ("expected", "def add(): raise KeyError('x')", "try:\n    add()\nexcept KeyError:\n    pass", "passed"),
+    ("syntax", "def add(:", "assert add() is None", "syntax"),
+    ("missing", "def sub(): pass", "assert add() is None", "failed"),
+    ("exits", "import os\nos._exit(0)", "assert True", "exit"),
+    ("memory", "def add(): return bytearray(10**10)", "add()", "memory"),
+    (
+        "equals all",
+        "class A:\n    def __eq__(self, other): return True\ndef add(): return A()",
+        "assert add() == 3",
+        "failed",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "tests", "kind"), [one[1:] for one in CHECKS], ids=[one[0] for one in CHECKS]
+)
+async def test_the_tests_decide(driver, program, tests, kind):
+    async with jail.in_use():
+        outcome = await jail.check(program, tests, names=["add", "Pair"], driver=driver)
+    assert outcome.kind == kind
+
+
+async def test_tests_that_do_not_compile_are_no_verdict(driver):
+    async with jail.in_use():
+        with pytest.raises(jail.BrokenTests, match="never closed"):
+            await jail.check("def f(): pass", "assert f(", names=["f"], driver=driver)
