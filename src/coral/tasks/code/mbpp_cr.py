@@ -1,16 +1,16 @@
 """MBPP-CR: is this program correct? The sixth task of the Coral paper, whose data were never released.
 
-So the set is made. `coral make mbpp_cr` writes one, of programs that a model wrote or of MBPP's own solutions with
-mistakes put into them, and this task reads it. Given MBPP itself, the task makes the second kind while it reads.
+So the set is made. `coral make mbpp_cr` writes one, of programs that a model wrote or of MBPP's own solutions
+with mistakes put into them, and this task reads it. Given MBPP itself, the task makes the second kind itself.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from coral.answers import verdict
 from coral.errors import ConfigError, DataError, Notice
 from coral.tasks import sources
 from coral.tasks.code import mbpp, review
-from coral.tasks.code.review import Checks, Counts, Example, Recipe
+from coral.tasks.code.review import Checks, Counts, Example, Ran, Recipe
 from coral.tasks.code.threads import streamed
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
@@ -27,7 +27,7 @@ from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Belief, Problem, Seat
 
 NAME = "mbpp_cr"
-_CHECKS = Checks()
+_KNOWN: dict[str, Ran] = {}
 """What programs did that were run while reading; a command reads its data more than once."""
 MANY = 200
 """Programs that are run before somebody who waits is told how to wait only once."""
@@ -80,7 +80,7 @@ class MbppCr:
 
     def _made(self, rows: Iterable[Row], source: Source) -> Iterator[tuple[Row, Example]]:
         """Examples made of MBPP's own solutions, while somebody reads."""
-        jail.driver(allow_unsafe_code=self.allow_unsafe_code)
+        checks = Checks(driver=jail.driver(allow_unsafe_code=self.allow_unsafe_code), known=_KNOWN)
         recipe = Recipe(pairs=self.pairs, seed=source.seed, split_seed=source.split_seed)
         row_of: dict[str, Row] = {}
 
@@ -91,7 +91,7 @@ class MbppCr:
                 yield problem
 
         counts, told = Counts(), False
-        for example in streamed(lambda: examples_of(problems(), recipe, _CHECKS, counts)):
+        for example in streamed(lambda: examples_of(problems(), recipe, checks, counts)):
             yield row_of[example.problem], example
             if not told and sum(counts.programs.values()) > MANY:
                 told = True
@@ -132,7 +132,7 @@ def problem_of(row: Row) -> Problem:
         fields = ", ".join(sorted(row.fields)[:20])
         raise row.error(
             f"this is neither a program of a set that `coral make {NAME}` wrote nor a record of MBPP",
-            remedy=f"give mbpp.jsonl or sanitized-mbpp.json, or a set made of them; it has the fields: {fields}",
+            remedy=f"give mbpp.jsonl, sanitized-mbpp.json or a set made of them; its fields are: {fields}",
         )
     return mbpp.problem_of(row, challenge_tests=True)
 
@@ -163,9 +163,9 @@ def complaints(counts: Counts, data: str) -> Iterator[str]:
             remedy="`coral doctor --jail` shows whether programs run here; if they do, give the data of MBPP",
         )
     if named:
-        yield f"{len(counts.unusable)} problems of {data} are left out: their own solutions fail here: {named}"
+        yield f"{len(counts.unusable)} problems of {data} left out, whose own solutions fail here: {named}"
     if counts.unbalanced:
-        yield f"{counts.unbalanced} problems of {data} are left out: they lack right or wrong programs"
+        yield f"{counts.unbalanced} problems of {data} left out that have no right or no wrong program"
 
 
 def _slow(source: Source) -> str:

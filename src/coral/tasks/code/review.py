@@ -1,9 +1,9 @@
 """Sets of programs to be judged: for each problem as many right ones as wrong ones, each run once.
 
-Without a model both are made of the reference solution. A right program is a rewrite of it, a wrong one a rewrite
-with one mistake, so that what a rewrite looks like tells nothing. Tests say which is which: a mistake that no test
-finds (most such programs do the same as the reference) is dropped, and so is a program that does not end, eats its
-memory or is ended by a signal, since where these limits lie depends on the machine.
+Without a model both are made of the reference solution. A right program is a rewrite of it, a wrong one a
+rewrite with one mistake, so that what a rewrite looks like tells nothing. Tests say which is which: a mistake
+that no test finds (most such programs do the same as the reference) is dropped, and so is a program that does
+not end, eats its memory or is ended by a signal, since where these limits lie depends on the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ import msgspec
 
 from coral import jail
 from coral.answers.verdict import CORRECT, INCORRECT
+from coral.errors import SandboxError
 from coral.mutation import NotAProgram, mutants, normalized, rewrite
 from coral.tasks import sources
 from coral.tasks.code.shared import runnable
@@ -35,8 +37,10 @@ Finding = Literal["right", "wrong", "unsettled"]
 FINDINGS: dict[str, Finding] = {
     "passed": "right", "failed": "wrong", "exception": "wrong", "exit": "wrong", "syntax": "wrong",
     "time": "unsettled", "memory": "unsettled", "signal": "unsettled", "output": "unsettled",
+    "unchecked": "unsettled",
 }  # fmt: skip
-"""What an outcome of the jail says of a program. An endless one is wrong, but how long is endless?"""
+"""What an outcome of the jail says of a program. An endless one is wrong, but how long is endless? What is
+"unchecked" could not be run at all."""
 
 REWRITES = 3
 """Rewrites of a wrong program, beside its mistake; a right one has one more."""
@@ -131,10 +135,12 @@ class Checks:
     """Runs programs in the jail, each once.
 
     Attributes:
+        driver: of the jail, as `jail.driver` names it.
         known: what is known already, by `key`.
         keep: told what came of a program that was run.
     """
 
+    driver: str
     known: dict[str, Ran] = field(default_factory=dict)
     keep: Callable[[str, Ran], None] = lambda _key, _ran: None
 
@@ -146,10 +152,22 @@ class Checks:
         """
         key = self.key(program, problem)
         if key not in self.known:
-            outcome = await check(program, problem)
+            try:
+                outcome = await self._check(program, problem)
+            except SandboxError as error:
+                return Ran("unchecked", str(error))
             self.known[key] = Ran(outcome.kind, outcome.detail)
             self.keep(key, self.known[key])
         return self.known[key]
+
+    async def _check(self, program: str, problem: Problem) -> jail.Outcome:
+        return await jail.check(
+            runnable(program, problem),
+            str(problem.source["tests"]),
+            setup=str(problem.source["setup"]),
+            names=[str(name) for name in problem.source["names"]],
+            driver=self.driver,
+        )
 
     @staticmethod
     def key(program: str, problem: Problem) -> str:
@@ -157,16 +175,6 @@ class Checks:
         tests = (problem.source["setup"], problem.source["tests"])
         parts = (program, *map(str, tests), f"{sys.version_info.major}.{sys.version_info.minor}")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-async def check(program: str, problem: Problem) -> jail.Outcome:
-    """Run a program against all tests of a problem."""
-    return await jail.check(
-        runnable(program, problem),
-        str(problem.source["tests"]),
-        setup=str(problem.source["setup"]),
-        names=[str(name) for name in problem.source["names"]],
-    )
 
 
 Maker = Callable[[Problem], Awaitable[list[Example]]]
@@ -312,6 +320,6 @@ def _example(
 
 
 def split_of(problem: Problem, seed: int) -> str:
-    """The split of a problem, and so of all programs for it; problems of the same words are in the same one."""
-    words = " ".join("".join(c if c.isalnum() else " " for c in problem.question.casefold()).split())
+    """The split of a problem, and so of its programs; problems of the same words are in the same one."""
+    words = " ".join(re.findall(r"\w+", problem.question.casefold()))
     return next(part for part in sources.PARTS if sources.in_part(words, part, seed))

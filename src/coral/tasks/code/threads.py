@@ -1,4 +1,4 @@
-"""What is made by coroutines, for somebody who reads it without an event loop of his own, or from within one."""
+"""What coroutines make, for whoever reads it: outside of an event loop, or from within one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def streamed(make: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         try:
             async for item in items:
                 made.put(item)
-                while made.qsize() > MOST_AHEAD and not stop.is_set():
+                while made.qsize() > MOST_AHEAD and not stop.is_set():  # noqa: ASYNC110 - across threads
                     await asyncio.sleep(LOOK_EVERY_S)
                 if stop.is_set():
                     return
