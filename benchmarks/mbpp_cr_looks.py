@@ -2,9 +2,10 @@
 
     python benchmarks/mbpp_cr_looks.py mbpp_cr.jsonl mbpp.jsonl
 
-A logistic regression on what can be counted in a program's text (lengths, constants, operators, docstrings), and one
-that also knows the edit distance to MBPP's own solution, which no agent sees. Both are trained on four fifths of
-the problems and tested on the rest, 20 times. 50% is chance; what is above it, an agent could have without reading.
+A logistic regression on what can be counted in a program's text (lengths, constants, operators, docstrings),
+and one that also knows the edit distance to MBPP's own solution, which no agent sees. Both are trained on four
+fifths of the problems and tested on the rest, 20 times. 50% is chance; what is above it, an agent could have
+without reading.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ def looks(program: str) -> list[float]:
     nodes = list(ast.walk(tree))
     tokens = [token.string for token in tokenize.generate_tokens(io.StringIO(program).readline)]
     numbers = [
-        node.value
-        for node in nodes
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        node.value for node in nodes if isinstance(node, ast.Constant) and type(node.value) in (int, float)
     ]
     kinds = (ast.Not, ast.Compare, ast.BinOp, ast.If, ast.For, ast.While, ast.Return, ast.Break, ast.Call)
     return [

@@ -36,6 +36,7 @@ from coral.types import Answered, Problem
 from coral.version import version
 
 OPTIONS = "options.json"
+SAMPLE_MORE = "ask for more --samples, at another --agent.temperature, or of a stronger or weaker model"
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -96,7 +97,8 @@ async def make(config: MakeConfig, made: Made) -> Made:
             examples = await _examples(problems, samples, recipe, checks, made)
         if made.replies.stopping:
             return made
-        made.complaints += mbpp_cr.complaints(made.counts, config.data)
+        remedy = SAMPLE_MORE if config.has_model else mbpp_cr.RUNS_HERE
+        made.complaints += mbpp_cr.complaints(made.counts, config.data, remedy=remedy)
         with whole_file(output) as file:
             file.writelines(msgspec.json.encode(example) + b"\n" for example in examples)
         made.written = True

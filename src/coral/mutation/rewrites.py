@@ -22,8 +22,8 @@ Rewrite = Callable[[ast.Module, random.Random], Iterator[Rewriting]]
 
 
 def rewrite(program: str, rng: random.Random, count: int) -> tuple[str, tuple[str, ...]]:
-    """A program that does the same, and the names of the rewrites that made it: at most `count`, and for every
-    second program a docstring.
+    """A program that does the same, and the names of the rewrites that made it: at most `count`, and for
+    every second program a docstring.
 
     Raises:
         NotAProgram: it is not Python.

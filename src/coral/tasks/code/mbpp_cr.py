@@ -147,21 +147,23 @@ async def examples_of(
             yield example
 
 
-def complaints(counts: Counts, data: str) -> Iterator[str]:
+RUNS_HERE = "`coral doctor --jail` shows whether programs run here; if they do, give the data of MBPP"
+
+
+def complaints(counts: Counts, data: str, *, remedy: str = RUNS_HERE) -> Iterator[str]:
     """What is left out, in sentences.
+
+    Args:
+        remedy: what to do where everything is.
 
     Raises:
         DataError: everything is.
     """
     named = ", ".join(f"{name} ({outcome})" for name, outcome in list(counts.unusable.items())[:3])
     if not counts.examples:
-        why = (
-            f"the problems' own solutions fail here: {named}" if named else "no program differs from another"
-        )
-        raise DataError(
-            f"{data} gives no problem with both a right and a wrong program: {why}",
-            remedy="`coral doctor --jail` shows whether programs run here; if they do, give the data of MBPP",
-        )
+        ran = f"{counts.programs['right']:,} right and {counts.programs['wrong']:,} wrong programs"
+        why = f"their own solutions fail here: {named}" if named else ran
+        raise DataError(f"no problem of {data} has both right and wrong programs: {why}", remedy=remedy)
     if named:
         yield f"{len(counts.unusable)} problems of {data} left out, whose own solutions fail here: {named}"
     if counts.unbalanced:

@@ -23,7 +23,6 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from coral import jail
-from coral.answers.verdict import CORRECT, INCORRECT
 from coral.errors import SandboxError
 from coral.mutation import NotAProgram, mutants, normalized, rewrite
 from coral.tasks import sources
@@ -278,7 +277,7 @@ async def sampled(
         counts.programs[ran.finding] += 1
         found[ran.finding].append(_example(problem, sample.program, ran, "sampled", recipe, sample.lineage))
     for name in ("right", "wrong"):
-        recipe.rng(problem, name).shuffle(found[name])  # type: ignore[index]
+        recipe.rng(problem, name).shuffle(found[name])
     return _balanced(problem, found["right"], found["wrong"], recipe, counts)
 
 
@@ -311,7 +310,7 @@ def _example(
         setup=str(problem.source["setup"]),
         tests=tuple(map(str, problem.source["shown"])),
         program=program,
-        label=CORRECT if ran.finding == "right" else INCORRECT,
+        label="correct" if ran.finding == "right" else "incorrect",
         outcome=str(ran),
         operator=operator,
         split=split_of(problem, recipe.split_seed),
