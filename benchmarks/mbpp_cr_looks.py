@@ -3,7 +3,7 @@
     python benchmarks/mbpp_cr_looks.py mbpp_cr.jsonl mbpp.jsonl
 
 A logistic regression on what can be counted in a program's text (lengths, constants, operators, docstrings),
-and one that also knows the edit distance to MBPP's own solution, which no agent sees. Both are trained on four
+and another that knows the edit distance to MBPP's own solution, which no agent sees. Both are trained on four
 fifths of the problems and tested on the rest, 20 times. 50% is chance; what is above it, an agent could have
 without reading.
 """

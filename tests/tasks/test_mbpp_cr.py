@@ -27,7 +27,7 @@ HERE = {"allow_unsafe_code": True}
 RECORD = {
     "task_id": 11,
     "text": "Write a function to count the numbers above two.",
-    "code": "def above(xs):\r\n    n = 0\r\n    for x in xs:\r\n        if x > 2:\r\n            n += 1\r\n    return n",
+    "code": "def above(xs):\r\n  n = 0\r\n  for x in xs:\r\n    if x > 2:\r\n      n += 1\r\n  return n",
     "test_list": ["assert above([1, 2, 3]) == 1", "assert above([]) == 0"],
     "test_setup_code": "",
     "challenge_test_list": ["assert above([3, 3, 9]) == 3"],
@@ -79,7 +79,7 @@ def test_splits_share_no_problem(load: Load, made: Path) -> None:
     parts = [load("mbpp_cr", made, split=split) for split in ("train", "validation", "test")]
     ids = [{problem.source["problem"] for problem in part} for part in parts]
     assert all(ids)
-    assert not ids[0] & ids[1] and not ids[0] & ids[2] and not ids[1] & ids[2]
+    assert len(set.union(*ids)) == sum(map(len, ids))
     assert sum(map(len, parts)) == len(load("mbpp_cr", made))
 
 
@@ -95,14 +95,8 @@ def test_the_opening_shows_program_and_tests(load: Load, made: Path) -> None:
 def test_mbpp_itself_is_made_into_a_set(load: Load, mbpp: Path) -> None:
     """Without `coral make` the set is there at once: programs that were run, none of them MBPP's own text."""
     problems = load("mbpp_cr", mbpp, options={**HERE, "pairs": 2})
-    assert (
-        of_problem(problems)
-        == {
-            "11": Counter(correct=2, incorrect=2),
-            "12": Counter(correct=2, incorrect=2),
-        }
-        or len(problems) >= 4
-    )
+    two = Counter(correct=2, incorrect=2)
+    assert of_problem(problems) == {"11": two, "12": two}
     programs = [problem.source["program"] for problem in problems]
     assert len(set(programs)) == len(programs)
     assert normalized(RECORD["code"]) not in programs
@@ -119,7 +113,7 @@ def _holds(problem: str, space: dict[str, Any]) -> bool:
         if problem == "12":
             return bool(space["double"](3) == 6)
         return [space["above"](xs) for xs in ([1, 2, 3], [], [3, 3, 9])] == [1, 0, 3]
-    except Exception:
+    except Exception:  # noqa: BLE001 - a wrong program
         return False
 
 

@@ -38,7 +38,7 @@ class MakeConfig(Options):
     agent: SamplerConfig = option(
         decides=True, default_factory=SamplerConfig, **section(lambda: SamplerConfig, short="model")
     )
-    """The model whose programs are judged. Without one, mistakes are put into the data's own solutions."""
+    """Who writes the programs. Without a model, the data's own get mistakes."""
     serve: LaunchConfig = option(
         decides=False, default_factory=LaunchConfig, **section(lambda: LaunchConfig, short="command")
     )
