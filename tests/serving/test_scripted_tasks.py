@@ -21,13 +21,18 @@ SAMPLES = [
     ("mmlu_pro", "mmlu_pro/test.sample.jsonl", {}),
     ("gsm8k", "gsm8k/test.sample.jsonl", {}),
     ("explore_tom", "explore_tom/SYNTHETIC_fixture.csv", {}),
+    ("humaneval", "humaneval/HumanEval.jsonl.gz", {"allow_unsafe_code": True}),
+    ("mbpp", "mbpp/mbpp.sample.jsonl", {"allow_unsafe_code": True}),
+    ("livecodebench", "livecodebench/SYNTHETIC_fixture.jsonl", {"allow_unsafe_code": True}),
 ]
 
 
 def load(name: str, file: str, options: dict[str, bool]) -> Knowledge:
-    """The first 40 problems of a sample."""
-    task = registry.load(name, **options)
-    return Knowledge(task, list(task.problems(Source(data=str(DATA / file), split="")))[:40])
+    """The first 40 problems of a sample; 10 where programs are run, for at most a second each."""
+    limits = {"timeout_s": 1.0} if options.get("allow_unsafe_code") else {}
+    task = registry.load(name, **options, **limits)
+    problems = list(task.problems(Source(data=str(DATA / file), split="")))
+    return Knowledge(task, problems[: 10 if limits else 40])
 
 
 async def converse(knowledge: Knowledge, model: ScriptedModel, problem: Problem) -> list[str]:
@@ -63,7 +68,7 @@ async def test_every_turn_is_readable(name: str, file: str, options: dict[str, b
             assert isinstance(belief, Answered | Unsure), reply
             extracted = belief.value if isinstance(belief, Answered) else "not sure yet"
             assert await extract(knowledge, model, problem, reply) == f"Answer: {extracted}"
-    assert len(lengths) > 2
+    assert len(lengths) > (2 if len(knowledge.index.problems) > 4 else 1)
 
 
 async def extract(knowledge: Knowledge, model: ScriptedModel, problem: Problem, reply: str) -> str:
@@ -75,7 +80,7 @@ async def extract(knowledge: Knowledge, model: ScriptedModel, problem: Problem, 
         instruction=knowledge.task.instruction,
     )
     generation = await model.generate(
-        Request(messages=(Message(Role.USER, prompt),), sampling=Sampling(max_tokens=64))
+        Request(messages=(Message(Role.USER, prompt),), sampling=Sampling(max_tokens=1_024))
     )
     return generation.candidates[0].text
 

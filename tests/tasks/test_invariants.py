@@ -21,8 +21,11 @@ SAMPLES = [
     ("explore_tom", "explore_tom", {"story": "infilled"}),
     ("hi_tom", "hi_tom/Hi-ToM_data.sample.json", {}),
     ("hi_tom", "hi_tom/Hi-ToM_data.sample.json", {"choices": True}),
-    ("mbpp_cr", "mbpp_cr/mbpp_cr.sample.jsonl", {}),
     ("math", "", {}),
+    ("humaneval", "humaneval/HumanEval.jsonl.gz", {"allow_unsafe_code": True}),
+    ("mbpp", "mbpp/mbpp.sample.jsonl", {"allow_unsafe_code": True}),
+    ("mbpp", "mbpp/sanitized-mbpp.sample.json", {"allow_unsafe_code": True}),
+    ("livecodebench", "livecodebench/SYNTHETIC_fixture.jsonl", {"allow_unsafe_code": True}),
 ]
 MATH = [
     {"problem": "What is $\\sqrt{8}$?", "answer": "2\\sqrt{2}", "level": 1},
@@ -50,11 +53,14 @@ def case(
     """A task and all problems of its sample."""
     name, path, options = request.param
     where = data / path if path else write("test.jsonl", MATH)
-    return registry.load(name, **options), load(name, where, options=options)
+    split = "all" if name == "mbpp" else ""
+    return registry.load(name, **options), load(name, where, options=options, split=split)
 
 
 def submission(task: Task, problem: Problem, answer: str) -> str:
     """A reply that ends in the form that the task's instruction asks for."""
+    if "```" in task.instruction:
+        return f"That follows from the second line.\n\n```python\n{answer}\n```"
     if "\\boxed" in task.instruction:
         return f"That follows from the second line.\n\n\\boxed{{{answer}}}"
     form = f"({answer})" if "Answer: (X)" in task.instruction else answer
@@ -145,4 +151,8 @@ def test_records_hold_no_more_than_is_needed(case: Case) -> None:
     """Solutions and explanations stay out of the run folder: `source` holds what opening and reading need."""
     _, problems = case
     fields: set[Any] = {field for problem in problems for field in problem.source}
-    assert fields <= {"story", "containers", "program", "tests", "problem"}
+    assert fields <= {"story", "containers", *PROGRAMS}
+
+
+PROGRAMS = {"name", "names", "given", "shown", "tests", "setup", "method", "starter", "public", "hidden"}
+"""What is needed to state a problem whose answer is a program, and to grade it in a run without its data."""

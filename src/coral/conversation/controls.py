@@ -98,7 +98,7 @@ class ControlPartner:
         started = time.perf_counter()
         stance = await self._stance(problem, seat, turns, request.conversation_id)
         if self.words == "model" and stance.answer is not None:
-            argued = await ask(_to_argue(request, words.spoken(stance.answer)))
+            argued = await ask(_to_argue(request, stance.answer))
             candidates = [
                 await self._closed(one, stance, problem, request, index)
                 for index, one in enumerate(argued.candidates)
@@ -186,7 +186,9 @@ class ControlPartner:
 def _to_argue(request: Request, answer: str) -> Request:
     """The request with the wish to argue for an answer below its last message."""
     *before, last = request.messages
-    asked = prompts.render(prompts.builtin("argue"), answer=answer)
+    asked = prompts.render(prompts.builtin("argue"), answer=words.spoken(answer))
+    if words.is_program(answer):
+        asked = f"{asked}\n\nThat program:\n\n{words.block(answer)}"
     messages = (*before, Message(last.role, f"{last.content}\n\n{asked}"))
     return msgspec.structs.replace(request, messages=messages)
 

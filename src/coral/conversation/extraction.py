@@ -132,6 +132,8 @@ class Extractor:
             return Unreadable("the extractor's reply was empty or cut")
         if self._is_echo(said.text):
             return Unreadable("the extractor repeats its instruction")
+        if "```" in self.task.instruction:  # an answer of many lines
+            return boundary.parse(self.task, said.text.strip(), problem)
         labelled = [line for line in lines if prose.unlabel(line) != line]
         if not labelled and len(lines) > 1 and not enclosed.find(said.text):
             return Unreadable("the extractor's reply has several lines and no label")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from coral.tasks import boundary
-from coral.tasks.protocol import Task
+from coral.tasks.protocol import Fallible, Task
 from coral.types import Answered, Problem
 
 _OPPOSITES = {
@@ -16,8 +16,6 @@ _OPPOSITES = {
     "no": "yes",
     "true": "false",
     "false": "true",
-    "correct": "incorrect",
-    "incorrect": "correct",
     "knows about it": "does not know about it",
     "does not know about it": "knows about it",
 }
@@ -66,11 +64,20 @@ class Mistakes:
             belief = boundary.parse(self._task, text, problem)
             if not isinstance(belief, Answered) or belief.value in found:
                 continue
-            if not await boundary.same(self._task, belief.value, problem.target, problem):
+            if await self._is_wrong(belief.value, problem):
                 found.append(belief.value)
             if len(found) == _MAX_MISTAKES:
                 break
         return tuple(found)
+
+    async def _is_wrong(self, answer: str, problem: Problem) -> bool:
+        """Whether an answer is another one than the gold; where many are right, whether it is wrong, too."""
+        if (
+            isinstance(self._task, Fallible)
+            and await boundary.grade(self._task, answer, problem) is not False
+        ):
+            return False
+        return not await boundary.same(self._task, answer, problem.target, problem)
 
     def _ideas(self, problem: Problem) -> Iterator[str]:
         """Candidates in a fixed order per problem, the most tempting kinds first."""
@@ -79,6 +86,9 @@ class Mistakes:
         yield from self._own_ideas(problem)
 
     def _own_ideas(self, problem: Problem) -> Iterator[str]:
+        if isinstance(self._task, Fallible):
+            yield from self._task.mistakes(problem)
+            return
         rng = random.Random(problem.id)  # noqa: S311 - repeatable on purpose
         if problem.choices:
             letters = [chr(ord("A") + index) for index in range(len(problem.choices))]

@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from coral.answers import fences
 from coral.conversation import words
 from coral.conversation.words import Move
 from coral.tasks import boundary
@@ -135,7 +136,7 @@ _PIECE = re.compile(r"(?<=[.!?])\s+")
 
 
 def reasons_in(text: str, problem: Problem, task: Task) -> str:
-    """A turn without the sentences that submit its answer; empty where nothing else was said.
+    """A turn without the sentences and code blocks that submit its answer; empty where nothing else was said.
 
     A sentence about another answer is a reason. Where the whole submits none for certain, every sentence goes
     that submits one by itself.
@@ -147,13 +148,25 @@ def reasons_in(text: str, problem: Problem, task: Task) -> str:
         return found is not None and answer in (None, found)
 
     lines = []
-    for line in text.splitlines():
+    for line in _without_submitted_blocks(text, problem, task):
         pieces = [piece for piece in _PIECE.split(line) if not tells(piece)]
         if pieces:
             lines.append(" ".join(pieces))
     while lines and tells("\n".join(lines)):
         lines.pop()
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _without_submitted_blocks(text: str, problem: Problem, task: Task) -> list[str]:
+    """The lines of a text without the code blocks that submit an answer by themselves."""
+    lines = text.splitlines()
+    if "```" not in task.instruction:
+        return lines
+    lines = fences.lines_of(text)
+    for block in reversed(fences.blocks(text)):
+        if _submits("\n".join(lines[block.start : block.end]), problem, task) is not None:
+            del lines[block.start : block.end]
+    return lines
 
 
 def _submits(text: str, problem: Problem, task: Task) -> str | None:

@@ -75,6 +75,7 @@ _QUOTES = (
     "",
 )
 
+_HANDING_OVER = ("So my program is:", "This is what I submit:", "My answer is this program:")
 _UNSURE_ENDINGS = ("I am not sure yet.", "So for now: I am not sure yet.")
 
 
@@ -100,6 +101,8 @@ def unsure_ending(rng: random.Random) -> str:
 def endings(answer: str, instruction: str, rng: random.Random) -> Iterator[str]:
     """Sentences that submit `answer`, the ones the task's instruction asks for first."""
     letter = re.fullmatch("[A-Z]", answer) is not None
+    if "```" in instruction:
+        yield f"{rng.choice(_HANDING_OVER)}\n\n{block(answer)}"
     if r"\boxed" in instruction:
         yield rng.choice((rf"The answer is $\boxed{{{answer}}}$.", rf"So I get $\boxed{{{answer}}}$."))
     if letter:
@@ -109,8 +112,20 @@ def endings(answer: str, instruction: str, rng: random.Random) -> Iterator[str]:
     yield rf"The answer is $\boxed{{{answer}}}$."
 
 
+def is_program(answer: str) -> bool:
+    """Whether an answer has several lines: then it is one."""
+    return "\n" in answer
+
+
+def block(program: str) -> str:
+    """A program as a message holds it."""
+    return f"```python\n{program}\n```"
+
+
 def spoken(answer: str) -> str:
     """An answer as it is named within a sentence."""
+    if is_program(answer):
+        return "that program"
     return f"({answer})" if re.fullmatch("[A-Z]", answer) else answer
 
 

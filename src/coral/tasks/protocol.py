@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from coral.types import Belief, Problem, Seat
 
@@ -105,4 +105,15 @@ class Task(Protocol):
         """Whether a canonical answer is right; None when that cannot be determined (grader timed out, or the
         problem has no gold answer).
         """
+        ...
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """What a task has, beside what all have, whose wrong answers are none of those that mistakes are made of
+    elsewhere (other choices, numbers nearby, answers to other problems).
+    """
+
+    def mistakes(self, problem: Problem) -> Iterator[str]:
+        """Answers that somebody could give and that are most likely wrong, the most tempting first."""
         ...

@@ -28,7 +28,12 @@ from coral.types import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class HumanEval(shared.ProgramAnswers):
-    """HumanEval. An id is the authors' with a dash: `HumanEval-0`."""
+    """HumanEval. An id is the authors' with a dash: `HumanEval-0`.
+
+    Attributes:
+        timeout_s: seconds that a program may take for the tests of a problem.
+        allow_unsafe_code: where no jail works, run programs as the user's own.
+    """
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="humaneval",
@@ -41,6 +46,7 @@ class HumanEval(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems; see `Task.problems`."""
+        self.driver()
         return distinct((row, _problem(row)) for row in sources.rows(source, self.info))
 
     def opening(self, problem: Problem) -> str:

@@ -39,6 +39,8 @@ class Mbpp(shared.ProgramAnswers):
     """MBPP, in its original and its sanitised form.
 
     Attributes:
+        timeout_s: seconds that a program may take for the tests of a problem.
+        allow_unsafe_code: where no jail works, run programs as the user's own.
         challenge_tests: a program has to pass `challenge_test_list`, too, which nobody is shown.
     """
 
@@ -56,6 +58,7 @@ class Mbpp(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
+        self.driver()
         return distinct((row, self._problem(row)) for row in rows(source, self.info))
 
     def opening(self, problem: Problem) -> str:
@@ -63,6 +66,9 @@ class Mbpp(shared.ProgramAnswers):
             f"I'm trying to write this Python program:\n\n{problem.question}\n\n"
             f"It has to pass these tests:\n\n```python\n{visible_tests(problem)}\n```"
         )
+
+    def examples(self, problem: Problem) -> str:
+        return visible_tests(problem)
 
     def _problem(self, row: Row) -> Problem:
         return problem_of(row, challenge_tests=self.challenge_tests)

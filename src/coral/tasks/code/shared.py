@@ -1,15 +1,22 @@
-"""What the tasks share whose answers are programs."""
+"""What the tasks share whose answers are programs: reading, comparing and grading them, in the jail."""
 
 from __future__ import annotations
 
 import ast
+import random
 import warnings
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from coral import jail, mutation
 from coral.answers import code, programs
 from coral.answers.programs import Form
+from coral.errors import ConfigError, SandboxError
+from coral.tasks.code import behaviour
+from coral.tasks.code.inputs import inputs_of
 from coral.tasks.files import Row
+from coral.tasks.protocol import TaskInfo
 from coral.types import Belief, Problem, Seat
 
 INSTRUCTION = (
@@ -17,16 +24,36 @@ INSTRUCTION = (
     "like this:\n```python\n...\n```\nThe block holds all imports and helper functions and no tests; whoever "
     "agrees with a program repeats it in full."
 )
+TIMEOUT_S = 3.0
+"""Seconds that a program may take for the tests of a problem."""
+INPUT_S = 1.0
+"""Seconds that it may take for one input where two programs are compared."""
+LONGEST_S = 600.0
+_MOST_KEYS = 20_000
+_KEYS: dict[tuple[str, str, str, str], str] = {}
+"""Of programs that were run, by task, problem, reference solution and text; the oldest are forgotten."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class ProgramAnswers:
     """The part of a `Task` that deals with answers, for tasks whose answers are programs.
 
-    `Problem.source` holds `name`, what the program has to define; `tests` and `setup`, which nobody but the
-    grader sees; `names`, what the tests use of the program; and `given`, what a program may use undefined.
+    `Problem.source` holds `name`, what the program has to define; `tests` and `setup`, which the grader runs;
+    `names`, what these use of the program; and `given`, what a program may use without defining it.
     """
 
+    timeout_s: float = TIMEOUT_S
+    allow_unsafe_code: bool = False
+
+    info: ClassVar[TaskInfo]
     instruction: ClassVar[str] = INSTRUCTION
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s <= LONGEST_S:
+            raise ConfigError(
+                f"a program cannot have timeout_s={self.timeout_s}",
+                remedy=f"give timeout_s above 0 and up to {LONGEST_S:g} seconds",
+            )
 
     def briefing(self, problem: Problem, seat: Seat) -> str:  # noqa: ARG002 - part of the protocol
         """Nothing: both seats see the whole problem."""
@@ -43,10 +70,119 @@ class ProgramAnswers:
     def parse(self, answer: str, problem: Problem) -> Belief:
         return code.parse(answer, self.form(problem))
 
+    async def same(self, a: str, b: str, problem: Problem) -> bool:
+        """Whether two programs have one text, layout and comments aside, or do the same on a fixed list of
+        inputs: those of the visible examples, and small changes of them on which the reference solution
+        returns a value.
+        """
+        if programs.normal(a) == programs.normal(b):
+            return True
+        return await self._key(a, problem) == await self._key(b, problem)
+
+    async def grade(self, answer: str, problem: Problem) -> bool | None:
+        """Whether it passes all tests; None where no check could be made."""
+        given = problem.source
+        try:
+            outcome = await jail.check(
+                self.runnable(answer, problem),
+                str(given["tests"]),
+                setup="\n".join(filter(None, (given.get("given", ""), given.get("setup", "")))),
+                names=list(given["names"]),
+                limits=self.limits(self.timeout_s),
+                driver=self.driver(),
+            )
+        except SandboxError:
+            return None
+        return outcome.kind == "passed"
+
+    def mistakes(self, problem: Problem) -> Iterator[str]:
+        """Programs for agents that have to err: the reference solution with one mistake, and one that does
+        nothing.
+        """
+        if problem.target:
+            drawn = random.Random(problem.id)  # noqa: S311 - repeatable on purpose
+            yield from (mutant.program for mutant in mutation.mutants(problem.target, drawn))
+        yield idle(self.form(problem))
+
+    def driver(self) -> str:
+        """The jail that works here.
+
+        Raises:
+            UserError: none does.
+        """
+        return jail.driver(allow_unsafe_code=self.allow_unsafe_code)
+
+    def limits(self, seconds: float) -> jail.Limits:
+        """What a program may take in so many seconds."""
+        return jail.Limits(wall_s=seconds, cpu_s=seconds)
+
+    def examples(self, problem: Problem) -> str:
+        """The text whose calls are the visible examples."""
+        return problem.question
+
+    async def _key(self, program: str, problem: Problem) -> str:
+        """What programs that are the same have in common, asked once for each text."""
+        known = (self.info.name, problem.id, problem.target, programs.normal(program))
+        if known not in _KEYS:
+            try:
+                key = await self.key(program, problem)
+            except SandboxError:
+                return behaviour.textual(program)
+            if len(_KEYS) >= _MOST_KEYS:
+                del _KEYS[next(iter(_KEYS))]
+            _KEYS[known] = key
+        return _KEYS[known]
+
+    async def key(self, program: str, problem: Problem) -> str:
+        """The key of a program; see `behaviour`.
+
+        Raises:
+            SandboxError: it could not be run.
+        """
+        inputs = await self._inputs(problem)
+        if not inputs:
+            return behaviour.textual(program)
+        return behaviour.key_of(program, await self._results(program, problem, inputs))
+
+    async def _inputs(self, problem: Problem) -> list[list[Any]]:
+        """The fixed list: inputs on which the reference solution returns plain data."""
+        inputs = inputs_of(self.examples(problem), self.callee(problem))
+        if not inputs or not problem.target:
+            return inputs
+        results = await self._results(problem.target, problem, inputs)
+        told = zip(inputs, results, strict=True)
+        return [args for args, result in told if result.kind == "finished" and result.is_plain]
+
+    async def _results(self, program: str, problem: Problem, inputs: list[list[Any]]) -> list[jail.Returned]:
+        return await jail.call(
+            self.runnable(program, problem),
+            self.callee(problem),
+            inputs,
+            limits=self.limits(INPUT_S),
+            driver=self.driver(),
+        )
+
+    def runnable(self, program: str, problem: Problem) -> str:
+        """A program with what it may use without defining it."""
+        return runnable(program, problem)
+
+    def callee(self, problem: Problem) -> str:
+        """The function that is called with inputs."""
+        return str(problem.source["name"])
+
 
 def runnable(answer: str, problem: Problem) -> str:
     """A program with what it uses and does not define, as far as the problem gives it."""
     return programs.with_helpers(answer, [str(problem.source.get("given", ""))])
+
+
+def idle(form: Form) -> str:
+    """A program of a form that does nothing."""
+    if not form.name:
+        return "print()"
+    if form.method:
+        return f"class {form.name}:\n    def {form.method}(self, *args):\n        return None"
+    return f"def {form.name}(*args):\n    return None"
 
 
 def compiled(row: Row, field: str, text: str) -> ast.Module:

@@ -1,0 +1,69 @@
+"""What programs do, as a key: two programs with one key are taken for the same answer.
+
+A key is a digest of what a program does on a fixed list of inputs, so equal keys are an equivalence relation.
+Programs that differ on other inputs alone have one key: it says that nobody who looks at the examples
+can tell them apart, and nothing about the hidden tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from coral.answers import programs
+from coral.jail import Returned
+
+FIGURES = 9
+"""Significant figures of numbers: sums in another order differ in the last ones."""
+
+
+def textual(program: str) -> str:
+    """The key of a program of which no behaviour is known: its text without layout and comments."""
+    return f"text:{programs.normal(program)}"
+
+
+def digest(parts: Iterable[str]) -> str:
+    """The key of a program that did all this."""
+    return f"does:{hashlib.sha256(chr(10).join(parts).encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def key_of(program: str, results: list[Returned]) -> str:
+    """The key of a program that gave these results: its text where it never returned, or something opaque."""
+    if not any(result.kind == "finished" for result in results):
+        return textual(program)
+    if any(result.kind == "finished" and not result.is_plain for result in results):
+        return textual(program)
+    return digest(map(shown, results))
+
+
+def shown(result: Returned) -> str:
+    """One result as a text: equal values give equal texts; of an exception its type alone."""
+    if result.kind == "finished":
+        return canonical(result.value)
+    return f"{result.kind}:{result.detail.partition(':')[0]}" if result.kind == "exception" else result.kind
+
+
+def canonical(value: Any) -> str:
+    """A text that plain values share which are equal in Python: 1, 1.0 and True; not a list and a tuple."""
+    match value:
+        case bool() | int():
+            return f"n{int(value):x}"
+        case float():
+            whole = value.is_integer()
+            return f"n{int(value):x}" if whole else _rounded(value)
+        case list() | tuple():
+            return f"{type(value).__name__}({','.join(map(canonical, value))})"
+        case set() | frozenset():
+            return f"set({','.join(sorted(map(canonical, value)))})"
+        case dict():
+            items = (f"{canonical(key)}={canonical(item)}" for key, item in value.items())
+            return f"dict({','.join(sorted(items))})"
+        case _:
+            return f"{type(value).__name__}:{value!r}"
+
+
+def _rounded(value: float) -> str:
+    text = f"{value:.{FIGURES}g}"
+    near = float(text)
+    return f"n{int(near):x}" if near.is_integer() else f"n{text}"

@@ -1,0 +1,217 @@
+"""Programs as answers: grading harmful ones, which are the same, and mistakes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coral import jail
+from coral.answers import programs
+from coral.conversation.mistakes import Mistakes
+from coral.errors import ConfigError
+from coral.jail import Returned
+from coral.tasks.code import behaviour
+from coral.tasks.code.humaneval import HumanEval
+from coral.tasks.code.inputs import inputs_of
+from coral.tasks.code.mbpp import Mbpp
+from coral.types import Answered, Problem
+
+Load = Callable[..., list[Problem]]
+UNSAFE = {"allow_unsafe_code": True}
+ISOLATED = pytest.mark.skipif(
+    not any(finding.works and finding.driver != "plain" for finding in jail.findings()),
+    reason="no jail that isolates works here, and these programs are harmful",
+)
+
+
+@pytest.fixture
+def humaneval(load: Load, data: Path) -> list[Problem]:
+    """The whole of HumanEval."""
+    return load("humaneval", data / "humaneval" / "HumanEval.jsonl.gz", options=UNSAFE)
+
+
+@ISOLATED
+async def test_published_responses_are_graded_as_published(data: Path, humaneval: list[Problem]) -> None:
+    """The programs of published runs, harmful and empty ones among them, get the verdicts they have there."""
+    lines = (data / "responses" / "code_responses.jsonl").read_text().splitlines()
+    problems = {f"HumanEval/{number}": problem for number, problem in enumerate(humaneval)}
+    task, graded = HumanEval(), 0
+    async with jail.in_use():
+        for response in map(json.loads, lines):
+            name = "/".join(response["id"].split("/")[2:4])
+            if name not in problems:
+                continue
+            belief = task.read(response["response"], problems[name])
+            right = isinstance(belief, Answered) and await task.grade(belief.value, problems[name])
+            assert right is response["is_solved"], response["id"]
+            graded += 1
+    assert graded == 11
+
+
+@ISOLATED
+async def test_the_authors_harmful_samples(
+    load: Load, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One deletes a folder, one sleeps, one waits for input: three are wrong, and nothing was touched."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    [problem] = load("humaneval", data / "humaneval" / "example_problem.jsonl")
+    lines = (data / "humaneval" / "example_samples.jsonl").read_text().splitlines()
+    task, verdicts = HumanEval(timeout_s=1.0), []
+    async with jail.in_use():
+        for line in lines:
+            belief = task.read(json.loads(line)["completion"], problem)
+            assert isinstance(belief, Answered)
+            verdicts.append(await task.grade(belief.value, problem))
+    assert verdicts == [False, False, False, True, True, True]
+    assert (tmp_path / "tmp").is_dir()
+
+
+SQUARE = Problem(
+    id="square",
+    task="mbpp",
+    question="Square a number.",
+    target="def square(n):\n    return n * n",
+    source={
+        "name": "square",
+        "names": ["square"],
+        "shown": ["assert square(2) == 4", "assert square(7) == 49"],
+        "tests": "assert square(2) == 4\nassert square(7) == 49",
+        "setup": "",
+    },
+)
+VERDICTS = {
+    "right": (SQUARE.target, True),
+    "wrong": ("def square(n):\n    return n + n", False),
+    "raises": ("def square(n):\n    raise ValueError", False),
+    "no Python": ("def square(n)\n    return n * n", False),
+    "another name": ("def cube(n):\n    return n ** 3", False),
+    "endless": ("def square(n):\n    while True:\n        pass", False),
+    "leaves": ("import os\ndef square(n):\n    os._exit(0)", False),
+    "leaves at once": ("raise SystemExit(0)", False),
+    "equal to everything": (
+        "class Any:\n    def __eq__(self, other):\n        return True\ndef square(n):\n    return Any()",
+        False,
+    ),
+    "empty": ("", False),
+}
+
+
+@pytest.mark.parametrize(("program", "right"), VERDICTS.values(), ids=VERDICTS)
+async def test_verdicts(program: str, right: bool) -> None:
+    """Right is what passes all tests, and nothing else is."""
+    async with jail.in_use():
+        assert await Mbpp(timeout_s=1.0, allow_unsafe_code=True).grade(program, SQUARE) is right
+
+
+SAME = {
+    "the reference": SQUARE.target,
+    "another layout": "def square( n ) :\n  # n times n\n  return n*n",
+    "another way": "def square(n):\n    return n ** 2",
+    "a float": "def square(n):\n    return float(n) * n",
+    "a loop": "def square(n):\n    total = 0\n    for _ in range(n):\n        total += n\n    return total",
+}
+OTHERS = {
+    "another function": "def square(n):\n    return n + n",
+    "by heart": "def square(n):\n    return {2: 4, 7: 49}[n]",
+    "off at one input": "def square(n):\n    return 0 if n == 3 else n * n",
+    "raises": "def square(n):\n    raise ValueError(n)",
+    "raises another": "def square(n):\n    raise TypeError(n)",
+    "no Python": "def square(n)\n    return n * n",
+    "a text": "def square(n):\n    return str(n * n)",
+}
+
+
+async def test_same_is_an_equivalence() -> None:
+    """What does the same is one class, and every other program is one of its own; so in either order."""
+    task = Mbpp(allow_unsafe_code=True)
+    async with jail.in_use():
+        for a, b in itertools.product([*SAME.values(), *OTHERS.values()], repeat=2):
+            expected = a == b or {a, b} <= set(SAME.values())
+            assert await task.same(a, b, SQUARE) is expected, (a, b)
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ("assert f(1) == 2", [[1], [2], [3]]),
+        ("assert f([1, 2], 'a') == (1,)", [[[1, 2], "a"], [[2, 1], "a"], [[1, 2, 1], "a"]]),
+        ("assert g(f(3)) == f( 4 )", [[3], [4], [5]]),
+        (">>> f('(a)')\n'x'", [["(a)"], [")a("], ["(a)("]]),
+        ("f(x) returns 1, my.f(1) nothing, f(n=1) is f()", []),
+        ("f(f(1))", [[1], [2], [3]]),
+        ("f([1, 2", []),
+    ],
+)
+def test_inputs_from_examples(text: str, inputs: list[list[object]]) -> None:
+    """Literal arguments of calls of the function alone, first as they stand, then changed a little."""
+    assert inputs_of(text, "f")[: len(inputs) or 1] == inputs
+
+
+def test_inputs_are_the_same_every_time() -> None:
+    """They follow from the text alone, are distinct, and are not many."""
+    text = "\n".join(f"assert f([{n}, {n + 1}], {n}, 'word{n}') == {n}" for n in range(40))
+    found = inputs_of(text, "f")
+    assert found == inputs_of(text, "f")
+    assert len(found) == len({repr(args) for args in found}) == 32
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        (1, 1.0, True),
+        (True, 1, True),
+        (0.1 + 0.2, 0.3, True),
+        (2.9999999999999996, 3, True),
+        (1e300, 10**300, False),
+        ([1, 2], (1, 2), False),
+        ({1, 2}, {2, 1}, True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        (frozenset({1}), {1}, True),
+        ("1", 1, False),
+        (None, False, False),
+        (float("nan"), float("nan"), True),
+        (float("inf"), float("-inf"), False),
+        (b"a", "a", False),
+        ([[1.0]], [[1]], True),
+    ],
+)
+def test_equal_values(a: object, b: object, equal: bool) -> None:
+    """Values are equal that Python holds to be, and numbers that differ by rounding alone."""
+    assert (behaviour.canonical(a) == behaviour.canonical(b)) is equal
+
+
+def test_a_program_that_never_returns_is_known_by_its_text() -> None:
+    """Two programs that fail alike are not the same, nor two that return what cannot be looked at."""
+    failed = [Returned("exception", "NameError: x")] * 2
+    opaque = [Returned("finished", "generator", is_plain=False)]
+    for results in (failed, opaque):
+        assert behaviour.key_of("a = 1", results) != behaviour.key_of("a = 2", results)
+    assert behaviour.key_of("a = 1", failed) == behaviour.key_of("a=1  # one", failed)
+
+
+async def test_mistakes_are_wrong_programs(humaneval: list[Problem]) -> None:
+    """What an agent errs with defines the function, fails the tests and does something else, also where the
+    solution is too short to hold a mistake.
+    """
+    task = HumanEval(timeout_s=1.0, allow_unsafe_code=True)
+    known = Mistakes(task, humaneval)
+    async with jail.in_use():
+        for number in (0, 23, 53):
+            problem = humaneval[number]
+            mistakes = await known.of(problem)
+            assert mistakes
+            for program in mistakes:
+                assert programs.defines(program, task.form(problem))
+                assert await task.grade(program, problem) is False
+                assert await task.same(program, problem.target, problem) is False
+
+
+def test_a_time_limit_that_is_none() -> None:
+    """It is refused before anything is read."""
+    with pytest.raises(ConfigError, match="timeout_s=0"):
+        HumanEval(timeout_s=0)
