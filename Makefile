@@ -62,11 +62,11 @@ test-slurm: $(READY)  ## pools of replicas on a real SLURM of two virtual nodes;
 test-ray: $(READY) $(RAYS)  ## pools of replicas on a real Ray cluster of two nodes on loopback
 	$(BIN)/pytest -q -m ray tests/on_ray
 
-test-browser: $(READY)  ## the viewer's page in a real browser; Chromium is installed where root and apt are there
+test-browser: $(READY)  ## the pages in a real browser; Chromium is installed where root and apt are there
 	$(PIP) -e '.[browser]'
 	for one in chromium google-chrome; do command -v $$one && exit 0; done; \
 		[ "$$(id -u)" = 0 ] && apt-get install -y -qq chromium >/dev/null || echo "LEFT OUT: there is no Chromium" >&2
-	$(BIN)/pytest -q -m browser tests/viewer
+	$(BIN)/pytest -q -m browser tests/viewer tests/people
 
 test-netns: $(READY)  ## links that break: each host in a network of its own; needs root and iproute2
 	$(BIN)/pytest -q -m netns tests/cluster tests/slurm

@@ -26,6 +26,7 @@ ORDER = (
     ("keywords",),
     ("api_train",),
     ("viewer",),
+    ("people",),
     ("cli", "api"),
     ("__main__", "__init__"),
 )

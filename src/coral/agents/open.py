@@ -25,7 +25,7 @@ from coral.agents.person import Face, person
 from coral.errors import ConfigError, Unreachable
 from coral.models import embedded
 from coral.models.client import ServedModel, build_model
-from coral.models.config import ModelConfig
+from coral.models.config import HUMAN, ModelConfig
 from coral.models.connections import Connections
 from coral.models.listing import list_models
 from coral.models.protocol import Model
@@ -163,6 +163,8 @@ class Models:
         if folder is None and not in_this_process(options):
             return await self._open_served(options, option)
         key = (embedded.name_of(options), *options.command_words) if folder is None else folder
+        if options.is_person:  # two of them are two
+            key = (HUMAN, option)
         if key not in self._here:
             model = self._local(options, option) if folder is None else _embedded(options, folder)
             self._here[key] = await self._stack.enter_async_context(model)
@@ -170,7 +172,7 @@ class Models:
 
     def _local(self, options: ModelConfig, option: str) -> Model:
         if options.is_person:
-            return person(self._face, self._connections)
+            return person(self._face, self._connections, option.removeprefix("--"))
         if options.command:
             return CommandModel(options, self._connections, option=option)
         found = self._objects.find(options.model)

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from coral.errors import ConfigError
+from coral.errors import ConfigError, ContextOverflow, FatalReject, ModelError
 from coral.models.config import HUMAN
 from coral.models.connections import Connections, Stopped
-from coral.models.protocol import Candidate, Generation, Request
-from coral.types import FinishReason, Message, Usage
+from coral.models.protocol import Candidate, Generation, Model, Request
+from coral.types import Conversation, FinishReason, Message, Usage
 
 NO_TOKENS = Usage(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cached_tokens=0)
 """What the words of a person cost."""
+
+MOST_AT_ONCE = 1_000
+"""Conversations that a host has at once. One that nobody has begun costs nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +37,13 @@ class View:
         conversation: which one; only to tell one from another, since an id may say what a seat is not told.
         messages: all that the seat sees, as a model would be sent it; its own turns are the assistant's.
         seen: how many of them this face has shown before.
+        name: of the agent that the person is, such as `partner`.
     """
 
     conversation: str
     messages: Sequence[Message]
     seen: int = 0
+    name: str = ""
 
     @property
     def fresh(self) -> Sequence[Message]:
@@ -55,18 +63,102 @@ class Face(Protocol):
         ...
 
 
+class Host(ABC):
+    """A face for several people, each in a conversation of their own: says which one begins when."""
+
+    @abstractmethod
+    async def ask(self, view: View) -> str:
+        """See `Face`."""
+
+    @abstractmethod
+    def open(
+        self, folder: Path, waiting: Sequence[str], seats: Mapping[str, str], *, probe: str
+    ) -> AbstractAsyncContextManager[None]:
+        """Receive people while the context is open.
+
+        Args:
+            folder: of the run, where a host may keep who talks about what.
+            waiting: the ids of all conversations that are to be held.
+            seats: the seat of each agent that is a person, by the agent's name.
+            probe: the question that is asked off the record; empty where none is.
+
+        Raises:
+            UserError: people cannot be received.
+        """
+
+    @abstractmethod
+    async def begin(self) -> str | None:
+        """Wait until somebody begins a conversation: its id; None when there is none left to begin.
+
+        Raises:
+            Stopped: the run ends.
+        """
+
+    @abstractmethod
+    async def again(self, conversation: str, error: ModelError) -> bool:
+        """Tell who waits in a conversation that a request failed, and wait for whether to send it again.
+
+        Raises:
+            Stopped: the run ends.
+        """
+
+    @abstractmethod
+    def ended(self, conversation: Conversation, unheard: Mapping[str, Sequence[str]]) -> None:
+        """Be told that a conversation is over, and kept.
+
+        Args:
+            unheard: what was said after each person's last turn, by the agent's name.
+        """
+
+    def of(self, model: Model) -> Model:
+        """The model, whose failures are told to who waits for it."""
+        return model if isinstance(model, Person) else _Awaited(model, self)
+
+
+class _Awaited:
+    """A model that somebody waits for: what failed is sent again if they say so."""
+
+    def __init__(self, model: Model, host: Host) -> None:
+        self._model, self._host = model, host
+        self.name = model.name
+
+    async def generate(self, request: Request) -> Generation:
+        """See `Model`. A wrong key still stops the run, and a full context ends the conversation."""
+        while True:
+            try:
+                return await self._model.generate(request)
+            except (FatalReject, ContextOverflow):
+                raise
+            except ModelError as error:
+                if not await self._host.again(request.conversation_id, error):
+                    raise
+
+    async def __aenter__(self) -> _Awaited:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The model is closed by who opened it."""
+
+
 class Person:
-    """A person as a model. One turn at a time is asked for.
+    """A person as a model. One turn at a time is asked for, of a host one per conversation.
 
     Args:
         connections: say whether the run ends.
+        agent: the name of the agent that the person is.
+
+    Attributes:
+        at_once: how many conversations may be held at once.
     """
 
     name = HUMAN
 
-    def __init__(self, face: Face, connections: Connections) -> None:
-        self._face, self._connections = face, connections
-        self._turn = asyncio.Lock()
+    def __init__(self, face: Face, connections: Connections, agent: str = "") -> None:
+        self.at_once = MOST_AT_ONCE if isinstance(face, Host) else 1
+        self._face, self._connections, self._agent = face, connections, agent
+        self._turn = asyncio.Semaphore(self.at_once)
         self._shown: tuple[str, Sequence[Message]] = ("", ())
 
     async def generate(self, request: Request) -> Generation:
@@ -97,7 +189,9 @@ class Person:
             seen = next(
                 (i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(request.messages))
             )
-        return View(conversation=request.conversation_id, messages=request.messages, seen=seen)
+        return View(
+            conversation=request.conversation_id, messages=request.messages, seen=seen, name=self._agent
+        )
 
     async def __aenter__(self) -> Person:
         return self
@@ -108,8 +202,8 @@ class Person:
         """Nothing is open."""
 
 
-def person(face: Face | None, connections: Connections) -> Person:
-    """The person at a face.
+def person(face: Face | None, connections: Connections, agent: str = "") -> Person:
+    """The person at a face, under an agent's name.
 
     Raises:
         ConfigError: there is no face.
@@ -119,7 +213,7 @@ def person(face: Face | None, connections: Connections) -> Person:
             "a person takes part, and nobody is asked here",
             remedy="run `coral chat TASK`, or `coral eval TASK --partner human`, in a terminal",
         )
-    return Person(face, connections)
+    return Person(face, connections, agent)
 
 
 def _whole(text: str) -> str:

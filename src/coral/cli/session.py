@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from coral.agents.person import Face
 from coral.cli import EXIT_DONE, EXIT_INTERRUPTED
 from coral.cli.live import shown
 from coral.cli.loop import on_interrupt, run_in_loop
 from coral.cli.options import parse
-from coral.cli.person import TerminalFace, face_for
+from coral.cli.person import face_for
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
 from coral.evaluation import processes
@@ -85,11 +86,15 @@ def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]
         yield f"no answer could be read from any of {len(beliefs)} replies; {why}\n  -> {remedy}"
 
 
-async def in_view(config: EvalConfig) -> Run:
-    """Run a job, and tell how it goes, or let a person take part in it."""
+async def in_view(config: C, seat: Callable[[C, Progress, Terminal], Face | None] = face_for) -> Run:
+    """Run a job, and tell how it goes, or let people take part in it.
+
+    Args:
+        seat: gives people a face where they do.
+    """
     console = standard_error()
     progress = Progress()
-    face = face_for(config, progress, console)
+    face = seat(config, progress, console)
     _with_interrupts(progress, console, face)
     if face is None:
         async with shown(progress, console, protocol=config.protocol_name):
@@ -111,7 +116,7 @@ async def in_view(config: EvalConfig) -> Run:
     return run
 
 
-def _with_interrupts(progress: Progress, console: Terminal, face: TerminalFace | None) -> None:
+def _with_interrupts(progress: Progress, console: Terminal, face: Face | None) -> None:
     """First Ctrl-C: let requests in flight finish. Second: stop at once."""
 
     def stop() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coral.conversation.controls import ControlPartner
+from coral.conversation.messages import said
 from coral.conversation.sight import Sight
 from coral.models.protocol import Model, Sampling
-from coral.types import Message, Speaker
+from coral.types import Conversation, Message, Seat, Speaker, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +43,10 @@ class Agent:
     def speaker(self) -> Speaker:
         """How this agent appears in the record of a conversation."""
         return Speaker(name=self.name, model=self.model.name)
+
+    def unheard(self, seat: Seat, conversation: Conversation) -> tuple[str, ...]:
+        """What was said after its last turn in a seat, as it would have been shown that."""
+        turns: Sequence[Turn] = conversation.turns
+        shown = turns if self.sight is None else self.sight.of(turns, seat, conversation.problem)
+        last = max((index for index, turn in enumerate(shown) if turn.seat == seat), default=-1)
+        return tuple(said(turn) for turn in shown[last + 1 :])

@@ -229,6 +229,11 @@ class EvalConfig(Options):
         return ONE_CANDIDATE
 
     @property
+    def most_people(self) -> int:
+        """How many of the agents may be people: one terminal shows what one seat sees."""
+        return 1
+
+    @property
     def problem_seed(self) -> int:
         """Seed of what problems there are."""
         return self.seed if self.data_seed is None else self.data_seed

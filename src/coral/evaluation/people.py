@@ -39,7 +39,7 @@ def check_people(config: EvalConfig) -> None:
     people = people_of(config)
     if not people:
         return
-    if len(people) > 1:
+    if len(people) > config.most_people:
         raise ConfigError(
             f"{' and '.join(people)} are people, and one terminal shows what one seat sees",
             remedy="name a model for the others, such as --partner MODEL",

@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import warnings
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeAlias
 
 from coral import workers
+from coral.agents.person import Host
 from coral.budget import OutOfBudget
 from coral.conversation import calls
 from coral.conversation.converse import Beginning, ConversationConfig, converse
@@ -43,6 +44,9 @@ from coral.store.prompts import save_prompts
 from coral.store.shards import shard_of
 from coral.tasks.judged import with_verdicts
 from coral.types import Adjustment, Conversation
+
+Take: TypeAlias = Callable[[], Awaitable[int | None]]
+"""Takes the next conversation to hold, as `Plan.pending` numbers it; None: there is none."""
 
 GUARD_S = 2.0
 """Between two looks whether the run folder is still there."""
@@ -193,13 +197,17 @@ async def _hold_conversations(
                 session.beginnings = opener.beginnings
                 if config.cache:
                     session.replies = stack.enter_context(ReplyCache(config.cache))
-                await session.work(pending)
+                await session.work(pending, opener.host)
         if progress.kept + progress.done == progress.total:
             has_failed = progress.failed > 0 or (had_failed and bool(folder.endings().failed))
             if not has_failed:
                 journal.remove()  # failed conversations resume from it when run again
     finally:
         journal.close()
+
+
+async def _at_once(job: int | None) -> int | None:
+    return job
 
 
 class _Session:
@@ -235,7 +243,8 @@ class _Session:
         adjustments = self._connections.adjustments
         adjustments.restore(folder.adjustments(), settled=bool(ended_well or journal.replayed))
         adjustments.listener = self._note_adjustment
-        self._agents = participants.agents
+        self._agents, self._people = participants.agents, participants.people
+        self._host: Host | None = None
         self._conversation = ConversationConfig(
             task=plan.task,
             protocol=plan.protocol,
@@ -250,18 +259,24 @@ class _Session:
             opening=plan.opening,
         )
 
-    async def work(self, pending: array[int]) -> None:
+    async def work(self, pending: array[int], host: Host | None = None) -> None:
         """Hold the conversations of `pending`, as many at once as all servers together take requests.
+
+        Args:
+            host: says which of them people begin when.
 
         Raises:
             CoralError: the first error that concerns the whole run; requests in flight have finished.
         """
-        queue = iter(pending)
         loop = asyncio.get_running_loop()  # the switch may be set in a thread or signal handler
         with self._progress.telling(lambda: loop.call_soon_threadsafe(self._stop_sending)):
             guard = asyncio.ensure_future(self._guard_folder())
             try:
-                await self._crew.work(lambda: self._worker(queue), most=len(pending))
+                if host is None:
+                    queue = iter(pending)
+                    await self._hold_all(pending, lambda: _at_once(next(queue, None)))
+                else:
+                    await self._hold_begun(pending, host)
             finally:
                 guard.cancel()
         if self._cause is not None:
@@ -270,15 +285,34 @@ class _Session:
             for conversation, _ in self._doubtful:
                 self._append(conversation)
 
+    async def _hold_all(self, pending: array[int], take: Take) -> None:
+        await self._crew.work(lambda: self._worker(take), most=len(pending))
+
+    async def _hold_begun(self, pending: array[int], host: Host) -> None:
+        """Hold conversations as people begin them."""
+        jobs = {self._id_of(job): job for job in pending}
+        self._host = host
+
+        async def take() -> int | None:
+            identity = await host.begin()
+            return None if identity is None else jobs[identity]
+
+        async with host.open(self._folder.path, tuple(jobs), self._people, probe=self._plan.probe):
+            await self._hold_all(pending, take)
+
+    def _id_of(self, job: int) -> str:
+        index, sample = divmod(job, self._config.samples)
+        return f"{self._plan.problems[index].id}#{sample}"
+
     def _note_adjustment(self, made: Adjustment) -> None:
         """Keep what was changed for a model before it answers, and say so once."""
         self._folder.write(ADJUSTMENTS, self._connections.adjustments.made)
         self._progress.notes.append(f"{made.model}: {made.change}")
 
-    async def _worker(self, queue: Iterator[int]) -> None:
+    async def _worker(self, take: Take) -> None:
         try:
             while not self._progress.stopping and self._crew.has_room:
-                job = next(queue, None)
+                job = await take()
                 if job is None:
                     return
                 await self._hold(*divmod(job, self._config.samples))
@@ -335,6 +369,10 @@ class _Session:
         finally:
             self._progress.in_flight -= 1
         self._keep(conversation, refusers)
+        if self._host is not None:
+            agents = self._agents
+            unheard = {name: agents[seat].unheard(seat, conversation) for name, seat in self._people.items()}
+            self._host.ended(conversation, unheard)
 
     def _keep(self, conversation: Conversation, refusers: list[Model]) -> None:
         """Keep a conversation; one that met refusals only once it is clear that not everyone meets them."""
@@ -350,6 +388,11 @@ class _Session:
             else:
                 self._doubtful.append((doubtful, models))
 
+    def _asked(self, model: Model) -> Model:
+        """The model behind the cache, where there is one, and before who waits for it, where people do."""
+        kept = model if self.replies is None else self.replies.of(model)
+        return kept if self._host is None else self._host.of(kept)
+
     def _watched(self, journaled: Calls, refusers: list[Model]) -> calls.Calls:
         """The journal's calls, counted, watched by the breaker, and refused once the run is stopping."""
         progress, breaker = self._progress, self._breaker
@@ -358,7 +401,7 @@ class _Session:
             if progress.stopping:
                 raise Stopped
             is_new, probe = not journaled.holds(step), step.endswith("/probe")
-            asked = model if self.replies is None else self.replies.of(model)
+            asked = self._asked(model)
             try:
                 if self._budget is None or model.name == HUMAN:
                     generation = await journaled(step, asked, request)

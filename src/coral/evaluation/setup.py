@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from coral.agents.open import Models
-from coral.agents.person import Person
+from coral.agents.person import Host, Person
 from coral.batches.model import Batches
 from coral.conversation.agent import Agent
 from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
@@ -53,6 +53,11 @@ class Participants:
         return [model for model in (self.extractor.model, judge) if model is not None]
 
     @property
+    def people(self) -> dict[str, Seat]:
+        """The seats of the agents that are people, by their names."""
+        return {agent.name: seat for seat, agent in self.agents.items() if isinstance(agent.model, Person)}
+
+    @property
     def served(self) -> list[ServedModel]:
         """The models behind a server; the others are in this process."""
         models = [*(agent.model for agent in self.agents.values()), *self.asked]
@@ -61,10 +66,11 @@ class Participants:
     def crew(self, most: int) -> Crew:
         """Who holds conversations: as many at once as the servers take requests, or `most` without servers.
 
-        With a person it is one at a time.
+        With a person it is one at a time, with a host as many as people begin.
         """
-        if any(isinstance(agent.model, Person) for agent in self.agents.values()):
-            return Crew((), otherwise=1)
+        people = [agent.model for agent in self.agents.values() if isinstance(agent.model, Person)]
+        if people:
+            return Crew((), otherwise=people[0].at_once)
         return Crew(self.served, otherwise=most)
 
 
@@ -86,6 +92,7 @@ class Opener:
             config = _placed(config, dataclasses.replace(config.agent, **given.server))
         self._config, self._given, self._progress = config, given, progress
         self.beginnings = given.beginnings
+        self.host = given.face if isinstance(given.face, Host) else None
         self._batches: Batches | None = None
 
     async def batch(self, folder: Path, stack: AsyncExitStack) -> None:

@@ -1,0 +1,59 @@
+// Who runs a study sees how far each session is, and makes new links. No words, no beliefs.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { get, post } from "./ask.js";
+
+const EVERY_MS = 2000;
+const PHASES = {
+  welcome: "has not begun",
+  gathering: "waits for the other",
+  yours: "writes",
+  waiting: "waits for a reply",
+  trouble: "was told that a request failed",
+  over: "between two problems",
+};
+
+export function Study() {
+  const [found, show] = useState(null);
+  const [lost, lose] = useState(false);
+  const look = () =>
+    get("people").then(
+      (value) => {
+        show(value);
+        lose(false);
+      },
+      () => lose(true),
+    );
+  useEffect(() => {
+    document.title = "Sessions · Coral";
+    look();
+    const timer = setInterval(look, EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const add = () => post("people").then(show, () => lose(true));
+  if (!found) return html`<main><p class="quiet">Loading…</p></main>`;
+  return html`<header class="top"><h1>Sessions</h1></header>
+    <main>
+      ${lost ? html`<p class="problem" role="alert">Nobody answers: the chat has ended, or is being started again.</p>` : null}
+      ${found.plain ? html`<p class="note bad">Plain HTTP: whoever can read the network reads what is written, and the links.</p>` : null}
+      <p>${found.left} ${found.left === 1 ? "conversation has" : "conversations have"} not begun.
+        Each link is one person's: whoever has it speaks in their place.</p>
+      <div class="scroll card" tabindex="0" role="region" aria-label="sessions"><table class="sessions">
+        <thead><tr><th>session</th><th>seat</th><th>done</th><th>now</th><th>page</th><th>link</th></tr></thead>
+        <tbody>${found.sessions.map((one) => html`<tr key=${one.number}>
+          <th scope="row">${one.number}</th><td>${one.seat}</td><td>${one.done}</td><td>${PHASES[one.phase]}</td>
+          <td>${one.present ? "open" : "closed"}</td><td><${Link} address=${one.link} number=${one.number} /></td>
+        </tr>`)}</tbody>
+      </table></div>
+      <p><button class="strong" onClick=${add} disabled=${lost}>New link</button></p>
+    </main>`;
+}
+
+function Link({ address, number }) {
+  const [copied, tell] = useState(false);
+  const copy = () => navigator.clipboard.writeText(address).then(() => tell(true), () => tell(false));
+  return html`<a href=${address} target="_blank" rel="noreferrer">${address}</a>
+    ${navigator.clipboard
+      ? html` <button onClick=${copy} aria-label=${`copy the link of session ${number}`}>${copied ? "copied" : "copy"}</button>`
+      : null}`;
+}

@@ -1,0 +1,296 @@
+"""The pages of people: one link per session, and one for who runs the study.
+
+Whatever a page asks for, it sends the token of its link, and is told of that session alone. Safety is as in
+the viewer: the same policy for pages, and requests under other names, or from other pages, are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.resources import files
+from ipaddress import ip_address
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+
+from coral.errors import ConfigError, UserError
+from coral.people.host import Place, WebHost
+from coral.people.sessions import Door, Spell
+from coral.serving.admission import HostCheck, check_json_type, names_of
+from coral.serving.wire import RequestRefused
+from coral.viewer.server import CONTENT_TYPES, HEADERS, TOKEN_HEADER, page_files
+
+POLL_S = 20.0
+"""How long a page waits for something new before it asks again."""
+LARGEST_BODY = 1_000_000
+"""Bytes of a request: of one turn."""
+SHARED = ("text.js", "style.css", "icon.svg", "vendor/preact.js")
+"""Files of the viewer's page that these pages use, too."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A turn, as its page sends it."""
+
+    turn: str
+    text: str
+    spell: Spell
+
+
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a request that failed is sent again."""
+
+    again: bool
+
+
+class Guest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask for sessions: one per seat that people have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where pages are served.
+
+    Attributes:
+        host: address to bind.
+        port: port to bind; None: that of the last time, else a free one.
+        public: how people reach it, where that is another address; empty: as it is bound.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    public: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address.
+
+        Raises:
+            ConfigError: `public` is none.
+        """
+        parts = urlsplit(self.public)
+        if self.public and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query):
+            raise ConfigError(
+                f"'{self.public}' is not the address of a page", remedy="--address https://study.example.org"
+            )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether this machine alone can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether words cross a network that others may read."""
+        return not self.is_private and not self.public.startswith("https:")
+
+    def base(self, port: int) -> str:
+        """What every link begins with."""
+        if self.public:
+            return self.public.rstrip("/")
+        name = socket.gethostname() if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - a name for it
+        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+class PeopleServer:
+    """The application over the sessions of a host.
+
+    Attributes:
+        base: what every link begins with.
+        token: of who runs the study.
+    """
+
+    def __init__(self, host: WebHost, address: Address, token: str) -> None:
+        self._host, self._address, self.token = host, address, token
+        self.base = ""
+        public = urlsplit(address.public)
+        self._public = public.netloc
+        self._names = HostCheck([*names_of(address.host), *([public.hostname] if public.hostname else [])])
+        self._page = _page()
+        self.app = web.Application(middlewares=[self._guard], client_max_size=LARGEST_BODY)
+        self.app.router.add_get("/", self._asset)
+        self.app.router.add_get("/page/{name:[a-z_/]+\\.[a-z]+}", self._asset)
+        self.app.router.add_get("/api/seat", self._seat)
+        self.app.router.add_post("/api/seat/next", self._next)
+        self.app.router.add_post("/api/seat/say", self._say)
+        self.app.router.add_post("/api/seat/again", self._again)
+        self.app.router.add_get("/api/people", self._people)
+        self.app.router.add_post("/api/people", self._add)
+
+    def link(self, token: str) -> str:
+        """The link with a token."""
+        return f"{self.base}/?token={token}"
+
+    @property
+    def own_link(self) -> str:
+        """The link of who runs the study."""
+        return self.link(self.token)
+
+    # What every request must be ----------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._names.check(request)
+            if request.method == "POST":
+                check_json_type(request)
+                origin = request.headers.get("Origin", "").partition("://")[2]
+                if origin not in {request.headers.get("Host", ""), self._public} - {""}:
+                    raise RequestRefused(HTTPStatus.FORBIDDEN, "only the page itself may say something")
+            response = await handler(request)
+        except RequestRefused as refused:
+            response = _json({"error": str(refused)}, refused.status)
+        except UserError as error:
+            response = _json({"error": str(error), "remedy": error.remedy}, HTTPStatus.BAD_REQUEST)
+        except web.HTTPRequestEntityTooLarge:
+            told = {"error": "that is too long to send at once", "remedy": "send a shorter text"}
+            response = _json(told, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except web.HTTPException as error:
+            response = _json({"error": error.reason}, error.status)
+        response.headers.update(HEADERS)
+        return response
+
+    def _place(self, request: web.Request) -> Place:
+        """The session whose token a request has."""
+        given = request.headers.get(TOKEN_HEADER, "").encode()
+        found = None
+        for place in self._host.places:  # all of them, so that the time says nothing
+            if secrets.compare_digest(given, place.session.token.encode()):
+                found = place
+        if found is None:
+            raise RequestRefused(
+                HTTPStatus.FORBIDDEN,
+                "this link is not known here: it may be cut off, or belong to a study that has ended",
+            )
+        return found
+
+    def _is_own(self, request: web.Request) -> bool:
+        given = request.headers.get(TOKEN_HEADER, "").encode()
+        return secrets.compare_digest(given, self.token.encode())
+
+    # Handlers ----------------------------------------------------------------------------------------------
+
+    async def _asset(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info.get("name", "person.html")
+        if name not in self._page:
+            raise web.HTTPNotFound
+        suffix = name.rpartition(".")[2]
+        return web.Response(body=self._page[name], content_type=CONTENT_TYPES[suffix], charset="utf-8")
+
+    async def _seat(self, request: web.Request) -> web.StreamResponse:
+        """The state of a session, as soon as it is another one than the page knows."""
+        if self._is_own(request):
+            return _json({"phase": "study"})
+        place = self._place(request)
+        place.seen()
+        if request.query.get("version") == self._host.version(place) and not self._host.stopping:
+            await place.changed.heard(POLL_S)
+            place.seen()
+        return _json(self._host.state(place))
+
+    async def _next(self, request: web.Request) -> web.StreamResponse:
+        place = self._place(request)
+        self._host.want(place)
+        return _json(self._host.state(place))
+
+    async def _say(self, request: web.Request) -> web.StreamResponse:
+        place = self._place(request)
+        said = await _read(request, Words)
+        self._host.say(place, said.turn, said.text, said.spell)
+        return _json(self._host.state(place))
+
+    async def _again(self, request: web.Request) -> web.StreamResponse:
+        place = self._place(request)
+        choice = await _read(request, Choice)
+        if place.again is not None and not place.again.done():
+            place.again.set_result(choice.again)
+        return _json(self._host.state(place))
+
+    async def _people(self, request: web.Request) -> web.StreamResponse:
+        self._must_be_own(request)
+        sessions = [{**one, "link": self.link(one.pop("token"))} for one in self._host.overview()]
+        return _json({"sessions": sessions, "left": self._host.left, "plain": self._address.is_plain})
+
+    async def _add(self, request: web.Request) -> web.StreamResponse:
+        self._must_be_own(request)
+        await _read(request, Guest)
+        for name in self._host.seats:
+            self._host.add(name)
+        return await self._people(request)
+
+    def _must_be_own(self, request: web.Request) -> None:
+        if not self._is_own(request):
+            raise RequestRefused(HTTPStatus.FORBIDDEN, "this link is of a person, not of who runs the study")
+
+
+@asynccontextmanager
+async def receiving(
+    host: WebHost, address: Address, announce: Callable[[PeopleServer], None]
+) -> AsyncIterator[None]:
+    """Serve the pages of a host while the context is open.
+
+    Args:
+        announce: called as soon as they are there.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    before = host.sessions.door
+    port = address.port if address.port is not None else (before.port if before else 0)
+    server = PeopleServer(host, address, before.token if before else secrets.token_urlsafe(16))
+    runner = web.AppRunner(server.app, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host, port)
+        try:
+            await site.start()
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(
+                f"cannot listen on {address.host}:{port}: {getattr(error, 'strerror', None) or error}",
+                remedy="end what listens there, or give --port another one: links then hold that"
+                if port
+                else "--host must be an address of this machine",
+            ) from None
+        taken = runner.addresses[0][1]
+        host.sessions.keep_door(Door(taken, server.token))
+        server.base = address.base(taken)
+        announce(server)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _read(request: web.Request, kind: type[T]) -> T:
+    """The body; half a surrogate pair, which browsers send and no file can hold, becomes U+FFFD."""
+    try:
+        text = json.dumps(json.loads(await request.read()), ensure_ascii=False)
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return msgspec.json.decode(whole, type=kind)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise UserError(f"what was sent cannot be read: {error}", remedy="reload the page") from None
+
+
+def _json(value: object, status: int = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def _page() -> dict[str, bytes]:
+    """The files of the pages, by the names under which they ask for them."""
+    of_viewer = page_files()
+    own = {
+        entry.name: entry.read_bytes()
+        for entry in files("coral.people").joinpath("page").iterdir()
+        if entry.name.rpartition(".")[2] in CONTENT_TYPES
+    }
+    return {**{name: of_viewer[name] for name in SHARED}, **own}
