@@ -41,6 +41,23 @@ def test_a_damaged_run_hides_no_other(runs, capsys):
     assert "torn" in out
 
 
+def test_a_study_and_a_loop_have_one_line_each(runs, capsys):
+    """What lies inside is told as how much of it has ended: they are no runs of 0 conversations."""
+    (runs / "study").mkdir()
+    (runs / "study" / "run.json").write_text("{}")
+    (runs / "study" / "arms").mkdir()
+    (runs / "cot").rename(runs / "study" / "arms" / "one")
+    (runs / "loop" / "models" / "start").mkdir(parents=True)
+    (runs / "deep" / "pair").rename(runs / "loop" / "models" / "start" / "pair")
+    (runs / "loop" / "run.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["list", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert any(line.startswith("study") and "1/1" in line for line in lines)
+    assert any(line.startswith("loop") and "0/1" in line for line in lines)
+
+
 def test_no_runs_and_no_folder(tmp_path, capsys):
     """Said in words."""
     assert main(["list", str(tmp_path)]) == 0

@@ -39,7 +39,7 @@ def made(program: str, operator: str) -> list[str]:
         ("negation", "def f(x):\n    return [y for y in x if y]", "if not y"),
         ("off_by_one", LOOP, "xs[i] > 3"),
         ("pattern", "import re\ndef f(s):\n    return re.search('^a{2,}$', s)", "a{3,}"),
-        ("removed_statement", LOOP, "total = 0\n    return total"),
+        ("removed_statement", "def f(x):\n    x = x + 1\n    return x", "f(x):\n    return x"),
         ("swapped_arguments", "def f(a, b):\n    return a - b", "b - a"),
         ("swapped_arguments", "def f(a, b):\n    return pow(a, b)", "pow(b, a)"),
         ("wrong_function", "def f(x):\n    return min(x)", "max(x)"),
@@ -179,5 +179,5 @@ def test_many_rewrites_together_change_nothing(seed: int) -> None:
     )
     inputs = [([1, 2, 3], 3), ([2, 2], 2), ([], 0)]
     text, done = rewrite(program, random.Random(seed), 5)
-    assert len(done) == 5
+    assert len(set(done) - {"added_docstring"}) == 5
     assert behaviour(text, inputs) == behaviour(program, inputs)

@@ -21,6 +21,7 @@ SAMPLES = [
     ("explore_tom", "explore_tom", {"story": "infilled"}),
     ("hi_tom", "hi_tom/Hi-ToM_data.sample.json", {}),
     ("hi_tom", "hi_tom/Hi-ToM_data.sample.json", {"choices": True}),
+    ("mbpp_cr", "mbpp_cr/mbpp_cr.sample.jsonl", {}),
     ("math", "", {}),
     ("humaneval", "humaneval/HumanEval.jsonl.gz", {"allow_unsafe_code": True}),
     ("mbpp", "mbpp/mbpp.sample.jsonl", {"allow_unsafe_code": True}),
@@ -151,7 +152,7 @@ def test_records_hold_no_more_than_is_needed(case: Case) -> None:
     """Solutions and explanations stay out of the run folder: `source` holds what opening and reading need."""
     _, problems = case
     fields: set[Any] = {field for problem in problems for field in problem.source}
-    assert fields <= {"story", "containers", *PROGRAMS}
+    assert fields <= {"story", "containers", "program", "problem", *PROGRAMS}
 
 
 PROGRAMS = {"name", "names", "given", "shown", "tests", "setup", "method", "starter", "public", "hidden"}

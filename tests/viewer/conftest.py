@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import coral
-from coral.viewer.serve import open_runs
+from coral.viewer.runs import open_runs
 from coral.viewer.server import TOKEN_HEADER, ViewServer
 
 BOTS = '''

@@ -225,14 +225,16 @@ def test_a_run_of_schema_1_is_shown(pytestconfig):
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
-        ([], "no run folder given"),
+        ([], "no run lies below"),
         (["nowhere"], "nowhere is not a run folder"),
         (["{run}", "--port", "70000"], "port"),
         (["{run}", "--host", "203.0.113.7"], "cannot listen on"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(fresh, capsys, words, cause):
+def test_what_cannot_be_shown_is_refused(fresh, tmp_path, monkeypatch, capsys, words, cause):
     """With the remedy, and exit code 2."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     assert main(["view", *(word.format(run=fresh) for word in words), "--no_browser"]) == 2
     told = capsys.readouterr().err
     assert cause in told

@@ -156,7 +156,7 @@ def test_three_runs_have_strengths(stored, tmp_path):
 
 async def test_the_page_asks_and_keeps(judging):
     """Over HTTP, with the token and from the own page only."""
-    server = ViewServer([], judging=judging)
+    server = ViewServer([], forms=[judging])
     async with TestClient(TestServer(server.app), headers={TOKEN_HEADER: server.token}) as client:
         own = {"Origin": str(client.make_url("/")).rstrip("/")}
         async with client.get("/api/judging", params={"judge": "Ada"}) as response:

@@ -37,6 +37,7 @@ COMMANDS = {
     "examples": "copy recipes and sample data into a folder",
     "doctor": "probe a model: what it and its server can do, and what follows",
     "generate": "ask a model for a reply to each row of a file",
+    "make": "make a set of right and wrong programs, each labelled by running it",
     "cluster": "keep a pool of replicas of a server: on this machine, SLURM or Ray",
     "serve": "serve a checkpoint, or the scripted agent, over HTTP",
     "completion": "print a script with which bash, zsh or fish completes options",

@@ -45,6 +45,7 @@ OPTIONS = {
     "audit": "coral.audits.audit:AuditConfig",
     "fork": "coral.studies.fork:ForkConfig",
     "generate": "coral.generation.config:GenerateConfig",
+    "make": "coral.generation.make_config:MakeConfig",
     "doctor": "coral.doctor.diagnose:DoctorConfig",
     "serve": "coral.serving.serve:ScriptedConfig",
     "score": "coral.cli.score:ScoreConfig",

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     return EXIT_FAILED_ROWS if counts.failed + counts.failed_elsewhere else EXIT_DONE
 
 
-def _cost(counts: Counts) -> str:
+def cost(counts: Counts) -> str:
     """What the session cost, and what it got for less."""
     parts = ["cost unknown: the model has no price" if counts.usd is None else f"{counts.usd:,.2f} USD"]
     if counts.batched:
@@ -102,9 +102,7 @@ def _report(config: GenerateConfig, counts: Counts, console: Terminal) -> None:
     kept = f", {counts.kept:,} of them by earlier runs" if counts.kept else ""
     failed = f"; {counts.failed:,} failed" if counts.failed else ""
     console.print(f"{counts.kept + counts.answered:,} of {counts.total:,} rows answered{kept}{failed}")
-    console.print(
-        f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{_cost(counts)}"
-    )
+    console.print(f"{counts.prompt_tokens:,} tokens read, {counts.completion_tokens:,} written{cost(counts)}")
     again = "; the same command asks failed rows again" if counts.failed else ""
     if counts.written:
         elsewhere = f"; other shards left {counts.failed_elsewhere:,} rows with an error"

@@ -74,13 +74,15 @@ def run(arguments: Sequence[str]) -> int:
         if not config.no_browser:
             webbrowser.open(address)
 
-    run_in_loop(serve([], host=config.host, port=config.port, on_ready=announce, judging=judging))
+    run_in_loop(
+        serve([], host=config.host, port=config.port, on_ready=announce, forms=[judging], screen="judge")
+    )
     return EXIT_DONE
 
 
 def _opened(paths: Sequence[str], config: JudgeConfig) -> Judging:
+    from coral.viewer.families import names_of_runs
     from coral.viewer.judging import ASPECTS, Judging, draw
-    from coral.viewer.serve import names_of_runs
 
     if len(paths) == 1:
         if config.output is not None:

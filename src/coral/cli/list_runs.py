@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
 from rich.table import Table
 
 from coral.cli import EXIT_DONE
 from coral.cli.options import parse
 from coral.cli.terminal import WIDTH, standard_output
+from coral.comparison.listing import Listed, headline_of, listed, runs_below
 from coral.comparison.seeds import from_summaries
 from coral.config import Options, option
-from coral.errors import ConfigError, UserError
-from coral.evaluation.identity import config_digest
-from coral.metrics import METRICS, Estimate, MetricInfo, Summary
-from coral.metrics.table import interval_text, value_of
-from coral.store.folder import RunFolder
+from coral.errors import ConfigError
+from coral.metrics.table import value_of
 
 ABOUT = "List the runs below a folder, newest first: headline, conversations ended, cost and date."
 
@@ -34,15 +30,6 @@ class ListConfig(Options):
     """Where to look, subfolders included."""
 
 
-class _Line(NamedTuple):
-    """One run, as it is listed."""
-
-    changed: float
-    cells: tuple[str, ...]
-    config: str = ""
-    summary: Summary | None = None
-
-
 def run(arguments: Sequence[str]) -> int:
     """Print the list.
 
@@ -53,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     root = Path(config.folder).expanduser()
     if not root.is_dir():
         raise ConfigError(f"there is no folder '{root}'", remedy="give the folder that holds your runs")
-    lines = sorted((_line(path, root) for path in _runs(root)), reverse=True)
+    lines = sorted((listed(path) for path in runs_below(root)), key=_place, reverse=True)
     if not lines:
         print(f"no run below {root}")
         return EXIT_DONE
@@ -64,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     table.add_column("cost", justify="right", no_wrap=True)
     table.add_column("changed", no_wrap=True)
     for place, line in enumerate(lines):
-        table.add_row(*line.cells)
+        table.add_row(*_cells(line, root))
         same = [one for one in lines if one.config and one.config == line.config]
         if len(same) > 1 and line.config not in {one.config for one in lines[place + 1 :]}:
             table.add_row(*_mean(same), style="bold")
@@ -72,57 +59,23 @@ def run(arguments: Sequence[str]) -> int:
     return EXIT_DONE
 
 
-def _runs(root: Path) -> Iterator[Path]:
-    """Run folders; what lies inside one, such as its shards, is no run of its own."""
-    for folder, inner, names in os.walk(root):
-        if "run.json" in names:
-            inner.clear()
-            yield Path(folder)
-        inner.sort()
+def _place(line: Listed) -> tuple[float, str]:
+    return line.changed, str(line.path)
 
 
-def _line(path: Path, root: Path) -> _Line:
-    name = str(path.relative_to(root)) if path != root else str(path)
-    files = (path / "run.json", path / "summary.json")
-    changed = max((file.stat().st_mtime for file in files if file.exists()), default=path.stat().st_mtime)
-    config, summary, folder = "", None, RunFolder(path)
-    try:
-        summary = folder.read("summary.json", Summary)
-        cells = _cells(folder, summary)
-        if summary is not None:
-            config = config_digest(folder.identity())
-    except UserError as error:
-        cells = (str(error).removeprefix(f"{path}/")[:28], "", "")
-    when = f"{datetime.fromtimestamp(changed).astimezone():%d %b %H:%M}"
-    return _Line(changed, (name, *cells, when), config, summary)
+def _cells(line: Listed, root: Path) -> tuple[str, ...]:
+    name = str(line.path.relative_to(root)) if line.path != root else str(line.path)
+    told = line.headline if line.ended else line.headline[:28]  # why it cannot be read
+    when = f"{datetime.fromtimestamp(line.changed).astimezone():%d %b %H:%M}"
+    return name, told, line.ended, line.cost, when
 
 
-def _cells(folder: RunFolder, summary: Summary | None) -> tuple[str, str, str]:
-    """Headline, how many conversations have ended, and what they cost."""
-    if summary is None:
-        endings = folder.endings()
-        return "", f"{len(endings.well) + len(endings.failed)}/{folder.planned() or '?'}", ""
-    heads = [info for info in METRICS if info.headline and info.name in summary.metrics]
-    heads += [info for info in METRICS if info.kind == "majority" and info.name in summary.metrics]
-    info = next((info for info in heads if summary.metrics[info.name].n), heads[0])
-    found = summary.metrics[info.name]
-    headline = f"{info.name} {value_of(info, found.mean)} {interval_text(info, found)}".strip()
-    ended = summary.conversations
-    counted = f"{ended}/{ended + summary.owed}" if summary.owed else str(ended)
-    return headline, counted, "" if summary.cost is None else f"${summary.cost:,.2f}"
-
-
-def _headline(summary: Summary) -> tuple[MetricInfo, Estimate]:
-    info = next(info for info in METRICS if info.headline and info.name in summary.metrics)
-    return info, summary.metrics[info.name]
-
-
-def _mean(lines: Sequence[_Line]) -> tuple[str, ...]:
+def _mean(lines: Sequence[Listed]) -> tuple[str, ...]:
     """The row of runs that differ in their seeds alone. Its interval holds what other problems and other
     seeds would change; from summaries alone it is rather too wide, and `coral compare` reads the runs.
     """
     summaries = [line.summary for line in lines if line.summary is not None]
-    told = [_headline(summary) for summary in summaries]
+    told = [headline_of(summary) for summary in summaries]
     info = told[0][0]
     known = [(one.mean, one.stderr, one.num_problems) for _, one in told]
     means = [mean for mean, _, _ in known if mean is not None]

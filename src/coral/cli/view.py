@@ -1,4 +1,4 @@
-"""`coral view RUN...`: runs in the browser."""
+"""`coral view [RUN...]`: runs in the browser."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from coral.config import Bounds, Options, option
 from coral.errors import ConfigError
 
 if TYPE_CHECKING:
-    from coral.viewer.server import ViewedRun
+    from coral.viewer.runs import ViewedRun
 
 ABOUT = (
     "Show runs in the browser: what was said, who believed what at which turn, and two runs problem by "
-    "problem. A run that is still going on is followed."
+    "problem. Of a study or a loop (coral improve), all its runs. Without RUN, a choice of what lies below "
+    "this folder. A run that is still going on is followed."
 )
 
 
@@ -45,15 +46,16 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
         UserError: a folder is no run, or the address cannot be bound.
     """
-    from coral.viewer.serve import open_runs, serve
+    from coral.viewer.places import Places
+    from coral.viewer.runs import open_runs
+    from coral.viewer.serve import serve
 
     paths, rest = take_names(arguments)
-    config = parse(ViewConfig, rest, command="coral view RUN...", about=ABOUT)
-    if not paths:
-        raise ConfigError("no run folder given", remedy="coral view RUN...; `coral list` shows the runs")
+    config = parse(ViewConfig, rest, command="coral view [RUN...]", about=ABOUT)
     if config.export is None and config.redact is not None:
         raise ConfigError("--redact is of a file", remedy="give --export FILE.html, too")
-    runs = open_runs(paths)
+    root = _start(paths)
+    runs = [] if root else open_runs(paths)
     if config.export is not None:
         return _export(runs, Path(config.export), redact=config.redact)
 
@@ -62,14 +64,44 @@ def run(arguments: Sequence[str]) -> int:
         if not config.no_browser:
             webbrowser.open(address)
 
-    run_in_loop(serve(runs, host=config.host, port=config.port, on_ready=announce))
+    forms, screen = ([Places(root, runs)], "start") if root else ([], _screen(runs))
+    run_in_loop(
+        serve(runs, host=config.host, port=config.port, on_ready=announce, forms=forms, screen=screen)
+    )
     return EXIT_DONE
+
+
+def _start(paths: Sequence[str]) -> Path | None:
+    """The folder below which runs are chosen on the start page; None where runs are given.
+
+    Raises:
+        ConfigError: nothing lies there.
+    """
+    from coral.comparison.listing import runs_below
+    from coral.viewer.families import families_in
+
+    root = Path(paths[0] if paths else ".").expanduser()
+    if len(paths) > 1 or (paths and not root.is_dir()) or (root / "run.json").is_file() or families_in(root):
+        return None
+    if any(runs_below(root)):
+        return root
+    if paths:
+        return None  # opening it says what it lacks
+    raise ConfigError(
+        f"no run lies below {root.resolve()}", remedy="coral view RUN, or go to a folder that holds runs"
+    )
+
+
+def _screen(runs: Sequence[ViewedRun]) -> str:
+    """The screen that shows first: of a study or loop, how its runs compare."""
+    kinds = {run.member[0].kind for run in runs if run.member is not None}
+    return "compare" if kinds & {"study", "loop"} else ""
 
 
 def _export(runs: Sequence[ViewedRun], output: Path, *, redact: bool | None) -> int:
     from coral.viewer.single_file import write
 
-    if len(runs) > 1:
+    if len(runs) != 1:
         raise ConfigError("one file shows one run", remedy="export each run to a file of its own")
     if output.suffix != ".html":
         raise ConfigError(f"'{output}' does not end in .html", remedy="--export is a page for the browser")

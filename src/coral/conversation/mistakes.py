@@ -16,6 +16,8 @@ _OPPOSITES = {
     "no": "yes",
     "true": "false",
     "false": "true",
+    "correct": "incorrect",
+    "incorrect": "correct",
     "knows about it": "does not know about it",
     "does not know about it": "knows about it",
 }

@@ -277,7 +277,7 @@ def _returning_inside(index: int) -> Change:
     return change
 
 
-_REMOVABLE = (ast.AugAssign, ast.Expr, ast.If, ast.Continue, ast.Break, ast.For, ast.Assign)
+_REMOVABLE = (ast.AugAssign, ast.Expr, ast.If, ast.Continue, ast.Break, ast.Assign)
 
 
 def _removed_statement(node: ast.AST) -> Iterator[Change]:

@@ -22,14 +22,16 @@ Rewrite = Callable[[ast.Module, random.Random], Iterator[Rewriting]]
 
 
 def rewrite(program: str, rng: random.Random, count: int) -> tuple[str, tuple[str, ...]]:
-    """A program that does the same, and the names of the rewrites that made it, at most `count`.
+    """A program that does the same, and the names of the rewrites that made it: at most `count`, and for
+    every second program a docstring.
 
     Raises:
         NotAProgram: it is not Python.
     """
-    tree, done = parsed(program), []
-    for _ in range(count):
-        left = [name for name in REWRITES if name not in done]
+    tree, done = parsed(program), list[str]()
+    wanted = [name for name in REWRITES if name != DOCSTRING]
+    for kinds in ([DOCSTRING] if rng.random() < 1 / 2 else [], *([wanted] * count)):
+        left = [name for name in kinds if name not in done]
         for name in rng.sample(left, len(left)):
             places = list(REWRITES[name](tree, rng))
             if places:
@@ -406,8 +408,10 @@ def _added_docstring(tree: ast.Module, rng: random.Random) -> Iterator[Rewriting
             yield _putting(function.body, 0, [ast.Expr(ast.Constant(text)), function.body[0]])
 
 
+DOCSTRING = "added_docstring"
+"""Drawn apart from the others: it changes so much text that whoever has one more of them would stand out."""
 REWRITES: dict[str, Rewrite] = {
-    "added_docstring": _added_docstring,
+    DOCSTRING: _added_docstring,
     "augmented": _augmented,
     "counted_loop": _counted_loop,
     "mirrored_comparison": _mirrored_comparison,

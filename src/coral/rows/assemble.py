@@ -66,7 +66,7 @@ async def assemble(assembly: Assembly) -> Report:
         await labeler.count_votes(runs)
     statistics = ProblemStatistics(runs, assembly.held_out)
     caps = ProblemCaps(options.problem_limit)
-    await statistics.take(labeler, _drawing(options, caps))
+    await statistics.take(labeler, drawing(options, caps))
     shared = statistics.shared()
     if assembly.on_shared != "keep":
         _refuse_shared(shared, assembly)
@@ -122,7 +122,7 @@ def _refuse_splits(shared: Shared, assembly: Assembly, *, drop: bool) -> None:
             )
 
 
-def _drawing(options: RowOptions, caps: ProblemCaps) -> Note:
+def drawing(options: RowOptions, caps: ProblemCaps) -> Note:
     """Offers the row_candidates of each conversation to `caps`."""
     row_candidates = RowCandidates(options)
     preferring = options.persuasion_bonus > 0
@@ -185,7 +185,7 @@ class _Writer:
         replies = conversation.turns[row_candidate.turn].replies
         mark = DiskRow(
             key=row_candidate.key,
-            tie=int.from_bytes(blake2b(lineage, digest_size=8).digest(), "little"),
+            tie=tie_of(lineage),
             turn=row_candidate.turn,
             chosen_chars=len(replies[row_candidate.candidate].text),
             rejected_chars=0 if row_candidate.rejected is None else len(replies[row_candidate.rejected].text),
@@ -226,6 +226,11 @@ class _Writer:
             (folder / "lineage").mkdir()
             lineages = (line.partition(b"\t")[2] for line in self._disk_rows.lines(kept))
             write_lines(lineages, folder / "lineage" / "train.jsonl")
+
+
+def tie_of(lineage: bytes) -> int:
+    """Decides which of the rows that say the same is kept: the lowest."""
+    return int.from_bytes(blake2b(lineage, digest_size=8).digest(), "little")
 
 
 def row_of(

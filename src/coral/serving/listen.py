@@ -57,16 +57,21 @@ async def listening(
         listener = await loop.create_server(connect, host, port, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # the latter: a host that cannot be a name
         await runner.cleanup()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-            remedy="--port 0 takes a free port; --host must be an address of this machine",
-        ) from error
+        raise refused_bind(host, port, error) from error
     try:
         yield _base_url(host, listener.sockets[0].getsockname()[1])
     finally:
         listener.close()
         await manager.shutdown(_CLOSE_S)
         await runner.cleanup()
+
+
+def refused_bind(host: str, port: int, error: OSError | UnicodeError) -> ConfigError:
+    """What is said of an address that cannot be bound."""
+    return ConfigError(
+        f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+        remedy="--port 0 takes a free port; --host must be an address of this machine",
+    )
 
 
 async def serve_until_signal(

@@ -32,6 +32,7 @@ BUILT_IN = {
     "sally_anne": "coral.tasks.sally_anne:SallyAnne",
     "hidden_profile": "coral.tasks.hidden_profile:HiddenProfile",
     "split_chain": "coral.tasks.split_chain:SplitChain",
+    "mbpp_cr": "coral.tasks.code.mbpp_cr:MbppCr",
     "choices": "coral.tasks.own.choices:Choices",
     "open": "coral.tasks.own.open:Open",
 }

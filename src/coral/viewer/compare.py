@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from coral.comparison.compare import check_same_task, compare_runs
-from coral.errors import ConfigError
+from coral.errors import ConfigError, UserError
 from coral.metrics.catalog import metric
 from coral.metrics.own import own_info
 from coral.viewer.index import WORKING, RunIndex
@@ -82,3 +82,53 @@ def aligned(a: RunIndex, b: RunIndex, asked: Mapping[str, str]) -> dict[str, Any
         "changes": dict(zip(CHANGES, counts, strict=True)),
         "rows": [dict(row) for row in found],
     }
+
+
+# More than two runs -----------------------------------------------------------------------------------------
+
+
+def standings(runs: Sequence[RunIndex], base: RunIndex) -> list[dict[str, Any]]:
+    """Each run: how much is right, and what changed against one of them. Why not, where they cannot be held
+    against each other.
+    """
+    return [_standing(run, base) for run in runs]
+
+
+def _standing(run: RunIndex, base: RunIndex) -> dict[str, Any]:
+    right, scored = run.connection.execute(
+        "SELECT coalesce(sum(right), 0), count(right) FROM conversations WHERE stop != 'failed'"
+    ).fetchone()
+    told = {"right": right, "scored": scored, "changes": {}, "error": ""}
+    if run is not base:
+        try:
+            told["changes"] = aligned(base, run, {"limit": "0"})["changes"]
+        except UserError as error:
+            told["error"] = str(error)
+    return told
+
+
+def by_problem(runs: Sequence[RunIndex], asked: Mapping[str, str]) -> dict[str, Any]:
+    """How often each run was right about each problem that any of them has.
+
+    Args:
+        asked: `differ` (1: only problems about which the runs are not alike), `offset`, `limit`.
+    """
+    found: dict[tuple[str, str], list[tuple[int, int] | None]] = {}
+    for place, run in enumerate(runs):
+        rows = run.connection.execute(
+            "SELECT problem, min(natural), coalesce(sum(right), 0), count(right) FROM conversations "
+            "WHERE stop != 'failed' GROUP BY problem"
+        )
+        for problem, natural, right, scored in rows:
+            cells = found.setdefault((natural.rpartition("#")[0], problem), [None] * len(runs))
+            cells[place] = (right, scored)
+    kept = sorted(found.items())
+    if asked.get("differ"):
+        kept = [(key, cells) for key, cells in kept if _differ(cells)]
+    offset, limit = number(asked, "offset", 0), min(number(asked, "limit", 100), MOST_ROWS)
+    rows_told = [{"problem": key[1], "cells": cells} for key, cells in kept[offset : offset + limit]]
+    return {"count": len(kept), "rows": rows_told}
+
+
+def _differ(cells: Sequence[tuple[int, int] | None]) -> bool:
+    return len({cell[0] / cell[1] for cell in cells if cell and cell[1]}) > 1

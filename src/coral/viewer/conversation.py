@@ -99,7 +99,10 @@ def _reply(reply: Reply, problem: Problem, task: Task | None) -> dict[str, Any]:
         "attempts": reply.attempts,
         "overrun": reply.overrun,
         "value": reply.value,
-        "rollouts": len(reply.rollouts),
+        "rollouts": [
+            {"stop": one.stop.value, "turns": one.turns, "answer": one.answer, "correct": one.correct}
+            for one in reply.rollouts
+        ],
     }
 
 

@@ -14,7 +14,7 @@ import msgspec
 from typing_extensions import Self
 
 from coral.config import dump_yaml
-from coral.errors import ConfigError, UserError
+from coral.errors import ConfigError
 from coral.options import build_config
 from coral.studies.fork import ForkConfig, ForkResults
 
@@ -123,15 +123,3 @@ class Fork:
             "ended": self.ended, "error": self.error, "results": msgspec.to_builtins(self.results),
             "shown": self.shown, "command": f"coral fork RUN {self.conversation} --config fork.yaml",
         }  # fmt: skip
-
-
-def wish_of(body: bytes) -> Wish:
-    """Read what the page sent.
-
-    Raises:
-        UserError: it is not what the page sends.
-    """
-    try:
-        return msgspec.json.decode(body, type=Wish)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"the fork cannot be read: {error}", remedy="reload the page") from None

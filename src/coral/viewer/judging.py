@@ -12,18 +12,21 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+from aiohttp import web
 
 from coral.comparison.compare import check_same_task
 from coral.errors import ConfigError, RunFolderError, UserError
 from coral.store.folder import RunFolder
+from coral.store.lines import decode, read_file
 from coral.store.whole import write_whole
 from coral.types import Conversation, Record, StopReason
+from coral.viewer.wire import answer, said
 
 DESIGN, JUDGEMENTS = "judging.json", "judgements.jsonl"
 ASPECTS = ("verbosity", "politeness", "effective disagreement", "naturalness", "persuasiveness")
@@ -76,6 +79,17 @@ class Judgement(Record, frozen=True):
     better: int | None
     left: int
     at: float
+
+
+class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a judge sends: left, right or neither by aspect."""
+
+    judge: str
+    pair: str
+    choices: dict[str, str]
+
+
+_DECODER = msgspec.json.Decoder(Judgement)
 
 
 def draw(
@@ -237,6 +251,18 @@ class Judging:
             ) from None
         self._said |= {(one.judge, one.pair, one.aspect): one for one in made}
 
+    def routes(self) -> list[web.RouteDef]:
+        """What the page asks of it."""
+        return [web.get("/api/judging", self._next), web.post("/api/judging", self._judge)]
+
+    async def _next(self, request: web.Request) -> web.StreamResponse:
+        return answer(self.next(request.query.get("judge", "")) or {"done": True})
+
+    async def _judge(self, request: web.Request) -> web.StreamResponse:
+        found = await said(request, Said)
+        self.judge(found.judge, found.pair, found.choices)
+        return answer(self.next(found.judge) or {"done": True})
+
     def _is_done(self, judge: str, pair: str) -> bool:
         return all((judge, pair, aspect) in self._said for aspect in self.design.aspects)
 
@@ -255,22 +281,14 @@ class Judging:
         return found
 
 
-def _read(folder: Path) -> Iterable[Judgement]:
+def _read(folder: Path) -> Iterator[Judgement]:
     """The judgements of a folder; a last line without its end was being written when the process died.
 
     Raises:
-        RunFolderError: a line is damaged.
+        RunFolderError: a line is damaged, or the file cannot be read.
     """
     path = folder / JUDGEMENTS
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
-        try:
-            yield msgspec.json.decode(line, type=Judgement)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise RunFolderError(
-                f"{path}, line {number} is damaged: {error}", remedy="restore the file, or delete that line"
-            ) from None
+    return (decode(line, _DECODER) for line in read_file(path)) if path.exists() else iter(())
 
 
 def _cut_torn_line(file: BinaryIO) -> None:

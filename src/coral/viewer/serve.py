@@ -1,58 +1,41 @@
-"""Opening runs, and the page in a browser, until Ctrl-C."""
+"""The page in a browser, until Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from aiohttp import web
 
-from coral.errors import ConfigError
 from coral.serving.admission import names_of
-from coral.store.folder import RunFolder
-from coral.viewer.index import RunIndex
-from coral.viewer.judging import Judging
-from coral.viewer.server import ViewedRun, ViewServer
-
-
-def open_runs(paths: Sequence[str | Path]) -> list[ViewedRun]:
-    """Open the runs to show, under names that tell them apart.
-
-    Raises:
-        UserError: a folder is no run, or cannot be read.
-    """
-    folders = [Path(path).expanduser() for path in paths]
-    names = names_of_runs(folders)
-    return [ViewedRun(name, RunIndex(RunFolder(folder))) for name, folder in zip(names, folders, strict=True)]
-
-
-def names_of_runs(paths: Sequence[str | Path]) -> list[str]:
-    """The folders' own names where these tell them apart, else the paths as they were given."""
-    own = [Path(path).resolve().name for path in paths]
-    return [name if own.count(name) == 1 else str(path) for name, path in zip(own, paths, strict=True)]
+from coral.serving.listen import refused_bind
+from coral.viewer.runs import ViewedRun
+from coral.viewer.server import Form, ViewServer
 
 
 async def serve(
-    runs: Sequence[ViewedRun],
+    runs: list[ViewedRun],
     *,
     host: str,
     port: int,
     on_ready: Callable[[str], None],
-    judging: Judging | None = None,
+    forms: Sequence[Form] = (),
+    screen: str = "",
 ) -> None:
-    """Show runs, or ask for judgements, until SIGTERM or Ctrl-C.
+    """Show runs, or ask people for something, until SIGTERM or Ctrl-C.
 
     Args:
         host: address to bind.
         port: port to bind, 0 for a free one.
         on_ready: called with the page's address as soon as it answers.
+        forms: what people are asked for, or choose from.
+        screen: which of the page's screens the address opens, such as "compare".
 
     Raises:
         ConfigError: the address cannot be bound.
     """
-    server = ViewServer(runs, judging=judging, allowed_hosts=names_of(host))
+    server = ViewServer(runs, forms=forms, allowed_hosts=names_of(host))
     runner = web.AppRunner(server.app, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -60,14 +43,11 @@ async def serve(
         try:
             await site.start()
         except (OSError, UnicodeError) as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-                remedy="--port 0 takes a free port; --host must be an address of this machine",
-            ) from None
+            raise refused_bind(host, port, error) from None
         server.start()
         taken = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
-        on_ready(f"http://{shown}:{taken}/?token={server.token}{'#/judge' if judging else ''}")
+        on_ready(f"http://{shown}:{taken}/?token={server.token}{f'#/{screen}' if screen else ''}")
         await _until_signal()
         await server.close()
     finally:

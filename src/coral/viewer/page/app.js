@@ -7,6 +7,7 @@ import { Judge } from "./judge.js";
 import { List } from "./list.js";
 import { Overview, Problem, useFetched } from "./overview.js";
 import { go, link, parse } from "./route.js";
+import { Start } from "./start.js";
 import { visible } from "./text.js";
 
 const KEYS = [
@@ -50,6 +51,7 @@ function App() {
   if (error) return html`<main><${Problem} error=${error} /></main>`;
   if (!runs) return html`<p class="quiet">Loading…</p>`;
   if (screen === "judge") return html`<main><h1 class="hidden">Judge</h1><${Judge} query=${route.query} /></main>`;
+  if (screen === "start") return html`<main><${Start} /></main>`;
   const current = screen === "compare" ? null : runs[run];
   document.title = current ? `${current.name} · Coral` : "Compare · Coral";
   return html`<header class="top">

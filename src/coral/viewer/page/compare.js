@@ -3,7 +3,8 @@
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
 import { Shown } from "./conversation.js";
-import { Strip } from "./marks.js";
+import { chance, FamilyCard } from "./family.js";
+import { sign, Strip } from "./marks.js";
 import { amount, Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
 import { visible } from "./text.js";
@@ -18,11 +19,23 @@ const TITLES = {
 const PART = 100;
 
 export function Compare({ runs, query }) {
-  const a = query.a || "0";
-  const b = query.b || (runs.length > 1 ? "1" : "0");
+  const { value: families, error } = useFetched("families", { version: runs.length });
+  if (error) return html`<${Problem} error=${error} />`;
+  if (!families) return html`<p class="quiet">Loading…</p>`;
+  const whole = families.filter((one) => one.runs.length > 2 || one.found.length || one.note);
+  const family = families.find((one) => one.runs.length > 1 && one.baseline != null);
+  const [first, second] = family ? [family.baseline, family.runs.find((one) => one !== family.baseline)] : [0, Math.min(1, runs.length - 1)];
+  return html`<div class="compare">
+    ${query.id ? null : whole.map((one) => html`<${FamilyCard} key=${one.runs.join()} family=${one} runs=${runs} />`)}
+    <${Two} runs=${runs} query=${{ a: `${first}`, b: `${second}`, ...query }} />
+  </div>`;
+}
+
+function Two({ runs, query }) {
+  const { a, b } = query;
   const set = (changes) => go("compare", { a, b, change: query.change, ...changes });
   const { value: difference, error } = useFetched("difference", { a, b });
-  return html`<div class="compare">
+  return html`<h2 class="hidden">Two runs</h2>
     <form class="filters" onSubmit=${(event) => event.preventDefault()}>
       <${Choice} title="First run" runs=${runs} value=${a} onChoose=${(value) => set({ a: value, id: "" })} />
       <${Choice} title="Second run" runs=${runs} value=${b} onChoose=${(value) => set({ b: value, id: "" })} />
@@ -31,8 +44,7 @@ export function Compare({ runs, query }) {
     ${error ? html`<${Problem} error=${error} />` : difference ? html`<${Differences} found=${difference} />` : html`<p class="quiet">Comparing…</p>`}
     ${query.id
       ? html`<${Pair} a=${a} b=${b} id=${query.id} back=${link("compare", { a, b, change: query.change })} runs=${runs} />`
-      : html`<${Aligned} key=${`${a} ${b} ${query.change}`} a=${a} b=${b} change=${query.change || ""} set=${set} />`}
-  </div>`;
+      : html`<${Aligned} key=${`${a} ${b} ${query.change}`} a=${a} b=${b} change=${query.change || ""} set=${set} />`}`;
 }
 
 function Choice({ title, runs, value, onChoose }) {
@@ -68,7 +80,7 @@ function Table({ rows }) {
           <td class="number">${amount(one.unit, one.a)}</td><td class="number">${amount(one.unit, one.b)}</td>
           <td class="number">${amount(change, one.difference)}</td>
           <td class="number">${one.low == null ? "–" : `${amount(change, one.low)} to ${amount(change, one.high)}`}</td>
-          <td class="number">${one.p_value == null ? "–" : one.p_value < 0.001 ? "< 0.001" : one.p_value.toFixed(3)}</td>
+          <td class="number">${chance(one.p_value)}</td>
           <td class="number quiet">${one.num_problems}</td>
         </tr>`;
       })}
@@ -114,7 +126,7 @@ function Aligned({ a, b, change, set }) {
       : null}`;
 }
 
-const mark = (right) => (right == null ? "" : right ? " ✓" : " ✗");
+const mark = (right) => (right == null ? "" : ` ${sign(right)}`);
 
 function Pair({ a, b, id, back, runs }) {
   const first = useFetched(`runs/${a}/conversation`, { id });

@@ -4,7 +4,8 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
 import { ForkForm, Forks } from "./fork.js";
 import { isOneFile } from "./inside.js";
-import { Verdict } from "./marks.js";
+import { Lesson, LessonsForm } from "./lessons.js";
+import { sign, Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
 import { LONGEST, markdown, marked, visible } from "./text.js";
@@ -45,6 +46,7 @@ export function Conversation({ run, query }) {
 export function Shown({ run, conversation, differsAt = null, narrow = false }) {
   const [rendered, render] = useState(false);
   const [begun, begin] = useState(0);
+  const [rows, teach] = useState([]);
   const seats = conversation.speakers.map((one) => one.seat);
   const side = (seat) => (seats.indexOf(seat) <= 0 ? "left" : "right");
   return html`<article class=${`conversation ${narrow ? "narrow" : ""}`}>
@@ -65,6 +67,7 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
       </p>
       ${narrow ? null : html`<label class="toggle"><input type="checkbox" checked=${rendered} onChange=${() => render(!rendered)} />
         show Markdown (marks of evidence are hidden)</label>`}
+      ${narrow || isOneFile ? null : html`<${LessonsForm} run=${run} conversation=${conversation} onRows=${teach} />`}
     </header>
     <section class="turn problem-text">
       <h3>Problem</h3>
@@ -76,6 +79,7 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
     ${conversation.turns.map(
       (turn, index) => html`<${Turn} run=${run} id=${conversation.id} turn=${turn} number=${index + 1} side=${side(turn.seat)}
         rendered=${rendered} differs=${differsAt === index + 1} seat=${seats.indexOf(turn.seat)}
+        lessons=${rows.filter((row) => row.turn === index + 1)}
         fork=${isOneFile || narrow ? null : { speakers: conversation.speakers, onBegun: () => begin(begun + 1) }} />`,
     )}
     ${isOneFile || narrow ? null : html`<${Forks} run=${run} id=${conversation.id} begun=${begun} />`}
@@ -86,9 +90,8 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
   </article>`;
 }
 
-function Turn({ run, id, turn, number, side, rendered, differs, seat, fork }) {
+function Turn({ run, id, turn, number, side, rendered, differs, seat, fork, lessons }) {
   const reply = turn.replies[turn.chosen];
-  const others = turn.replies.map((one, index) => [index, one]).filter(([index]) => index !== turn.chosen);
   return html`<section class=${`turn ${side} s-${Math.min(seat, 2)} ${differs ? "differs" : ""}`} id=${`turn-${number}`}>
     <h3>
       ${number} <span>${turn.seat}</span>
@@ -100,12 +103,8 @@ function Turn({ run, id, turn, number, side, rendered, differs, seat, fork }) {
           ${turn.probe.probability == null ? null : html` ${Math.round(100 * turn.probe.probability)}% sure`}</summary>
           <${Reply} reply=${turn.probe} rendered=${rendered} /></details>`
       : null}
-    ${others.length
-      ? html`<details class="aside"><summary>${others.length} other candidate${others.length > 1 ? "s" : ""}:
-          ${others.map(([, one]) => html` <${Verdict} reply=${one} />`)}</summary>
-          ${others.map(([index, one]) => html`<h4>candidate ${index}</h4><${Reply} reply=${one} rendered=${rendered} />`)}
-        </details>`
-      : null}
+    ${turn.replies.length > 1 || reply.rollouts.length ? html`<${Branches} turn=${turn} rendered=${rendered} />` : null}
+    ${lessons.map((row) => html`<${Lesson} row=${row} />`)}
     ${isOneFile ? null : html`<${Prompt} run=${run} id=${id} number=${number} />`}
     ${fork
       ? html`<details class="aside"><summary>fork from here</summary>
@@ -131,6 +130,37 @@ function Reply({ reply, rendered }) {
       : null}`;
 }
 
+// The candidates of a turn as branches: what each submits, what became of conversations continued from it, and
+// from which one the conversation goes on.
+function Branches({ turn, rendered }) {
+  return html`<ul class="branches" aria-label="candidates of this turn">
+    ${turn.replies.map((one, index) => {
+      const goesOn = index === turn.chosen;
+      const line = html`<b>${index}</b> <${Verdict} reply=${one} /> ${one.answer == null ? null : visible(one.answer)}
+        ${one.value == null ? null : html`${" "}<${Value} reply=${one} />`}
+        ${goesOn ? html`${" "}<em>the conversation continues from it</em>` : null}`;
+      return html`<li class=${goesOn ? "goes-on" : ""}>
+        ${goesOn && !one.rollouts.length
+          ? line
+          : html`<details><summary>${line}</summary>
+              ${goesOn ? null : html`<${Reply} reply=${one} rendered=${rendered} />`}
+              ${one.rollouts.length ? html`<ol class="rollouts">${one.rollouts.map((end) => html`<li>${outcome(end)}</li>`)}</ol>` : null}
+            </details>`}
+      </li>`;
+    })}
+  </ul>`;
+}
+
+function Value({ reply }) {
+  const known = reply.rollouts.filter((one) => one.correct != null);
+  const right = known.filter((one) => one.correct).length;
+  return html`<span class="value"><meter min="0" max="1" value=${reply.value} aria-label="value"></meter>
+    ${reply.value.toFixed(2)}: ${right} of ${known.length} roll-outs right</span>`;
+}
+
+const outcome = (end) =>
+  html`${sign(end.correct)} ${end.stop} after ${end.turns} more turns${end.answer == null ? "" : html`: <b>${visible(end.answer)}</b>`}`;
+
 // What is known of a reply beside its words.
 function details(reply) {
   const tokens = reply.usage && reply.usage.completion_tokens;
@@ -142,7 +172,6 @@ function details(reply) {
     reply.finish_reason === "length" ? "cut off by the limit of tokens" : "",
     reply.attempts > 1 ? `${reply.attempts} requests` : "",
     reply.overrun ? `wrote ${reply.overrun} characters of an invented next turn` : "",
-    reply.value == null ? "" : `value ${reply.value.toFixed(2)} of ${reply.rollouts} roll-outs`,
   ];
   return visible(["", ...parts.filter(Boolean)].join(" · "));
 }

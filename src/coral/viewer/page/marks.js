@@ -11,6 +11,9 @@ export const VERDICTS = {
 };
 const SIZE = 18;
 
+// Of an outcome: right, wrong, or not known.
+export const sign = (right) => (right == null ? "·" : right ? "✓" : "✗");
+
 function shape(seat, x) {
   const c = x + SIZE / 2;
   const m = SIZE / 2;
