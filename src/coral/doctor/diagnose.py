@@ -49,6 +49,8 @@ class DoctorConfig(Options):
 
     agent: ModelConfig = option(decides=True, default_factory=ModelConfig)
     """The model, with the settings it will be run with."""
+    jail: bool = option(False, decides=False)
+    """Say instead which jail for untrusted programs works on this machine, and why the others do not."""
 
 
 @dataclass(frozen=True, kw_only=True)

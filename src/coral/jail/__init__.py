@@ -19,14 +19,14 @@ import msgspec
 from coral import workers
 from coral.errors import SandboxError
 from coral.jail.cells import START_LIMIT_S
-from coral.jail.drivers import DRIVERS, Finding, choose, probe
+from coral.jail.drivers import ALLOW, DRIVERS, Finding, choose, probe
 from coral.jail.inside.wire import dumps, loads
 from coral.jail.outcomes import Kind, Limits, Outcome, Returned
 from coral.workers import in_use
 
 __all__ = [
-    "BrokenTests", "Finding", "Kind", "Limits", "Outcome", "Returned", "call", "check", "driver", "findings",
-    "in_use", "run_script",
+    "ALLOW", "BrokenTests", "Finding", "Kind", "Limits", "Outcome", "Returned", "call", "check", "driver",
+    "findings", "in_use", "run_script",
 ]  # fmt: skip
 
 driver = choose
@@ -129,7 +129,8 @@ def findings() -> list[Finding]:
 def _decoded(result: Returned) -> Returned:
     if result.kind != "finished" or not result.is_plain:
         return result
-    return msgspec.structs.replace(result, value=loads(result.value.encode("latin-1")))
+    value, arguments = (loads(text.encode("latin-1")) for text in (result.value, result.arguments))
+    return msgspec.structs.replace(result, value=value, arguments=arguments)
 
 
 def _unreadable(program: str) -> Outcome | None:

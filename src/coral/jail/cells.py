@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from coral.errors import SandboxError
 from coral.jail.inside.channel import READY
@@ -31,50 +29,34 @@ class TooMuch(Exception):
     """It wrote more than a limit."""
 
 
+class Life(Protocol):
+    """How a process in the jail is seen from outside, and ended."""
+
+    def exit_code(self) -> int | None:
+        """None: it lives; negative: the signal that ended it."""
+
+    def end(self) -> None:
+        """End it and whatever it started, and take away what it left. May be called again."""
+
+
 class Cell:
     """A process in the jail. Whatever it says is untrusted, and nothing here waits longer than a deadline.
 
     Args:
-        command: starts it; all its descriptors but `passed` and pipes are closed.
+        life: the process.
+        streams: our ends of its input, its output and its errors, which this closes.
         code: the first thing written to it.
-        ended: called once when it is killed, to take away what it leaves.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        code: bytes,
-        environment: dict[str, str],
-        folder: str = "/",
-        passed: Sequence[int] = (),
-        ended: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._ended = ended
+    def __init__(self, life: Life, streams: tuple[int, int, int], code: bytes = b"") -> None:
+        self._life = life
+        self._in, self._out, self._err = streams
+        for stream in streams:
+            os.set_blocking(stream, False)
         self._is_ready = self._is_dead = False
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  our own command
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=environment,
-                cwd=folder,
-                pass_fds=passed,
-                start_new_session=True,
-            )
-        except OSError as error:
-            ended()
-            raise SandboxError(f"{command[0]} cannot be started: {error.strerror}") from None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._in, self._out, self._err = self._process.stdin, self._process.stdout, self._process.stderr
-        for stream in (self._in, self._out, self._err):
-            os.set_blocking(stream.fileno(), False)
         self._rest = bytearray()
         self._unsent = bytearray(code)
+        self._said: dict[int, bytearray] = {self._out: bytearray(), self._err: bytearray()}
 
     def prepare(self) -> None:
         """Hand over our code as far as it goes without waiting."""
@@ -111,7 +93,7 @@ class Cell:
         """
         self._unsent += data
         while self._unsent:
-            self._wait([], [self._in.fileno()], deadline)
+            self._wait([], [self._in], deadline)
             self._push()
 
     def send_frame(self, data: bytes, deadline: float) -> None:
@@ -129,16 +111,16 @@ class Cell:
             raise TooMuch
         return self._take(size, deadline)
 
-    def converse(self, text: bytes, deadline: float, most: int) -> tuple[bytes, bytes]:
+    def converse(self, text: bytes, deadline: float, most: int) -> None:
         """Write all of its input, and read its output and errors to their ends, each at most so long.
 
         Raises:
-            Late, TooMuch: `said` holds what came until then.
+            Late, TooMuch: `output` and `errors` hold what came until then.
         """
         self._unsent += text
-        self.said = {self._out.fileno(): self._rest, self._err.fileno(): bytearray()}
-        open_ = list(self.said)
-        writing = [self._in.fileno()]
+        self._said[self._out] = self._rest
+        open_ = list(self._said)
+        writing = [self._in]
         while open_:
             readable, writable = self._wait(open_, writing, deadline)
             if writable:
@@ -147,25 +129,24 @@ class Cell:
                     if self._unsent:
                         continue
                 writing = []
-                self._in.close()
+                self.close_input()
             for number in readable:
                 chunk = self._chunk(number)
                 if not chunk:
                     open_.remove(number)
-                self.said[number] += chunk
-                if len(self.said[number]) > most:
+                self._said[number] += chunk
+                if len(self._said[number]) > most:
                     raise TooMuch
-        return self.output, self.errors
 
     @property
     def output(self) -> bytes:
         """What `converse` has read of its output."""
-        return bytes(self.said[self._out.fileno()])
+        return bytes(self._said[self._out])
 
     @property
     def errors(self) -> bytes:
         """What `converse` has read of its errors."""
-        return bytes(self.said[self._err.fileno()])
+        return bytes(self._said[self._err])
 
     def exit_code(self, deadline: float) -> int:
         """Wait for its end; negative for the signal that ended it.
@@ -173,7 +154,7 @@ class Cell:
         Raises:
             Late
         """
-        while (code := self._process.poll()) is None:
+        while (code := self._life.exit_code()) is None:
             if time.monotonic() > deadline:
                 raise Late
             time.sleep(0.001)
@@ -183,29 +164,31 @@ class Cell:
         """The last line of its errors, as far as they have come."""
         text = b""
         with contextlib.suppress(OSError):
-            while len(text) < _LONGEST_WORDS and (chunk := os.read(self._err.fileno(), _CHUNK)):
+            while len(text) < _LONGEST_WORDS and (chunk := os.read(self._err, _CHUNK)):
                 text += chunk
         lines = text.decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close_input(self) -> None:
+        """Nothing more will be written to it."""
+        if self._in >= 0:
+            os.close(self._in)
+            self._in = -1
 
     def kill(self) -> None:
         """End it and whatever it started. May be called again."""
         if self._is_dead:
             return
         self._is_dead = True
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._process.returncode is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._in, self._out, self._err):
-            with contextlib.suppress(OSError):
-                stream.close()
-        self._ended()
+        self._life.end()
+        self.close_input()
+        os.close(self._out)
+        os.close(self._err)
 
     def _push(self) -> None:
         try:
             while self._unsent:
-                del self._unsent[: os.write(self._in.fileno(), self._unsent[:_CHUNK])]
+                del self._unsent[: os.write(self._in, self._unsent[:_CHUNK])]
         except BlockingIOError:
             pass
         except OSError:
@@ -214,8 +197,8 @@ class Cell:
 
     def _take(self, size: int, deadline: float) -> bytes:
         while len(self._rest) < size:
-            self._wait([self._out.fileno()], [], deadline)
-            chunk = self._chunk(self._out.fileno())
+            self._wait([self._out], [], deadline)
+            chunk = self._chunk(self._out)
             if not chunk:
                 raise Ended
             self._rest += chunk

@@ -8,8 +8,9 @@ from typing import Protocol
 import msgspec
 
 from coral.errors import SandboxError, UserError
-from coral.jail.bubblewrap import Bubblewrap
+from coral.jail.bubblewrap import Afresh, Forking
 from coral.jail.cells import Cell
+from coral.jail.containers import Containers
 from coral.jail.interpreter import Role
 from coral.jail.plain import Plain
 
@@ -18,6 +19,7 @@ class Driver(Protocol):
     """Starts interpreters that are shut in."""
 
     name: str
+    about: str
 
     def start(self, role: Role) -> Cell:
         """Start an interpreter; it need not be ready for work yet.
@@ -26,20 +28,38 @@ class Driver(Protocol):
             SandboxError: it cannot be started.
         """
 
+    def close(self) -> None:
+        """End what this started in advance."""
+
     def processes(self, most: int) -> int:
         """`Limits.processes` as a limit that the kernel keeps; 0: it cannot."""
 
+    def remedy(self, why: str) -> str:
+        """What would make it work, by the words with which it failed."""
+
 
 class Finding(msgspec.Struct, frozen=True):
-    """Whether a driver works here. `remedy` is what would make it work."""
+    """Whether a driver works here.
+
+    Attributes:
+        about: what the driver is.
+        isolates: whether it keeps a program from the machine at all.
+        why: it does not work.
+        remedy: what would make it work.
+    """
 
     driver: str
     works: bool
+    about: str
+    isolates: bool = True
     why: str = ""
     remedy: str = ""
 
 
-DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (Bubblewrap(), Plain())}
+DRIVERS: dict[str, Driver] = {
+    driver.name: driver
+    for driver in (Forking(), Afresh(), Containers("podman"), Containers("docker"), Plain())
+}
 """In the order in which they are tried."""
 
 
@@ -49,13 +69,17 @@ ALLOW = "--allow_unsafe_code true"
 @functools.lru_cache
 def probe(name: str) -> Finding:
     """Start an interpreter by this driver, and say whether that worked. Asked once per process."""
+    driver = DRIVERS[name]
     try:
-        cell = DRIVERS[name].start("program")
+        cell = driver.start("program")
         cell.wait_until_ready()
+        cell.kill()
     except SandboxError as error:
-        return Finding(name, False, str(error))
-    cell.kill()
-    return Finding(name, True)
+        why = str(error)
+        return Finding(name, False, driver.about, name != Plain.name, why, driver.remedy(why))
+    finally:
+        driver.close()
+    return Finding(name, True, driver.about, name != Plain.name)
 
 
 def choose(name: str | None = None, *, allow_unsafe_code: bool = False) -> str:

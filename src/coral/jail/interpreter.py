@@ -13,6 +13,7 @@ from typing import Literal
 
 Role = Literal["program", "tests"]
 """Whose process it is. That of the tests starts one process per check; a program starts none."""
+Part = Literal["program", "tests", "nursery"]
 
 OPTIONS = ("-S", "-s", "-B", "-X", "utf8")
 """No site packages, and nothing written. Not `-I`: it would ignore the environment, which is ours to the last
@@ -33,19 +34,24 @@ for name, code in marshal.loads(read(int.from_bytes(read(4), "big"))):
 """
 """What it is started with (`-c`): it reads our code and runs it, so that no file of ours lies in the jail."""
 
-_PARTS = ("wire", "channel")
+_PARTS: dict[Part, tuple[str, ...]] = {
+    "program": ("wire", "channel"),
+    "tests": ("wire", "channel"),
+    "nursery": ("wire", "channel", "program"),
+}
+"""What a part imports of ours, in that order."""
 
 
 @functools.lru_cache
-def code_of(role: Role, *, compiled: bool) -> bytes:
+def code_of(part: Part, *, compiled: bool) -> bytes:
     """The frame that `BOOT` reads. `compiled` for an interpreter of our own version, which starts sooner."""
-    names = {part: f"coral.jail.inside.{part}" for part in _PARTS} | {role: "jail:main"}
+    names = {one: f"coral.jail.inside.{one}" for one in _PARTS[part]} | {part: "jail:main"}
     folder = resources.files("coral.jail.inside")
     modules = []
-    for part, name in names.items():
-        text = (folder / f"{part}.py").read_text(encoding="utf-8")
+    for one, name in names.items():
+        text = (folder / f"{one}.py").read_text(encoding="utf-8")
         modules.append(
-            (name, compile(text, f"<jail {part}>", "exec", dont_inherit=True) if compiled else text)
+            (name, compile(text, f"<jail {one}>", "exec", dont_inherit=True) if compiled else text)
         )
     data = marshal.dumps(modules)
     return len(data).to_bytes(4, "big") + data
@@ -73,7 +79,7 @@ def packages(folders: list[Path]) -> list[Path]:
     names = ("site-packages", "dist-packages")
     candidates = [folder / name for folder in folders for name in names]
     candidates += [found for folder in folders for found in folder.glob("python3*/*-packages")]
-    return [path for path in dict.fromkeys(candidates) if path.is_dir()]
+    return [path for path in dict.fromkeys(one.resolve() for one in candidates) if path.is_dir()]
 
 
 def environment() -> dict[str, str]:

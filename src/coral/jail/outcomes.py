@@ -55,15 +55,17 @@ class Returned(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: "finished" where it returned.
-        value: what it returned where that is plain data.
+        value: what it returned where that is plain data; of an iterator, a list of its first 10,000 items.
         is_plain: whether it is.
-        detail: otherwise as in `Outcome`; for a value that is not plain its type.
+        arguments: as the call left them, which it may have changed in place.
+        detail: otherwise as in `Outcome`.
     """
 
     kind: Kind
     detail: str = ""
     value: Any = None
     is_plain: bool = True
+    arguments: Any = None
 
 
 def bounded(text: str) -> str:

@@ -5,11 +5,9 @@ For machines that cannot have better, by order of the user alone: a program can 
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from functools import partial
 
-from coral.jail import interpreter
+from coral.jail import interpreter, processes
 from coral.jail.cells import Cell
 from coral.jail.interpreter import Role
 
@@ -18,18 +16,25 @@ class Plain:
     """The driver. See `drivers.py`."""
 
     name = "plain"
+    about = "isolates nothing: runs with --allow_unsafe_code true alone"
 
     def start(self, role: Role) -> Cell:
         """Start an interpreter that waits for work, in a folder of its own."""
         folder = tempfile.mkdtemp(prefix="coral-jail-")
-        return Cell(
+        return processes.start(
             interpreter.command(),
             code=interpreter.code_of(role, compiled=True),
             environment=interpreter.environment() | {"HOME": folder, "TMPDIR": folder},
             folder=folder,
-            ended=partial(shutil.rmtree, folder, ignore_errors=True),
         )
+
+    def close(self) -> None:
+        """Nothing waits."""
 
     def processes(self, most: int) -> int:  # noqa: ARG002
         """No limit: the kernel would count all processes of the user."""
         return 0
+
+    def remedy(self, why: str) -> str:  # noqa: ARG002
+        """It needs nothing but an interpreter that starts."""
+        return "the interpreter must start with -S, an empty environment and a folder for temporary files"

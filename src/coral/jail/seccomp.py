@@ -44,8 +44,8 @@ _FORKS = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 
 
-def program_filter(*, processes: bool) -> bytes | None:
-    """The filter for this machine, or None on a processor that we have no numbers for.
+def rules(*, processes: bool) -> bytes | None:
+    """The filter for this machine as the kernel reads it, or None on a processor that we have no numbers for.
 
     `processes`: whether new processes may be started, as the tests' process does; namespaces never.
     """
@@ -77,8 +77,8 @@ def program_filter(*, processes: bool) -> bytes | None:
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 
 
-_NAMESPACES = 0x7E020080
-"""Flags of new namespaces: time, mount, cgroup, uts, ipc, user, pid, network."""
+_NAMESPACES = 0x7E020000
+"""Flags of new namespaces: mount, cgroup, uts, ipc, user, pid, network."""
 
 
 def _clone(processes: bool) -> list[tuple[int, int, int, int]]:

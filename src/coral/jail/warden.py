@@ -140,7 +140,8 @@ class _Check:
             if frame[:1] != ASK:
                 raise SandboxError("the tests' process ended without a verdict")
             end = end or self._answer(judge, program, frame[1:], deadline)
-            if end is not None:
+            if end is not None:  # the tests wait for a reply, and can be ended without ending their process
+                deadline = time.monotonic() + _GRACE_S
                 judge.send_frame(_GONE, deadline)
 
     def _answer(self, judge: Cell, program: Cell, request: bytes, deadline: float) -> Outcome | None:
@@ -150,6 +151,8 @@ class _Check:
             reply = program.receive(deadline, _MOST_FRAME)
         except Ended:
             return _end_of(program, deadline)
+        except Late:
+            return Outcome("time", f"longer than {self._limits.wall_s:g} s")
         except TooMuch:
             return Outcome("output", f"a value of more than {_MOST_FRAME >> 20} MiB")
         judge.send_frame(reply, deadline)
@@ -238,7 +241,7 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
             return [Returned("exception", f"NameError: it defines no function {name}")] * len(inputs)
         for one in inputs:
             deadline = time.monotonic() + limits.wall_s
-            kind, value, *rest = ask("call", function, tuple(loads(one.encode("latin-1"))), {})
+            kind, value, *rest = ask("tell", function, *loads(one.encode("latin-1")))
             results.append(_returned(value) if kind == "value" else _raised(value, rest))
     except Ended:
         end = _end_of(cell, deadline)
@@ -252,11 +255,17 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
     return results
 
 
-def _returned(value: Any) -> Returned:
+def _returned(told: Any) -> Returned:
+    """From what the program's process told: a value and the arguments."""
+    value, arguments = told
     try:
-        return Returned("finished", value=dumps(value).decode("latin-1"))
+        return Returned("finished", value=_encoded(value), arguments=_encoded(arguments))
     except NotPlain:
         return Returned("finished", is_plain=False)
+
+
+def _encoded(value: Any) -> str:
+    return dumps(value).decode("latin-1")
 
 
 def _raised(kind: Any, rest: list[Any]) -> Returned:

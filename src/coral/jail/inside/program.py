@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MANY = 256
+_MOST_ITEMS = 10_000
 _LONGEST_TEXT = 500
 
 
@@ -42,8 +43,10 @@ def limit(*, memory: int, cpu: int, file: int, files: int, processes: int) -> No
         pairs.append(("NPROC", processes))
     for name, value in pairs:
         number = getattr(resource, f"RLIMIT_{name}")
+        most = resource.getrlimit(number)[1]  # which nobody in here can raise
+        kept = value if most == resource.RLIM_INFINITY else min(value, most)
         try:
-            resource.setrlimit(number, (value, value))
+            resource.setrlimit(number, (kept, kept))
         except (ValueError, OSError):  # macOS has no limit of the address space
             if sys.platform == "linux":
                 raise
@@ -185,8 +188,17 @@ def _load(module: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return {name: module[name] for name in names if name in module}
 
 
+def _tell(function: Any, *args: Any) -> tuple[Any, list[Any]]:
+    """What it returns, the items of an iterator as a list, and the arguments as it left them."""
+    value = function(*args)
+    kinds: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+    if hasattr(type(value), "__next__") or isinstance(value, kinds):
+        value = [item for item, _ in zip(value, range(_MOST_ITEMS))]  # noqa: B905
+    return value, list(args)
+
+
 OPERATIONS: dict[str, Any] = {
-    "load": _load,
+    "load": _load, "tell": _tell,
     "get": getattr, "set": setattr, "drop": delattr, "item": lambda target, key: target[key], "put": _set,
     "delete": _delete, "iter": iter, "next": _next_items, "len": len, "bool": bool, "str": str, "repr": repr,
     "int": int, "float": float, "index": lambda target: target.__index__(), "abs": abs, "round": round,

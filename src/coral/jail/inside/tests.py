@@ -195,11 +195,17 @@ class Link:
         return self._remotes[number]
 
 
-def exception(reply: tuple[Any, ...]) -> BaseException:
-    """An exception of the program, as one of the nearest built-in type with its text."""
+def exception(reply: tuple[Any, ...], *, ends_iteration: bool = False) -> BaseException:
+    """An exception of the program, as one of the nearest built-in type with its text.
+
+    StopIteration is one only at the end of an iterator: raised by a call it would end a loop of the tests
+    over `map(program, ...)` before any of them ran. Python makes it a RuntimeError in generators, too.
+    """
     if len(reply) != 5 or not all(type(part) is str for part in reply):
         raise Broken("an exception without a name")
     made = getattr(builtins, reply[2], None)
+    if made in (StopIteration, StopAsyncIteration) and not ends_iteration:
+        made = RuntimeError
     error: BaseException = Exception(reply[4])
     if isinstance(made, type) and issubclass(made, BaseException):
         try:
@@ -353,7 +359,9 @@ def _some(iterator: Remote, most: int) -> tuple[list[Any], BaseException | None]
         if not items:
             raise Broken("no items")
         return items, None
-    return items, exception(("raise", *end))
+    if type(end) is not tuple:
+        raise Broken("no items")
+    return items, exception(("raise", *end), ends_iteration=True)
 
 
 if __name__ == "jail:main":
