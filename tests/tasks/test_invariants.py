@@ -155,5 +155,8 @@ def test_records_hold_no_more_than_is_needed(case: Case) -> None:
     assert fields <= {"story", "containers", "program", "problem", *PROGRAMS}
 
 
-PROGRAMS = {"name", "names", "given", "shown", "tests", "setup", "method", "starter", "public", "hidden"}
+PROGRAMS = {"name", "names", "given", "shown", "tests", "setup", "method", "starter", "public", "hidden"} | {
+    "program",
+    "problem",
+}
 """What is needed to state a problem whose answer is a program, and to grade it in a run without its data."""
