@@ -287,6 +287,78 @@ async def test_a_text_that_is_refused_is_no_reading(run, refusing):
     assert found.arms[0].headline.corrected is not None
 
 
+@pytest.fixture
+async def long_run(tmp_path):
+    """A run of 120 conversations, whose last replies are 120 texts."""
+    folder = tmp_path / "long"
+    await evaluate_async("sally_anne", agent=answers("A"), limit=120, protocol="cot", output=str(folder))
+    return folder
+
+
+FROM_SOME_MOMENT_ON = {
+    "a parameter": (400, "reasoning level must be low or high"),
+    "its content": (400, "your request was flagged by content_policy"),
+    "a length": (400, "maximum context length is 8 tokens"),
+    "a wrong key": (401, "no such key"),
+    "no credit": (402, "Insufficient credits"),
+    "an unknown model": (404, "The model `m` does not exist"),
+    "a failure of the server": (500, "out of memory"),
+    "a limit without an end": (429, "slow down"),
+    "nobody there": (503, "overloaded"),
+}
+
+
+@pytest.mark.parametrize("name", FROM_SOME_MOMENT_ON)
+@pytest.mark.parametrize("parallel", [1, 8])
+async def test_refusals_that_begin_in_the_midst_stop_the_audit(long_run, refusing, name, parallel):
+    """It asked about every text that was left, and read 40 of 120. The same command has the rest."""
+    refusing.status, refusing.words = FROM_SOME_MOMENT_ON[name]
+    refusing.answers = lambda number: number <= 40
+    quick = {
+        **refusing.config.extractor,
+        "max_connections": parallel,
+        "max_attempts": 2,
+        "backoff_s": 0.001,
+        "total_timeout_s": 2,
+    }
+    config = dataclasses.replace(
+        refusing.config, sample=120, max_connections=parallel, extractor={**quick, "max_backoff_s": 0.002}
+    )
+    with pytest.raises(StoppedEarly, match="second extractor could not be asked") as caught:
+        await audit([str(long_run)], config)
+    assert refusing.words in str(caught.value)
+    if name != "nobody there":  # a server that may come back is waited for, for total_timeout_s
+        assert refusing.requests <= 40 + 21 + 3 * parallel
+    assert not (long_run / "audit" / "results.json").exists()
+    before = refusing.requests
+    refusing.answers = lambda number: True
+    found = await audit([str(long_run)], config)
+    assert (found.unanswered, found.texts) == (0, 120)
+    assert refusing.requests == before + 80
+
+
+async def test_a_resumed_audit_whose_server_refuses_everything_stops(long_run, refusing):
+    """What an earlier session read says that the server could answer, not that it does."""
+    refusing.answers = lambda number: number <= 30
+    config = dataclasses.replace(refusing.config, sample=120, max_tokens_total=3_000)
+    with pytest.raises(OutOfBudget):
+        await audit([str(long_run)], config)
+    before = refusing.requests
+    refusing.answers = lambda number: False
+    with pytest.raises(StoppedEarly, match="so did one that was answered before"):
+        await audit([str(long_run)], dataclasses.replace(config, max_tokens_total=None))
+    assert refusing.requests - before <= 22
+
+
+async def test_a_stretch_of_refused_texts_stops_no_audit(long_run, refusing):
+    """Forty in a row are refused, and the server still answers what it answered before."""
+    # Twenty refusals, one that is asked again, and twenty more, before the next is asked again.
+    refusing.answers = lambda number: not 30 < number <= 71 or number == 51
+    found = await audit([str(long_run)], dataclasses.replace(refusing.config, sample=120))
+    assert found.texts == 120
+    assert (found.unanswered, refusing.requests) == (40, 122)
+
+
 @pytest.mark.parametrize("parallel", [1, 8])
 async def test_limits_hold_in_all_sessions_together(run, refusing, parallel):
     """An audit stops before its limit is passed and leaves no report; a higher one sends the rest alone."""

@@ -1,8 +1,11 @@
 """What a design finds, and what it needs: checked against simulated studies."""
 
+import zlib
+
 import numpy as np
 import pytest
 
+import coral
 from coral.cli import main
 from coral.comparison.power import Design, assumed
 from coral.errors import ConfigError
@@ -84,3 +87,69 @@ def test_the_command_says_both_directions(capsys):
     said = capsys.readouterr().out
     assert "rates 60.0% and 65.0%, correlation 0.50" in said
     assert f"{assumed(0.6, 0.65, 0.5).needed(0.05):,}" in said
+
+
+# Runs without gold answers ----------------------------------------------------------------------------------
+
+
+notices = pytest.mark.filterwarnings("ignore::coral.errors.Notice")
+
+
+@pytest.fixture
+def without_gold(tmp_path):
+    """Makes a run about questions that have no gold answer."""
+    data = tmp_path / "open.jsonl"
+    data.write_text("".join(f'{{"question": "Is {n} nice?"}}\n' for n in range(12)))
+    task = {"name": "open", "question": "question", "kind": "exact", "gold": False}
+
+    def speak(messages):
+        return f"Answer: {zlib.crc32(str(messages).encode()) % 2}"
+
+    def make(name, **options):
+        coral.evaluate(task, data=data, agent=speak, output=tmp_path / name, **options)
+        return str(tmp_path / name)
+
+    return make
+
+
+@notices
+def test_samples_stand_for_gold(without_gold, capsys):
+    """A pilot of several samples is planned by agreement with the majority, and the design says so."""
+    run = without_gold("run", protocol="cot", samples=3)
+    assert main(["power", run]) == 0
+    said = capsys.readouterr().out
+    assert "by agreement with the majority (12 problems)" in " ".join(said.split())
+    assert main(["power", run, run]) == 0
+    assert f"{run}, by agreement with the majority" in " ".join(capsys.readouterr().out.split())
+
+
+@notices
+@pytest.mark.parametrize("metric", [(), ("--metric", "accuracy_strict"), ("--metric", "pass_any")])
+def test_one_sample_without_gold_is_refused(without_gold, capsys, metric):
+    """Nothing is right or wrong: no 0% is made up, and the remedy says what can be planned by."""
+    run = without_gold("run", protocol="cot")
+    assert main(["power", run, *metric]) == 2
+    said = capsys.readouterr().err
+    assert "has a gold answer" in said
+    assert "--samples 2" in said
+
+
+@notices
+def test_a_pair_without_gold_is_planned_by_what_needs_none(without_gold, capsys):
+    """Agreement is known without gold answers."""
+    assert main(["power", without_gold("run", max_turns=4), "--metric", "agreement"]) == 0
+    assert "12 problems" in capsys.readouterr().out
+
+
+@notices
+def test_runs_of_different_measures_are_refused(without_gold, tmp_path, capsys):
+    """One with gold answers beside one without: the cause is told."""
+    data = tmp_path / "graded.jsonl"
+    data.write_text("".join(f'{{"question": "Is {n} nice?", "answer": "1"}}\n' for n in range(12)))
+    task = {"name": "open", "question": "question", "answer": "answer", "kind": "exact"}
+    coral.evaluate(
+        task, data=data, agent=lambda messages: "Answer: 1", protocol="cot", output=tmp_path / "graded"
+    )
+    run = without_gold("run", protocol="cot", samples=2)
+    assert main(["power", run, str(tmp_path / "graded")]) == 2
+    assert "only one of the runs has gold answers" in capsys.readouterr().err

@@ -105,6 +105,23 @@ def test_frames_hold_the_rows_of_files(run, tmp_path):
     assert (len(both), set(both["run"])) == (24, {str(run.path)})
 
 
+def test_frames_of_polars_hold_the_same(run):
+    """The same rows and columns in either library; what is not known is null, and columns have one type."""
+    pytest.importorskip("pandas")
+    polars = pytest.importorskip("polars")
+    for rows in ("conversations", "turns"):
+        ours = coral.frame(run, rows=rows, library="polars")
+        theirs = coral.frame(run, rows=rows)
+        assert isinstance(ours, polars.DataFrame)
+        assert (ours.shape, ours.columns) == (theirs.shape, list(theirs.columns))
+        for name in ours.columns:
+            missing = theirs[name].isna()
+            known = [None if no else value for no, value in zip(missing, theirs[name], strict=True)]
+            assert ours[name].to_list() == known
+            assert ours[name].dtype != polars.Object
+    assert run.turns(library="polars").shape == run.turns().shape
+
+
 async def test_frames_can_be_made_beside_a_running_loop(run):
     """As in a notebook."""
     pytest.importorskip("pandas")

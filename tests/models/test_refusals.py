@@ -99,6 +99,59 @@ def test_no_words_keep_the_search_busy(piece):
     assert time.process_time() - start < 4
 
 
+PAUSES = [
+    ({"error": {"message": "slow", "retry_after": 20}}, 20.0),
+    ({"error": {"message": "slow", "retry_after": "1.5"}}, 1.5),
+    ({"error": {"message": "slow", "retryAfter": "3s"}}, 3.0),
+    ({"error": {"message": "slow", "retry_after_ms": 350}}, 0.35),
+    ({"error": {"message": "slow", "retryAfterMs": "350ms"}}, 0.35),
+    ({"error": "slow", "retry_after_seconds": 12}, 12.0),
+    ({"message": "You are being rate limited.", "retry_after": 64.57, "global": False}, 64.57),
+    ({"error": "Model m is currently loading", "estimated_time": 20.0}, 20.0),
+    ({"detail": {"msg": "busy", "retry_in": "2 minutes"}}, 120.0),
+    ({"error": {"message": "slow", "details": [{"@type": "x.RetryInfo", "retryDelay": "17s"}]}}, 17.0),
+    ([{"error": {"message": "slow", "details": [{"a": 1}, {"retryDelay": "0.250s"}]}}], 0.25),
+    ({"error": {"message": "slow", "metadata": {"headers": {"Retry-After": "9"}}}}, 9.0),
+    ({"error": {"message": "slow", "metadata": {"retry_after_seconds": 4, "raw": "x"}}}, 4.0),
+    ({"error": {"message": "Rate limit reached. Please try again in 1.5s. Visit ..."}}, 1.5),
+    ({"error": {"message": "Please try again in 6m0s."}}, 360.0),
+    ({"error": {"message": "Please retry after 20 seconds."}}, 20.0),
+    ({"error": {"message": "Please retry your requests after 2 seconds"}}, 2.0),
+    ({"detail": "Request was throttled. Expected available in 8 seconds."}, 8.0),
+    ({"error": {"message": "Too many requests; next one allowed in 4.2s"}}, 4.2),
+    ({"error": {"message": "Wait! There were too many. Retry-After: 30s"}}, 30.0),
+    ({"error": {"message": "Limit 3 / min. Current: 4 / min. Please try again in 250ms."}}, 0.25),
+    ({"error": {"message": "slow", "retry_after": None}}, None),
+    ({"error": {"message": "slow", "retry_after": True}}, None),
+    ({"error": {"message": "slow", "retry_after": -5}}, None),
+    ({"error": {"message": "slow", "retry_after": "soon"}}, None),
+    ({"error": {"message": "slow", "retry_after": [5]}}, None),
+    ({"error": {"message": "slow", "retry_after": "soon", "retry_after_ms": 500}}, 0.5),
+    ({"error": {"message": "Try again in 4s", "retry_after": 7}}, 7.0),
+    ({"error": {"message": "slow", "limits": {"a": {"b": {"c": {"d": {"retry_after": 3}}}}}}}, None),
+]
+
+
+@pytest.mark.parametrize(("body", "pause"), PAUSES, ids=[str(body)[:70] for body, _ in PAUSES])
+def test_a_pause_that_the_body_names_is_kept(body, pause):
+    """In a field, however it is called and wherever a gateway puts it, or in words; nonsense is no pause."""
+    failure = read_refusal(429, {}, json.dumps(body).encode(), TARGET)
+    assert failure.retry_after_s == pause
+    assert read_refusal(429, {"Retry-After": "2"}, json.dumps(body).encode(), TARGET).retry_after_s == 2.0
+
+
+@pytest.mark.parametrize("value", [1, 1000])
+def test_a_time_of_day_in_a_body_is_a_pause(value):
+    """Gateways pass on when a limit resets: in seconds or milliseconds since 1970, or as ISO 8601."""
+    then = time.time() + 90
+    for said in (then * value, str(int(then * value))):
+        body = json.dumps({"error": {"message": "slow", "metadata": {"X-RateLimit-Reset": said}}}).encode()
+        assert read_refusal(429, {}, body, TARGET).retry_after_s == pytest.approx(90, abs=3)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))
+    body = json.dumps({"error": {"message": "slow", "reset_at": stamp}}).encode()
+    assert read_refusal(429, {}, body, TARGET).retry_after_s == pytest.approx(90, abs=3)
+
+
 REMEDIES = [
     ({}, {}, "api_key_env", "an unknown server: name a variable"),
     ({"api_key_env": "MY_KEY"}, {"MY_KEY": "k"}, "check the value of MY_KEY", "a key that is refused"),

@@ -202,7 +202,7 @@ async def _read_again(
     """What the second extractor reads in each text that it answers about, and at what cost; what it has read
     is never asked for again.
     """
-    async with asking(out, config.max_connections, progress, "the second extractor") as second:
+    async with asking(out, options, config.max_connections, progress, "the second extractor") as second:
         extractor = Extractor(
             mode=options.mode,
             task=readings[0].frame.task,

@@ -117,7 +117,8 @@ class VerdictAuditor:
     async def _ask(self, answers: Mapping[str, Answer], options: JudgeConfig) -> dict[str, Judgement]:
         """What the second judge says of each answer that it replies to."""
         asked = digest(options)
-        async with asking(self.out, self.max_connections, self.progress, "the second judge") as second:
+        who = "the second judge"
+        async with asking(self.out, options, self.max_connections, self.progress, who) as second:
             judge = Judge(
                 task=next(iter(answers.values())).task,
                 model=await second.models.open(options, "--judge"),

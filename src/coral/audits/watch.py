@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
@@ -12,7 +13,9 @@ from coral.conversation import calls
 from coral.errors import ABOUT_THE_TEXT, FatalReject, Interrupted, ModelError, StoppedEarly
 from coral.evaluation.breaker import HANDFUL
 from coral.evaluation.progress import Progress
+from coral.generation.breaker import Breaker
 from coral.metrics import load_prices
+from coral.models.config import ModelConfig
 from coral.models.connections import Connections, Stopped
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import RunFolder
@@ -51,10 +54,13 @@ class Asking(NamedTuple):
 
 
 @asynccontextmanager
-async def asking(out: RunFolder, max_connections: int, progress: Progress, who: str) -> AsyncIterator[Asking]:
+async def asking(
+    out: RunFolder, options: ModelConfig, max_connections: int, progress: Progress, who: str
+) -> AsyncIterator[Asking]:
     """Ask a model about texts; what an earlier session asked is not sent again.
 
     Args:
+        options: of the model.
         who: is asked, such as "the second extractor".
 
     Raises:
@@ -64,7 +70,8 @@ async def asking(out: RunFolder, max_connections: int, progress: Progress, who: 
     try:
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(Connections())
-            watch = Watch(connections.stop, progress, who)
+            at_once = min(options.max_connections or max_connections, max_connections)
+            watch = Watch(connections.stop, progress, who, at_once)
             progress.retry_state = connections.retry_state
             stack.enter_context(progress.telling(watch.stop))
             try:
@@ -78,20 +85,23 @@ async def asking(out: RunFolder, max_connections: int, progress: Progress, who: 
 
 
 class Watch:
-    """Stops an audit in which nothing is answered, and takes back what it kept of that.
+    """Stops an audit in which nothing is answered, or nothing more, and takes back what it kept of that.
 
     Attributes:
         unanswered: the texts about which there was no answer, by key.
         budget: what the limits of the audit leave; None without limits.
     """
 
-    def __init__(self, stop: Callable[[], None], progress: Progress, who: str) -> None:
+    def __init__(self, stop: Callable[[], None], progress: Progress, who: str, at_once: int) -> None:
         self._who = who
         self.unanswered: set[str] = set()
         self.budget: Budget | None = None
         self._stop = stop
         self._progress = progress
         self._answered = False
+        self._breaker = Breaker(self._ask_again, ever_answered=False, what="texts")
+        self._room = asyncio.Semaphore(at_once)  # so that nothing stands before what is asked again
+        self._latest_answered: tuple[Model, Request] | None = None
         self._cause: ModelError | OutOfBudget | None = None
         self._latest: ModelError | None = None
         self._retract: list[Callable[[], None]] = []
@@ -100,7 +110,14 @@ class Watch:
         """The journal's calls about one text, watched."""
 
         async def call(step: str, model: Model, request: Request) -> Generation:
-            is_new = not journaled.holds(step)
+            if journaled.holds(step):
+                return await make(step, model, request, is_new=False)
+            async with self._room:
+                if self.is_stopping:
+                    raise Stopped
+                return await make(step, model, request, is_new=True)
+
+        async def make(step: str, model: Model, request: Request, *, is_new: bool) -> Generation:
             try:
                 if self.budget is None:
                     generation = await journaled(step, model, request)
@@ -111,16 +128,23 @@ class Watch:
                 raise
             except ModelError as error:
                 self.unanswered.add(key)
-                self._note(error, (lambda: journaled.retract(step)) if is_new else None)
+                await self._note(error, (lambda: journaled.retract(step)) if is_new else None)
                 raise
-            self._answered = True
+            self._note_answer(model, request)
             self._progress.requests += generation.attempts * is_new
             self._progress.completion_tokens += (generation.usage.completion_tokens or 0) * is_new
             return generation
 
         return call
 
-    def _note(self, error: ModelError, retract: Callable[[], None] | None) -> None:
+    def _note_answer(self, model: Model, request: Request) -> None:
+        self._answered = True
+        self._latest_answered = model, request
+        self._breaker.answered()
+        if self._cause is None:
+            self._retract.clear()  # they were refused by somebody who answers
+
+    async def _note(self, error: ModelError, retract: Callable[[], None] | None) -> None:
         self._latest = error
         if isinstance(error, FatalReject) or not isinstance(error, ABOUT_THE_TEXT):
             self._end(error)
@@ -128,6 +152,34 @@ class Watch:
             self._retract.append(retract)
             if self._cause is not None or (not self._answered and len(self._retract) >= HANDFUL):
                 self._end(error)
+            elif self._answered:
+                await self._doubt(error)
+
+    async def _doubt(self, error: ModelError) -> None:
+        """After many refusals in a row: whether one that was answered before still is."""
+        try:
+            await self._breaker.failed(error)
+        except (ModelError, OutOfBudget) as found:
+            self._end(found)
+
+    async def _ask_again(self) -> None:
+        """Send what was answered before. The reply is counted, not kept.
+
+        Raises:
+            ModelError: it is not answered now.
+            Stopped: another text has found that out.
+        """
+        assert self._latest_answered is not None
+        if self.is_stopping:
+            raise Stopped
+        model, request = self._latest_answered
+        if self.budget is None:
+            generation = await model.generate(request)
+        else:
+            generation = await self.budget.send(model, request, lambda: model.generate(request))
+        self._progress.requests += generation.attempts
+        self._progress.completion_tokens += generation.usage.completion_tokens or 0
+        self._retract.clear()
 
     @property
     def is_stopping(self) -> bool:
@@ -143,7 +195,7 @@ class Watch:
     def _end(self, cause: ModelError | OutOfBudget) -> None:
         """Send nothing more. What was refused meanwhile is asked again by the next session."""
         self._cause = self._cause or cause
-        while self._retract and not self._answered:
+        while self._retract:
             self._retract.pop()()
         self.stop()
 

@@ -55,6 +55,14 @@ OPTIONS = {
     "power": "coral.cli.power:PowerConfig",
     "show": "coral.cli.show:ShowConfig",
     "export": "coral.cli.export:ExportConfig",
+    "plot": "coral.cli.plot:PlotConfig",
+    "view": "coral.cli.view:ViewConfig",
+    "judge": "coral.cli.judge:JudgeConfig",
+    "import": "coral.cli.import_run:ImportConfig",
+    "cluster up": "coral.cli.cluster:UpConfig",
+    "cluster status": "coral.cli.cluster:StatusConfig",
+    "cluster down": "coral.cli.cluster:DownConfig",
+    "cluster logs": "coral.cli.cluster:LogsConfig",
 }
 """Where the options of a command are; others are completed by their names alone."""
 
@@ -85,6 +93,12 @@ def _found(words: Sequence[str]) -> Iterator[str]:
         yield from (name for name in COMMANDS if name.startswith(words[0] if words else ""))
         return
     command, begun = words[0], words[-1]
+    parts = {name.partition(" ")[2] for name in OPTIONS if name.startswith(f"{command} ")}
+    if parts and len(words) == 2:
+        yield from sorted(name for name in parts if name.startswith(begun))
+        return
+    if parts:
+        command = f"{command} {words[1]}"
     if command == "help":
         yield from (name for name in COMMANDS if name.startswith(begun))
     elif begun.startswith("-") and command in OPTIONS:

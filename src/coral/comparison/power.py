@@ -9,9 +9,10 @@ from statistics import NormalDist
 import numpy as np
 
 from coral import workers
-from coral.comparison.facts import RIGHT, headline, info_of
+from coral.comparison.facts import MAJORITY, RIGHT, headline, info_of
 from coral.errors import ConfigError
 from coral.evaluation.measure import tally_run
+from coral.metrics.counts import needs_gold
 from coral.metrics.distributions import Z
 from coral.metrics.estimate import sums_of
 from coral.metrics.info import MetricInfo
@@ -92,20 +93,26 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
         UserError: a folder cannot be read, or the runs share too few problems.
     """
     async with workers.in_use():
-        rates = [await _rates(folder, name) for folder in (a, b) if folder is not None]
+        rates, names = zip(*[await _rates(one, name) for one in (a, b) if one is not None], strict=True)
+    by = ", by agreement with the majority" if set(names) == {MAJORITY} else ""
+    if len(set(names)) > 1 and MAJORITY in names:
+        raise ConfigError(
+            "only one of the runs has gold answers, so they have no common measure",
+            remedy="give two runs of the same data",
+        )
     if b is None:
         values = np.array(list(rates[0].values()))
         _check(len(values))
         spread = float(values.std(ddof=1)) * sqrt(2 * (1 - correlation))
         mean = float(values.mean())
         return Design(
-            source=f"{a.path}, and a run like it",
+            source=f"{a.path}, and a run like it{by}",
             rates=(mean, mean),
             correlation=correlation,
             spread=spread,
             problems=len(values),
         )
-    return between(rates[0], rates[1], f"{a.path} and {b.path}")
+    return between(rates[0], rates[1], f"{a.path} and {b.path}{by}")
 
 
 def between(first: Mapping[str, float], second: Mapping[str, float], source: str) -> Design:
@@ -127,13 +134,38 @@ def between(first: Mapping[str, float], second: Mapping[str, float], source: str
     )
 
 
-async def _rates(folder: RunFolder, name: str) -> dict[str, float]:
-    """The metric on each problem of a run."""
+async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str]:
+    """The metric on each problem of a run, and its name: without gold answers another one than asked for."""
     tally = await tally_run(folder, task_of(folder))
-    info = info_of(headline(tally.rules) if name == RIGHT else name, str(folder.path), tally.rules)
+    name = (_without_gold(tally, folder) or headline(tally.rules)) if name == RIGHT else name
+    info = info_of(name, str(folder.path), tally.rules)
     if info.unit != "share":
         raise ConfigError(f"{name} is not a share", remedy="give the name of a share (docs/metrics.md)")
-    return rates_of(tally, info)
+    rates = rates_of(tally, info)
+    if not rates and needs_gold(info.numerator):
+        raise _ungraded(folder, f"{name} needs one")
+    return rates, name
+
+
+def _without_gold(tally: Tally, folder: RunFolder) -> str:
+    """What stands for what is right of all where no problem has a gold answer; empty where one has.
+
+    Raises:
+        ConfigError: nothing does, since there is one sample of each problem.
+    """
+    if not tally.num_problems or len(tally.without_gold) < tally.num_problems:
+        return ""
+    if tally.num_conversations == tally.num_problems:
+        raise _ungraded(folder, "nothing is right or wrong")
+    return MAJORITY
+
+
+def _ungraded(folder: RunFolder, so: str) -> ConfigError:
+    return ConfigError(
+        f"no problem of {folder.path} has a gold answer, and {so}",
+        remedy="take a pilot with --samples 2 or more, whose agreement with the majority stands for it; or "
+        "--metric agreement of a pair; or assumed rates (--rate_a 0.6)",
+    )
 
 
 def rates_of(tally: Tally, info: MetricInfo) -> dict[str, float]:

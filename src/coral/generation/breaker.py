@@ -23,10 +23,13 @@ class Breaker:
     Args:
         ask_again: asks for a row that was answered; raises what it meets.
         ever_answered: earlier sessions have answered some.
+        what: is asked for, in words.
     """
 
-    def __init__(self, ask_again: Callable[[], Awaitable[None]], *, ever_answered: bool) -> None:
-        self._ask_again, self._ever_answered = ask_again, ever_answered
+    def __init__(
+        self, ask_again: Callable[[], Awaitable[None]], *, ever_answered: bool, what: str = "rows"
+    ) -> None:
+        self._ask_again, self._ever_answered, self._what = ask_again, ever_answered, what
         self._failures = 0
         self._asking = asyncio.Lock()
 
@@ -57,7 +60,8 @@ class Breaker:
             raise
         except ModelError as error:
             told = (
-                f"the latest {self._failures} rows failed, and so did one that was answered before: {error}"
+                f"the latest {self._failures} {self._what} failed, and so did one that was answered before: "
+                f"{error}"
             )
             raise type(error)(told, remedy=error.remedy) from None
         self._failures = 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from coral.models.retries import leading_duration, parse_duration
+from coral.models.retries import leading_duration, parse_retry_after
 
 LONGEST_READ = 20_000
 """Characters of a body that are searched; servers say what is wrong in the first few hundred."""
@@ -30,8 +30,9 @@ _PASSED_ON = re.compile(r"""["']param["']\s*:\s*["'](\w+)["']""")
 """In an error within an error, as gateways pass it on."""
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ASKED_PAUSE = re.compile(
-    r"\b(?:try again|retry(?: your request)?|wait|available again|resets?)(?: (?:in|after|for))?\s+"
-    r"(?:about |approximately )?(?=\d)",
+    r"\b(?:try again|retry(?:[ -]after|(?: your| the)? requests?)?|wait|available(?: again)?"
+    r"|allowed(?: again)?|resets?|slow down(?: for)?)(?: (?:in|after|for|at least))?:?\s+"
+    r"(?:about |approximately |at least )?(?=\d)",
     re.IGNORECASE,
 )
 _NOT_PARAMETERS = frozenset(
@@ -74,13 +75,13 @@ def _read_json(body: bytes) -> ErrorBody:
     message = _message_of(error)[:LONGEST_READ]
     named = error.get("param") if isinstance(error, dict) else None
     haystack = _haystack(body)
-    pause = _pause_in_details(error)
+    pause = _named_pause(error) or _named_pause(parsed)
     return ErrorBody(
         message,
         haystack,
         _parameter_of(message, named) or _parameter_passed_on(haystack),
         _status_in(error) or _status_in(parsed),
-        _asked_pause(message) if pause is None else pause,
+        _asked_pause(message) if pause is None else pause[0],
     )
 
 
@@ -145,22 +146,63 @@ def _parameter_passed_on(haystack: str) -> str | None:
 
 def _asked_pause(message: str) -> float | None:
     """Seconds that the words ask for, as in "Please try again in 1m12.5s"."""
-    found = _ASKED_PAUSE.search(message)
-    return leading_duration(message[found.end() :]) if found else None
-
-
-def _pause_in_details(error: Any) -> float | None:
-    """Google's RetryInfo, such as {"@type": ".../google.rpc.RetryInfo", "retryDelay": "2s"}."""
-    details = error.get("details") if isinstance(error, dict) else None
-    for delay in _delays(details):
-        seconds = parse_duration(delay)
+    for found in _ASKED_PAUSE.finditer(message):
+        seconds = leading_duration(message[found.end() :])
         if seconds is not None:
             return seconds
     return None
 
 
-def _delays(details: Any) -> Iterator[str]:
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str):
-            yield delay
+_SECONDS = frozenset(
+    {
+        "retryafter", "retryafters", "retryaftersec", "retryaftersecs", "retryafterseconds", "retryin",
+        "retryinseconds", "retrydelay", "retrydelayseconds", "retrydelays", "waitseconds", "waittime",
+        "waitfor", "secondstowait", "secondsuntilreset", "resetin", "resetinseconds", "resetafter",
+        "resetafterseconds", "backoffseconds", "estimatedtime", "cooldownseconds", "xratelimitreset",
+        "ratelimitreset", "resetat", "retryat",
+    }
+)  # fmt: skip
+"""Names of fields that hold a pause, without case, hyphens and underscores. Some name a time of day."""
+_MILLISECONDS = frozenset(
+    {"retryafterms", "retryaftermilliseconds", "retryaftermillis", "retrydelayms", "waitms", "resetinms"}
+)
+_DEEPEST = 4
+_MOST_FIELDS = 50
+
+
+def _named_pause(value: Any, depth: int = 0) -> tuple[float] | None:
+    """The pause that a field of the body asks for: `retry_after`, Google's `retryDelay`, a header that a
+    gateway passes on. The first that can be understood; None where there is none.
+    """
+    if depth > _DEEPEST:
+        return None
+    parts: list[tuple[str | None, Any]]
+    if isinstance(value, list):
+        parts = [(None, part) for part in value[:_MOST_FIELDS]]
+    elif isinstance(value, dict):
+        parts = [(_plain(name), part) for name, part in list(value.items())[:_MOST_FIELDS]]
+    else:
+        return None
+    for name, part in parts:
+        seconds = _pause_in(name, part) if name is not None else None
+        if seconds is not None:
+            return (seconds,)
+    found = (_named_pause(part, depth + 1) for _, part in parts)
+    return next((one for one in found if one is not None), None)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _pause_in(name: str, value: Any) -> float | None:
+    """What a field asks for, as `Retry-After` is read: seconds, a duration or a time of day."""
+    in_milliseconds = name in _MILLISECONDS
+    if not (in_milliseconds or name in _SECONDS) or isinstance(value, bool):
+        return None
+    if not isinstance(value, int | float | str):
+        return None
+    text = str(value).strip()
+    if in_milliseconds:
+        return parse_retry_after({"retry-after-ms": text.removesuffix("ms").strip()})
+    return parse_retry_after({"Retry-After": text})

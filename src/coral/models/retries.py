@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from coral.errors import ModelError, Unreachable
@@ -175,16 +176,26 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
     now = time.time() if now is None else now
     seconds = parse_duration(text)
     if seconds is not None:
+        if seconds >= 1000 * _EARLIEST_TIME:
+            seconds /= 1000
         return seconds if seconds < _EARLIEST_TIME else max(0.0, seconds - now)
-    try:
-        then = parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):  # the last one: a year, or a zone, of twenty digits
-        return None
-    return max(0.0, then - now)
+    for read in (parsedate_to_datetime, _iso):
+        try:
+            return max(0.0, read(text).timestamp() - now)
+        except (TypeError, ValueError, OverflowError):  # the last one: a year, or a zone, of twenty digits
+            continue
+    return None
+
+
+def _iso(text: str) -> datetime:
+    """A time as ISO 8601 writes it; without a zone it is UTC."""
+    then = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    return then if then.tzinfo else then.replace(tzinfo=timezone.utc)
 
 
 _EARLIEST_TIME = 1e9
-"""Some gateways write the time of day in seconds since 1970, where a number of seconds to wait belongs."""
+"""Some gateways write the time of day in seconds, or milliseconds, since 1970, where a number of seconds to
+wait belongs."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(m(?=illi)|ms|[a-z])(illi)?", re.IGNORECASE)
 _DURATION = re.compile(
