@@ -60,9 +60,9 @@ def error(status, message, **headers):
 
 
 @asynccontextmanager
-async def scripted_server(*, faults="", task="hi_tom", data=DATA, react=None, **persona):
-    """A server; yields (base URL, counter of requests by content)."""
-    loaded = tasks.load(task)
+async def scripted_server(*, faults="", task="hi_tom", data=DATA, options=None, react=None, **persona):
+    """A server; yields (base URL, counter of requests by content). `options` are those of the task."""
+    loaded = tasks.load(task, **(options or {}))
     knowledge = Knowledge(loaded, loaded.problems(Source(data=str(data), split="")))
     served = serve_scripted(knowledge, Persona(**{"accuracy": 0.5, "stubbornness": 0.6, **persona}))
     counter = Counter()

@@ -336,3 +336,44 @@ def test_cached_tokens_are_never_more_than_prompt_tokens():
 
     tokens = tokens_of([Call("agent", Usage(prompt_tokens=10, completion_tokens=1, cached_tokens=50), 1)])
     assert tokens == (10.0, 10.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (["R", "X", "X", "X", "X"], {1: 1 / 5, 5: 1.0}),
+        (["X", "X", "X", "X", "X"], {1: 0.0, 5: 0.0}),
+        (["R", "R", "X", "?", "!", "U"], {1: 2 / 6, 5: 1.0}),
+        (["R", *["X"] * 9], {1: 1 / 10, 5: 1 / 2, 10: 1.0}),
+        (["R"] * 3 + ["X"] * 7, {1: 3 / 10, 5: 1 - 21 / 252, 10: 1.0}),
+        (["R", "X"], {1: 1 / 2}),
+    ],
+)
+async def test_pass_at_k(conversation, tally, samples, expected):
+    """1 - C(n - c, k) / C(n, k), for every k that has as many samples; what cannot be read is not right."""
+    runs = [conversation([word], sample=i, protocol="cot") for i, word in enumerate(samples)]
+    metrics = summarize(await tally(runs, "cot")).metrics
+    found = {k: metrics[f"pass_at_{k}"].mean for k in (1, 5, 10, 100) if f"pass_at_{k}" in metrics}
+    assert found == pytest.approx(expected)
+
+
+async def test_a_problem_with_too_few_samples_is_unscored(conversation, tally):
+    """It is not counted among the others with another k, and says so."""
+    runs = [
+        conversation(["R" if i == 0 else "X"], sample=i, protocol="cot", problem=name)
+        for name, number in (("p1", 8), ("p2", 2))
+        for i in range(number)
+    ]
+    estimate = summarize(await tally(runs, "cot")).metrics["pass_at_5"]
+    assert (estimate.mean, estimate.n, estimate.num_unscored) == (pytest.approx(5 / 8), 1, 1)
+
+
+async def test_pass_at_k_has_an_interval(conversation, tally):
+    """Over problems, as every share."""
+    runs = [
+        conversation(["R" if (i + number) % 3 == 0 else "X"], sample=i, protocol="cot", problem=f"p{number}")
+        for number in range(6)
+        for i in range(5)
+    ]
+    estimate = summarize(await tally(runs, "cot")).metrics["pass_at_1"]
+    assert estimate.low < estimate.mean < estimate.high

@@ -191,7 +191,8 @@ def _pieces(lines: list[str]) -> Iterator[str]:
 
 def _longest(lines: list[str]) -> str:
     """The lines without what follows the last one up to which they parse; all of them where none does."""
-    for end in range(len(lines), max(0, len(lines) - _MAX_TRIES), -1):
+    tries = min(_MAX_TRIES, max(1, _MAX_PARSED // (sum(map(len, lines)) + 1)))
+    for end in range(len(lines), max(0, len(lines) - tries), -1):
         piece = "\n".join(lines[:end])
         if lines[end - 1].strip() and tree_of(piece) is not None:
             return piece
@@ -199,3 +200,5 @@ def _longest(lines: list[str]) -> str:
 
 
 _MAX_TRIES = 40
+_MAX_PARSED = 400_000
+"""Characters that are parsed in all to find the end of one piece of code."""

@@ -172,4 +172,5 @@ def _print_problem(console: Terminal, task: Task, source: Source) -> None:
     if fingerprint := sources.fingerprint(source):
         console.print(f"{fingerprint}", soft_wrap=True)
     shown = "withheld, as the authors ask" if task.info.confidential else task.opening(problem)
-    console.print(f"\n{shown}\n\nright answer: {'withheld' if task.info.confidential else problem.target}")
+    gold = "withheld" if task.info.confidential else problem.target
+    console.print(f"\n{shown}\n\nright answer:{f'{chr(10)}{gold}' if chr(10) in gold else f' {gold}'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coral.metrics.info import amount, rate, share, yes_no
+from coral.metrics.pass_at import PASS_AT
 
 OUTCOME = (
     yes_no(
@@ -173,6 +174,7 @@ OUTCOME = (
         seats="any",
         better="higher",
     ),
+    *PASS_AT,
     yes_no(
         "majority_agreement",
         "Agrees with the majority",

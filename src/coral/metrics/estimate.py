@@ -11,6 +11,7 @@ import numpy as np
 from coral.metrics.arrays import Array, Indices, Mask, sum_by
 from coral.metrics.counts import needs_gold
 from coral.metrics.info import MetricInfo
+from coral.metrics.pass_at import pass_at
 from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
 from coral.metrics.tally import View
 from coral.metrics.votes import Sample, agreement_with_others, any_right, majority_vote
@@ -91,7 +92,7 @@ def sums_of(info: MetricInfo, view: View, costs: Array | None = None) -> Sums:
         return _failures(view)
     if info.kind == "strict":
         return _strict(info, view)
-    if info.kind in OVER_SAMPLES:
+    if is_over_samples(info):
         return _over_samples(info, view)
     if info.kind == "majority":
         return _sums(view, majority_of(view), np.ones(len(view.rows)))
@@ -166,7 +167,12 @@ OVER_SAMPLES: dict[str, Callable[[Sequence[Sample]], float | None]] = {
     "pass_any": any_right,
     "pass_any_high": partial(any_right, unknown="right"),
 }
-"""How the samples of a problem are judged, by kind of metric."""
+"""How the samples of a problem are judged, by kind of metric; `pass_at` has a number of draws, too."""
+
+
+def is_over_samples(info: MetricInfo) -> bool:
+    """Whether a metric is of problems, not of conversations: of all samples of a problem together."""
+    return info.kind in OVER_SAMPLES or info.kind == "pass_at"
 
 
 def _over_samples(info: MetricInfo, view: View) -> Sums:
@@ -176,7 +182,7 @@ def _over_samples(info: MetricInfo, view: View) -> Sums:
     each = zip(graded.tolist(), view.problem_of.tolist(), votes, right, strict=True)
     for problem, *sample in (rest for is_graded, *rest in each if is_graded):
         samples.setdefault(problem, []).append(Sample(*sample))
-    judge = OVER_SAMPLES[info.kind]
+    judge = partial(pass_at, draws=info.draws) if info.kind == "pass_at" else OVER_SAMPLES[info.kind]
     scores = {problem: judge(samples[problem]) for problem in sorted(samples)}
     scored = {problem: score for problem, score in scores.items() if score is not None}
     return Sums(

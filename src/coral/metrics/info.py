@@ -11,7 +11,7 @@ from coral.metrics.statistics import IntervalKind
 Seats = Literal["any", "one", "two", "several"]
 Kind = Literal[
     "mean", "mean_rate", "ratio", "strict", "failures",
-    "vote", "vote_low", "vote_high", "pass_any", "pass_any_high", "majority",
+    "vote", "vote_low", "vote_high", "pass_any", "pass_any_high", "pass_at", "majority",
 ]  # fmt: skip
 Unit = Literal["share", "score", "turns", "tokens", "USD", "seconds"]
 
@@ -24,8 +24,9 @@ class MetricInfo:
         kind: mean: of `numerator` over conversations. mean_rate: of numerator/denominator of each
             conversation. ratio: sum of numerators over sum of denominators. strict: mean in which failed and
             unscored conversations count 0. failures: share of failed conversations. vote, pass_any (with
-            bounds): over the samples of a problem, then a mean over problems; see `votes.py`. majority: mean
-            over conversations on problems without a gold answer of what the other ones there say of each.
+            bounds), pass_at: over the samples of a problem, then a mean over problems; see `votes.py` and
+            `pass_at.py`. majority: mean over conversations on problems without a gold answer of what the
+            other ones there say of each.
         interval: Wilson's for a share (`proportion`) or a mean of shares (`rate`); that of paired differences
             for a mean of changes between -1 and 1 (`difference`); random weights for what has bounds and may
             hardly vary (`score`, `turns`); Student's t on the logarithm for other quantities (`amount`), and
@@ -34,6 +35,7 @@ class MetricInfo:
         revised: it must also ask a seat for its answer again.
         better: which direction is better, None where neither is.
         help: one sentence.
+        draws: of `pass_at`: how many samples are drawn.
     """
 
     name: str
@@ -48,6 +50,7 @@ class MetricInfo:
     revised: bool = False
     headline: bool = False
     better: Literal["higher", "lower"] | None = None
+    draws: int = 0
 
     def applies(self, rules: Rules) -> bool:
         """Whether the metric is defined for conversations by these rules."""

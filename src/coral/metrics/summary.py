@@ -10,7 +10,7 @@ import msgspec
 from coral.metrics.candidates import CandidateCounts
 from coral.metrics.catalog import BY_TURN, metrics_by, within
 from coral.metrics.cost import PriceTable, RoleUsage, load_prices
-from coral.metrics.estimate import OVER_SAMPLES, Estimate, estimate
+from coral.metrics.estimate import Estimate, estimate, is_over_samples
 from coral.metrics.info import MetricInfo
 from coral.metrics.judging import Judged, judged_of
 from coral.metrics.probes import MOST_TURNS, is_of_probe, of_turn
@@ -149,8 +149,9 @@ def _applies(info: MetricInfo, tally: Tally) -> bool:
         return False
     if info.kind == "majority" and not tally.without_gold:
         return False
-    if info.kind in OVER_SAMPLES or info.kind == "majority":
-        return tally.num_conversations > tally.num_problems
+    if is_over_samples(info) or info.kind == "majority":
+        samples = tally.num_conversations / max(tally.num_problems, 1)
+        return samples > 1 and samples >= info.draws
     is_speakers = info.name.partition("/")[0] in tally.rules.speakers.values()
     return not is_speakers or info.denominator in tally.columns
 

@@ -12,6 +12,7 @@ from coral.metrics.entries import BELIEFS, EFFORT, OUTCOME, SOCIAL
 from coral.metrics.estimate import Estimate
 from coral.metrics.info import MetricInfo
 from coral.metrics.own import own_info
+from coral.metrics.pass_at import PASS_AT
 from coral.metrics.probes import PROBES
 from coral.metrics.published import REFERENCE
 from coral.metrics.summary import Summary
@@ -47,6 +48,7 @@ SHOWN = (
     "majority_vote_high",
     "pass_any",
     "pass_any_high",
+    *(info.name for info in PASS_AT),
     "majority_agreement",
     "persuasion",
     "correct_persuasion",

@@ -28,7 +28,8 @@ from coral.types import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class HumanEval(shared.ProgramAnswers):
-    """HumanEval. An id is the authors' with a dash: `HumanEval-0`.
+    """HumanEval. An id is the authors' with a dash: `HumanEval-0`. `seeded-train`, `-validation` and `-test`
+    are parts of it, to train on one.
 
     Attributes:
         timeout_s: seconds that a program may take for the tests of a problem.
@@ -42,12 +43,14 @@ class HumanEval(shared.ProgramAnswers):
         origin="OpenAI, https://github.com/openai/human-eval",
         license="MIT",
         fetch="curl -fLO https://raw.githubusercontent.com/openai/human-eval/master/data/HumanEval.jsonl.gz",
+        splits=("test", *sources.SEEDED_SPLITS),
     )
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems; see `Task.problems`."""
-        self.driver()
-        return distinct((row, _problem(row)) for row in sources.rows(source, self.info))
+        rows = self.gradable(sources.rows(source, self.info))
+        problems = distinct((row, _problem(row)) for row in rows)
+        return sources.seeded_part(source, problems)
 
     def opening(self, problem: Problem) -> str:
         return (

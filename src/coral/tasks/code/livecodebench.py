@@ -53,7 +53,8 @@ _PUBLIC, _HIDDEN = "public_test_cases", "private_test_cases"
 
 @dataclass(frozen=True, kw_only=True)
 class LiveCodeBench(shared.ProgramAnswers):
-    """LiveCodeBench's code generation.
+    """LiveCodeBench's code generation. `seeded-train`, `-validation` and `-test` are parts of the data, to
+    train on one.
 
     Attributes:
         timeout_s: seconds that a program may take for one test case.
@@ -77,6 +78,7 @@ class LiveCodeBench(shared.ProgramAnswers):
         origin="Jain et al., https://huggingface.co/datasets/livecodebench/code_generation_lite",
         license="CC (the data's card), problems of their platforms",
         fetch="hf download livecodebench/code_generation_lite test.jsonl --repo-type dataset --local-dir lcb",
+        splits=("test", *sources.SEEDED_SPLITS),
     )
 
     def __post_init__(self) -> None:
@@ -90,8 +92,8 @@ class LiveCodeBench(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems that the filters let pass; see `Task.problems`."""
-        self.driver()
-        return distinct((row, _problem(row)) for row in self._rows(source))
+        rows = self.gradable(self._rows(source))
+        return sources.seeded_part(source, distinct((row, _problem(row)) for row in rows))
 
     def _rows(self, source: Source) -> Iterator[Row]:
         there: dict[str, set[str]] = {"difficulty": set(), "platform": set(), "contest_date": set()}

@@ -58,8 +58,7 @@ class Mbpp(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
-        self.driver()
-        return distinct((row, self._problem(row)) for row in rows(source, self.info))
+        return distinct((row, self._problem(row)) for row in self.gradable(rows(source, self.info)))
 
     def opening(self, problem: Problem) -> str:
         return (
