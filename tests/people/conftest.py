@@ -79,12 +79,12 @@ class Page:
     """What a page in the browser sends, and all that it was ever told."""
 
     def __init__(self, session, base, token):
-        self._session, self._base, self._headers = session, base, {TOKEN_HEADER: token}
+        self._session, self.base, self._headers = session, base, {TOKEN_HEADER: token}
         self.told = ""
 
     async def send(self, method, path, *, json=None, headers=None):
-        given = {**self._headers, **({"Origin": self._base} if method == "POST" else {}), **(headers or {})}
-        async with self._session.request(method, f"{self._base}{path}", json=json, headers=given) as response:
+        given = {**self._headers, **({"Origin": self.base} if method == "POST" else {}), **(headers or {})}
+        async with self._session.request(method, f"{self.base}{path}", json=json, headers=given) as response:
             text = await response.text()
             self.told += text
             return response, await response.json() if "json" in response.content_type else text
@@ -114,9 +114,10 @@ class Page:
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """Starts a study, or starts it again; what it was is stopped at the end of the block."""
+    monkeypatch.setattr("coral.people.host.LAST_LOOK_S", 1.0)
 
     @asynccontextmanager
-    async def begin(agent, *, sessions=1, **options):
+    async def begin(agent, *, sessions=1, address=None, **options):
         progress, given, said = Progress(), Given(task=Secrets()), []
         model = agent if isinstance(agent, str) else given.models.add(agent)
         config = ChatConfig(
@@ -126,7 +127,7 @@ def study(tmp_path, monkeypatch):
         served = asyncio.get_running_loop().create_future()
         host = WebHost(
             sessions, WELCOME, progress, say=said.append,
-            receive=lambda host: receiving(host, Address(), served.set_result),
+            receive=lambda host: receiving(host, address or Address(), served.set_result),
         )  # fmt: skip
         given.face = host
         run = asyncio.ensure_future(run_session(config, progress, given))
@@ -135,7 +136,7 @@ def study(tmp_path, monkeypatch):
             run.result()
         async with aiohttp.ClientSession() as session:
             open_study = Study(run, host, served.result(), session)
-            open_study.said = said
+            open_study.said, open_study.progress = said, progress
             try:
                 yield open_study
             finally:

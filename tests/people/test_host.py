@@ -175,12 +175,14 @@ async def test_a_link_that_finds_no_problem_left_says_so(study):
 
 
 async def test_two_people_with_each_other(study, stored):
-    """A link per seat: it begins when both are there, and each is told of their own seat alone."""
+    """A link per seat: it begins when both pages are open, and each is told of their own seat alone."""
     async with study("human", limit=1) as on:
         seats = [on.host.seats[place.session.name] for place in on.host.places]
         opener, responder = on.page(seats.index(OPENER)), on.page(seats.index(RESPONDER))
         assert (await responder.post("seat/next"))["phase"] == "gathering"
-        await opener.post("seat/next")
+        on.host.places[seats.index(RESPONDER)].seen_at = float("-inf")  # closed, an hour ago
+        assert (await opener.post("seat/next"))["phase"] == "gathering"
+        assert (await responder.get())["number"] == 1
         await responder.says("I say answer 8")
         assert (await opener.sees("yours"))["messages"][-1]["text"].endswith("I say answer 8")
         await opener.says("Fine, answer 8")
@@ -251,6 +253,40 @@ async def test_who_runs_the_study_makes_links_on_demand(study):
         await on.page(1).post("seat/next")
 
 
+async def test_a_name_that_is_given_is_answered_to(study):
+    """Behind a proxy: links lead there, and words from there are taken."""
+    async with study(agrees, limit=1, address=Address(public="https://study.example")) as on:
+        page = on.page()
+        assert on.server.link("T") == "https://study.example/?token=T"
+        page.base = f"http://127.0.0.1:{on.host.sessions.door.port}"
+        outside = {"Host": "study.example", "Origin": "https://study.example"}
+        response, state = await page.send("POST", "/api/seat/next", json={}, headers=outside)
+        assert (response.status, state["number"]) == (200, 1)
+        response, _ = await page.send("POST", "/api/seat/next", json={}, headers={"Host": "other.example"})
+        assert response.status == 403
+
+
+async def test_requests_that_are_sent_again_are_spoken_of(study):
+    """While somebody waits, and in no words of the server."""
+
+    answers = asyncio.Event()
+
+    async def silent(messages):
+        await answers.wait()
+        return agrees(messages)
+
+    async with study(silent, limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        assert not (await page.says("answer 1"))["slow"]
+        on.progress.retry_state.note("a request", None)
+        assert (await page.get())["slow"]
+        on.progress.retry_state.settle("a request")
+        assert not (await page.get())["slow"]
+        answers.set()
+        await page.sees("over")
+
+
 async def test_only_the_owner_can_read_the_links(study, tmp_path):
     """A link is a key."""
     async with study(agrees, limit=1):
@@ -262,7 +298,7 @@ REFUSED = [
     ("a token that nobody has", "GET", "/api/seat", {"X-Coral-Token": "guess"}, None, 403, "not known here"),
     ("no token", "GET", "/api/seat", {"X-Coral-Token": ""}, None, 403, "not known here"),
     ("a token that is no ASCII", "GET", "/api/seat", {"X-Coral-Token": "\xe9"}, None, 403, "not known here"),
-    ("another name of the server", "GET", "/", {"Host": "evil.example"}, None, 403, "not known as"),
+    ("another name of the server", "GET", "/", {"Host": "evil.example"}, None, 403, "--address"),
     ("another page", "POST", "/api/seat/next", {"Origin": "http://evil.example"}, {}, 403, "only the page"),
     ("no page", "POST", "/api/seat/next", {"Origin": ""}, {}, 403, "only the page"),
     ("a form", "POST", "/api/seat/next", {"Content-Type": "text/plain"}, {}, 415, "application/json"),

@@ -81,10 +81,6 @@ class Place:
         self.changes += 1
         self.changed.tell()
 
-    def seen(self) -> None:
-        """Its page has asked."""
-        self.seen_at = time.monotonic()
-
     @property
     def is_present(self) -> bool:
         """Whether its page is open somewhere."""
@@ -131,6 +127,7 @@ class WebHost(Host):
         self._waiting = {identity: identity.rpartition("#")[0] for identity in waiting}
         self._open = dict(self._waiting)
         self.sessions = Sessions(folder)
+        self.sessions.keep_welcome(self.welcome)
         try:
             self.places = [Place(session) for session in self.sessions.all if session.name in seats]
             self._resume()
@@ -206,6 +203,16 @@ class WebHost(Host):
             place.change()
             self._match()
 
+    def look(self, place: Place) -> None:
+        """A person's page has asked: they are there, and may be who somebody waits for.
+
+        Raises:
+            RunFolderError: it cannot be written that a conversation begins.
+        """
+        place.seen_at = time.monotonic()
+        if place.wants:
+            self._match()
+
     def _match(self) -> None:
         while (found := self._group()) is not None:
             identity, group = found
@@ -229,8 +236,10 @@ class WebHost(Host):
                 place.change()
 
     def _group(self) -> tuple[str, Sequence[Place]] | None:
-        """People who wait, one per seat, and a problem that none of them has had."""
-        ready = [[place for place in self._named(name) if place.wants] for name in self.seats]
+        """People who are there and wait, one per seat, and a problem that none of them has had."""
+        ready = [
+            [place for place in self._named(name) if place.wants and place.is_present] for name in self.seats
+        ]
         for group in itertools.product(*ready):
             had = {problem for place in group for problem in _had(place)}
             identity = next((one for one, problem in self._open.items() if problem not in had), None)

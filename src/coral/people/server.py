@@ -142,7 +142,7 @@ class PeopleServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            self._names.check(request)
+            self._check_name(request)
             if request.method == "POST":
                 check_json_type(request)
                 origin = request.headers.get("Origin", "").partition("://")[2]
@@ -160,6 +160,13 @@ class PeopleServer:
             response = _json({"error": error.reason}, error.status)
         response.headers.update(HEADERS)
         return response
+
+    def _check_name(self, request: web.Request) -> None:
+        try:
+            self._names.check(request)
+        except RequestRefused:
+            words = "this page is not known under that name: who runs the study gives it with --address"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, words) from None
 
     def _place(self, request: web.Request) -> Place:
         """The session whose token a request has."""
@@ -193,14 +200,15 @@ class PeopleServer:
         if self._is_own(request):
             return _json({"phase": "study"})
         place = self._place(request)
-        place.seen()
+        self._host.look(place)
         if request.query.get("version") == self._host.version(place) and not self._host.stopping:
             await place.changed.heard(POLL_S)
-            place.seen()
+            self._host.look(place)
         return _json(self._host.state(place))
 
     async def _next(self, request: web.Request) -> web.StreamResponse:
         place = self._place(request)
+        self._host.look(place)
         self._host.want(place)
         return _json(self._host.state(place))
 

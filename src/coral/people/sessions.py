@@ -118,6 +118,10 @@ class Sessions:
         """Note where the page is."""
         self._write("door.json", door)
 
+    def keep_welcome(self, text: str) -> None:
+        """Keep what people were told before they began."""
+        self._write_text("welcome.txt", text.encode())
+
     def add(self, name: str) -> Session:
         """A new session, for who is the agent of that name."""
         number = max((session.number for session in self.all), default=0) + 1
@@ -140,8 +144,11 @@ class Sessions:
         self._times.close()
 
     def _write(self, name: str, value: msgspec.Struct) -> None:
+        self._write_text(name, msgspec.json.format(msgspec.json.encode(value)))
+
+    def _write_text(self, name: str, text: bytes) -> None:
         try:
-            write_whole(self._folder / name, msgspec.json.format(msgspec.json.encode(value)))
+            write_whole(self._folder / name, text)
         except OSError as error:
             raise _unusable(self._folder, error) from None
 

@@ -29,7 +29,7 @@ function App() {
         try {
           const found = await get("seat", { version: known.current });
           take(found);
-          if (found.phase === "study") return;
+          if (found.phase === "study" || (found.closed && isFinished(found))) return;
           if (found.closed) await pause();
         } catch (refused) {
           if (refused.status) return fail(refused);
@@ -44,8 +44,10 @@ function App() {
   if (error) return html`<main class="talk"><${Ended} error=${error} /></main>`;
   if (!state) return html`<main class="talk">${lost ? html`<${Away} />` : html`<p class="quiet">Loading…</p>`}</main>`;
   if (state.phase === "study") return html`<${Study} />`;
-  return html`<${Talk} state=${state} take=${take} lost=${lost || (state.closed && state.phase !== "over")} />`;
+  return html`<${Talk} state=${state} take=${take} lost=${(lost || state.closed) && !isFinished(state)} />`;
 }
+
+const isFinished = (state) => state.phase === "over" && !state.more;
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
 
@@ -191,7 +193,7 @@ const OVER = {
 
 function Over({ state, take }) {
   const [next, error, busy] = useSent(() => post("seat/next"), take);
-  const more = state.more && !state.closed;
+  const { more } = state;
   const done = `${state.done} ${state.done === 1 ? "problem" : "problems"} done`;
   const button = useRef(null);
   useEffect(() => {
@@ -220,7 +222,7 @@ function Ended({ error }) {
 
 function Failed({ error }) {
   if (!error) return null;
-  const words = error.status ? error.message : "nobody answers: nothing was sent, and your words are still here";
+  const words = error.status ? error.message : "nobody answers: your words are still here, send them again in a moment";
   return html`<p class="problem" role="alert">${visible(words)}${error.remedy ? html`<br />${visible(error.remedy)}` : null}</p>`;
 }
 
