@@ -287,6 +287,17 @@ async def test_requests_that_are_sent_again_are_spoken_of(study):
         await page.sees("over")
 
 
+async def test_people_who_begin_without_an_answer_do_not_stop_the_run(study, monkeypatch):
+    """As models do whose every reply cannot be read."""
+    monkeypatch.setattr("coral.evaluation.breaker.UNREADABLE", 1)
+    async with study(agrees, limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        await page.says("I have to think first.")
+        await page.says("answer first.")
+        await page.sees("over")
+
+
 async def test_only_the_owner_can_read_the_links(study, tmp_path):
     """A link is a key."""
     async with study(agrees, limit=1):

@@ -28,6 +28,7 @@ from coral.conversation.selection import ONE_CANDIDATE, Draw, Selection, belief_
 from coral.errors import NoCandidate
 from coral.metrics.cost import EXTRACTOR, JUDGE, spent_asking, spent_on
 from coral.metrics.trace import trace_of_turns
+from coral.models.config import HUMAN
 from coral.models.protocol import Candidate, Generation, Request
 from coral.models.together import all_of
 from coral.tasks import boundary
@@ -281,7 +282,7 @@ class TurnContext:
         with blaming(where, agent.name):
             generation = own_turns(await self._generate(step, seat, turns, request), agent)
         usage, attempts = generation.usage, generation.attempts
-        judge = self if agent.control is None else self._by_rules
+        judge = self._judging(agent)
         if draw.candidates == 1:
             paid = Spent(role=agent.name, calls=1, requests=attempts, usage=usage, billing=generation.billing)
             with adding([paid]):
@@ -307,6 +308,17 @@ class TurnContext:
         return await agent.control.speak(
             self.problem, seat, turns, request, lambda asked: self.calls(step, agent.model, asked)
         )
+
+    def _judging(self, agent: Agent) -> TurnContext:
+        """The circumstances in which the words of an agent are judged.
+
+        Many people begin without an answer: that their words hold none says nothing about the run.
+        """
+        if agent.control is not None:
+            return self._by_rules
+        if agent.model.name == HUMAN:
+            return replace(self, config=replace(self.config, on_belief=None))
+        return self
 
     @cached_property
     def _by_rules(self) -> TurnContext:
