@@ -19,11 +19,11 @@ from typing import ClassVar
 from coral.answers import programs
 from coral.answers.programs import Form
 from coral.tasks import sources
-from coral.tasks.code import shared
+from coral.tasks.code import shared, split
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
-from coral.types import Problem
+from coral.types import Problem, Seat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,10 @@ class HumanEval(shared.ProgramAnswers):
     Attributes:
         timeout_s: seconds that a program may take for the tests of a problem.
         allow_unsafe_code: where no jail works, run programs as the user's own.
+        split_information: one seat is told what the program should do, the other its name and some tests.
     """
+
+    split_information: bool = False
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="humaneval",
@@ -49,18 +52,32 @@ class HumanEval(shared.ProgramAnswers):
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems; see `Task.problems`."""
         rows = self.gradable(sources.rows(source, self.info))
-        problems = distinct((row, _problem(row)) for row in rows)
+        problems = distinct((row, self._problem(row)) for row in rows)
         return sources.seeded_part(source, problems)
 
     def opening(self, problem: Problem) -> str:
+        if self.split_information:
+            return split.OPENING
         return (
             "I'm trying to complete this Python function:\n\n"
             f"```python\n{problem.question}\n```\n\n"
             f"The program has to define `{problem.source['name']}`."
         )
 
+    def briefing(self, problem: Problem, seat: Seat) -> str:
+        return split.told(problem, seat) if self.split_information else ""
+
     def form(self, problem: Problem) -> Form:
-        return Form(name=str(problem.source["name"]), prompt=problem.question)
+        prompt = "" if self.split_information else problem.question
+        return Form(name=str(problem.source["name"]), prompt=prompt)
+
+    def _problem(self, row: Row) -> Problem:
+        problem = _problem(row)
+        if not self.split_information:
+            return problem
+        name = str(problem.source["name"])
+        description, signature = split.described(problem.target, name)
+        return split.divided(problem, description, signature, split.statements(row.text("test"), name))
 
 
 def _problem(row: Row) -> Problem:

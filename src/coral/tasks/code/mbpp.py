@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 from coral.answers import programs
 from coral.errors import DataError
 from coral.tasks import sources
-from coral.tasks.code import shared
+from coral.tasks.code import shared, split
 from coral.tasks.files import Row, as_list
 from coral.tasks.identity import distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
-from coral.types import Problem
+from coral.types import Problem, Seat
 
 RANGES = {
     "test": range(11, 511),
@@ -42,9 +42,11 @@ class Mbpp(shared.ProgramAnswers):
         timeout_s: seconds that a program may take for the tests of a problem.
         allow_unsafe_code: where no jail works, run programs as the user's own.
         challenge_tests: a program has to pass `challenge_test_list`, too, which nobody is shown.
+        split_information: one seat is told what the program should do, the other its name and some tests.
     """
 
     challenge_tests: bool = False
+    split_information: bool = False
 
     info: ClassVar[TaskInfo] = TaskInfo(
         name="mbpp",
@@ -61,16 +63,25 @@ class Mbpp(shared.ProgramAnswers):
         return distinct((row, self._problem(row)) for row in self.gradable(rows(source, self.info)))
 
     def opening(self, problem: Problem) -> str:
+        if self.split_information:
+            return split.OPENING
         return (
             f"I'm trying to write this Python program:\n\n{problem.question}\n\n"
             f"It has to pass these tests:\n\n```python\n{visible_tests(problem)}\n```"
         )
 
+    def briefing(self, problem: Problem, seat: Seat) -> str:
+        return split.told(problem, seat) if self.split_information else ""
+
     def examples(self, problem: Problem) -> str:
         return visible_tests(problem)
 
     def _problem(self, row: Row) -> Problem:
-        return problem_of(row, challenge_tests=self.challenge_tests)
+        problem = problem_of(row, challenge_tests=self.challenge_tests)
+        if not self.split_information:
+            return problem
+        name = str(problem.source["name"])
+        return split.divided(problem, problem.question, name, problem.source["shown"])
 
 
 def rows(source: Source, info: TaskInfo) -> Iterator[Row]:
