@@ -7,16 +7,19 @@ could produce are marked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from coral import prompts, workers
+from coral.audits.people import most_say, read_people
 from coral.audits.report import ArmAudit, AuditResults, as_markdown
 from coral.audits.sample import Frame, Reading, arm_of, differences, frame_of
-from coral.audits.sheet import Text, read_labels, write_sheet
+from coral.audits.sheet import Text, write_sheet
 from coral.audits.statistics import Audited, Pair, agreement_of, headline, share_of
 from coral.audits.verdicts import VerdictAuditor, digest
 from coral.audits.watch import Allowance, asking
@@ -38,6 +41,7 @@ from coral.options import section
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
 from coral.tasks import boundary
+from coral.tasks.protocol import Task
 from coral.types import SCHEMA, Answered, Belief, Extraction, Unreadable, Unsure, Usage
 from coral.version import version
 
@@ -58,7 +62,8 @@ class AuditConfig(Options):
     verdicts: str | None = option(None, decides=False)
     """The file verdicts.csv of an audit with people's verdicts, which are the truth of what was judged."""
     labels: str | None = option(None, decides=False)
-    """The sheet of an audit with people's answers: they are the truth that the readings are held against."""
+    """The sheet of an audit with people's answers, or a folder with a sheet of each of them: what most say is
+    the truth that the readings are held against."""
     seed: int = option(0, decides=True, within=ANY)
     """Decides which conversations are drawn."""
     max_tokens_total: int | None = option(None, decides=False, within=COUNT)
@@ -116,20 +121,13 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
     folders = runs_of(paths)
     for other in list(folders.values())[1:]:
         check_same_task(next(iter(folders.values())), other)
-    out = RunFolder(config.output or Path(paths[0]) / "audit")
+    out = folder_of(paths, config)
     second, judge, progress = config.second(), config.second_judge(), progress or Progress()
     allowance = Allowance(Limits(config.max_tokens_total, config.max_cost, config.max_hours), config.prices)
-    identity = {
-        "schema": SCHEMA, "version": version(), "audit": {"runs": list(folders), "seed": config.seed},
-    }  # fmt: skip
     async with workers.in_use():
         frames = [await frame_of(name, folder) for name, folder in folders.items()]
         readings = await _drawn(frames, config)
-        if not readings:
-            raise ConfigError(
-                "no reply could be read again", remedy="audit a run with finished conversations"
-            )
-        with out.claim(identity, _stored(config), free_while_empty=False):
+        with _claimed(out, folders, config):
             texts = {one.text.key: one.text for one in readings}
             _write(lambda: write_sheet(out.path / "sheet.csv", texts.values(), frames[0].task), out)
             read = {FIRST: {one.text.key: one.first for one in readings}}
@@ -138,15 +136,50 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
                 read[SECOND], extractions = await _read_again(
                     readings, second, out, config, progress, allowance
                 )
+            people: dict[str, dict[str, Belief]] = {}
             if config.labels is not None:
-                read[PEOPLE] = read_labels(config.labels, texts, frames[0].task)
+                people = read_people(config.labels, texts, frames[0].task)
+                read[PEOPLE] = await most_say(people, texts, frames[0].task)
             planned = planned_in(paths)
             results = await _results(frames, readings, read, extractions, planned)
+            results = await _with_people(results, readings, people)
             asked = VerdictAuditor(out, config.max_connections, judge, config.verdicts, progress, allowance)
             verdicts = await asked.audit(frames, readings, planned)
             results = msgspec.structs.replace(results, verdicts=verdicts)
             _write(lambda: _save(results, out.path), out)
     return results
+
+
+async def drawn_texts(paths: Sequence[str], config: AuditConfig) -> tuple[dict[str, Text], Task]:
+    """Draw the sample, and write its sheet: the texts by key, for people to read.
+
+    Raises:
+        UserError: as `audit`.
+    """
+    folders, out = runs_of(paths), folder_of(paths, config)
+    for other in list(folders.values())[1:]:
+        check_same_task(next(iter(folders.values())), other)
+    async with workers.in_use():
+        frames = [await frame_of(name, folder) for name, folder in folders.items()]
+        texts = {one.text.key: one.text for one in await _drawn(frames, config)}
+    with _claimed(out, folders, config):
+        _write(lambda: write_sheet(out.path / "sheet.csv", texts.values(), frames[0].task), out)
+    return texts, frames[0].task
+
+
+def folder_of(paths: Sequence[str], config: AuditConfig) -> RunFolder:
+    """The folder of the audit."""
+    return RunFolder(config.output or Path(paths[0]) / "audit")
+
+
+def _claimed(
+    out: RunFolder, folders: Mapping[str, RunFolder], config: AuditConfig
+) -> AbstractContextManager[None]:
+    """The folder, kept from other audits meanwhile."""
+    identity = {
+        "schema": SCHEMA, "version": version(), "audit": {"runs": list(folders), "seed": config.seed},
+    }  # fmt: skip
+    return out.claim(identity, _stored(config), free_while_empty=False)
 
 
 def runs_of(paths: Sequence[str]) -> dict[str, RunFolder]:
@@ -188,6 +221,8 @@ async def _drawn(frames: Sequence[Frame], config: AuditConfig) -> list[Reading]:
                 reply = conversation.turns[turn].reply
                 text = Text(frame.name, conversation.id, turn, reply.text, conversation.problem)
                 found.append(Reading(text, frame, weights[place], conversation, reply.belief))
+    if not found:
+        raise ConfigError("no reply could be read again", remedy="audit a run with finished conversations")
     return found
 
 
@@ -294,6 +329,24 @@ async def _results(
         unanswered=len(readings) - len(read[SECOND]) if SECOND in read else 0,
         requests=sum(one.attempts for one in extractions),
         usage=Usage.total(usages),
+    )
+
+
+async def _with_people(
+    results: AuditResults, readings: Sequence[Reading], people: Mapping[str, Mapping[str, Belief]]
+) -> AuditResults:
+    """The results with how far people agree with each other, and on how many texts they are divided."""
+    found = []
+    for a, b in combinations(people, 2):
+        both = [one for one in readings if one.text.key in people[a] and one.text.key in people[b]]
+        if both:
+            found.append(agreement_of((a, b), await _pairs(both, people[a], people[b])))
+    read = {key for said in people.values() for key in said}
+    return msgspec.structs.replace(
+        results,
+        agreements=(*results.agreements, *found),
+        people=len(people),
+        disputed=len(read) - results.labelled,
     )
 
 

@@ -50,7 +50,9 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
     Attributes:
         reference: who the first reading is held against: people, where they have read, else the second
             extractor; empty where nobody has read yet.
-        texts: on the sheet; `labelled`: of them by people.
+        texts: on the sheet; `labelled`: of them by people, `disputed`: in which people read different things,
+            and none of them most often: these are left out.
+        people: how many of them read.
         unanswered: texts that the second extractor refused to read; nobody is held against those.
         requests: to the second extractor, and the tokens they took.
         verdicts: the same of a judge's verdicts; None where nothing in the sample was judged.
@@ -69,6 +71,8 @@ class AuditResults(Record, frozen=True, omit_defaults=False):
     requests: int
     usage: Usage
     verdicts: VerdictAudit | None = None
+    people: int = 0
+    disputed: int = 0
 
 
 def as_markdown(results: AuditResults) -> str:
@@ -100,11 +104,21 @@ def judge_opening(found: VerdictAudit) -> str:
 def opening(results: AuditResults) -> str:
     """What was read again, and by whom."""
     said = f"{results.texts:,} texts were drawn, from every stratum of every arm."
+    divided = f" Texts on which people are divided, and that are left out: {results.disputed:,}."
+    if not results.reference and results.disputed:
+        return said + divided
     if not results.reference:
-        return f"{said} Nobody has read them yet: fill the column 'answer' of sheet.csv, give it as --labels."
+        return (
+            f"{said} Nobody has read them yet: `coral audit RUN --label` asks people in the browser; or fill "
+            "the column 'answer' of sheet.csv and give it as --labels."
+        )
     who = "people" if results.reference == "people" else "the second extractor"
     said += f" The first readings are held against {who}"
     said += f", who read {results.labelled:,} of them." if results.labelled else "."
+    if results.people > 1:
+        said += f" They are {results.people}; what most of them say counts."
+    if results.disputed:
+        said += divided
     if results.requests:
         said += f" The second extractor took {results.requests:,} requests."
     if results.unanswered:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,12 +63,39 @@ def add_rows(path: Path, header: tuple[str, ...], cells: Mapping[str, tuple[str,
     if not lacking:
         return
     rows += [dict(zip(header, row, strict=True)) for row in lacking]
+    _write_rows(path, rows)
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, str | None]]) -> None:
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n", restval="", extrasaction="ignore")
     writer.writeheader()
     safe = [{name: harmless(cell or "") for name, cell in row.items() if name} for row in rows]
     writer.writerows(sorted(safe, key=lambda row: row["key"]))
     write_whole(path, "\ufeff" + file.getvalue())  # spreadsheets take it for Latin-1 otherwise
+
+
+def set_answer(path: Path, key: str, answer: str) -> None:
+    """Put an answer into a sheet; what else stands in it stays.
+
+    Raises:
+        OSError, ConfigError: as `write_sheet`.
+    """
+    rows = [row for _, row in rows_of(path, HEADER)]
+    for row in rows:
+        if (row.get("key") or "").strip() == key:
+            row["answer"] = answer
+    _write_rows(path, rows)
+
+
+def answers_in(path: Path) -> dict[str, str]:
+    """What stands in a sheet, by key; empty where nothing does yet.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    rows = rows_of(path, HEADER) if path.exists() else []
+    return {(row.get("key") or "").strip(): (row.get("answer") or "").strip() for _, row in rows}
 
 
 def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict[str, Belief]:
@@ -90,7 +117,7 @@ def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict
             )
         if not said:
             continue
-        belief = _belief(said, texts[key].problem, task)
+        belief = belief_of(said, texts[key].problem, task)
         if belief is None:
             raise ConfigError(
                 f"{path}, line {line}: '{said}' is not an answer",
@@ -103,7 +130,8 @@ def read_labels(path: str | Path, texts: Mapping[str, Text], task: Task) -> dict
     return found
 
 
-def _belief(said: str, problem: Problem, task: Task) -> Belief | None:
+def belief_of(said: str, problem: Problem, task: Task) -> Belief | None:
+    """What a person wrote, read as an answer; None where it is none."""
     if said.lower() == UNREADABLE:
         return Unreadable("a reader could not tell")
     if said.lower() == UNSURE:

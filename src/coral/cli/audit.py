@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import webbrowser
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from coral.audits.audit import AuditConfig, audit
+from coral.audits.audit import AuditConfig, audit, drawn_texts, folder_of
+from coral.audits.people import FOLDER
 from coral.audits.report import AuditResults, VerdictAudit, judge_opening, opening, share_text
 from coral.cli import EXIT_DONE
 from coral.cli.live import shown
@@ -14,13 +17,34 @@ from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_error, standard_output
 from coral.cli.visible import shell_word
 from coral.comparison.tables import figure, points
+from coral.config import Bounds, option
+from coral.errors import ConfigError
 from coral.evaluation.progress import Progress
 
 ABOUT = (
-    "Read a sample of replies again, by a second extractor or by people (csv), blind to gold and to the "
-    "first reading, and have a judge's verdicts judged again: agreement, error rates, and the headline "
-    "corrected for them. docs/studies.md explains it."
+    "Read a sample of replies again, by a second extractor or by people (--label asks them in the browser; "
+    "or csv), blind to gold and to the first reading, and have a judge's verdicts judged again: agreement, "
+    "error rates, and the headline corrected for them. docs/studies.md explains it."
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCommand(AuditConfig):
+    """Options of an audit, and of the page in which people read."""
+
+    label: bool = option(False, decides=False)
+    """Ask people in the browser which answers the sample's texts submit, instead of auditing: a sheet for
+    each of them in the folder `people` of the audit, to give as --labels."""
+    host: str = option("127.0.0.1", decides=False)
+    """--label: address to bind; people on other machines need one that they can reach."""
+    port: int = option(0, decides=False, within=Bounds(least=0, most=65535))
+    """--label: port to bind; 0 takes a free one."""
+    no_browser: bool = option(False, decides=False)
+    """--label: only print the address."""
+
+    def audit(self) -> AuditConfig:
+        """The options of the audit alone."""
+        return AuditConfig(**{one.name: getattr(self, one.name) for one in fields(AuditConfig)})
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,9 +54,42 @@ def run(arguments: Sequence[str]) -> int:
     while name is not None:
         paths.append(name)
         name, rest = take_name(rest)
-    config = parse(AuditConfig, rest, command="coral audit RUN", about=ABOUT)
+    command = parse(AuditCommand, rest, command="coral audit RUN", about=ABOUT)
+    config = command.audit()
+    if command.label:
+        return _label(paths, command)
     results = run_in_loop(_in_view(paths, config))
     print_audit(results, Path(config.output or Path(paths[0]) / "audit"))
+    return EXIT_DONE
+
+
+def _label(paths: Sequence[str], command: AuditCommand) -> int:
+    """Ask people until Ctrl-C.
+
+    Raises:
+        UserError: as `audit`; or others are to read at the same time.
+    """
+    from coral.viewer.labelling import Labelling
+    from coral.viewer.serve import serve
+
+    config = command.audit()
+    if config.extractor or config.judge or config.labels is not None or config.verdicts is not None:
+        raise ConfigError("--label asks people alone", remedy="give the other readers when they have read")
+
+    async def work() -> None:
+        texts, task = await drawn_texts(paths, config)
+        folder = folder_of(paths, config).path / FOLDER
+        reads = f"coral audit {' '.join(map(shell_word, paths))} --labels {shell_word(folder)}"
+
+        def announce(address: str) -> None:
+            print(f"{address}  ({len(texts)} texts; Ctrl-C stops)\nthen: {reads}", flush=True)
+            if not command.no_browser:
+                webbrowser.open(address)
+
+        form = Labelling(folder, texts, task)
+        await serve([], host=command.host, port=command.port, on_ready=announce, forms=[form], screen="label")
+
+    run_in_loop(work())
     return EXIT_DONE
 
 

@@ -4,6 +4,7 @@ import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { Compare } from "./compare.js";
 import { Conversation } from "./conversation.js";
 import { Judge } from "./judge.js";
+import { Label } from "./label.js";
 import { List } from "./list.js";
 import { Overview, Problem, useFetched } from "./overview.js";
 import { go, link, parse } from "./route.js";
@@ -51,6 +52,7 @@ function App() {
   if (error) return html`<main><${Problem} error=${error} /></main>`;
   if (!runs) return html`<p class="quiet">Loading…</p>`;
   if (screen === "judge") return html`<main><h1 class="hidden">Judge</h1><${Judge} query=${route.query} /></main>`;
+  if (screen === "label") return html`<main><h1 class="hidden">Label</h1><${Label} query=${route.query} /></main>`;
   if (screen === "start") return html`<main><${Start} /></main>`;
   const current = screen === "compare" ? null : runs[run];
   document.title = current ? `${current.name} · Coral` : "Compare · Coral";

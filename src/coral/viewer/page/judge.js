@@ -8,19 +8,21 @@ import { visible } from "./text.js";
 
 export function Judge({ query }) {
   const judge = query.judge || "";
-  return judge ? html`<${Pairs} key=${judge} judge=${judge} />` : html`<${Welcome} />`;
+  return judge ? html`<${Pairs} key=${judge} judge=${judge} />` : html`<${Welcome} screen="judge" title="Which conversation is better?">
+      You will see two conversations about one problem, side by side, and say for each aspect which one is better.
+      Every choice is kept at once: come back to this address with the same name to resume.
+    </${Welcome}>`;
 }
 
-function Welcome() {
+export function Welcome({ screen, title, children }) {
   const [name, write] = useState("");
   const begin = (event) => {
     event.preventDefault();
-    if (name.trim()) go("judge", { judge: name.trim() });
+    if (name.trim()) go(screen, { judge: name.trim() });
   };
   return html`<form class="card welcome" onSubmit=${begin}>
-    <h2>Which conversation is better?</h2>
-    <p>You will see two conversations about one problem, side by side, and say for each aspect which one is better.
-      Every choice is kept at once: come back to this address with the same name to go on.</p>
+    <h2>${title}</h2>
+    <p>${children}</p>
     <label>Your name <input value=${name} maxlength="60" onInput=${(event) => write(event.target.value)} autofocus /></label>
     <button>Begin</button>
   </form>`;

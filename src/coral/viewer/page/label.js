@@ -1,0 +1,80 @@
+// Readings by people, blind: a message with its problem, and which answer it submits.
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { get, post } from "./api.js";
+import { Welcome } from "./judge.js";
+import { Problem } from "./overview.js";
+import { visible } from "./text.js";
+
+export function Label({ query }) {
+  const judge = query.judge || "";
+  if (judge) return html`<${Texts} key=${judge} judge=${judge} />`;
+  return html`<${Welcome} screen="label" title="Which answer does a message submit?">
+    You will see messages, each with its problem, and write which answer it submits, whether it is right or not.
+    Every answer is kept at once: come back to this address with the same name to resume.
+  </${Welcome}>`;
+}
+
+function Texts({ judge }) {
+  const [text, show] = useState(null);
+  const [written, write] = useState("");
+  const [error, fail] = useState(null);
+  const input = useRef(null);
+  const take = (found) => {
+    show(found);
+    write(found.answer || "");
+    fail(null);
+    scrollTo(0, 0);
+  };
+  const go = (at) => get("labels", { judge, at }).then(take, fail);
+  const send = (answer) => post("labels", { judge, key: text.key, answer }).then(take, fail);
+  useEffect(() => {
+    go();
+  }, []);
+  useEffect(() => {
+    if (input.current) input.current.focus();
+  }, [text && text.key]);
+  const step = (by) => text && !text.done && text.number + by >= 0 && text.number + by < text.count && go(text.number + by);
+  useEffect(() => {
+    const press = (event) => {
+      if (!text || text.done || event.ctrlKey || event.metaKey) return;
+      if (event.target.matches("input, textarea")) {
+        if (event.key === "Escape") event.target.blur();
+        return;
+      }
+      if (event.key === "u") send(text.words[0]);
+      if (event.key === "x") send(text.words[1]);
+      if (event.key === "k") step(-1);
+      if (event.key === "j") step(1);
+      if (event.key === "/") {
+        event.preventDefault();
+        input.current.focus();
+      }
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  });
+  if (!text) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
+  if (text.done) {
+    return html`<p class="card">All ${text.count} texts are read. Thank you.
+      <button onClick=${() => go(text.count - 1)}>look at them again</button></p>`;
+  }
+  const submit = (event) => {
+    event.preventDefault();
+    send(written);
+  };
+  return html`<p class="quiet" role="status">${text.read} of ${text.count} texts read; this is number ${text.number + 1}</p>
+    <section class="turn problem-text"><h2>Problem</h2><div class="raw">${visible(text.question)}</div></section>
+    <section class="turn whole s-0"><h2>Message</h2><div class="raw">${visible(text.message)}</div></section>
+    <form class="card label" onSubmit=${submit}>
+      <label>Which answer does the message submit?
+        <input ref=${input} value=${written} onInput=${(event) => write(event.target.value)} autocomplete="off" /></label>
+      <button>Keep (Enter)</button>
+      <button type="button" onClick=${() => send(text.words[0])}>it says that it is unsure (u)</button>
+      <button type="button" onClick=${() => send(text.words[1])}>nobody can tell (x)</button>
+      <button type="button" onClick=${() => step(-1)} disabled=${text.number === 0}>previous (k)</button>
+      <button type="button" onClick=${() => step(1)} disabled=${text.number === text.count - 1}>next (j)</button>
+      <p class="quiet">How speakers were told to answer: ${visible(text.how)}<br />The letters work once Esc has left the field.</p>
+      ${error ? html`<${Problem} error=${error} />` : null}
+    </form>`;
+}
