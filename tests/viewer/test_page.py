@@ -1,11 +1,16 @@
 """The page in a real browser: what a person does with it, and that nothing a model wrote ever runs."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
+
+import coral
 
 playwright = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs it")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -262,3 +267,115 @@ def test_one_file_opens_from_the_disk(page, stored, tmp_path):
     page.locator(".all .row a").first.click()
     page.wait_for_selector(".turn")
     assert page.evaluate("window.ran") is None
+
+
+def test_a_folder_of_many_conversations_opens_from_the_disk(page, stored, tmp_path):
+    """Beyond what one file holds: overview, list, filters, a search over all parts, a conversation."""
+    run = shutil.copytree(stored / "first", tmp_path / "run")
+    (run / "summary.json").unlink()
+    file = next((run / "conversations").glob("*.jsonl"))
+    lines = file.read_text().split("\n")[:-1]
+    with file.open("w") as rows:
+        for sample in range(200):
+            rows.writelines(re.sub(r'#0"', f'#{sample}"', line, count=1) + "\n" for line in lines)
+    out = tmp_path / "out.html"
+    command("view", run, "--export", out)
+    base = (tmp_path / "out" / "index.html").as_uri()
+    page.goto(f"{base}#/run/0")
+    page.wait_for_selector(".headline")
+    assert "6000 conversations" in page.inner_text(".headline")
+    page.goto(f"{base}#/run/0/list?text=q29%23199")
+    page.wait_for_selector("output:text-matches('^[0-9]')", timeout=60_000)
+    assert page.locator(".all .row a").all_inner_texts() == ["q29#199"]
+    page.locator(".all .row a").first.click()
+    page.wait_for_selector(".turn mark, .turn .read")
+    assert page.inner_text("article h2") == "q29#199"
+    page.goto(f"{base}#/run/0/list?group.topic=a&kind=agreed_wrong")
+    page.wait_for_selector("output:text-matches('^[0-9]')")
+    assert page.evaluate("window.ran") is None
+
+
+def command(*words):
+    """Runs a command to its end, in a process of its own: the browser's tools hold this one's event loop."""
+    subprocess.run([sys.executable, "-m", "coral", *map(str, words)], check=True, capture_output=True)
+
+
+@contextmanager
+def served(*words, cwd=None):
+    """A command that serves a page; gives its address."""
+    command = [sys.executable, "-m", "coral", *map(str, words), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd)
+    try:
+        yield process.stdout.readline().split()[0]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_a_turn_shows_its_branches_and_what_it_would_teach(page, tmp_path):
+    """Candidates with grades and roll-out values; the pairs of a build with both trained sides."""
+    run = tmp_path / "trees"
+    words = ("--limit", "4", "--candidates", "4", "--rollouts", "2", "--max_turns", "4", "--split", "train")
+    command("sample", "sally_anne", *words, "--output", run)
+    turns = [(talk, turn) for talk in coral.load_run(run).conversations() for turn in talk.turns]
+    talk = next(talk for talk, turn in turns if {True, False} <= {reply.correct for reply in turn.replies})
+    with served("view", run) as address:
+        page.goto(f"{address}#/run/0/conversation?id={talk.id.replace('#', '%23')}")
+        page.wait_for_selector(".branches")
+        assert page.locator("#turn-1 .branches > li").count() == 4
+        assert page.locator("#turn-1 .branches .goes-on").count() == 1
+        assert "roll-outs right" in page.inner_text("#turn-1 .branches")
+        page.select_option(".lessons select", "dpo")
+        page.wait_for_selector("details.lesson")
+        page.locator("details.lesson summary").first.click()
+        page.wait_for_selector(".lesson[open] .trained")
+        assert page.locator(".lesson[open] h4").all_inner_texts()[0].startswith("chosen")
+        assert page.locator(".lesson[open] .trained.down").count() == 1
+        assert "rows of this conversation" in page.inner_text(".lessons")
+
+
+def test_a_study_opens_with_its_contrasts_and_a_start_page_with_all(page, tmp_path):
+    """From the start page to the study, to a contrast's two arms, to a problem of one arm."""
+    options = {"task": {"name": "sally_anne"}, "limit": 12, "max_turns": 4,
+               "arms": {"pair": {}, "alone": {"protocol": "cot"}, "warm": {"agent": {"temperature": 1.0}}},
+               "contrasts": ["pair - alone"]}  # fmt: skip
+    (tmp_path / "study.yaml").write_text(json.dumps({**options, "output": str(tmp_path / "mine")}))
+    command("study", tmp_path / "study.yaml")
+    with served("view", cwd=tmp_path) as address:
+        page.goto(address)
+        page.locator("button.link", has_text="mine").click()
+        page.wait_for_selector(".family >> text=study mine")
+        assert "baseline" in page.inner_text(".family")
+        page.locator(".family summary", has_text="problem by problem").click()
+        page.locator(".family input[type=checkbox]").uncheck()
+        page.wait_for_selector(".matrix tbody tr:nth-child(12)")
+        page.locator(".family a", has_text="pair - alone").click()
+        page.wait_for_selector(".aligned a")
+        assert "a=1&b=0" in page.url
+        page.locator(".matrix a").first.click()
+        page.wait_for_selector("output:text-matches('^1 ')")
+
+
+def test_a_person_reads_blind_with_the_keyboard(page, stored, tmp_path):
+    """A name, an answer, a letter; a reload resumes, and an answer can be looked at again."""
+    run = shutil.copytree(stored / "second", tmp_path / "run")
+    with served("audit", run, "--label", "--sample", "5") as address:
+        page.goto(address)
+        page.fill("input", "Ada")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=0 of")
+        page.wait_for_selector("input:focus")
+        page.keyboard.type("7")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=1 of")
+        page.keyboard.press("Escape")
+        page.keyboard.press("u")
+        page.wait_for_selector("text=2 of")
+        page.reload()
+        page.wait_for_selector("text=this is number 3")
+        page.keyboard.press("Escape")
+        page.keyboard.press("k")
+        page.wait_for_selector("text=this is number 2")
+        assert page.input_value("input") == "unsure"
+        assert "gold" not in page.inner_text("main")
+    assert "7" in (run / "audit" / "people" / "Ada.csv").read_text()

@@ -33,7 +33,8 @@ class ViewConfig(Options):
     port: int = option(0, decides=False, within=Bounds(least=0, most=65535))
     """Port to bind; 0 takes a free one."""
     export: str | None = option(None, decides=False)
-    """Write the run as one HTML file that opens without a server, instead of showing it."""
+    """Write the run as one HTML file that opens without a server, instead of showing it; as a folder if the
+    name does not end in .html, or beyond 5,000 conversations or 30 MB."""
     redact: bool | None = option(None, decides=False)
     """Leave what holds or may quote a problem out of that file; by default if the task is confidential."""
     no_browser: bool = option(False, decides=False)
@@ -99,13 +100,19 @@ def _screen(runs: Sequence[ViewedRun]) -> str:
 
 
 def _export(runs: Sequence[ViewedRun], output: Path, *, redact: bool | None) -> int:
-    from coral.viewer.single_file import write
+    from coral.viewer.export import write
 
     if len(runs) != 1:
-        raise ConfigError("one file shows one run", remedy="export each run to a file of its own")
-    if output.suffix != ".html":
-        raise ConfigError(f"'{output}' does not end in .html", remedy="--export is a page for the browser")
-    count, redacted = write(runs[0].index, runs[0].name, output, redact=redact)
-    size = output.stat().st_size / 1e6
-    print(f"{count} conversations{', redacted,' if redacted else ''} in {output} ({size:.1f} MB)")
+        raise ConfigError("an export shows one run", remedy="export each run to a place of its own")
+    if output.suffix not in {"", ".html"}:
+        raise ConfigError(
+            f"'{output}' does not end in .html",
+            remedy="--export FILE.html, or --export FOLDER for a large run",
+        )
+    done = write(runs[0].index, runs[0].name, output, redact=redact)
+    where = done.path if done.path.suffix == ".html" else done.path / "index.html and beside it"
+    if done.why:
+        print(f"{done.why}: this run becomes a folder")
+    redacted = ", redacted," if done.redacted else ""
+    print(f"{done.conversations} conversations{redacted} in {where} ({done.size / 1e6:.1f} MB)")
     return EXIT_DONE
