@@ -34,7 +34,7 @@ function App() {
     addEventListener("runs", again);
     return () => removeEventListener("runs", again);
   }, []);
-  const { value: fetched, stale, error } = useFetched("runs", { version });
+  const { value: fetched, stale, error } = useFetched("runs", { version }, { every: 1000 });
   const runs = fetched || stale;
   const [screen = "run", run = "0", part = ""] = route.path;
   useEffect(() => {

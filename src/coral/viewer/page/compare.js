@@ -22,6 +22,11 @@ export function Compare({ runs, query }) {
   const { value: families, error } = useFetched("families", { version: runs.length });
   if (error) return html`<${Problem} error=${error} />`;
   if (!families) return html`<p class="quiet">Loading…</p>`;
+  const waiting = runs.filter((one) => one.indexing);
+  if (waiting.length) {
+    const lines = waiting.reduce((total, one) => total + one.taken, 0);
+    return html`<p class="note" role="status">Reading ${waiting.length} runs: ${lines.toLocaleString("en")} lines so far…</p>`;
+  }
   const whole = families.filter((one) => one.runs.length > 2 || one.found.length || one.note);
   const family = families.find((one) => one.runs.length > 1 && one.baseline != null);
   const [first, second] = family ? [family.baseline, family.runs.find((one) => one !== family.baseline)] : [0, Math.min(1, runs.length - 1)];

@@ -18,7 +18,8 @@ export function useFetched(path, query, { every = 0 } = {}) {
       try {
         const value = await get(path, query);
         if (!ended) set({ value, key });
-        if (!ended && every && (value.indexing || value.finished === false)) timer = setTimeout(look, every);
+        const waits = Array.isArray(value) ? value.some((one) => one.indexing) : value.indexing || value.finished === false;
+        if (!ended && every && waits) timer = setTimeout(look, every);
       } catch (error) {
         if (!ended) set({ error, key });
       }
