@@ -117,12 +117,13 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr("coral.people.host.LAST_LOOK_S", 1.0)
 
     @asynccontextmanager
-    async def begin(agent, *, sessions=1, address=None, **options):
-        progress, given, said = Progress(), Given(task=Secrets()), []
-        model = agent if isinstance(agent, str) else given.models.add(agent)
+    async def begin(agent, *, task=None, sessions=1, address=None, **options):
+        progress, given, said = Progress(), Given(task=None if task else Secrets()), []
+        if not isinstance(agent, AgentConfig):
+            agent = AgentConfig(model=agent if isinstance(agent, str) else given.models.add(agent))
         config = ChatConfig(
-            task={"name": "conftest:Secrets"}, agent=AgentConfig(model=model), web=True, max_turns=6,
-            output=str(tmp_path / "run"), **options,
+            task={"name": task or "conftest:Secrets"}, agent=agent, web=True,
+            **{"max_turns": 6, "output": str(tmp_path / "run"), **options},
         )  # fmt: skip
         served = asyncio.get_running_loop().create_future()
         host = WebHost(

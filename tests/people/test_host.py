@@ -8,6 +8,7 @@ import pytest
 
 from coral.api import load_run
 from coral.errors import ConfigError
+from coral.evaluation.config import AgentConfig
 from coral.people.server import SHARED, Address
 from coral.types import OPENER, RESPONDER, StopReason
 
@@ -184,7 +185,8 @@ async def test_two_people_with_each_other(study, stored):
         assert (await opener.post("seat/next"))["phase"] == "gathering"
         assert (await responder.get())["number"] == 1
         await responder.says("I say answer 8")
-        assert (await opener.sees("yours"))["messages"][-1]["text"].endswith("I say answer 8")
+        first = (await opener.sees("yours"))["messages"][-1]
+        assert (first["who"], first["text"].endswith("I say answer 8")) == ("beginning", True)
         await opener.says("Fine, answer 8")
         ends = await asyncio.gather(opener.sees("over"), responder.sees("over"))
         assert [end["outcome"] for end in ends] == ["agreed", "agreed"]
@@ -209,6 +211,37 @@ async def test_a_model_that_fails_while_a_person_waits(study, stored):
         assert "WORDS_OF_SERVER" not in page.told
         assert sum("WORDS_OF_SERVER" in line for line in on.said) == 2
     assert stored()[0].stop is StopReason.AGREED
+
+
+async def test_a_server_that_is_away_for_a_while(study, stored, serve, refusal, data):
+    """Scripted agents behind HTTP: after all retries the person is told, and can go on."""
+    away = [True]
+
+    def react(number, body):
+        del number, body
+        return refusal(503, "WORDS_OF_SERVER") if away[0] else None
+
+    async with serve(react=react, accuracy=1.0) as (url, _):
+        away[0] = False
+        agent = AgentConfig(
+            model="scripted", base_url=url, max_attempts=3, backoff_s=0.001, max_backoff_s=0.002
+        )
+        async with study(agent, task="hi_tom", data=data, limit=1) as on:
+            page = on.page()
+            await page.post("seat/next")
+            await page.sees("yours")
+            away[0] = True
+            await page.says("I am not sure yet.")
+            await page.sees("trouble")
+            away[0] = False
+            await page.post("seat/again", again=True)
+            state = await page.sees("yours")
+            answer = state["messages"][-1]["text"]
+            await page.says(f"You are right. {answer}")
+            assert (await page.sees("over"))["outcome"] == "agreed"
+            assert "WORDS_OF_SERVER" not in page.told
+    (conversation,) = stored()
+    assert conversation.turns[-1].reply.correct
 
 
 async def test_a_conversation_that_is_given_up_is_failed_and_can_be_held_again(study, stored):

@@ -26,7 +26,7 @@ from coral.errors import ModelError, UserError
 from coral.evaluation.progress import Progress
 from coral.models.connections import Stopped
 from coral.people.sessions import Message, Said, Session, Sessions, Spell
-from coral.types import Conversation, Role, StopReason
+from coral.types import OPENER, Conversation, Role, StopReason
 
 OUTCOMES = {StopReason.AGREED: "agreed", StopReason.FAILED: "failed"}
 """Of conversations, as people are told them; all others are open."""
@@ -324,6 +324,8 @@ class WebHost(Host):
             self._say(f"session {session.number} has finished {self.done(place)}: {outcome}")
 
     def _shown(self, view: View) -> list[Message]:
+        # Who states the problem is told it together with what the other first said of it.
+        first = "beginning" if self.seats[view.name] == OPENER else "problem"
         told: list[Message] = []
         for message in view.messages:
             if message.role is Role.SYSTEM:
@@ -331,7 +333,7 @@ class WebHost(Host):
             elif message.role is Role.ASSISTANT:
                 who = "you"
             else:
-                who = "other" if any(one.who == "problem" for one in told) else "problem"
+                who = "other" if any(one.who == first for one in told) else first
             told.append(Message(who, message.content))
         if self._probe and told[-1].text == self._probe:
             told[-1] = Message("aside", self._probe)

@@ -25,7 +25,8 @@ class Message(msgspec.Struct, frozen=True):
     """What a person was shown.
 
     Attributes:
-        who: instructions, problem, other, you, or aside (a question off the record).
+        who: instructions, problem, beginning (the problem, and what the other first said of it), other, you,
+            or aside (a question off the record).
     """
 
     who: str

@@ -9,7 +9,7 @@ import { LONGEST, visible } from "./text.js";
 const AGAIN_MS = 3000; // until a server that did not answer is asked again
 const LONG_MS = 30000; // a reply that takes longer is spoken of
 
-const NAMES = { instructions: "Your instructions", problem: "Problem", other: "Partner", you: "You", aside: "Between us" };
+const NAMES = { instructions: "Your instructions", problem: "Problem", beginning: "The problem, and what your partner says", other: "Partner", you: "You", aside: "Between us" };
 
 function App() {
   const [state, show] = useState(null);
@@ -58,15 +58,16 @@ function Talk({ state, take, lost }) {
   useEffect(() => {
     document.title = phase === "yours" ? "● Your turn" : title;
   }, [phase]);
-  const said = state.messages.filter((one) => one.who === "you" || one.who === "other" || one.who === "aside");
-  const told = state.messages.filter((one) => one.who === "instructions" || one.who === "problem");
+  const isTold = (one) => ["instructions", "problem", "beginning"].includes(one.who);
+  const said = state.messages.filter((one) => !isTold(one));
+  const told = state.messages.filter(isTold);
   return html`<header class="top"><b>${talking ? `Problem ${state.number}` : "Conversation"}</b>
       <span class="quiet">${state.done} done</span></header>
     <main class="talk">
       <h1 class="hidden">${title}</h1>
       <p class="hidden" role="status" aria-live="polite">${announced(state)}</p>
       ${phase === "welcome" || phase === "gathering" ? html`<${Welcome} state=${state} take=${take} />` : null}
-      ${told.map((one) => html`<${Told} key=${`${state.number}${one.who}`} one=${one} open=${said.length === 0 || one.who === "problem"} />`)}
+      ${told.map((one) => html`<${Told} key=${`${state.number}${one.who}`} one=${one} open=${said.length === 0 || one.who !== "instructions"} />`)}
       ${said.map((one, index) => html`<${Said} key=${`${state.number} ${index}`} one=${one} last=${index === said.length - 1} />`)}
       ${lost ? html`<${Away} />` : html`<${Below} state=${state} take=${take} />`}
     </main>`;
@@ -105,7 +106,7 @@ function Welcome({ state, take }) {
 }
 
 function Told({ one, open }) {
-  return html`<details class=${`turn whole told ${one.who === "problem" ? "subject" : ""}`} open=${open}>
+  return html`<details class=${`turn whole told ${one.who === "instructions" ? "" : "subject"}`} open=${open}>
     <summary>${NAMES[one.who]}</summary><${Text} text=${one.text} />
   </details>`;
 }
