@@ -42,7 +42,7 @@ def check_people(config: EvalConfig) -> None:
     if len(people) > config.most_people:
         raise ConfigError(
             f"{' and '.join(people)} are people, and one terminal shows what one seat sees",
-            remedy="name a model for the others, such as --partner MODEL",
+            remedy="name a model for the others, such as --partner MODEL; `coral chat TASK --web` seats two",
         )
     if config.draw.candidates > 1 or config.draw.rollouts:
         raise ConfigError(
