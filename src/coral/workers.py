@@ -29,6 +29,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from types import TracebackType
 from typing import IO, Any, Literal
 
@@ -41,6 +42,7 @@ START_LIMIT_S = 120.0
 
 _ALARM_GRACE_S = 5.0
 _MAX_CACHED_BYTES = 4_096
+_KEY_BYTES = 32
 _PR_SET_PDEATHSIG = 1
 
 
@@ -163,7 +165,7 @@ class Workers:
     async def call(self, function: str, *args: Any, timeout_s: float) -> Any:
         """See the module's `call`."""
         request = _Call(function, args, timeout_s)
-        key = msgspec.json.encode([function, args])
+        key = _key_of(msgspec.json.encode([function, args]))
         if (known := self._results.find(key, timeout_s)) is not None:
             return _unwrap(known, request)
         async with self._slots_of_this_loop():
@@ -264,8 +266,8 @@ class _Results:
         return None
 
     def add(self, key: bytes, result: _Answer | float) -> None:
-        """Remember an answer, or the time limit that did not suffice for one."""
-        if len(key) > _MAX_CACHED_BYTES:
+        """Remember an answer, unless it is long, or the time limit that did not suffice for one."""
+        if isinstance(result, _Answer) and len(msgspec.json.encode(result)) > _MAX_CACHED_BYTES:
             return
         self._known[key] = result
         if len(self._known) > self._most:
@@ -358,6 +360,11 @@ class _Worker:
                 raise ConnectionResetError("no answer")
             received += chunk
         return bytes(received)
+
+
+def _key_of(call: bytes) -> bytes:
+    """The call itself, or what stands for a long one."""
+    return call if len(call) <= _KEY_BYTES else blake2b(call, digest_size=_KEY_BYTES).digest()
 
 
 def _unwrap(answer: _Answer, request: _Call) -> Any:

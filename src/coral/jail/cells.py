@@ -160,6 +160,10 @@ class Cell:
             time.sleep(0.001)
         return code
 
+    def is_alive(self) -> bool:
+        """Whether it has not ended, by itself or killed from outside."""
+        return self._life.exit_code() is None
+
     def last_words(self) -> str:
         """The last line of its errors, as far as they have come."""
         text = b""

@@ -5,11 +5,26 @@ For machines that cannot have better, by order of the user alone: a program can 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import tempfile
+from pathlib import Path
 
 from coral.jail import interpreter, processes
 from coral.jail.cells import Cell
 from coral.jail.interpreter import Role
+
+_PREFIX = "coral-jail-"
+_END_WITH_US = """\
+try:
+    import ctypes, os
+    ctypes.CDLL(None).prctl(1, 9)
+    os.getppid() == {parent} or os._exit(1)
+except (ImportError, AttributeError):
+    pass
+"""
+"""Have the kernel end an interpreter with the process that started it; macOS cannot."""
 
 
 class Plain:
@@ -18,11 +33,17 @@ class Plain:
     name = "plain"
     about = "isolates nothing: runs with --allow_unsafe_code true alone"
 
+    def __init__(self) -> None:
+        self._has_swept = False
+
     def start(self, role: Role) -> Cell:
         """Start an interpreter that waits for work, in a folder of its own."""
-        folder = tempfile.mkdtemp(prefix="coral-jail-")
+        if not self._has_swept:
+            _sweep()
+            self._has_swept = True
+        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         return processes.start(
-            interpreter.command(),
+            [*interpreter.command()[:-1], _END_WITH_US.format(parent=os.getpid()) + interpreter.BOOT],
             code=interpreter.code_of(role, compiled=True),
             environment=interpreter.environment() | {"HOME": folder, "TMPDIR": folder},
             folder=folder,
@@ -38,3 +59,22 @@ class Plain:
     def remedy(self, why: str) -> str:  # noqa: ARG002
         """It needs nothing but an interpreter that starts."""
         return "the interpreter must start with -S, an empty environment and a folder for temporary files"
+
+
+def _sweep() -> None:
+    """Take away folders of processes that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if owner.isdecimal() and not _lives(int(owner)) and folder.stat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -65,6 +65,9 @@ def _surely(run: Callable[[], Result]) -> Result:
 def _program(driver: str, limits: Limits, job: dict[str, Any]) -> tuple[Cell, float]:
     """A fresh interpreter that has been given a program, and the end of its time."""
     spares = _spares.setdefault(driver, [])
+    for dead in [cell for cell in spares if not cell.is_alive()]:
+        spares.remove(dead)
+        dead.kill()
     while len(spares) <= SPARES:
         spares.append(DRIVERS[driver].start("program"))
         spares[-1].prepare()
@@ -117,6 +120,8 @@ class _Check:
         return outcome
 
     def _judge(self) -> Cell:
+        if self._driver in _judges and not _judges[self._driver].is_alive():
+            self._end_judge()
         if self._driver not in _judges:
             _judges[self._driver] = DRIVERS[self._driver].start("tests")
         _judges[self._driver].wait_until_ready()

@@ -1,0 +1,142 @@
+"""Processes of the jail end with their check, with whoever asked for it, and with us, whatever ends us."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from coral import jail, workers
+
+ENDLESS = "def f():\n    while True: pass"
+LIMITS = jail.Limits(wall_s=0.5)
+PATIENCE_S = 20
+
+
+def descendants():
+    return psutil.Process().children(recursive=True)
+
+
+def all_gone(processes):
+    """Waits for the kernel, which ends a namespace in its own time."""
+    return psutil.wait_procs(processes, timeout=PATIENCE_S)[1] == []
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where temporary files of workers would lie."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+async def test_nothing_is_left_behind(driver, folder):
+    """No process, file or mount."""
+    mounts = Path("/proc/self/mountinfo").read_text()
+    async with jail.in_use():
+        for program in (
+            "def f(): return 1",
+            ENDLESS,
+            "import os\nos._exit(1)",
+            "open('file', 'w').write('x')",
+        ):
+            await jail.check(program, "assert f() == 1", names=["f"], limits=LIMITS, driver=driver)
+        started = descendants()
+    assert started
+    assert all_gone(started)
+    assert list(folder.iterdir()) == []
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+async def test_a_cancelled_check_leaves_nothing(driver, folder):
+    async with jail.in_use():
+        limits = jail.Limits(wall_s=1000.0, cpu_s=1000.0)
+        check = asyncio.create_task(jail.check(ENDLESS, "f()", names=["f"], limits=limits, driver=driver))
+        while len(descendants()) < 3:
+            await asyncio.sleep(0.05)
+        started = descendants()
+        check.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await check
+        assert all_gone(started)
+        outcome = await jail.check("def f(): return 1", "assert f() == 1", names=["f"], driver=driver)
+        assert outcome.kind == "passed"
+
+
+SCRIPT = """
+import asyncio, sys
+from coral import jail
+
+async def main(driver):
+    async with jail.in_use():
+        await jail.check("def f(): pass", "f()", names=["f"], driver=driver)
+        print("started", flush=True)
+        limits = jail.Limits(wall_s=1000.0, cpu_s=1000.0)
+        await jail.check({endless!r}, "f()", names=["f"], limits=limits, driver=driver)
+
+asyncio.run(main({driver!r}))
+"""
+
+
+def test_nothing_outlives_us(driver, folder):
+    """Not even `kill -9`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(endless=ENDLESS, driver=driver)], stdout=subprocess.PIPE
+    ) as ours:
+        assert ours.stdout.readline() == b"started\n"
+        time.sleep(0.3)
+        started = psutil.Process(ours.pid).children(recursive=True)
+        os.kill(ours.pid, signal.SIGKILL)
+        ours.wait()
+    assert started
+    assert all_gone(started)
+
+
+def test_loops_and_threads_come_and_go(driver):
+    """A pool serves whichever loop asks; each thread has its own."""
+
+    async def check(number):
+        async with jail.in_use():
+            program = f"def f(): return {number}"
+            return (await jail.check(program, f"assert f() == {number}", names=["f"], driver=driver)).kind
+
+    kinds = [asyncio.run(check(number)) for number in range(2)]
+    threads = [
+        threading.Thread(target=lambda number=number: kinds.append(asyncio.run(check(number))))
+        for number in (2, 3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds == ["passed"] * 4
+
+
+@pytest.mark.parametrize("length", [10, 20_000])
+async def test_a_check_is_made_once(driver, length):
+    """The same program and tests: the same answer, from memory, however long they are."""
+    program = f"def f(): return {length}  # {'x' * length}"
+    async with jail.in_use():
+        first = await jail.check(program, f"assert f() == {length}", names=["f"], driver=driver)
+        await workers.close()
+        again = await jail.check(program, f"assert f() == {length}", names=["f"], driver=driver)
+        assert descendants() == []
+    assert first == again == jail.Outcome("passed")
+
+
+async def test_a_killed_interpreter_is_no_verdict(bubblewrap):
+    """What ends the jail from outside says nothing about the program; the next check has a new one."""
+    async with jail.in_use():
+        await jail.check("def f(): pass", "f()", names=["f"], driver=bubblewrap)
+        walls = [process for process in descendants() if process.name() == "bwrap"]
+        inside = [process for process in descendants() if "coral.workers" not in process.cmdline()]
+        for process in walls:
+            process.kill()
+        assert all_gone([process for process in inside if process not in walls])  # zombies, ours to reap
+        outcome = await jail.check("def f(): return 2", "assert f() == 2", names=["f"], driver=bubblewrap)
+    assert outcome.kind == "passed"
