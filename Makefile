@@ -11,7 +11,7 @@ MODEL := .cache/smollm2/.built
 DOCS := .venv-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check docs format clean
+.PHONY: demo test bubblewrap test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check docs format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -21,6 +21,11 @@ demo: $(CORE)  ## two tiny language models with half of a problem each: one alon
 
 test: $(READY)  ## all tests, in random order, on all cores
 	$(BIN)/pytest -q -n auto
+
+bubblewrap:  ## the jail for programs, installed where root and apt are there; without it its tests are skipped
+	command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		{ apt-get install -y -qq bubblewrap || { apt-get update -qq && apt-get install -y -qq bubblewrap; }; } >/dev/null; } || \
+		echo "LEFT OUT: the tests of the jail, which need bubblewrap: install it by your package manager" >&2
 
 # OpenBLAS picks its kernels by the processor, and kernels round differently. A kernel runs only where the
 # processor has its instructions, so the widest one is tried only where it is there.
