@@ -31,7 +31,7 @@ WIDER = ".md-grid { max-width: 78rem }\n"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("quickstart", "concepts", "protocols", "python", "first_steps", "troubleshooting"),
     "Evaluate": (
-        "tasks", "code", "mbpp_cr", "own_data", "own_agents", "models", "prompts", "budget", "metrics",
+        "tasks", "code", "jail", "mbpp_cr", "own_data", "own_agents", "models", "prompts", "budget", "metrics",
         "studies", "analysis", "plots", "viewer", "people", "runs", "extraction", "grading", "parity",
     ),
     "Train": ("sampling", "training_data", "training", "rl", "improve", "collaboration"),
