@@ -31,8 +31,9 @@ WIDER = ".md-grid { max-width: 78rem }\n"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("quickstart", "concepts", "protocols", "python", "first_steps", "troubleshooting"),
     "Evaluate": (
-        "tasks", "code", "jail", "mbpp_cr", "own_data", "own_agents", "models", "prompts", "budget", "metrics",
-        "studies", "analysis", "plots", "viewer", "people", "runs", "extraction", "grading", "parity",
+        "tasks", "code", "jail", "mbpp_cr", "own_data", "own_agents", "models", "prompts", "budget",
+        "metrics", "studies", "analysis", "plots", "viewer", "people", "runs", "extraction", "grading",
+        "parity",
     ),
     "Train": ("sampling", "training_data", "training", "rl", "improve", "collaboration"),
     "Serve": ("serving", "generate", "cluster", "engine", "embedded_model", "sally_anne"),
