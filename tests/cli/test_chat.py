@@ -197,6 +197,11 @@ REFUSED = [
     (["chat"], "no task given", "coral tasks"),
     (["sample", "sally_anne", "--partner", "human"], "speaks once per turn", "--candidates 1"),
     (["eval", "sally_anne", "--extractor.model", "human"], "does not extract beliefs", "coral audit"),
+    (
+        ["eval", "sally_anne", "--agent", "human", "--partner", "m", "--extractor.mode", "hybrid"],
+        "does not extract beliefs",
+        "name a model",
+    ),
     (["eval", "sally_anne", "--agent", "human"], "agent and partner are people", "--partner MODEL"),
     (
         ["eval", "sally_anne", "--partner", "human", "--partner.command", "cat"],

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from coral.api import load_run
-from coral.errors import ConfigError
+from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import AgentConfig
 from coral.people.server import SHARED, Address
 from coral.types import OPENER, RESPONDER, StopReason
@@ -329,6 +329,37 @@ async def test_people_who_begin_without_an_answer_do_not_stop_the_run(study, mon
         await page.says("I have to think first.")
         await page.says("answer first.")
         await page.sees("over")
+
+
+async def test_who_sends_while_the_study_stops_has_their_words_still(study):
+    """They are told, and asked again when it is back."""
+    async with study(agrees, limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        state = await page.sees("yours")
+        on.host.stopping = True
+        response, found = await page.send("POST", "/api/seat/say", json={**GOOD, "turn": state["turn"]})
+        assert (response.status, found["error"]) == (400, "the study stops just now")
+        on.host.stopping = False
+
+
+DAMAGED = [
+    (b"{", "truncated"),
+    (b'{"number": 1, "name": "partner"}', "missing required field `token`"),
+    (b'{"number": 1, "name": "partner", "token": "t", "more": 1}', "unknown field `more`"),
+    (b"\xff", "invalid"),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), DAMAGED)
+async def test_a_damaged_session_is_named(study, tmp_path, content, words):
+    """Rather than given to somebody anew: its link would lead nowhere."""
+    async with study(agrees, limit=1):
+        pass
+    (tmp_path / "run/people/session-0001.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=f"session-0001.json is damaged.*{words}"):
+        async with study(agrees, limit=1):
+            pass
 
 
 async def test_only_the_owner_can_read_the_links(study, tmp_path):

@@ -25,7 +25,8 @@ def check_people(config: EvalConfig) -> None:
     Raises:
         ConfigError: there are several, or one is asked for what only models give.
     """
-    if config.extractor.get("model") == HUMAN:
+    extractor = config.extractor_config()
+    if config.extractor.get("model") == HUMAN or (extractor.is_person and extractor.mode != "rules"):
         raise ConfigError(
             "a person does not extract beliefs while a run goes on",
             remedy="name a model; `coral audit` has people read the replies of a run",

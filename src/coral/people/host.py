@@ -281,6 +281,8 @@ class WebHost(Host):
         session = place.session
         if session.said is not None and session.said.turn == turn:
             return
+        if self.stopping:
+            raise UserError("the study stops just now", remedy="your words are kept here: send them later")
         if place.words is None or place.turn != turn or place.words.done():
             raise UserError(
                 "the conversation has gone on since, perhaps in another window",
