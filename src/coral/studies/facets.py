@@ -9,12 +9,11 @@ import numpy as np
 
 from coral.comparison.facts import RIGHT
 from coral.metrics.arrays import Array
-from coral.studies.components import SAMPLES, Component, components
+from coral.metrics.components import CROSS, PROBLEM, SAMPLES, Component, components
 from coral.studies.measured import Arm, Group
 from coral.types import Record
 
-CROSS = "\u00d7"
-PROBLEM, WORDING, ORDER = "problem", "wording", "order"
+WORDING, ORDER = "wording", "order"
 
 
 class Facets(Record, frozen=True, omit_defaults=False):

@@ -17,6 +17,7 @@ import numpy as np
 from coral.comparison.facts import RIGHT
 from coral.metrics import Estimate, adjusted, benjamini_hochberg
 from coral.metrics.arrays import Array
+from coral.metrics.components import Component, components
 from coral.metrics.distributions import UPPER, t_cdf, t_quantile
 from coral.metrics.own import own_info
 from coral.metrics.statistics import (
@@ -28,7 +29,6 @@ from coral.metrics.statistics import (
     effects_of,
     paired_interval,
 )
-from coral.studies.components import Component, components
 from coral.studies.measured import NOTHING, Group, Parts, contrast, estimate_of, pool
 from coral.types import Record
 

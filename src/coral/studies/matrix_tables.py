@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coral.comparison.tables import Table, amount_of, between, p_value, points, share
-from coral.studies.components import Component
+from coral.metrics.components import PROBLEM, Component
 from coral.studies.facets import Facets
 from coral.studies.matrix import Effect, Matrix, PairTest
 
@@ -86,26 +88,36 @@ def _variance(matrix: Matrix) -> Table:
         "variance",
         "Where the variance of the pairs comes from",
         ("source", "variance", "95% interval", "share", "levels"),
-        tuple(map(_component, matrix.variance)),
+        tuple(_component(one, _problems(matrix.variance)) for one in matrix.variance),
         "Crossed random effects of opener, responder and problem on what is agreed and right; samples: the "
-         "rest. The interval of a source with few levels is wide. Intervals are of normal effects: with "
-         "less than 30% or more than 70% right they are too narrow.",
+         "rest. The interval of a source with few levels is wide; of what varies by problem it is told by "
+         "leaving out one problem at a time.",
     )  # fmt: skip
 
 
-def _component(one: Component) -> tuple[str, str, str, str, str]:
+def _component(one: Component, problems: int) -> tuple[str, str, str, str, str]:
     return (
         one.name,
         f"{one.variance:.4f}",
-        f"[{one.low:.4f}, {one.high:.4f}]",
+        f"not estimable from {problems:,} problems"
+        if one.low is None or one.high is None
+        else f"[{one.low:.4f}, {one.high:.4f}]",
         f"{100 * one.share:.1f}%",
         f"{one.levels:,}",
     )
 
 
+def _problems(found: Sequence[Component]) -> int:
+    return next((one.levels for one in found if one.name == PROBLEM), 0)
+
+
 def facet_tables(facets: tuple[Facets, ...]) -> list[Table]:
     """The variance components, and what to buy."""
-    rows = [(found.name, *_component(one)) for found in facets for one in found.components]
+    rows = [
+        (found.name, *_component(one, _problems(found.components)))
+        for found in facets
+        for one in found.components
+    ]
     return [
         Table(
             "facets",
@@ -113,8 +125,8 @@ def facet_tables(facets: tuple[Facets, ...]) -> list[Table]:
             ("arm", "source", "variance", "95% interval", "share", "levels"),
             tuple(rows),
             "Variance components of what is right of all, of one conversation. The share of problem is the "
-             "intra-class correlation: how alike two conversations about one problem are. Intervals are "
-             "of normal effects: with less than 30% or more than 70% right they are too narrow.",
+             "intra-class correlation: how alike two conversations about one problem are. Intervals of what "
+             "varies by problem are told by leaving out one problem at a time.",
         ),
         Table(
             "what_to_buy",

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import coral
+from coral.metrics.components import _without_each, components, mean_squares
 from coral.metrics.distributions import f_quantile
-from coral.studies.components import components, mean_squares
-from coral.studies.facets import stderr_of
+from coral.studies.facets import Facets, stderr_of
+from coral.studies.matrix_tables import facet_tables
 
 PROBLEM, WORDING, CROSSED, REST = 0.04, 0.01, 0.006, 0.15
 
@@ -50,6 +51,58 @@ def test_components_are_unbiased_and_their_intervals_hold(problems):
     assert said == pytest.approx(np.maximum(raw, 0.0))
     for place, known in enumerate(true):
         assert np.mean([each[place].low <= known <= each[place].high for each in found]) > 0.92
+
+
+def yes_no(rng, rate, problems, samples=5, alike=0.3):
+    """Right and wrong of problems that differ (Beta), and the true components of problem and samples."""
+    size = 1 / alike - 1
+    rates = rng.beta(rate * size, (1 - rate) * size, (problems, 1))
+    whole = rate * (1 - rate)
+    return (rng.random((problems, samples)) < rates).astype(float), (alike * whole, (1 - alike) * whole)
+
+
+@pytest.mark.parametrize(("rate", "problems"), [(0.1, 50), (0.5, 10), (0.02, 200), (0.98, 200), (0.3, 200)])
+def test_intervals_of_right_and_wrong_hold(rate, problems):
+    """Normal theory held 23 to 78 of 100 near 0 and 1. The full table is in docs/studies.md."""
+    rng, held = np.random.default_rng(round(1000 * rate) + problems), ([], [])
+    for _ in range(300):
+        values, true = yes_no(rng, rate, problems)
+        for place, one in enumerate(components(values, ("problem",))):
+            if one.low is not None:
+                assert one.low <= one.variance <= one.high
+                held[place].append(one.low <= true[place] <= one.high)
+    for each in held:
+        assert len(each) > 240
+        assert np.mean(each) > 0.93 - 0.035  # two standard errors and a half
+
+
+def test_mean_squares_without_each_level_are_those_of_the_rest():
+    """What is taken off the sums is what leaving a level out does, on every axis."""
+    values = (np.random.default_rng(0).random((7, 3, 4, 2)) < 0.4).astype(float)
+    for axis in (0, 1, 2):
+        without = _without_each(values, axis)
+        for level in range(values.shape[axis]):
+            rest, _ = mean_squares(np.delete(values, level, axis=axis))
+            assert {one: without[one][level] for one in rest} == pytest.approx(rest)
+
+
+NOTHING_TO_TELL = {
+    "nobody is right": np.zeros((20, 5)),
+    "all are right": np.ones((20, 5)),
+    "two problems have a right answer": np.eye(20, 5) * (np.arange(20)[:, None] < 2),
+    "a single problem has all of the variance": np.repeat(np.arange(20)[:, None] < 1, 5, axis=1) * 1.0,
+    "all problems are alike": np.tile([1.0, 0.0, 1.0, 0.0], (20, 1)),
+    "two problems": np.array([[1.0, 0.0], [0.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_TO_TELL)
+def test_what_problems_do_not_tell_has_no_interval(case):
+    """It is said to be not estimable, in place of an interval of no width, or of one that a problem makes."""
+    found = components(NOTHING_TO_TELL[case], ("problem",))
+    assert (found[0].low, found[0].high) == (None, None)
+    rows = facet_tables((Facets("a", ("a",), tuple(found), {}, 0.0, {}, "problem"),))[0].rows
+    assert rows[0][3] == f"not estimable from {len(NOTHING_TO_TELL[case])} problems"
 
 
 def test_the_standard_error_is_that_of_repeated_studies():
