@@ -139,9 +139,9 @@ LARGER = {
     # Arms, contrasts, matrices, equal cost, facets and forks end in one report.
     "studies": 3_500,
     # Modules. One pool of processes that can be killed, and what is true of it in all its states.
-    "workers.py": 500,
+    "workers.py": 520,
     # A table: an entry per metric, read from top to bottom as docs/metrics.md is.
-    "metrics/entries.py": 460,
+    "metrics/entries.py": 470,
     # Every option of a run with its help, once: `--help`, YAML, Python and the CLI reference are made of it.
     "evaluation/config.py": 540,
 }

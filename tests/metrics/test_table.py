@@ -66,6 +66,13 @@ def test_a_notebook_shows_the_table_and_nobody_elses_html(summary):
     assert "a &lt;task&gt; · coral · &lt;b&gt;m&lt;/b&gt;" in html
 
 
+@pytest.mark.parametrize(("problems", "said"), [(1, False), (2, True), (10, True), (11, False)])
+def test_few_problems_are_told(summary, problems, said):
+    """Ten draws of a long tail rarely hold the tail, so the table says what its intervals are."""
+    few = msgspec.structs.replace(summary, problems=problems)
+    assert ("intervals are approximate" in few._repr_html_()) is said
+
+
 def test_an_unfinished_run_says_how_far_it_is():
     """There is no table yet."""
     assert (

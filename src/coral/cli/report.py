@@ -19,6 +19,7 @@ from coral.metrics.table import (
     COLUMNS,
     Block,
     Row,
+    about_few,
     answers_once,
     blocks_of,
     columns_of,
@@ -162,6 +163,7 @@ def _footnotes(summary: Summary, path: Path) -> list[str]:
         *([] if alone else [f"ended: {stops}"]),
         f"requests: {used or 'none was answered'}",
     ]
+    lines += [few] if (few := about_few(summary)) else []
     lines += _judged(summary)
     if unpriced := _unpriced(summary):
         lines.append(f"cost: unknown, {unpriced} has no price; --prices FILE gives it one (coral prices)")

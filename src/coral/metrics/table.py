@@ -163,6 +163,17 @@ def is_ungraded(summary: Summary) -> bool:
     return summary.without_gold == summary.problems > 0
 
 
+FEW = 10
+"""Problems up to which intervals may hold less often than they say: those of tokens in 88 of 100 runs."""
+
+
+def about_few(summary: Summary) -> str:
+    """What intervals of so few problems are; empty of more."""
+    if not 1 < summary.problems <= FEW:
+        return ""
+    return f"few problems ({summary.problems}): intervals are approximate, those of tokens too narrow"
+
+
 def answers_once(summary: Summary) -> bool:
     """Whether nobody was asked for an answer again."""
     return "conversation_gain" not in summary.metrics
@@ -222,4 +233,5 @@ def as_html(summary: Summary) -> str:
             hint = escape(row.info.help, quote=True)
             first = f'<td style="text-align: left{weight}" title="{hint}">{escape(row.label)}</td>'
             lines.append(f"<tr>{first}{cells}</tr>")
-    return "\n".join([*lines, "</table>"])
+    few = about_few(summary)
+    return "\n".join([*lines, "</table>", *([f"<p><small>{few}</small></p>"] if few else [])])
