@@ -4,12 +4,12 @@
     python benchmarks/programs.py leftovers [--checks 10000]
     python benchmarks/programs.py killed [--times 5]
 
-`loop` holds the same conversations twice against the scripted server, which answers with the reference
-solution or with a mistake in it: once graded by a task whose grading is free (equal text is right), once in
-the jail. CPU is what the operating system counted for the client itself and, apart, for its workers and what
-these jailed. Quote the ratio of the client's own. `leftovers` makes so many different checks as fast as they
-go, and counts processes and files then. `killed` kills a process by signal 9 that has endless programs in
-the jail, and waits until all that it started is gone.
+`loop` holds the same conversations against the scripted server, which answers with the reference solution or
+with a mistake in it: once to warm it up, once graded by a task whose grading is free (equal text is right),
+and once in the jail. CPU is what the operating system counted for the client itself, without its workers and
+what these jailed. Quote the ratio. `leftovers` makes so many different checks as fast as they go, and counts
+processes and files then. `killed` kills a process by signal 9 that has endless programs in the jail, and
+waits until all that it started is gone.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ CLIENT = (
     "from coral.cli import main\n"
     "start = time.perf_counter()\n"
     "code = main(sys.argv[1:])\n"
-    "used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
-    "cpu = [one.ru_utime + one.ru_stime for one in used]\n"
-    "print(json.dumps([code, time.perf_counter() - start, *cpu]), file=sys.stderr)\n"
+    "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+    "cpu = used.ru_utime + used.ru_stime\n"
+    "print(json.dumps([code, time.perf_counter() - start, cpu]), file=sys.stderr)\n"
 )
 GONE_WITHIN_S = 30.0
 
@@ -76,8 +76,8 @@ def scripted(data: Path) -> Iterator[str]:
         process.wait()
 
 
-def held(task: str, data: Path, address: str, output: Path) -> tuple[float, float, float]:
-    """Seconds that a run took: by the clock, of its own CPU, and of the CPU of its workers."""
+def held(task: str, data: Path, address: str, output: Path) -> tuple[float, float]:
+    """Seconds that a run took: by the clock, and of its own CPU."""
     arguments = [
         "eval", task, "--data", str(data), "--agent.model", "scripted:accuracy=0.6",
         "--agent.base_url", address, "--output", str(output), "--max_connections", "64",
@@ -87,10 +87,10 @@ def held(task: str, data: Path, address: str, output: Path) -> tuple[float, floa
         [sys.executable, "-c", CLIENT, *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, check=False,
     )  # fmt: skip
-    code, wall_s, own_s, workers_s = json.loads(done.stderr.splitlines()[-1])
+    code, wall_s, own_s = json.loads(done.stderr.splitlines()[-1])
     if code:
         sys.exit(done.stderr)
-    return wall_s, own_s, workers_s
+    return wall_s, own_s
 
 
 def repeated(data: Path, count: int, target: Path) -> Path:
@@ -111,16 +111,18 @@ def loop(data: Path, conversations: int) -> None:
         folder = Path(name)
         problems = repeated(data, conversations, folder / "problems.jsonl")
         with scripted(problems) as address:
-            print(f"{'graded':10}{'wall s':>8}{'own CPU s':>11}{'workers CPU s':>15}{'requests':>10}")
+            held("humaneval", problems, address, folder / "warm up")
+            print(f"{'graded':12}{'wall s':>8}{'CPU s':>8}{'requests':>10}{'CPU ms/request':>16}")
             own: dict[str, float] = {}
             for kind, task in (("free", "programs:Free"), ("in the jail", "humaneval")):
-                wall_s, own[kind], workers_s = held(task, problems, address, folder / kind)
+                wall_s, own[kind] = held(task, problems, address, folder / kind)
                 requests = sum(
                     len(json.loads(line)["turns"])
                     for file in (folder / kind).rglob("conversations/*.jsonl")
                     for line in file.read_text().splitlines()
                 )
-                print(f"{kind:12}{wall_s:>6.1f}{own[kind]:>11.1f}{workers_s:>15.1f}{requests:>10}")
+                each = 1000 * own[kind] / requests
+                print(f"{kind:12}{wall_s:>8.1f}{own[kind]:>8.1f}{requests:>10,}{each:>16.2f}", flush=True)
     print(f"the client's own CPU, jail to free: {own['in the jail'] / own['free']:.2f}")
 
 

@@ -194,6 +194,8 @@ def with_helpers(program: str, others: Sequence[str]) -> str:
         for node in tree.body if tree else ():
             piece = (number, node.lineno, _source(code, node))
             there |= dict.fromkeys(bound_by(node), piece)
+    if not there:
+        return program
     needed: set[tuple[int, int, str]] = set()
     wanted = missing(program)
     while wanted:
@@ -211,6 +213,10 @@ def _source(code: str, node: ast.stmt) -> str:
     return "\n".join(code.split("\n")[first - 1 : node.end_lineno])
 
 
+_NAMING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+"""Statements that bind names other than by an `ast.Name`."""
+
+
 def missing(program: str) -> set[str]:
     """Names that a program uses and binds nowhere, other than Python's own."""
     tree = tree_of(program)
@@ -225,7 +231,7 @@ def missing(program: str) -> set[str]:
             bound.add(node.arg)
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             bound.add(node.name)
-        elif isinstance(node, ast.stmt):
+        elif isinstance(node, _NAMING):
             bound |= bound_by(node)
     return used - bound
 
