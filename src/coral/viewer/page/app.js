@@ -20,6 +20,16 @@ const KEYS = [
   ["?", "these keys"],
 ];
 
+// Where the page began: sessions that began with a choice of runs lead back to it. A page from the disk may be
+// refused the storage, and has no choice.
+function home() {
+  try {
+    return sessionStorage.getItem("home") || "run/0";
+  } catch {
+    return "run/0";
+  }
+}
+
 function App() {
   const [route, set] = useState(parse(location.hash));
   const [help, toggle] = useState(false);
@@ -57,7 +67,7 @@ function App() {
   const current = screen === "compare" ? null : runs[run];
   document.title = current ? `${current.name} · Coral` : "Compare · Coral";
   return html`<header class="top">
-      <a class="brand" href=${link("run/0")}>Coral</a>
+      <a class="brand" href=${link(home())}>Coral</a>
       <h1 class="hidden">${document.title}</h1>
       ${current && runs.length > 1
         ? html`<label><span class="hidden">Run</span>

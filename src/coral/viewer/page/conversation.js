@@ -159,7 +159,7 @@ function Value({ reply }) {
 }
 
 const outcome = (end) =>
-  html`${sign(end.correct)} ${end.stop} after ${end.turns} more turns${end.answer == null ? "" : html`: <b>${visible(end.answer)}</b>`}`;
+  html`${sign(end.correct)} ${end.stop} after ${end.turns} more ${end.turns === 1 ? "turn" : "turns"}${end.answer == null ? "" : html`: <b>${visible(end.answer)}</b>`}`;
 
 // What is known of a reply beside its words.
 function details(reply) {

@@ -20,6 +20,7 @@ export function Start() {
     }
   };
   document.title = "Coral";
+  sessionStorage.setItem("home", "start");
   if (error) return html`<${Problem} error=${error} />`;
   if (!value) return html`<p class="quiet">Looking for runs…</p>`;
   const shown = value.places.filter((one) => `${one.name} ${one.headline}`.toLowerCase().includes(words.toLowerCase()));
