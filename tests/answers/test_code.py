@@ -68,6 +68,11 @@ SUBMITTED = {
     "the partner's, endorsed before": f"I agree with your program:\n\n{block(OWN)}",
     "the partner's, endorsed behind": f"Your program:\n\n{block(OWN)}\n\nThat is correct, and I submit it.",
     "the partner's, flawless": f"Your code:\n\n{block(OWN)}\n\nI found nothing wrong. I agree with it.",
+    "the partner's, the same as mine": f"I tested your code:\n\n{block(OWN)}\n\nIt is identical to mine.",
+    "the partner's, looks good": f"**Your code:**\n\n{block(OWN)}\n\nLooks good to me.",
+    "the closing fence behind the code": f"```python\n{OWN}```\n\nDone.",
+    "the fence at once behind words": f"My answer:```python\n{OWN}\n```",
+    "code moved to the right": f"```python\n{indented(OWN, '  ')}\n```",
     "no fence": OWN,
     "no fence, prose around": f"I would write it so.\n\n{OWN}\n\nThis adds both numbers.",
     "no fence, prose at once behind": f"{OWN}\nThis adds both numbers.",
@@ -96,6 +101,11 @@ NOT_SUBMITTED = {
     "the partner's, refused": f"Here is your solution:\n\n{block(OWN)}\n\nI do not agree with it.",
     "the partner's, praised and refused": f"Your code:\n\n{block(OWN)}\n\nIt looks right. However, it fails.",
     "the partner's, asked about": f"You suggested this:\n\n{block(OWN)}\n\nAre you sure that it is correct?",
+    "the partner's, after a bullet": f"- Your version:\n\n{block(OWN)}\n\nDoes that work for strings?",
+    "the partner's, checked": f"I checked your code:\n\n{block(OWN)}\n\nIt takes time that grows with a.",
+    "the partner's, to look at": f"Let's look at your suggestion:\n\n{block(OWN)}\n\nWhy b?",
+    "the opener's": f"The opener's program:\n\n{block(OWN)}\n\nWhat is a?",
+    "a heading alone": block("def add(a, b):"),
     "the partner's by name": f"My partner's program is:\n\n{block(OWN)}\n\nWhy?",
     "the signature alone": block(STUB),
     "dots": block("def add(a, b):\n    ..."),
@@ -112,6 +122,20 @@ NOT_SUBMITTED = {
 def test_what_is_not_submitted(text: str) -> None:
     """Quotations of the partner, stubs, fragments and unclosed blocks submit nothing."""
     assert not isinstance(code.read(text, ADD), Answered)
+
+
+def test_a_block_in_one_line() -> None:
+    """Opening and closing fence may stand in one line with the program."""
+    line = "def add(a, b): return a + b"
+    assert code.read(f"```python {line}```", ADD) == code.read(f"So: \n```{line}```", ADD) == Answered(line)
+    assert not isinstance(code.read("It is ```add(a, b)``` that counts.", ADD), Answered)
+
+
+def test_a_docstring_may_hold_fences() -> None:
+    """A program is not cut at a fence within it, and what stands behind it is not part of it."""
+    program = 'def add(a, b):\n    """Add.\n\n    ```\n    add(1, 2)\n    ```\n    """\n    return a + b'
+    assert code.read(f"So:\n\n{block(program)}\n\nThat is all.", ADD) == Answered(program)
+    assert code.read(f"{block(program)}\n\nFor example:\n\n{block('add(1, 2)')}", ADD) == Answered(program)
 
 
 def test_why_nothing_is_submitted() -> None:

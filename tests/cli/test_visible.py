@@ -20,7 +20,7 @@ import coral.cli
 from coral.cli import main
 from coral.cli.doctor import print_diagnosis
 from coral.cli.terminal import Terminal
-from coral.cli.visible import one_line, shell_word, visible
+from coral.cli.visible import answer_in_short, one_line, shell_word, visible
 from coral.doctor.diagnose import Diagnosis, Finding
 from coral.types import OPENER, RESPONDER, Conversation
 
@@ -237,3 +237,11 @@ def test_closed_and_full_streams_end_in_words(finished, tmp_path, streams, argum
     assert cause in done.stderr
     if arguments[0] == "score":
         assert (folder / "summary.json").is_file()
+
+
+def test_an_answer_in_short():
+    """A program takes one short word, the same for the same program; other answers stand as they are."""
+    program = "def f():\n    return 1"
+    assert answer_in_short("B\x1b") == r"B\x1b"
+    assert re.fullmatch("program [0-9a-f]{4}", answer_in_short(program))
+    assert answer_in_short(program) == answer_in_short(program) != answer_in_short(f"{program}0")

@@ -24,7 +24,7 @@ HIDDEN = "def check(candidate)"
 
 
 ISOLATED = pytest.mark.skipif(
-    not any(finding.works and finding.driver != "plain" for finding in jail.findings()),
+    not any(finding.works and finding.isolates for finding in jail.findings()),
     reason="no jail that isolates works here",
 )
 

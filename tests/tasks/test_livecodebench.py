@@ -56,6 +56,7 @@ def test_the_hidden_tests_are_not_stated(problems: list[Problem]) -> None:
         opening = TASK.opening(problem)
         assert problem.question in opening
         assert problem.source["starter"].strip() in opening
+        assert not isinstance(TASK.read(opening, problem), Answered)
         assert "4000000000" not in opening
         assert str(problem.source["hidden"])[:40] not in opening
 

@@ -23,7 +23,7 @@ from coral.types import Answered, Problem
 Load = Callable[..., list[Problem]]
 UNSAFE = {"allow_unsafe_code": True}
 ISOLATED = pytest.mark.skipif(
-    not any(finding.works and finding.driver != "plain" for finding in jail.findings()),
+    not any(finding.works and finding.isolates for finding in jail.findings()),
     reason="no jail that isolates works here, and these programs are harmful",
 )
 
@@ -150,6 +150,23 @@ async def test_same_is_an_equivalence() -> None:
 def test_inputs_from_examples(text: str, inputs: list[list[object]]) -> None:
     """Literal arguments of calls of the function alone, first as they stand, then changed a little."""
     assert inputs_of(text, "f")[: len(inputs) or 1] == inputs
+
+
+@pytest.mark.parametrize(
+    ("text", "signature", "inputs"),
+    [
+        ("For lst = [1,2] and k = 3: 4. For lst = [5], k = 1: 0.", "f(lst, k)", [[[1, 2], 3], [[5], 1]]),
+        ("grid : [[0, 1], [1, 1]]\n  capacity : 2", "f(grid, capacity)", [[[[0, 1], [1, 1]], 2]]),
+        ('For num = "AB" the result is 1.', "f(num)", [["AB"]]),
+        ("no examples", "f(n: int)", [[1], [2], [3], [5], [8], [12], [30]]),
+        ("no examples", "f(n: int, flag: bool) -> int", [[1, True], [2, False]]),
+        ("lst = [1]", "f(lst, other)", []),
+        ("f(1)", "f(n: int)", [[1], [2], [3]]),
+    ],
+)
+def test_inputs_without_calls(text: str, signature: str, inputs: list[list[object]]) -> None:
+    """Values that the text gives to all parameters by name, or else values that fit the annotations."""
+    assert inputs_of(text, "f", f"def {signature}:\n    return 0")[: len(inputs) or 1] == inputs
 
 
 def test_inputs_are_the_same_every_time() -> None:

@@ -9,6 +9,7 @@ or one that was never closed.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,12 +59,27 @@ class _Message:
             return _without_fence(self.text, self.form)
         own = [block for block in self.blocks if block.closed and not self.is_quotation(block)]
         for block in reversed(own):
-            if defines(block.code, self.form):
+            program = self._whole(block)
+            if defines(program, self.form):
                 others = [other.code for other in own if other is not block]
-                return clean(with_helpers(block.code, others))
-            if (program := completed(block.code, self.form.prompt)) is not None:
-                return program
+                return clean(with_helpers(program, others))
+            if (whole := completed(block.code, self.form.prompt)) is not None:
+                return whole
         return None
+
+    def _whole(self, block: Block) -> str:
+        """The code of a block: moved to the margin, and up to a later fence where it only parses up to there,
+        because a docstring of it holds fences.
+        """
+        code = textwrap.dedent(block.code)
+        if tree_of(code) is not None:
+            return code
+        lines = lines_of(self.text)
+        for end in [other.end for other in self.blocks if other.start >= block.end][:_MAX_FENCES]:
+            longer = textwrap.dedent("\n".join(lines[block.start + 1 : end - 1]))
+            if tree_of(longer) is not None and defines(longer, self.form):
+                return longer
+        return code
 
     def is_quotation(self, block: Block) -> bool:
         """Whether a block shows a program of the partner's that the message does not make its own."""
@@ -77,7 +93,8 @@ class _Message:
         above = [line for line in lines_of(self.text)[: block.start] if line.strip()]
         if not above or _is_fence(above[-1]):
             return ""
-        return re.split(r"(?<=[.!?])\s+", above[-1].strip().strip("*_# "))[-1]
+        line = re.sub(r"^[\W\d_]+", "", above[-1].strip())
+        return re.split(r"(?<=[.!?])\s+", line.strip("*_# "))[-1]
 
     def without_blocks(self) -> str:
         """The message's words: what stands in no block."""
@@ -85,14 +102,19 @@ class _Message:
         return "\n".join(line for at, line in enumerate(lines_of(self.text)) if at not in inside)
 
 
+_MAX_FENCES = 4
+
+
 def _is_fence(line: str) -> bool:
     return line.lstrip("> \t").startswith(("```", "~~~"))
 
 
 _PROGRAM = (
-    r"(?:program|code|solution|version|function|implementation|answer|attempt|submission|reply|script|block)"
+    r"(?:program|code|solution|version|function|implementation|answer|attempt|submission|reply|script|block"
+    r"|response|message|proposal|suggestion|approach|idea)"
 )
-_WHOSE = r"(?:your|(?:my |the |our )?partner(?:'s|’s)|the other(?:'s|’s)?)"
+_OTHER = r"(?:(?:my |the |our )?(?:partner|opener|responder|colleague|other(?: agent| person| one)?))"
+_WHOSE = rf"(?:your|{_OTHER}(?:'s|’s))"
 _DETAIL = (
     r"(?:original|previous|earlier|last|latest|first|current|own|full|entire|whole|complete|proposed|suggested"
     r"|python|above)"
@@ -100,7 +122,10 @@ _DETAIL = (
 _FILLER = (
     r"(?:(?:so|but|and|again|well|okay|ok|first|now|for reference|to recap|recap|as a reminder)[,:]? )*"
     r"(?:(?:(?:here|this|that)(?: is| was|'s|’s)|let me (?:quote|repeat)|i quote|(?:i am )?quoting|to quote"
-    r"|quote of|looking at|consider|recall|take|look at|regarding|about|compare|in|with|for) )?"
+    r"|quote of|(?:let(?:'s|’s| us| me) )?(?:look(?:ing)? at|review(?:ing)?|check(?:ing)?|test(?:ing)?"
+    r"|consider"
+    r"|go(?:ing)? (?:over|through)|recall|take|compare|read(?:ing)?)|i(?:'ve|’ve| have)? (?:just )?(?:checked"
+    r"|reviewed|read|tested|tried|ran|looked at|went (?:over|through))|regarding|about|re|in|with|for) )?"
 )
 _TRAILER = (
     r"(?: (?:is|was|reads|read|again|above|for reference|so far|looks like this|says|does this|has this"
@@ -113,7 +138,7 @@ _SAID = (
 _ADVERB = r"(?:'ve|’ve| have| had| just| already| also| originally| previously| first| last)"
 _ANOTHERS = re.compile(
     rf"^{_FILLER}(?:{_WHOSE} (?:{_DETAIL} )*{_PROGRAM}{_TRAILER}"
-    rf"|(?:what |the (?:{_DETAIL} )*{_PROGRAM} (?:that )?)?(?:you|(?:my |the )?partner){_ADVERB}* {_SAID}"
+    rf"|(?:what |the (?:{_DETAIL} )*{_PROGRAM} (?:that )?)?(?:you|{_OTHER}){_ADVERB}* {_SAID}"
     r"(?: (?:is|was|this|the following|me|earlier|before|above|here|just now|so far|it|that))*)"
     r"\s*(?:\([^)]*\))?\s*[:.…-]*\W*$",
     re.IGNORECASE,
@@ -134,6 +159,8 @@ _ENDORSED = re.compile(
     rf"|\b{_THEIRS} (?:\w+ )?(?:works|passes)\b|\b{_THEIRS} (?:is|becomes) (?:also )?my (?:final )?\w+\b"
     r"|\bmy (?:final )?(?:answer|submission|solution) (?:is|remains) (?:the same|yours|this|that|your)\b"
     r"|\bnothing to (?:add|change|fix)\b|\bno changes? (?:is |are )?needed\b"
+    r"|\blooks (?:right|correct|good|fine)\b"
+    r"|^\W*(?:yes|agreed|exactly|correct|perfect|lgtm)\b|\b(?:the same as|just like|identical to) mine\b"
     r")",
     re.IGNORECASE,
 )

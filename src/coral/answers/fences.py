@@ -10,8 +10,12 @@ import textwrap
 from dataclasses import dataclass
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
-_OPENED_IN_LINE = re.compile(
-    r"(?P<lead>.*\S[ \t]+)(?P<mark>`{3,})(?P<info>[ \t]*(?:python3?|py3?)?[ \t]*)", re.IGNORECASE
+_OPENED_BEHIND_WORDS = re.compile(
+    r".*\S(?:[ \t]+(?P<apart>`{3,})[ \t]*(?:python3?|py3?)?|(?P<joined>`{3,})[ \t]*(?:python3?|py3?))[ \t]*",
+    re.IGNORECASE,
+)
+_IN_ONE_LINE = re.compile(
+    r"[ \t]*(`{3,})(?:(?:python3?|py3?)\b)?[ \t]*(?P<code>[^`]*[^`\s])[ \t]*\1[ \t.]*", re.IGNORECASE
 )
 _QUOTED = re.compile(r"[ \t]*>[ \t]?")
 _DEEPLY_QUOTED = re.compile(r"(?:[ \t]*>)+[ \t]?")
@@ -49,7 +53,9 @@ def blocks(text: str) -> list[Block]:
         if opened is not None and opened.quoted and not _QUOTED.match(line):
             found.append(opened.block(lines, number, closed=False))
             opened = None
-        if opened is None:
+        if opened is None and (whole := _IN_ONE_LINE.fullmatch(line)) is not None:
+            found.append(Block(whole["code"], "", number, number + 1, closed=True, quoted=False))
+        elif opened is None:
             opened = _opening(line, number)
         elif opened.is_closed_by(line):
             found.append(opened.block(lines, number, closed=True))
@@ -76,10 +82,13 @@ class _Opened:
     quoted: bool
 
     def is_closed_by(self, line: str) -> bool:
+        """Whether a line is the closing fence, alone, before words, or behind the last line of the code."""
         if self.quoted:
             line = _DEEPLY_QUOTED.sub("", line, count=1)
         fence = _FENCE.fullmatch(line)
-        if fence is None or fence["mark"][0] != self.mark[0] or len(fence["mark"]) < len(self.mark):
+        if fence is None:
+            return line.rstrip().endswith(self.mark) and line.count(self.mark) == 1
+        if fence["mark"][0] != self.mark[0] or len(fence["mark"]) < len(self.mark):
             return False
         return re.fullmatch(r"\s*|[.,;:)]\s*|\s+\S+\s.*", fence["info"]) is not None
 
@@ -89,6 +98,8 @@ class _Opened:
 
     def block(self, lines: list[str], end: int, *, closed: bool) -> Block:
         inside = lines[self.number + 1 : end]
+        if closed and (last := lines[end].rstrip().removesuffix(self.mark)) and not _FENCE.match(lines[end]):
+            inside = [*inside, last]
         if self.quoted:
             inside = [_QUOTED.sub("", line, count=1) for line in inside]
         code = "\n".join(line.removeprefix(self.indent) for line in inside)
@@ -108,12 +119,13 @@ def _opening(line: str, number: int) -> _Opened | None:
     quoted = _QUOTED.match(line) is not None
     if quoted:
         line = _DEEPLY_QUOTED.sub("", line, count=1)
-    fence = _FENCE.fullmatch(line) or _OPENED_IN_LINE.fullmatch(line)
+    if behind := _OPENED_BEHIND_WORDS.fullmatch(line):
+        return _Opened(behind["apart"] or behind["joined"], "", "", number, quoted)
+    fence = _FENCE.fullmatch(line)
     if fence is None or not _INFO.fullmatch(fence["info"]):
         return None
     word = re.match(r"[ \t]*\{?\.?([\w+#-]*)", fence["info"])
-    tag = word[1].lower() if word else ""
-    return _Opened(fence["mark"], fence.groupdict().get("indent") or "", tag, number, quoted)
+    return _Opened(fence["mark"], fence["indent"], word[1].lower() if word else "", number, quoted)
 
 
 def _unwrapped(block: Block) -> list[Block]:

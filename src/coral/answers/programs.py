@@ -55,7 +55,7 @@ def defines(program: str, form: Form) -> bool:
     """
     tree = tree_of(program)
     if tree is None:
-        return bool(form.name) and _begins_definition(program, form.name)
+        return bool(form.name) and _begins_definition(program, form.name) and not _is_heading(program)
     if not form.name:
         return any(_writes(node) for node in ast.walk(tree))
     found = [_definition(node, form.name) for node in _top_level(tree.body)]
@@ -70,6 +70,11 @@ def clean(program: str) -> str:
 def _begins_definition(program: str, name: str) -> bool:
     pattern = rf"^(?:(?:async\s+)?def\s+{re.escape(name)}\s*\(|class\s+{re.escape(name)}\b)"
     return re.search(pattern, program, re.MULTILINE) is not None
+
+
+def _is_heading(program: str) -> bool:
+    """Whether a text ends where a body should begin."""
+    return tree_of(f"{program.rstrip()} pass") is not None
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

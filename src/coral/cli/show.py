@@ -15,7 +15,7 @@ from rich.text import Text
 
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import Terminal, standard_output
-from coral.cli.visible import one_line, shell_word, visible
+from coral.cli.visible import answer_in_short, one_line, shell_word, visible
 from coral.comparison.kinds import Kind, turn_of
 from coral.config import COUNT, NOT_NEGATIVE, Options, option
 from coral.errors import ConfigError
@@ -111,7 +111,7 @@ def _show_list(folder: RunFolder, config: ShowConfig, console: Terminal) -> None
             one_line(conversation.id),
             _stop(conversation),
             _path(conversation),
-            one_line(conversation.problem.target),
+            answer_in_short(conversation.problem.target),
         )
     console.print(table)
     command = f"coral show {shell_word(folder.path)} ID"
@@ -180,7 +180,8 @@ def _blocks(conversation: Conversation, config: ShowConfig, task: Task) -> Itera
         if config.siblings:
             yield from _sibling_panels(turn, config)
     end = Text.assemble(_stop(conversation), f" after {len(conversation.turns)} turns · gold: ")
-    end.append(one_line(conversation.problem.target), "bold")
+    gold = conversation.problem.target
+    end.append(f"\n\n{visible(gold)}" if "\n" in gold else one_line(gold), "bold")
     yield end
     if conversation.failure:
         yield _failure(conversation.failure)
@@ -256,7 +257,7 @@ def _belief(reply: Reply) -> Text:
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}[reply.correct]
     match reply.belief:
         case Answered(value):
-            return Text(one_line(value) + mark, style)
+            return Text(answer_in_short(value) + mark, style)
         case Unsure():
             return Text("unsure", "yellow")
         case _:

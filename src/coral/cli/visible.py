@@ -7,6 +7,7 @@ two names look the same.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 
@@ -27,6 +28,14 @@ def visible(text: str) -> str:
 def one_line(text: object) -> str:
     """A name, such as that of a model or file: as `visible`, and line breaks and tabs are escapes, too."""
     return visible(str(text)).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def answer_in_short(answer: str) -> str:
+    """An answer as a line holds it: a program by four digits that tell it from another one."""
+    if "\n" not in answer:
+        return one_line(answer)
+    digest = hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"program {digest[:4]}"
 
 
 def shell_word(path: object) -> str:

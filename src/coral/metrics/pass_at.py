@@ -19,6 +19,7 @@ PASS_AT = tuple(
         f"Probability that {'a sample' if draws == 1 else f'one of {draws} samples'} of a problem is right, "
         "mean over problems, without bias from all of its samples; one that cannot be read is not.",
         kind="pass_at",
+        interval="rate",
         draws=draws,
         seats="any",
         better="higher",

@@ -18,13 +18,50 @@ _MOST_TRIES = 40
 Args = list[Any]
 
 
-def inputs_of(text: str, name: str) -> list[Args]:
+def inputs_of(text: str, name: str, program: str = "") -> list[Args]:
     """The arguments of the calls of a function in a text, and changes of them: the same for the same text.
 
-    A call counts where all of its arguments are literals and have no names.
+    A call counts where all of its arguments are literals and have no names. Where no call does, values that
+    the text gives to the parameters by name count (`lst = [1, 2]`), or else a few that fit their annotations.
+
+    Args:
+        program: defines the function.
     """
-    visible = list(islice(_distinct(_calls(text, name)), VISIBLE))
+    found = list(_calls(text, name)) or _without_calls(text, name, program)
+    visible = list(islice(_distinct(found), VISIBLE))
     return list(islice(_distinct([*visible, *_changed(visible)]), len(visible) + GENERATED))
+
+
+def _without_calls(text: str, name: str, program: str) -> list[Args]:
+    tree = tree_of(program)
+    functions = [node for node in (tree.body if tree else ()) if isinstance(node, ast.FunctionDef)]
+    parameters = next((node.args.args for node in functions if node.name == name), [])
+    named = [list(_values_of(text, parameter.arg)) for parameter in parameters]
+    fitting = [_FITTING.get(ast.unparse(one.annotation) if one.annotation else "", ()) for one in parameters]
+    return [list(args) for values in (named, fitting) for args in zip(*values, strict=False)]
+
+
+_FITTING: dict[str, tuple[Any, ...]] = {
+    "int": (1, 2, 3, 5, 8, 12, 30),
+    "float": (0.5, 2.0, 3.25),
+    "bool": (True, False),
+    "str": ("abcab", "Hello, World 12", "a b c", "level"),
+    "list": ([3, 1, 2, 2], [5, 4, 9, 8, 7], [1]),
+    "List[int]": ([3, 1, 2, 2], [5, 4, 9, 8, 7], [1]),
+    "List[float]": ([0.5, 2.0, 1.25], [3.5, 3.5, 1.0], [1.0]),
+    "List[str]": (["ab", "c", "abc"], ["x", "yy", "zz", "x"], ["word"]),
+}
+
+
+def _values_of(text: str, parameter: str) -> Iterator[Any]:
+    for found in re.finditer(rf"(?<![\w.]){re.escape(parameter)}\s*[=:]\s*({_LITERAL})", text):
+        try:
+            yield ast.literal_eval(found[1])
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+
+
+_LITERAL = r"\[[^=\n]{0,300}\]|\([^=\n]{0,300}\)|\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'|-?\d+(?:\.\d+)?"
 
 
 def _calls(text: str, name: str) -> Iterator[Args]:

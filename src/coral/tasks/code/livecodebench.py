@@ -47,6 +47,7 @@ from math import ceil, comb, factorial, floor, gcd, inf, isqrt, lcm, log, log2, 
 from typing import Any, Dict, List, Optional, Set, Tuple, Union
 """
 """What programs of this task use as if it were Python's own; the authors' grader imports it, too."""
+MEMORY_MIB = 1_024
 _CALLED = "call_of_the_method_asked_for"
 _PUBLIC, _HIDDEN = "public_test_cases", "private_test_cases"
 
@@ -136,30 +137,33 @@ class LiveCodeBench(shared.ProgramAnswers):
     def form(self, problem: Problem) -> Form:
         return _form(problem.source)
 
+    def limits(self, seconds: float) -> jail.Limits:
+        return jail.Limits(wall_s=seconds, cpu_s=seconds, memory_mib=MEMORY_MIB)
+
     def runnable(self, program: str, problem: Problem) -> str:  # noqa: ARG002 - the same for all
         return programs.with_helpers(program, [GIVEN])
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
         """Whether it passes all tests, public and hidden; None where no check could be made."""
-        program = self.runnable(answer, problem)
+        program, method = self.runnable(answer, problem), str(problem.source["method"])
         try:
-            if problem.source["method"]:
-                return await self._passes_calls(program, problem)
             for case in _all_cases(problem):
-                if not await self._passes_script(program, case):
+                passes = (
+                    self._passes_call(program, case, method) if method else self._passes_script(program, case)
+                )
+                if not await passes:
                     return False
         except SandboxError:
             return None
         return True
 
-    async def _passes_calls(self, program: str, problem: Problem) -> bool:
-        found = _all_cases(problem)
+    async def _passes_call(self, program: str, case: Case, method: str) -> bool:
         outcome = await jail.check(
             program,
-            "\n".join(_assertion(case, str(problem.source["method"])) for case in found),
+            _assertion(case, method),
             setup=_SETUP,
             names=["Solution"],
-            limits=self.limits(self.timeout_s * len(found)),
+            limits=self.limits(self.timeout_s),
             driver=self.driver(),
         )
         return outcome.kind == "passed"

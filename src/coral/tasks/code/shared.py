@@ -157,7 +157,7 @@ class ProgramAnswers:
 
     async def _inputs(self, problem: Problem) -> list[list[Any]]:
         """The fixed list: inputs on which the reference solution returns plain data."""
-        inputs = inputs_of(self.examples(problem), self.callee(problem))
+        inputs = inputs_of(self.examples(problem), self.callee(problem), problem.target)
         if not inputs or not problem.target:
             return inputs
         results = await self._results(problem.target, problem, inputs)

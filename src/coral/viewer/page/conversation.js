@@ -8,7 +8,7 @@ import { Lesson, LessonsForm } from "./lessons.js";
 import { sign, Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
-import { LONGEST, markdown, marked, visible } from "./text.js";
+import { LONGEST, inShort, markdown, marked, visible } from "./text.js";
 
 export function Conversation({ run, query }) {
   const { id, at, ...filters } = query;
@@ -54,9 +54,12 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
       <h2>${visible(conversation.id)}</h2>
       <p>
         ${conversation.stop} after ${conversation.turns.length} turns · gold
-        <b> ${visible(conversation.problem.target || "none")}</b>
+        <b> ${inShort(conversation.problem.target || "none")}</b>
         ${Object.entries(conversation.problem.group).map(([name, value]) => html` · ${visible(name)} ${visible(value)}`)}
       </p>
+      ${(conversation.problem.target || "").includes("\n")
+        ? html`<details><summary>the gold answer in full</summary><pre>${visible(conversation.problem.target)}</pre></details>`
+        : null}
       <p class="quiet">
         ${visible(conversation.speakers.map((one) => `${one.seat}: ${one.model} (${one.name})`).join(" · "))}${" "}·
         seed ${conversation.seed} · ${conversation.seconds.toFixed(1)} s
@@ -122,7 +125,7 @@ function Reply({ reply, rendered }) {
     <${Body} text=${reply.text} rendered=${rendered} span=${reply.evidence} />
     <p class="read">
       <${Verdict} reply=${reply} />
-      ${reply.answer == null ? null : html`${" "}<b>${visible(reply.answer)}</b>`}
+      ${reply.answer == null ? null : html`${" "}<b>${inShort(reply.answer)}</b>`}
       <span class="quiet">${details(reply)}</span>
     </p>
     ${reply.extractor_words
@@ -136,7 +139,7 @@ function Branches({ turn, rendered }) {
   return html`<ul class="branches" aria-label="candidates of this turn">
     ${turn.replies.map((one, index) => {
       const goesOn = index === turn.chosen;
-      const line = html`<b>${index}</b> <${Verdict} reply=${one} /> ${one.answer == null ? null : visible(one.answer)}
+      const line = html`<b>${index}</b> <${Verdict} reply=${one} /> ${one.answer == null ? null : inShort(one.answer)}
         ${one.value == null ? null : html`${" "}<${Value} reply=${one} />`}
         ${goesOn ? html`${" "}<em>the conversation continues from it</em>` : null}`;
       return html`<li class=${goesOn ? "goes-on" : ""}>
@@ -159,7 +162,7 @@ function Value({ reply }) {
 }
 
 const outcome = (end) =>
-  html`${sign(end.correct)} ${end.stop} after ${end.turns} more ${end.turns === 1 ? "turn" : "turns"}${end.answer == null ? "" : html`: <b>${visible(end.answer)}</b>`}`;
+  html`${sign(end.correct)} ${end.stop} after ${end.turns} more ${end.turns === 1 ? "turn" : "turns"}${end.answer == null ? "" : html`: <b>${inShort(end.answer)}</b>`}`;
 
 // What is known of a reply beside its words.
 function details(reply) {

@@ -20,6 +20,14 @@ export function visible(text) {
   return parts;
 }
 
+/** An answer within a line: of a program, how long it is and where it begins; its turn shows it in full. */
+export function inShort(answer) {
+  const lines = answer.split("\n");
+  if (lines.length === 1) return visible(answer);
+  const first = lines.find((line) => /^(def|class|async def) /.test(line)) ?? lines[0];
+  return visible(`${first.slice(0, 60)} … (${lines.length} lines)`);
+}
+
 // `span` counts code points, as Python does.
 export function marked(text, span) {
   if (!span) return visible(text);
