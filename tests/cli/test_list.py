@@ -1,5 +1,7 @@
 """`coral list`: the runs below a folder at a glance."""
 
+import json
+
 import pytest
 
 from coral.cli import main
@@ -56,6 +58,18 @@ def test_a_study_and_a_loop_have_one_line_each(runs, capsys):
     assert len(lines) == 3
     assert any(line.startswith("study") and "1/1" in line for line in lines)
     assert any(line.startswith("loop") and "0/1" in line for line in lines)
+
+
+def test_a_run_of_another_version_is_not_called_damaged(runs, capsys):
+    """Its summary has another form; it says what makes it anew."""
+    told = json.loads((runs / "cot" / "run.json").read_text())
+    (runs / "cot" / "run.json").write_text(json.dumps({**told, "schema": 1}))
+    (runs / "cot" / "summary.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["list", str(runs)]) == 0
+    out = capsys.readouterr().out
+    assert "summary of another version" in out
+    assert "damaged" not in out
 
 
 def test_no_runs_and_no_folder(tmp_path, capsys):

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coral.errors import UserError
+from coral.errors import RunFolderError, UserError
 from coral.evaluation.identity import config_digest
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary
 from coral.metrics.table import interval_text, value_of
 from coral.store.folder import RunFolder
+from coral.types import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def listed(path: Path) -> Listed:
     changed = max((file.stat().st_mtime for file in files if file.exists()), default=path.stat().st_mtime)
     folder = RunFolder(path)
     try:
-        summary = folder.read("summary.json", Summary)
+        summary = summary_of(folder)
         headline, ended, cost = _cells(folder, summary)
         config = config_digest(folder.identity()) if summary is not None else ""
     except UserError as error:
@@ -65,6 +66,22 @@ def _several(path: Path, runs: Sequence[Path], what: str) -> Listed:
     ended = [one.with_name("summary.json") for one in runs if one.with_name("summary.json").is_file()]
     changed = max(file.stat().st_mtime for file in (path, *runs, *ended))
     return Listed(path, changed, what, f"{len(ended)}/{len(runs)}")
+
+
+def summary_of(folder: RunFolder) -> Summary | None:
+    """The summary of a run; None where there is none.
+
+    Raises:
+        RunFolderError: it is damaged, or of another version of Coral.
+    """
+    try:
+        return folder.read("summary.json", Summary)
+    except RunFolderError:
+        if folder.identity().get("schema") == SCHEMA:
+            raise
+        raise RunFolderError(
+            "summary of another version: `coral score` makes it anew", remedy=f"coral score {folder.path}"
+        ) from None
 
 
 def headline_of(summary: Summary) -> tuple[MetricInfo, Estimate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -68,8 +69,10 @@ async def listening(
 
 def refused_bind(host: str, port: int, error: OSError | UnicodeError) -> ConfigError:
     """What is said of an address that cannot be bound."""
+    number = getattr(error, "errno", None) or 0
+    cause = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
     return ConfigError(
-        f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+        f"cannot listen on {host}:{port}: {cause}",
         remedy="--port 0 takes a free port; --host must be an address of this machine",
     )
 

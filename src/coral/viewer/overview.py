@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from coral.comparison.listing import summary_of
 from coral.errors import RunFolderError
 from coral.metrics import Summary
 from coral.metrics.catalog import metrics_by
@@ -68,9 +69,10 @@ def _headline(connection: sqlite3.Connection) -> tuple[float | None, Interval | 
 
 def _summary(index: RunIndex) -> tuple[Summary | None, str]:
     try:
-        return index.folder.read("summary.json", Summary), ""
+        return summary_of(index.folder), ""
     except RunFolderError as error:
-        return None, f"{error}; `coral score` makes it anew"
+        told = str(error)
+        return None, told if "coral score" in told else f"{told}; `coral score` makes it anew"
 
 
 def _metrics(index: RunIndex, summary: Summary) -> list[dict[str, Any]]:
