@@ -63,6 +63,10 @@ class Afresh:
     def close(self) -> None:
         """Nothing waits."""
 
+    def folder(self) -> str:
+        """None: a program has /tmp."""
+        return ""
+
     def processes(self, most: int) -> int:
         """The kernel's limit of processes; 0 where it would count those of the user outside, too."""
         version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])

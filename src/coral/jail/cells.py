@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import time
 from typing import Protocol
 
@@ -53,6 +54,8 @@ class Cell:
         self._in, self._out, self._err = streams
         for stream in streams:
             os.set_blocking(stream, False)
+        self.folder = ""
+        """On the machine, taken away with the process."""
         self._is_ready = self._is_dead = False
         self._rest = bytearray()
         self._unsent = bytearray(code)
@@ -188,6 +191,8 @@ class Cell:
         self.close_input()
         os.close(self._out)
         os.close(self._err)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _push(self) -> None:
         try:
@@ -218,8 +223,13 @@ class Cell:
             return b""
 
     def _wait(self, reading: list[int], writing: list[int], deadline: float) -> tuple[list[int], list[int]]:
-        left = deadline - time.monotonic()
-        readable, writable, _ = select.select(reading, writing, [], max(0.0, left))
-        if not readable and not writable:
+        """Which of these can be read and written; `poll`, since `select` takes no descriptor beyond 1023."""
+        watched = select.poll()
+        for number in reading:
+            watched.register(number, select.POLLIN)
+        for number in writing:
+            watched.register(number, select.POLLOUT)
+        ready = {number for number, _ in watched.poll(max(0.0, deadline - time.monotonic()) * 1_000)}
+        if not ready:
             raise Late
-        return readable, writable
+        return [number for number in reading if number in ready], [n for n in writing if n in ready]

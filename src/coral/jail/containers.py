@@ -69,6 +69,10 @@ class Containers:
     def close(self) -> None:
         """Nothing waits."""
 
+    def folder(self) -> str:
+        """None: a program has /tmp."""
+        return ""
+
     def processes(self, most: int) -> int:  # noqa: ARG002
         """No limit of the kernel's: the container has one."""
         return 0

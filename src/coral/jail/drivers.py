@@ -31,6 +31,9 @@ class Driver(Protocol):
     def close(self) -> None:
         """End what this started in advance."""
 
+    def folder(self) -> str:
+        """A new folder on the machine for a program to work in; empty where the jail has one inside."""
+
     def processes(self, most: int) -> int:
         """`Limits.processes` as a limit that the kernel keeps; 0: it cannot."""
 

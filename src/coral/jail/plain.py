@@ -37,17 +37,19 @@ class Plain:
         self._has_swept = False
 
     def start(self, role: Role) -> Cell:
-        """Start an interpreter that waits for work, in a folder of its own."""
-        if not self._has_swept:
-            _sweep()
-            self._has_swept = True
-        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+        """Start an interpreter that waits for work."""
         return processes.start(
             [*interpreter.command()[:-1], _END_WITH_US.format(parent=os.getpid()) + interpreter.BOOT],
             code=interpreter.code_of(role, compiled=True),
-            environment=interpreter.environment() | {"HOME": folder, "TMPDIR": folder},
-            folder=folder,
+            environment=interpreter.environment(),
         )
+
+    def folder(self) -> str:
+        """A new folder for a program, which is taken away after its check."""
+        if not self._has_swept:
+            _sweep()
+            self._has_swept = True
+        return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
 
     def close(self) -> None:
         """Nothing waits."""

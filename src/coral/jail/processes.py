@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -23,15 +22,12 @@ class Command:
 
     Args:
         by_shell: its exit codes from 129 on stand for signals, as those of bubblewrap and containers do.
-        folder: taken away at its end.
         stop: a command that ends what the process itself does not end.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], *, by_shell: bool, folder: str | None, stop: Sequence[str]
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, by_shell: bool, stop: Sequence[str]) -> None:
         self._process, self._by_shell = process, by_shell
-        self._folder, self._stop = folder, stop
+        self._stop = stop
 
     def exit_code(self) -> int | None:
         code = self._process.poll()
@@ -44,8 +40,6 @@ class Command:
         self._process.wait()
         if self._stop:
             subprocess.run(self._stop, capture_output=True, check=False)  # noqa: S603  our own command
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def start(
@@ -55,7 +49,6 @@ def start(
     environment: dict[str, str],
     passed: Sequence[int] = (),
     source: socket.socket | None = None,
-    folder: str | None = None,
     by_shell: bool = False,
     stop: Sequence[str] = (),
 ) -> Cell:
@@ -64,7 +57,6 @@ def start(
     Args:
         passed: descriptors that it inherits beside these.
         source: one end of a pair that takes the place of the first pipe; `code` is then not written.
-        folder: where it starts, taken away at its end.
         by_shell, stop: see `Command`.
 
     Raises:
@@ -78,14 +70,14 @@ def start(
             stderr=subprocess.PIPE,
             bufsize=0,
             env=environment,
-            cwd=folder or "/",
+            cwd="/",
             pass_fds=passed,
             start_new_session=True,
         )
     except OSError as error:
         raise SandboxError(f"{command[0]} cannot be started: {error.strerror}") from None
     numbers = [_ours(stream) for stream in (process.stdin, process.stdout, process.stderr)]
-    life = Command(process, by_shell=by_shell, folder=folder, stop=stop)
+    life = Command(process, by_shell=by_shell, stop=stop)
     return Cell(life, (numbers[0], numbers[1], numbers[2]), code)
 
 

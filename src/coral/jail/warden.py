@@ -74,6 +74,7 @@ def _program(driver: str, limits: Limits, job: dict[str, Any]) -> tuple[Cell, fl
     cell = spares.pop(0)
     cell.wait_until_ready()
     deadline = time.monotonic() + limits.wall_s
+    job["folder"] = cell.folder = DRIVERS[driver].folder()
     job["limits"] = {
         "memory": limits.memory_mib << 20,
         "cpu": max(1, math.ceil(limits.cpu_s)),
@@ -155,7 +156,7 @@ class _Check:
             program.send_frame(request, deadline)
             reply = program.receive(deadline, _MOST_FRAME)
         except Ended:
-            return _end_of(program, deadline)
+            return _end_of(program, deadline, self._limits)
         except Late:
             return Outcome("time", f"longer than {self._limits.wall_s:g} s")
         except TooMuch:
@@ -164,20 +165,21 @@ class _Check:
         return None
 
 
-def _end_of(cell: Cell, deadline: float) -> Outcome:
+def _end_of(cell: Cell, deadline: float, limits: Limits) -> Outcome:
     """What the end of a program's process means: never that it passed."""
+    late = Outcome("time", f"longer than {limits.wall_s:g} s")
     try:
         code = cell.exit_code(deadline)
     except Late:
-        return Outcome("exit", "it closed its descriptors")
-    number = -code if code < 0 else code - 128 if 128 < code <= 192 else 0
-    if number == signal.SIGXCPU:
-        return Outcome("time", "more CPU time than its limit")
-    if number == signal.SIGXFSZ:
+        return late  # it lives, with its descriptors closed
+    if code >= 0:
+        return Outcome("exit", f"exit code {code}")
+    spent = time.monotonic() - (deadline - limits.wall_s)
+    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and spent > limits.cpu_s):
+        return Outcome("time", f"longer than {limits.cpu_s:g} s of a processor")
+    if code == -signal.SIGXFSZ:
         return Outcome("output", "a file larger than its limit")
-    if number:
-        return Outcome("signal", _name_of(number))
-    return Outcome("exit", f"exit code {code}")
+    return Outcome("signal", _name_of(-code))
 
 
 def _name_of(number: int) -> str:
@@ -193,7 +195,7 @@ def _script(driver: str, program: str, stdin: str, limits: Limits) -> Outcome:
     try:
         try:
             cell.converse(stdin.encode("utf-8", "surrogatepass"), deadline, most)
-            outcome = _end_of(cell, deadline)
+            outcome = _end_of(cell, deadline, limits)
         except Late:
             outcome = Outcome("time", f"longer than {limits.wall_s:g} s")
         except TooMuch:
@@ -249,7 +251,7 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
             kind, value, *rest = ask("tell", function, *loads(one.encode("latin-1")))
             results.append(_returned(value) if kind == "value" else _raised(value, rest))
     except Ended:
-        end = _end_of(cell, deadline)
+        end = _end_of(cell, deadline, limits)
         results.append(Returned(end.kind, end.detail))
     except Late:
         results.append(Returned("time", f"longer than {limits.wall_s:g} s"))

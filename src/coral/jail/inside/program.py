@@ -26,6 +26,9 @@ def main() -> None:
     """Wait for one job, apply its limits, and do it."""
     os.write(1, READY)
     job = loads(read_exactly(0, int.from_bytes(read_exactly(0, 4), "big")))
+    if job["folder"]:
+        os.chdir(job["folder"])
+        os.environ["HOME"] = os.environ["TMPDIR"] = job["folder"]
     limit(**job["limits"])
     if job["script"]:
         run_script(job["program"])
