@@ -20,6 +20,8 @@ const KEYS = [
   ["?", "these keys"],
 ];
 
+const ALONE = ["judge", "label", "start"]; // screens without runs to go to
+
 // Where the page began: sessions that began with a choice of runs lead back to it. A page from the disk may be
 // refused the storage, and has no choice.
 function home() {
@@ -49,6 +51,7 @@ function App() {
   const [screen = "run", run = "0", part = ""] = route.path;
   useEffect(() => {
     const press = (event) => {
+      if (ALONE.includes(screen)) return;
       if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "?") toggle((shown) => !shown);
       if (event.key === "Escape" && help) toggle(false);
