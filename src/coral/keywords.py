@@ -33,6 +33,7 @@ class EvaluateOptions(TypedDict, total=False):
     data: Path | None
     split: str | None
     data_password: str | None
+    allow_unsafe_code: bool
     limit: int | None
     problems: Path | None
     samples: int

@@ -9,7 +9,7 @@ import pytest
 
 import coral
 from coral import jail
-from coral.api import build_async, evaluate_async, sample_async, score_async
+from coral.api import build_async, evaluate_async, load_run, sample_async, score_async
 from coral.cli import main
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.sight import reasons_in
@@ -130,6 +130,16 @@ def test_no_jail_is_said_before_anything_is_asked(humaneval, tmp_path, monkeypat
     assert "allow_unsafe_code true" in caught.value.remedy
     assert asked == []
     assert main(["tasks", "humaneval"]) == 0, "to read about the task, none is needed"
+
+
+def test_the_option_of_the_command_is_the_tasks(humaneval, tmp_path):
+    """`--allow_unsafe_code true`, as the message has it, is the task's option; no other task takes it."""
+    agent = lambda _: "I am not sure yet."  # noqa: E731
+    options = {"agent": agent, "limit": 1, "max_turns": 1, "output": str(tmp_path / "run")}
+    run = coral.evaluate("humaneval", data=humaneval, allow_unsafe_code=True, **options)
+    assert load_run(run.path).identity()["task"]["allow_unsafe_code"] is True
+    with pytest.raises(UserError, match="the task sally_anne has no option 'allow_unsafe_code'"):
+        coral.evaluate("sally_anne", allow_unsafe_code=True, **{**options, "output": str(tmp_path / "other")})
 
 
 @ISOLATED

@@ -16,6 +16,7 @@ BASE = {
     "task": {"name": "sally_anne"},
 }
 OTHER = {
+    "allow_unsafe_code": True,
     "protocol": "self_refine", "max_turns": 3, "opener": "partner", "partner": {"model": "openai/b"},
     "agents": ({}, {"temperature": 1.0}), "agent": AgentConfig(model="openai/b"), "seed": 7, "data_seed": 3,
     "split_seed": 5, "salt": "x", "probe": True, "extractor": {"mode": "rules"},

@@ -105,6 +105,9 @@ class EvalConfig(Options):
     """Split of the data; by default the task's first."""
     data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA). Never stored."""
+    allow_unsafe_code: bool = option(False, decides=False)
+    """Where no jail works (`coral doctor --jail`), run the programs that models write as your own. The same
+    as `task.allow_unsafe_code`."""
     limit: int | None = option(None, decides=False, within=COUNT)
     """Number of problems, drawn with `seed`; by default all. May grow in a later session."""
     problems: str | None = option(None, decides=True)
@@ -271,7 +274,8 @@ class EvalConfig(Options):
     @property
     def task_options(self) -> dict[str, Any]:
         """The task's own options."""
-        return {name: value for name, value in self.task.items() if name != "name"}
+        unsafe = {"allow_unsafe_code": True} if self.allow_unsafe_code else {}
+        return {name: value for name, value in self.task.items() if name != "name"} | unsafe
 
     def partner_config(self) -> AgentConfig:
         """The options of a pair's second agent, filled up from the agent's.
