@@ -265,7 +265,7 @@ def test_a_comparison_is_written_as_what_the_suffix_says(coral_command, finished
     assert float(lines[0]["difference"]) == found["comparisons"][0]["difference"]
     grouped = [line for line in lines if line["by"] == "order"]
     assert [line["group"] for line in grouped] == [part["group"] for part in found["groups"]]
-    for wrong, cause in (("found.pdf", "'.pdf'"), ("found", "''"), ("no/found.csv", "no folder")):
+    for wrong, cause in (("found.pdf", "'.pdf'"), ("found", "no suffix"), ("no/found.csv", "no folder")):
         code, _, errors = coral_command("compare", finished, voted, "--output", tmp_path / wrong)
         assert (code, cause in errors, "->" in errors) == (2, True, True)
 

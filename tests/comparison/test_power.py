@@ -71,6 +71,7 @@ def test_impossible_assumptions_are_refused(rates, cause):
     [
         ([], "a pilot run or two, or assumed rates"),
         (["nowhere"], "not a run folder"),
+        (["runs/a", "--rate_a", "0.5"], "a pilot run and --rate_a are both given"),
         (["--rate_a", "0.5", "--power", "1.5"], "power must be at least 0.5 and below 1"),
         (["--rate_a", "0.5", "--correlation", "1"], "correlation must be at least -1 and below 1"),
     ],

@@ -70,7 +70,7 @@ async def test_outcomes_stand_beside_each_other(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"turn": 1}, "0 things are changed"),
+        ({"turn": 1}, "nothing is changed"),
         ({"turn": 1, "replace": "x", "control": "wrong"}, "2 things are changed"),
         ({"replace": "x"}, "begins at one turn"),
         ({"turn": 1, "where": "lost_right_answer", "replace": "x"}, "begins at one turn"),

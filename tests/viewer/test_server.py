@@ -166,7 +166,7 @@ async def test_a_fork_is_held_and_shown(fresh, view):
         ({}, {"Content-Type": "text/plain"}, 415, "application/json"),
         ({"turn": 99}, {}, 400, ""),
         ({"turn": 0}, {}, 400, "turn"),
-        ({"replace": None}, {}, 400, "0 things are changed"),
+        ({"replace": None}, {}, 400, "nothing is changed"),
         ({"control": "wrong"}, {}, 400, "2 things are changed"),
         ({"conversation": "none#0"}, {}, 400, "holds no conversation"),
         ({"run": 3}, {}, 400, "no run 3"),

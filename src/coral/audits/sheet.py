@@ -151,7 +151,11 @@ def rows_of(path: Path, header: tuple[str, ...]) -> list[tuple[int, dict[str, st
         separator = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
         rows = [(reader.line_num, {name: _restored(cell) for name, cell in row.items()}) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the labels {path}: {error.strerror}", remedy="check the path"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"cannot read the labels {path}: {error}", remedy="save them as csv, in UTF-8"
         ) from None

@@ -129,7 +129,9 @@ def _no_option(word: str, command: str) -> ConfigError:
         if word in long:
             hint = f"did you mean {long[word]}?"
         return ConfigError(f"'{word}' is not an option", remedy=hint)
-    return ConfigError(f"'{word}' is not an option", remedy=f"it may stand right behind: {command}")
+    return ConfigError(
+        f"'{word}' is not an option", remedy=f"words stand before options: {command} --OPTION ..."
+    )
 
 
 def _values(words: list[str], kind: Any, name: str) -> list[Word]:

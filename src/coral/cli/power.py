@@ -51,7 +51,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _design(a: str | None, b: str | None, config: PowerConfig) -> Design:
-    if (a is None) == (config.rate_a is None):
+    if a is not None and config.rate_a is not None:
+        raise ConfigError("a pilot run and --rate_a are both given", remedy="give one of them")
+    if a is None and config.rate_a is None:
         raise ConfigError(
             "give a pilot run or two, or assumed rates",
             remedy="coral power runs/alone runs/pair, or coral power --rate_a 0.6 --rate_b 0.65",

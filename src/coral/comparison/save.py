@@ -33,8 +33,9 @@ def check_output(path: Path) -> Path:
     """
     path = path.expanduser()
     if path.suffix.lower() not in WRITERS:
+        found = f"'{path.suffix}' is not a kind of file" if path.suffix else "no suffix says the kind of file"
         raise ConfigError(
-            f"--output {path}: '{path.suffix}' is not a kind of file that a comparison is written as",
+            f"--output {path}: {found} that a comparison is written as",
             remedy=f"end its name in one of {', '.join(WRITERS)}",
         )
     if path.exists():

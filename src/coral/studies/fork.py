@@ -88,7 +88,9 @@ class ForkConfig(Options):
         changes = [name for name in ("replace", "control", "agent", "partner") if getattr(self, name)]
         if len(changes) != 1:
             raise ConfigError(
-                f"{len(changes)} things are changed" + (f": {', '.join(changes)}" if changes else ""),
+                f"{len(changes)} things are changed: {', '.join(changes)}"
+                if changes
+                else "nothing is changed",
                 remedy="give one of --replace TEXT, --control KIND, --agent.* and --partner.*",
             )
         if (self.turn is None) == (self.where is None):
