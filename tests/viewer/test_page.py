@@ -371,12 +371,15 @@ def test_a_person_reads_blind_with_the_keyboard(page, stored, tmp_path):
         page.keyboard.press("Escape")
         page.keyboard.press("u")
         page.wait_for_selector("text=2 of")
+        page.keyboard.press("x")
+        page.wait_for_selector("text=3 of")
         page.reload()
-        page.wait_for_selector("text=this is number 3")
+        page.wait_for_selector("text=this is number 4")
+        page.wait_for_selector("input:focus")
         page.keyboard.press("Escape")
         page.keyboard.press("o")  # leads to a run elsewhere, and nowhere here
         page.keyboard.press("k")
-        page.wait_for_selector("text=this is number 2")
-        assert page.input_value("input") == "unsure"
+        page.wait_for_selector("text=this is number 3")
+        assert page.input_value("input") == "unreadable"
         assert "gold" not in page.inner_text("main")
     assert "7" in (run / "audit" / "people" / "Ada.csv").read_text()

@@ -20,6 +20,7 @@ function Texts({ judge }) {
   const [written, write] = useState("");
   const [error, fail] = useState(null);
   const input = useRef(null);
+  const typing = useRef(true); // until Esc: then letters work, from text to text
   const take = (found) => {
     show(found);
     write(found.answer || "");
@@ -32,14 +33,17 @@ function Texts({ judge }) {
     go();
   }, []);
   useEffect(() => {
-    if (input.current) input.current.focus();
+    if (input.current && typing.current) input.current.focus();
   }, [text && text.key]);
   const step = (by) => text && !text.done && text.number + by >= 0 && text.number + by < text.count && go(text.number + by);
   useEffect(() => {
     const press = (event) => {
       if (!text || text.done || event.ctrlKey || event.metaKey) return;
       if (event.target.matches("input, textarea")) {
-        if (event.key === "Escape") event.target.blur();
+        if (event.key === "Escape") {
+          typing.current = false;
+          event.target.blur();
+        }
         return;
       }
       if (event.key === "u") send(text.words[0]);
@@ -68,7 +72,8 @@ function Texts({ judge }) {
     <section class="turn whole s-0"><h2>Message</h2><div class="raw">${visible(text.message)}</div></section>
     <form class="card label" onSubmit=${submit}>
       <label>Which answer does the message submit?
-        <input ref=${input} value=${written} onInput=${(event) => write(event.target.value)} autocomplete="off" /></label>
+        <input ref=${input} value=${written} onInput=${(event) => write(event.target.value)}
+          onFocus=${() => (typing.current = true)} autocomplete="off" /></label>
       <button>Keep (Enter)</button>
       <button type="button" onClick=${() => send(text.words[0])}>it says that it is unsure (u)</button>
       <button type="button" onClick=${() => send(text.words[1])}>nobody can tell (x)</button>
