@@ -131,6 +131,14 @@ def test_a_block_in_one_line() -> None:
     assert not isinstance(code.read("It is ```add(a, b)``` that counts.", ADD), Answered)
 
 
+@pytest.mark.parametrize("string", ["a\n    \nb", "\n  \n    x  \n\t", "    \n"])
+def test_a_string_keeps_its_blanks(string: str) -> None:
+    """A program that stands at the margin is submitted letter by letter."""
+    program = f'def add(a, b):\n    """{string}"""\n    return a + b'
+    assert code.read(f"I wrote this:\n\n{block(program)}", ADD) == Answered(program)
+    assert code.parse(program, ADD) == Answered(program)
+
+
 def test_a_docstring_may_hold_fences() -> None:
     """A program is not cut at a fence within it, and what stands behind it is not part of it."""
     program = 'def add(a, b):\n    """Add.\n\n    ```\n    add(1, 2)\n    ```\n    """\n    return a + b'

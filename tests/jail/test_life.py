@@ -19,13 +19,30 @@ LIMITS = jail.Limits(wall_s=0.5)
 PATIENCE_S = 20
 
 
-def descendants():
-    return psutil.Process().children(recursive=True)
+@pytest.fixture(autouse=True)
+async def others():
+    """The processes that other tests have left running; the pool that all share begins anew."""
+    await workers.close()
+    return set(psutil.Process().children(recursive=True))
+
+
+def told(question):
+    """What a process says; None where it has ended, as what made the check does in its own time."""
+    try:
+        return question()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def all_gone(processes):
     """Waits for the kernel, which ends a namespace in its own time."""
     return psutil.wait_procs(processes, timeout=PATIENCE_S)[1] == []
+
+
+@pytest.fixture
+def descendants(others):
+    """Asks for the processes that this test has started."""
+    return lambda: [child for child in psutil.Process().children(recursive=True) if child not in others]
 
 
 @pytest.fixture
@@ -35,7 +52,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-async def test_nothing_is_left_behind(driver, folder):
+async def test_nothing_is_left_behind(driver, folder, descendants):
     """No process, file or mount."""
     mounts = Path("/proc/self/mountinfo").read_text()
     async with jail.in_use():
@@ -53,7 +70,7 @@ async def test_nothing_is_left_behind(driver, folder):
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
-async def test_a_cancelled_check_leaves_nothing(driver, folder):
+async def test_a_cancelled_check_leaves_nothing(driver, folder, descendants):
     async with jail.in_use():
         limits = jail.Limits(wall_s=1000.0, cpu_s=1000.0)
         check = asyncio.create_task(jail.check(ENDLESS, "f()", names=["f"], limits=limits, driver=driver))
@@ -118,7 +135,7 @@ def test_loops_and_threads_come_and_go(driver):
 
 
 @pytest.mark.parametrize("length", [10, 20_000])
-async def test_a_check_is_made_once(driver, length):
+async def test_a_check_is_made_once(driver, length, descendants):
     """The same program and tests: the same answer, from memory, however long they are."""
     program = f"def f(): return {length}  # {'x' * length}"
     async with jail.in_use():
@@ -129,14 +146,15 @@ async def test_a_check_is_made_once(driver, length):
     assert first == again == jail.Outcome("passed")
 
 
-async def test_a_killed_interpreter_is_no_verdict(bubblewrap):
+async def test_a_killed_interpreter_is_no_verdict(bubblewrap, descendants):
     """What ends the jail from outside says nothing about the program; the next check has a new one."""
     async with jail.in_use():
         await jail.check("def f(): pass", "f()", names=["f"], driver=bubblewrap)
-        walls = [process for process in descendants() if process.name() == "bwrap"]
-        inside = [process for process in descendants() if "coral.workers" not in process.cmdline()]
+        found = {process: told(process.name) for process in descendants()}
+        walls = [process for process, name in found.items() if name == "bwrap"]
+        inside = [process for process in found if "coral.workers" not in (told(process.cmdline) or [])]
         for process in walls:
-            process.kill()
+            told(process.kill)
         assert all_gone([process for process in inside if process not in walls])  # zombies, ours to reap
         outcome = await jail.check("def f(): return 2", "assert f() == 2", names=["f"], driver=bubblewrap)
     assert outcome.kind == "passed"

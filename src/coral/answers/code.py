@@ -71,12 +71,12 @@ class _Message:
         """The code of a block: moved to the margin, and up to a later fence where it only parses up to there,
         because a docstring of it holds fences.
         """
-        code = textwrap.dedent(block.code)
+        code = _at_margin(block.code)
         if tree_of(code) is not None:
             return code
         lines = lines_of(self.text)
         for end in [other.end for other in self.blocks if other.start >= block.end][:_MAX_FENCES]:
-            longer = textwrap.dedent("\n".join(lines[block.start + 1 : end - 1]))
+            longer = _at_margin("\n".join(lines[block.start + 1 : end - 1]))
             if tree_of(longer) is not None and defines(longer, self.form):
                 return longer
         return code
@@ -103,6 +103,13 @@ class _Message:
 
 
 _MAX_FENCES = 4
+
+
+def _at_margin(code: str) -> str:
+    """Code without the indentation that all of it has. `dedent` empties blank lines, also in strings, so it
+    is not asked where nothing has to move.
+    """
+    return textwrap.dedent(code) if tree_of(code) is None else code
 
 
 def _is_fence(line: str) -> bool:
