@@ -285,7 +285,7 @@ def test_a_folder_of_many_conversations_opens_from_the_disk(page, stored, tmp_pa
     page.wait_for_selector(".headline")
     assert "6000 conversations" in page.inner_text(".headline")
     page.goto(f"{base}#/run/0/list?text=q29%23199")
-    page.wait_for_selector("output:text-matches('^[0-9]')", timeout=60_000)
+    page.wait_for_selector("output:text-matches('^1 ')", timeout=60_000)
     assert page.locator(".all .row a").all_inner_texts() == ["q29#199"]
     page.locator(".all .row a").first.click()
     page.wait_for_selector(".turn mark, .turn .read")
@@ -345,7 +345,7 @@ def test_a_study_opens_with_its_contrasts_and_a_start_page_with_all(page, tmp_pa
         page.goto(address)
         page.locator("button.link", has_text="mine").click()
         page.wait_for_selector(".family >> text=study mine")
-        assert "baseline" in page.inner_text(".family")
+        page.wait_for_selector(".family >> text=baseline")
         page.locator(".family summary", has_text="problem by problem").click()
         page.locator(".family input[type=checkbox]").uncheck()
         page.wait_for_selector(".matrix tbody tr:nth-child(12)")
