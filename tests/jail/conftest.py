@@ -35,9 +35,11 @@ def afresh():
     return _that_works("bubblewrap_exec")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pool():
-    """Keeps the workers between tests: to start them takes longer than most checks."""
+    """Keeps the workers between the tests of a module: to start them takes longer than most checks. Tests of
+    other modules look at how workers end, which these here hold up.
+    """
     job = jail.in_use()
     _run(job.__aenter__())
     yield
