@@ -91,6 +91,13 @@ def test_two_pairs_are_compared_by_what_pairs_have(finished):
     assert runs.comparisons[0].low < 0 < runs.comparisons[0].high
 
 
+def test_a_run_beside_itself_is_no_other_seed(coral_command, finished):
+    """One run named twice is compared, and no mean over seeds is made of it."""
+    code, output, _ = coral_command("compare", finished, finished)
+    assert code == 0
+    assert "mean over seeds" not in output
+
+
 async def test_the_table_fits_a_terminal(coral_command, finished, alone):
     """The command shows both figures, the difference and what was left out, in 80 columns."""
     code, output, errors = coral_command("compare", alone, finished)

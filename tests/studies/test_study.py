@@ -11,9 +11,11 @@ import yaml
 import coral
 from coral.cli import main
 from coral.comparison.contrasts import parse_contrast
+from coral.comparison.rows import BESIDE_CONTROLS, notes_of
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
+from coral.studies.results import Contrast, with_power
 
 
 def options(url, data, out, **more):
@@ -51,9 +53,44 @@ async def test_controls_from_start_to_report(serve, data, tmp_path):
     assert "| wrong_nothing |" in report
     stored = json.loads((tmp_path / "study" / "results.json").read_text())
     assert stored["contrasts"][0]["p_holm"] >= stored["contrasts"][0]["p_value"]
+    assert all(one["detectable"] > 0.05 for one in stored["contrasts"]), "ten problems find no 5 points"
     for name in ("arms", "contrasts", "flips", "power"):
         assert (tmp_path / "study" / "tables" / f"{name}.tex").read_text().count(r"\\") > 1
         assert (tmp_path / "study" / "tables" / f"{name}.csv").is_file()
+
+
+async def test_arms_beside_controls_are_compared_as_the_study_does(serve, data, tmp_path):
+    """`coral compare` of two arms: what is right is the agent's last answer, not what the control says."""
+    out = tmp_path / "study"
+    async with serve(accuracy=0.6, stubbornness=0.4) as (url, _):
+        results = await coral.study_async(options(url, data, out, preset="controls"))
+    arms = {arm.name: arm for arm in results.arms}
+    compared = await coral.compare_async(out / "arms" / "wrong_nothing", out / "arms" / "wrong")
+    headline = compared.comparisons[0]
+    assert (headline.a, headline.b) == (arms["wrong_nothing"].right.mean, arms["wrong"].right.mean)
+    assert headline.a > 0
+    assert [one.metric for one in compared.comparisons].count(headline.metric) == 1
+    assert BESIDE_CONTROLS in notes_of(compared)
+
+
+@pytest.mark.parametrize(
+    ("metric", "stderr", "problems", "found", "needed"),
+    [
+        ("right", 0.0, 5, 0.566, 78),  # nothing differed on five problems, which does not mean: nothing could
+        ("right", 0.0, 500, 0.00789, 78),
+        ("to_wrong", 0.1, 20, 0.3113, 634),
+        ("conversation_gain", 0.05, 100, 0.1428, 789),
+        ("total_tokens", 10.0, 20, 28.016, None),
+        ("total_tokens", 0.0, 20, None, None),
+        ("right", None, 1, None, None),
+    ],
+)
+def test_what_a_contrast_could_have_found(metric, stderr, problems, found, needed):
+    """As `coral power` says of the same runs: never 0 because nothing differed on a few problems."""
+    contrast = Contrast("a - b", "arms", metric, 0.0, None, None, None, None, None, None, None, problems)
+    told = with_power(contrast, stderr)
+    assert told.detectable == (None if found is None else pytest.approx(found, rel=5e-3))
+    assert told.needed == (None if needed is None else pytest.approx(needed, abs=2))
 
 
 async def test_controls_send_no_request_of_their_own(serve, data, tmp_path):
@@ -188,7 +225,8 @@ def test_a_yaml_file_and_the_command_line(tmp_path, capsys):
     assert "sally_anne, 4 problems" in said
     assert "(n = 8)" in said
     assert "report.html" in said
-    assert re.search(r"pair - alone: 4 problems find a true difference of [\d.]+ points in 8 of 10", said)
+    assert re.search(r"pair - alone +[-+][\d.]+ \[[-+.\d, ]+\] +[\d.]+ +[\d.]+ +[\d,]+\n", said)
+    assert "finds: a true difference of this size in 8 of 10 studies" in " ".join(said.split())
     results = json.loads((tmp_path / "study" / "results.json").read_text())
     assert -1 <= results["contrasts"][0]["correlation"] <= 1
     assert "5 points need problems" in (tmp_path / "study" / "report.md").read_text()

@@ -1,11 +1,14 @@
 """Tasks without gold answers go through every command, and nothing is called right or wrong."""
 
+import re
+
 import msgspec
 import pytest
 
 import coral
 from coral.cli import main
-from coral.comparison.compare import compare_runs
+from coral.comparison.compare import compare_runs, compare_several
+from coral.comparison.rows import notes_of
 from coral.errors import ConfigError
 from coral.store.folder import RunFolder
 from coral.studies.fork import ForkConfig, fork
@@ -68,6 +71,12 @@ def test_runs_are_listed_compared_and_audited(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "no problem has a gold answer" in said
     assert "right, of all" not in said
+    assert "right of all" not in said
+    power = r"8 of 10 such comparisons find a true difference of [\d.]+ points in agreement with the majority"
+    assert len(re.findall(power, " ".join(said.split()))) == 3
+    assert main(["eval", *common, "--max_turns", "4", "--salt", "b", "--output", "again"]) == 0
+    assert main(["compare", "pair", "again"]) == 0
+    assert "mean over seeds, agreement with the majority" in capsys.readouterr().out
     assert main(["audit", "pair", "--sample", "5", "--extractor.mode", "rules"]) == 0
     assert "right of all" not in capsys.readouterr().out
 
@@ -98,4 +107,19 @@ async def test_one_sample_per_problem_has_no_majority(tmp_path):
     assert "majority_agreement" not in runs[0].summary.metrics
     found = await compare_runs(*(RunFolder(run.path) for run in runs))
     assert found.comparisons[0].difference is None
+    assert found.design is None
+
+
+async def test_pairs_with_one_sample_are_compared_by_agreement(tmp_path):
+    """What is left of two pairs without gold and majorities, and what such runs could have found in it."""
+    runs = [
+        await coral.evaluate_async(NoGold(), limit=3, max_turns=3, salt=salt, output=str(tmp_path / salt))
+        for salt in "ab"
+    ]
+    several = await compare_several(RunFolder(runs[0].path), [RunFolder(runs[1].path)])
+    found = several.compared[0]
+    assert [one.metric for one in found.comparisons].count("agreement") == 1
+    assert (found.comparisons[0].metric, found.design.by) == ("agreement", "agreement")
+    assert [one.by for one in several.seeds] == ["agreement"]
+    assert any("points in agreement; one of" in note for note in notes_of(found))
     assert not found.graded

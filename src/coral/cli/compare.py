@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
+from textwrap import wrap
 
 import rich.table
 
@@ -80,8 +81,9 @@ def print_comparison(several: SeveralRuns, *, p_values: bool = False) -> None:
             out.print(f"\n{table.title}", style="bold", markup=False)
         for part in _fitting(table, several, out):
             out.print(_drawn(part, out))
-        for line in notes:
-            out.print(line, markup=False, soft_wrap=True)
+        for note in notes:
+            for line in wrap(note, min(out.width, WIDTH)):
+                out.print(line, markup=False, soft_wrap=True)
 
 
 def _fitting(table: Table, several: SeveralRuns, out: Terminal) -> list[Table]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from coral.audits.report import share_text
 from coral.cli import EXIT_DONE
 from coral.cli.loop import run_in_loop
 from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_output
+from coral.cli.visible import shell_word
 from coral.comparison.tables import between, percent, points
 from coral.errors import ConfigError
 from coral.studies.fork import ForkConfig, fork
@@ -35,4 +37,8 @@ def run(arguments: Sequence[str]) -> int:
     out.print(f"  changed     {share_text(found.changed)}", markup=False)
     ends = between(found.low, found.high, signed=True)
     out.print(f"  difference  {points(found.difference)} {ends} points", markup=False)
+    folder = Path(config.output or Path(path) / "fork")
+    changed = shell_word(str(folder / "changed"))
+    out.print(f"\nread them: coral show {changed}", markup=False, soft_wrap=True)
+    out.print(f"the figures: {shell_word(str(folder / 'results.json'))}", markup=False, soft_wrap=True)
     return EXIT_DONE

@@ -115,7 +115,7 @@ def _pairs(
             continue
         name = option[2:].replace("-", "_")
         wanted = _type_at(kind, name.split("."))
-        values = [Word(value)] if joined else _values(words, wanted, name)
+        values = [Word(value)] if joined else _values(words, wanted, name, known=_is_option(kind, name))
         yield name, values[0] if len(values) == 1 else values
     if positional and stray:
         yield positional, stray[0]
@@ -134,12 +134,16 @@ def _no_option(word: str, command: str) -> ConfigError:
     )
 
 
-def _values(words: list[str], kind: Any, name: str) -> list[Word]:
-    """Take an option's values off the words behind it."""
+def _values(words: list[str], kind: Any, name: str, *, known: bool) -> list[Word]:
+    """Take an option's values off the words behind it.
+
+    Args:
+        known: there is such an option; of another one it is said later that there is none.
+    """
     if name == "print_config":
         return [Word()]
     if not words or _OPTION.match(words[0]):
-        if bool in alternatives(kind):
+        if bool in alternatives(kind) or not known:
             return [Word("true")]
         raise ConfigError(f"--{name} has no value", remedy=f"give one behind it: --{name} VALUE")
     values = [Word(words.pop(0))]
@@ -154,6 +158,16 @@ def _type_at(kind: type[Any], path: Sequence[str]) -> Any:
     for name in path[:-1]:
         types = section_types(types.get(name), {})
     return types.get(path[-1], Any)
+
+
+def _is_option(kind: type[Any], name: str) -> bool:
+    """Whether there is an option of this name, or may be one, where nobody tells which there are."""
+    types: Mapping[str, Any] = types_of(kind)
+    for part in name.split("."):
+        if part not in types:
+            return not types or name == "config"
+        types = section_types(types[part], {})
+    return True
 
 
 def _single(name: str, value: Word | list[Word]) -> str:

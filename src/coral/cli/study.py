@@ -14,11 +14,12 @@ from coral.cli.options import parse, take_name
 from coral.cli.terminal import standard_error, standard_output
 from coral.cli.visible import shell_word
 from coral.comparison.facts import MAJORITY
+from coral.comparison.tables import Table as Contrasts
 from coral.comparison.tables import share
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
 from coral.studies.forecast import Forecast, assumed
-from coral.studies.report import opening, power_lines
+from coral.studies.report import contrasts_in_short, opening, power_before
 from coral.studies.results import StudyResults, is_graded
 from coral.studies.study import run_pilot, run_study
 
@@ -97,6 +98,21 @@ def _amounts(tokens: float | None, usd: float | None, hours: float | None) -> tu
     )
 
 
+def _print_contrasts(contrasts: Contrasts) -> None:
+    out = standard_output()
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    first, difference, *figures = contrasts.header
+    table.add_column(first, overflow="fold")
+    table.add_column(difference, justify="right", overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for row in contrasts.rows:
+        table.add_row(*row)
+    out.print()
+    out.print(table)
+    out.print(contrasts.note)
+
+
 def _print_results(results: StudyResults, folder: str) -> int:
     out = standard_output()
     width = max(len(arm.name) for arm in results.arms)
@@ -107,8 +123,10 @@ def _print_results(results: StudyResults, folder: str) -> int:
         found = arm.right if graded else arm.metrics.get(MAJORITY, arm.right)
         out.print(f"  {arm.name:{width}}  {share(found)}", markup=False, soft_wrap=True)
     for line in opening(results)[1:]:
-        out.print(f"\n{line}", markup=False, soft_wrap=True)
-    for line in power_lines(results):
-        out.print(f"\n{line}", markup=False, soft_wrap=True)
+        out.print(f"\n{line}")
+    if results.contrasts:
+        _print_contrasts(contrasts_in_short(results))
+    else:
+        out.print(f"\n{power_before(results.problems)}")
     out.print(f"\nreport: {shell_word(folder)}/report.md and report.html", markup=False, soft_wrap=True)
     return EXIT_DONE

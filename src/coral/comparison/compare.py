@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from coral import workers
-from coral.comparison.facts import headline
-from coral.comparison.groups import OfGroup, by_group, compare_headline
+from coral.comparison.facts import RIGHT, Measured
+from coral.comparison.groups import OfGroup, by_group, common_measure, compare_headline
 from coral.comparison.power import Design, between, rates_of
 from coral.comparison.seeds import SeedMean, difference, seed_mean
 from coral.errors import ConfigError
@@ -69,7 +68,8 @@ class PairedRuns(Record, frozen=True):
         unreadable: share of the other run's answers that cannot be read.
         same_draws: both runs have one seed and one salt, so what they ask alike they draw alike.
         own: the metrics that the user added, and the unit of each.
-        design: of the two runs, by what is right of all: what they find, and what a difference needs.
+        controls: one of them is beside a control partner, where the agent's last answer counts as right.
+        design: of the two runs, by their headline: what they find, and what a difference needs.
         graded: some shared problem has a gold answer; else nothing is right or wrong.
         reading_alone: errors of reading alone could produce the difference of the headline, as audits of both
             runs say; None where there are none.
@@ -87,6 +87,7 @@ class PairedRuns(Record, frozen=True):
     unreadable: float = 0.0
     same_draws: bool = False
     own: dict[str, str] = msgspec.field(default_factory=dict)
+    controls: bool = False
     design: Design | None = None
     graded: bool = True
     reading_alone: bool | None = None
@@ -125,19 +126,6 @@ class SeveralRuns(Record, frozen=True):
         return as_html(self)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A run, read once.
-
-    Attributes:
-        asked: a hash of what was asked, by problem.
-    """
-
-    folder: RunFolder
-    tally: Tally
-    asked: Mapping[str, int]
-
-
 Own = Callable[[], Sequence[OwnMetric]]
 """Makes the metrics that the user adds, once for each run."""
 
@@ -173,7 +161,7 @@ async def compare_several(
         first, *rest = [await _measured(folder, own) for folder in (baseline, *others)]
     compared = [_paired(first, other) for other in rest]
     if by is not None:
-        found = by_group(by, first.tally, [other.tally for other in rest])
+        found = by_group(by, first, rest)
         compared = [
             msgspec.structs.replace(runs, by=by, groups=groups.groups, ungrouped=groups.ungrouped)
             for runs, groups in zip(compared, found, strict=True)
@@ -188,26 +176,27 @@ async def compare_several(
 
 
 def _over_seeds(runs: Sequence[Measured]) -> list[SeedMean]:
-    """The mean of each configuration, and its difference to the first; none where all have one run."""
+    """The mean of each configuration, and its difference to the first; none where all have one run, or where
+    nothing is known of any problem.
+    """
+    once = {str(run.folder.path): run for run in runs}  # a run beside itself is no other seed
     configurations: dict[str, list[Measured]] = {}
-    for run in runs:
+    for run in once.values():
         configurations.setdefault(config_digest(run.folder.identity()), []).append(run)
-    if len(configurations) == len(runs):
+    if len(configurations) == len(once):
         return []
     found: list[SeedMean] = []
-    rates = {
-        key: [rates_of(run.tally, metric(headline(run.tally.rules))) for run in same]
-        for key, same in configurations.items()
-    }
+    name = common_measure(list(once.values()))
+    rates = {key: [_rates(run, name) for run in same] for key, same in configurations.items()}
     baseline = next(iter(rates.values()))
     for key, same in configurations.items():
-        mean = seed_mean([str(run.folder.path) for run in same], rates[key])
+        mean = seed_mean([str(run.folder.path) for run in same], rates[key], name)
         against = difference(baseline, rates[key]) if found else None
         if against is not None:
             value, (low, high) = against
             mean = msgspec.structs.replace(mean, difference=value, difference_low=low, difference_high=high)
         found.append(mean)
-    return found
+    return found if any(mean.num_problems for mean in found) else []
 
 
 async def _measured(folder: RunFolder, own: Own) -> Measured:
@@ -222,13 +211,14 @@ def _paired(a: Measured, b: Measured) -> PairedRuns:
     changed = _talker(first, second)
     changes, unreadable = _what_talking_changed(first, second, changed)
     added = _own(first, second)
+    headline = compare_headline(a, b)
     return PairedRuns(
         task=first.task,
         protocols=(first.protocol, second.protocol),
         unfinished=(owed(a.folder, first), owed(b.folder, second)),
         comparisons=(
-            compare_headline(first, second),
-            *_further(first, second),
+            headline,
+            *(compare(first, second, name) for name in _further(first, second) if name != headline.metric),
             *(compare(first, second, info) for info in added),
         ),
         changed=changed,
@@ -236,17 +226,24 @@ def _paired(a: Measured, b: Measured) -> PairedRuns:
         unreadable=unreadable,
         same_draws=_draws(a.folder) == _draws(b.folder),
         own={info.name: info.unit for info in added},
+        controls="final_accuracy" in (a.headline, b.headline),
         design=_design(a, b),
-        graded=all(len(run.without_gold) < run.num_problems for run in (first, second)),
+        graded=a.is_graded and b.is_graded,
     )
 
 
 def _design(a: Measured, b: Measured) -> Design | None:
-    """None where they share less than two problems that are graded, of which nothing can be said."""
-    first, second = (rates_of(one.tally, metric(headline(one.tally.rules))) for one in (a, b))
+    """None where they share less than two problems of which something is known."""
+    name = common_measure((a, b))
+    first, second = (_rates(one, name) for one in (a, b))
     if len(first.keys() & second.keys()) < 2:
         return None
-    return between(first, second, f"{a.folder.path} and {b.folder.path}")
+    return msgspec.structs.replace(between(first, second, f"{a.folder.path} and {b.folder.path}"), by=name)
+
+
+def _rates(run: Measured, name: str) -> dict[str, float]:
+    """A measure of a run on each problem."""
+    return rates_of(run.tally, metric(run.headline if name == RIGHT else name))
 
 
 def _named_by(*folders: RunFolder) -> Callable[[], list[OwnMetric]]:
@@ -266,12 +263,12 @@ def _draws(folder: RunFolder) -> tuple[object, object]:
     return identity["seed"], identity.get("salt", "")
 
 
-def _further(a: Tally, b: Tally) -> list[Comparison]:
+def _further(a: Tally, b: Tally) -> list[str]:
     names = (*CHANGES, *_by_turn(a.view(), b.view()), *FURTHER)
     both = [name for name in names if all(metric(name).applies(run.rules) for run in (a, b))]
     if any(run.num_conversations > run.num_problems for run in (a, b)):  # else a vote is the headline
         both.insert(0, VOTE)
-    return [compare(a, b, name) for name in both]
+    return both
 
 
 def _by_turn(*views: View) -> list[str]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from coral.errors import ConfigError
 from coral.metrics import MetricInfo, metric
 from coral.metrics.outcome import Rules
 from coral.metrics.own import Value, own_info
+from coral.metrics.tally import Tally
 from coral.metrics.trace import UNREADABLE, Trace, TraceTurn
+from coral.store.folder import RunFolder
 
 RIGHT = "right"
 """The headline that runs of every protocol have: the share of all conversations that end right."""
 
 MAJORITY = "majority_agreement"
 """What stands for it where no problem has a gold answer."""
+
+AGREEMENT = "agreement"
+"""What is left where there is one sample of each problem, too."""
+
+IN_WORDS = {RIGHT: "what is right of all", MAJORITY: "agreement with the majority", AGREEMENT: "agreement"}
 
 
 def to_wrong(trace: Trace) -> Value:
@@ -58,8 +67,46 @@ def info_of(name: str, arm: str, rules: Rules) -> MetricInfo:
     return info
 
 
-def headline(rules: Rules) -> str:
-    """Right of all conversations: the only scores of one agent and of several that share a denominator."""
+@dataclass(frozen=True)
+class Measured:
+    """A run, read once.
+
+    Attributes:
+        asked: a hash of what was asked, by problem.
+    """
+
+    folder: RunFolder
+    tally: Tally
+    asked: Mapping[str, int]
+
+    @property
+    def control(self) -> str:
+        """Kind of its control partner; empty without one."""
+        return control_of(self.folder.identity())
+
+    @property
+    def headline(self) -> str:
+        """The metric that says what is right of all."""
+        return headline(self.tally.rules, self.control)
+
+    @property
+    def is_graded(self) -> bool:
+        """Some problem has a gold answer."""
+        return len(self.tally.without_gold) < self.tally.num_problems
+
+
+def control_of(identity: Mapping[str, Any]) -> str:
+    """Kind of a run's control partner, as its record has it; empty without one."""
+    return str((identity.get("partner") or {}).get("control") or "")
+
+
+def headline(rules: Rules, control: str) -> str:
+    """Right of all conversations: the only scores of one agent and of several that share a denominator.
+
+    Beside a control partner, which says what it was told to, the last answer of the agent that spoke first.
+    """
+    if control and next(iter(rules.speakers.values())) == "agent":
+        return "final_accuracy"
     return "accuracy_strict" if len(rules.speakers) == 1 else "agreement_correctness_strict"
 
 

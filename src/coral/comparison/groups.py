@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from coral.comparison.facts import MAJORITY, headline
+from coral.comparison.facts import AGREEMENT, MAJORITY, RIGHT, Measured
 from coral.errors import ConfigError
-from coral.metrics import Comparison, adjusted, compare, holm
+from coral.metrics import Comparison, adjusted, compare, holm, metric
 from coral.metrics.summary import natural
 from coral.metrics.tally import Tally
 from coral.types import Record
@@ -37,37 +37,49 @@ class Groups(NamedTuple):
     ungrouped: int
 
 
-def compare_headline(a: Tally, b: Tally, among: Collection[str] | None = None) -> Comparison:
-    """Right of all; where no problem has a gold answer, agreement with the majority of a run's samples.
+def common_measure(runs: Sequence[Measured]) -> str:
+    """What runs have in common: what is right of all; where no problem has a gold answer, agreement with the
+    majority of a run's samples, or, with single ones, of the agents with each other.
+    """
+    if any(run.is_graded for run in runs):
+        return RIGHT
+    if all(run.tally.num_problems < run.tally.num_conversations for run in runs):
+        return MAJORITY
+    return AGREEMENT if all(metric(AGREEMENT).applies(run.tally.rules) for run in runs) else RIGHT
+
+
+def compare_headline(a: Measured, b: Measured, among: Collection[str] | None = None) -> Comparison:
+    """The runs by what they have in common.
 
     Args:
         among: ids of the problems that are looked at; all unless given.
     """
-    if all(len(run.without_gold) == run.num_problems < run.num_conversations for run in (a, b)):
-        return compare(a, b, MAJORITY, among=among)
-    return compare(a, b, headline(a.rules), counterpart=headline(b.rules), among=among)
+    name = common_measure((a, b))
+    if name != RIGHT:
+        return compare(a.tally, b.tally, name, among=among)
+    return compare(a.tally, b.tally, a.headline, counterpart=b.headline, among=among)
 
 
-def by_group(dimension: str, first: Tally, others: Sequence[Tally]) -> list[Groups]:
+def by_group(dimension: str, first: Measured, others: Sequence[Measured]) -> list[Groups]:
     """The headline of each run against the first, by the values of a dimension.
 
     Raises:
         ConfigError: no problem of the first run has a group of that name.
     """
-    members = _members(dimension, first)
+    members = _members(dimension, first.tally)
     found = [_compared(members, first, other) for other in others]
     p_holm = iter(adjusted(holm, [one.p_value for groups in found for one in groups.values()]))
     return [
         Groups(
             tuple(OfGroup(value, one, next(p_holm)) for value, one in groups.items()),
-            len((first.problems.keys() & other.problems.keys()).difference(*members.values())),
+            len((first.tally.problems.keys() & other.tally.problems.keys()).difference(*members.values())),
         )
         for other, groups in zip(others, found, strict=True)
     ]
 
 
-def _compared(members: Mapping[str, set[str]], a: Tally, b: Tally) -> dict[str, Comparison]:
-    shared = {value: names & b.problems.keys() for value, names in members.items()}
+def _compared(members: Mapping[str, set[str]], a: Measured, b: Measured) -> dict[str, Comparison]:
+    shared = {value: names & b.tally.problems.keys() for value, names in members.items()}
     values = sorted((value for value, names in shared.items() if names), key=natural)
     return {value: compare_headline(a, b, shared[value]) for value in values}
 

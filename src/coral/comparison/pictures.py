@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.comparison.compare import PairedRuns, SeveralRuns, compare_several
+from coral.comparison.rows import info_of, measure_of, title_of
 from coral.errors import ConfigError
 from coral.evaluation.pictures import plot_runs
 from coral.evaluation.run import Run
 from coral.evaluation.tables import beside_a_loop
-from coral.metrics import Comparison, metric
+from coral.metrics import Comparison
 from coral.plots import (
     FONT_SIZES,
     KINDS,
@@ -87,7 +88,7 @@ def _differences(folders: Sequence[RunFolder], columns: Columns, labels: Sequenc
         label = f"{names[1]} − {names[0]} (pp), 95% CI"
     else:
         rows = _headlines(several, names[1:])
-        label = f"right, of all: difference to {names[0]} (pp), 95% CI"
+        label = f"{measure_of(several.compared[0])}: difference to {names[0]} (pp), 95% CI"
     with drawing(FONT_SIZES[columns]) as figure_class:
         return finished(draw_rows(figure_class, rows, columns, label=label, signed=True))
 
@@ -98,12 +99,11 @@ def _headlines(several: SeveralRuns, names: Sequence[str]) -> list[Row]:
 
 def _metrics(runs: PairedRuns) -> list[Row]:
     headline, *further = runs.comparisons
-    rows = [_row("Right, of all", headline)]
+    rows = [_row(title_of(headline, runs), headline)]
     for one in further:
-        unit = runs.own.get(one.metric) or metric(one.metric).unit
-        title = one.metric if one.metric in runs.own else metric(one.metric).title
-        if unit == "share" and one.difference is not None:
-            rows.append(_row(title.removesuffix(", points"), one))
+        info = info_of(one, runs)
+        if info.unit == "share" and one.difference is not None:
+            rows.append(_row(info.title.removesuffix(", points"), one))
     return rows
 
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from coral import workers
-from coral.comparison.facts import MAJORITY, RIGHT, headline, info_of
+from coral.comparison.facts import MAJORITY, RIGHT, control_of, headline, info_of
 from coral.errors import ConfigError
 from coral.evaluation.measure import tally_run
 from coral.metrics.counts import needs_gold
@@ -36,6 +36,7 @@ class Design(Record, frozen=True, omit_defaults=False):
         correlation: of the two runs' rates on a problem: what pairing is worth.
         spread: standard deviation of a problem's difference.
         problems: of the pilot; 0 where everything is assumed.
+        by: the measure; by default what is right of all.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Design(Record, frozen=True, omit_defaults=False):
     correlation: float
     spread: float
     problems: int
+    by: str = RIGHT
 
     def detectable(self, problems: int, power: float = 0.8) -> float:
         """The true difference of shares that so many problems find with this probability at 0.05."""
@@ -137,7 +139,8 @@ def between(first: Mapping[str, float], second: Mapping[str, float], source: str
 async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str]:
     """The metric on each problem of a run, and its name: without gold answers another one than asked for."""
     tally = await tally_run(folder, task_of(folder))
-    name = (_without_gold(tally, folder) or headline(tally.rules)) if name == RIGHT else name
+    if name == RIGHT:
+        name = _without_gold(tally, folder) or headline(tally.rules, control_of(folder.identity()))
     info = info_of(name, str(folder.path), tally.rules)
     if info.unit != "share":
         raise ConfigError(f"{name} is not a share", remedy="give the name of a share (docs/metrics.md)")

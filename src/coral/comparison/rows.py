@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
-from textwrap import wrap
 
 from coral.comparison.compare import VOTE, PairedRuns, SeveralRuns
+from coral.comparison.facts import IN_WORDS
 from coral.comparison.power import Design
 from coral.comparison.tables import Table, between, p_value, percent, points
 from coral.comparison.tables import as_html as table_as_html
@@ -15,8 +15,8 @@ from coral.metrics import Comparison, MetricInfo, adjusted, holm, metric
 from coral.metrics.own import own_info
 from coral.metrics.table import interval_text, value_of
 
-WIDTH = 80
 READING = "*"
+BESIDE_CONTROLS = "beside a control partner, which says what it was told to: the agent's last answer"
 READ_ALONE = f"{READING} audits of these runs: errors of reading alone could produce this difference"
 INTERVAL = "95% interval"
 
@@ -69,6 +69,11 @@ def p_table(runs: PairedRuns) -> Table:
     return Table("p", "", ("p-values", "p", "p, Holm"), tuple(rows))
 
 
+def measure_of(runs: PairedRuns) -> str:
+    """What the headline of a comparison is, in a heading."""
+    return IN_WORDS.get(runs.comparisons[0].metric, "right of all")
+
+
 def title_of(one: Comparison, runs: PairedRuns) -> str:
     """What a metric is called beside others."""
     if one is runs.comparisons[0] and runs.graded:
@@ -84,28 +89,30 @@ def info_of(one: Comparison, runs: PairedRuns) -> MetricInfo:
 
 
 def notes_of(runs: PairedRuns) -> list[str]:
-    """What a reader of the tables must know, in lines of a terminal."""
+    """What a reader of the tables must know, a paragraph each."""
     lines = [
         "differences of shares are in points; n counts problems",
         "right, of all: a conversation that failed or has no grade counts as not right"
         if runs.graded
-        else "no problem has a gold answer, so nothing is right or wrong. Agrees with the majority: how\n"
-        "often an answer is the most frequent one of the others of its run (needs --samples 2 or more);\n"
+        else "no problem has a gold answer, so nothing is right or wrong. Agrees with the majority: how "
+        "often an answer is the most frequent one of the others of its run (needs --samples 2 or more); "
         "it estimates accuracy, and is too high where mistakes are shared",
     ]
+    if runs.graded and runs.controls:
+        lines.append(BESIDE_CONTROLS)
     if runs.reading_alone:
         lines.append(READ_ALONE)
     if runs.unreadable:
-        lines += [
-            f"{100 * runs.unreadable:.1f}% of the single turns are unreadable; a pair continues, one agent",
-            "only with --second_chance true. What talking changed is free of that",
-        ]
+        lines.append(
+            f"{100 * runs.unreadable:.1f}% of the single turns are unreadable; a pair continues, one agent "
+            "only with --second_chance true. What talking changed is free of that"
+        )
     if runs.changes and runs.same_draws:
-        lines += [
-            "one seed: given one prompt and sampling, a and b begin with the same texts;",
-            "another --salt draws anew",
-        ]
-    lines += wrap(_holding(runs), WIDTH)
+        lines.append(
+            "one seed: given one prompt and sampling, a and b begin with the same texts; another --salt "
+            "draws anew"
+        )
+    lines.append(_holding(runs))
     first = runs.comparisons[0]
     for letter, alone in (("a", first.num_only_a), ("b", first.num_only_b)):
         if alone:
@@ -114,7 +121,7 @@ def notes_of(runs: PairedRuns) -> list[str]:
         if owed:
             lines.append(f"{letter} is unfinished, {owed:,} conversations to go: it leans to short ones")
     if runs.design is not None:
-        lines += wrap(power_of(runs.design), WIDTH)
+        lines.append(power_of(runs.design))
     return lines
 
 
@@ -123,12 +130,12 @@ ASKED = 0.05
 
 
 def power_of(design: Design) -> str:
-    """What the comparison could have found in what is right of all, and what another difference needs."""
+    """What the comparison could have found by its headline, and what another difference needs."""
     needed = design.needed(ASKED)
     problems = "more problems than there are" if needed is None else f"{needed:,} problems"
     return (
         f"8 of 10 such comparisons find a true difference of {100 * design.detectable(design.problems):.1f} "
-        f"points in what is right of all; one of {100 * ASKED:.0f} points needs {problems} (correlation of "
+        f"points in {IN_WORDS[design.by]}; one of {100 * ASKED:.0f} points needs {problems} (correlation of "
         f"the two on a problem {design.correlation:.2f})"
     )
 
@@ -181,8 +188,10 @@ def runs_p_table(several: SeveralRuns) -> Table:
 
 
 def runs_notes(several: SeveralRuns) -> list[str]:
-    """What a reader of the table of runs must know, in lines of a terminal."""
+    """What a reader of the table of runs must know, a paragraph each."""
     lines = ["differences are in points, paired by problem; n counts shared problems"]
+    if any(runs.graded and runs.controls for runs in several.compared):
+        lines.append(BESIDE_CONTROLS)
     if any(one.metric == VOTE for runs in several.compared for one in runs.comparisons):
         lines.append("vote: majority vote over the samples of a problem; a single sample votes alone")
     if any(runs.reading_alone for runs in several.compared):
@@ -203,7 +212,9 @@ def seeds_table(several: SeveralRuns) -> Table:
         figures = (percent(one.mean), between(one.low, one.high), spread, *change, f"{one.num_problems}")
         rows.append((" ".join(letters[run] for run in one.runs), *figures))
     header = ("runs", "mean", INTERVAL, "between seeds", "difference", INTERVAL, "n")
-    return Table("seeds", "mean over seeds, right of all", header, tuple(rows), SEEDS_NOTE)
+    return Table(
+        "seeds", f"mean over seeds, {measure_of(several.compared[0])}", header, tuple(rows), SEEDS_NOTE
+    )
 
 
 SEEDS_NOTE = (
@@ -222,9 +233,8 @@ def groups_table(several: Sequence[PairedRuns]) -> Table:
             label = part.group if len(several) == 1 else f"{letter} {part.group}"
             rows.append((label, *_figures(part.comparison, runs)))
     by = several[0].by
-    what = "right, of all" if several[0].graded else "agrees with the majority"
     names = ("a", "b", "b - a") if len(several) == 1 else ("a", "it", "difference")
-    header = (f"{what}, by {by}", *names, INTERVAL, "n")
+    header = (f"{measure_of(several[0])}, by {by}", *names, INTERVAL, "n")
     return Table("groups", "", header, tuple(rows))
 
 
@@ -280,7 +290,7 @@ def heading(several: SeveralRuns | PairedRuns) -> list[str]:
     problems = max(one.num_problems for runs in compared for one in runs.comparisons)
     lines = [f"{compared[0].task}, on {problems:,} shared problems"]
     if len(compared) > 1:
-        lines = [f"{compared[0].task}, right of all, each minus the first"]
+        lines = [f"{compared[0].task}, {measure_of(compared[0])}, each minus the first"]
     protocols = [compared[0].protocols[0], *(runs.protocols[1] for runs in compared)]
     for letter, path, protocol in zip(ascii_lowercase, paths, protocols, strict=False):
         lines.append(f"{letter}: {path} ({protocol})" if path else f"{letter}: {protocol}")

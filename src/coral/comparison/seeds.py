@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coral.comparison.facts import RIGHT
 from coral.metrics.arrays import Array
 from coral.metrics.distributions import UPPER, Z, t_quantile
 from coral.metrics.statistics import Interval, wilson
@@ -24,6 +25,7 @@ class SeedMean(Record, frozen=True, omit_defaults=False):
     """What is right of all, as a mean over the seeds of one configuration.
 
     Attributes:
+        by: what stands for it where no problem has a gold answer.
         runs: folders, of one seed each.
         low: lower end of the 95% interval; None with fewer than two shared problems.
         spread: standard deviation between the runs' means on the shared problems.
@@ -41,6 +43,7 @@ class SeedMean(Record, frozen=True, omit_defaults=False):
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    by: str = RIGHT
 
 
 class Part(NamedTuple):
@@ -50,12 +53,13 @@ class Part(NamedTuple):
     freedom: int
 
 
-def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]]) -> SeedMean:
+def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]], by: str = RIGHT) -> SeedMean:
     """The mean of several runs on the problems that all of them have.
 
     Args:
         runs: their folders.
         rates: of each run, the share that is right on each problem.
+        by: what the rates are of.
     """
     table, problems = _table(rates)
     if len(problems) < 2:
@@ -66,6 +70,7 @@ def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]]) -> Seed
             high=None,
             spread=None,
             num_problems=len(problems),
+            by=by,
         )
     mean = float(table.mean())
     low, high = share_interval(mean, mean_parts(table), len(problems))
@@ -76,6 +81,7 @@ def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]]) -> Seed
         high=high,
         spread=float(table.mean(axis=1).std(ddof=1)) if len(table) > 1 else None,
         num_problems=len(problems),
+        by=by,
     )
 
 

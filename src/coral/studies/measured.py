@@ -58,15 +58,9 @@ class Arm:
         Raises:
             ConfigError: there is none, or this arm does not have it.
         """
-        return info_of(self._headline if name == RIGHT else name, self.name, self.tally.rules)
-
-    @property
-    def _headline(self) -> str:
-        """What counts as right: beside a control partner, the last answer of the agent that spoke first."""
-        speaks_first = next(iter(self.tally.rules.speakers.values()))
-        if self.option("partner", "control") and speaks_first == "agent":
-            return "final_accuracy"
-        return headline(self.tally.rules)
+        if name == RIGHT:
+            name = headline(self.tally.rules, self.option("partner", "control"))
+        return info_of(name, self.name, self.tally.rules)
 
     @property
     def is_graded(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from math import ceil
 
-from coral.comparison.facts import MAJORITY, RIGHT
+from coral.comparison.facts import MAJORITY
+from coral.comparison.power import Design
 from coral.comparison.tables import (
     Table,
     amount,
@@ -20,15 +20,10 @@ from coral.comparison.tables import (
     points,
     share,
 )
-from coral.errors import ConfigError
-from coral.metrics import detectable_with, metric
 from coral.studies.cost_tables import cost_tables
 from coral.studies.flips import complement
 from coral.studies.matrix_tables import facet_tables, matrix_tables
-from coral.studies.results import ArmResult, Contrast, StudyResults, is_graded
-
-SHARES = {"to_wrong", "to_right", "first_oracle", RIGHT}
-"""Metrics of studies that are shares."""
+from coral.studies.results import ASKED, ArmResult, Contrast, StudyResults, is_graded, is_share
 
 
 def tables_of(results: StudyResults) -> list[Table]:
@@ -203,25 +198,16 @@ _MARK_NOTE = (
 )
 
 
-def _is_share(name: str) -> bool:
-    if name in SHARES:
-        return True
-    try:
-        return metric(name).unit == "share"
-    except ConfigError:
-        return False
-
-
 def _difference(one: Contrast) -> str:
     if one.difference is None:
         return "-"
-    return points(one.difference) if _is_share(one.metric) else f"{one.difference:+,.2f}"
+    return points(one.difference) if is_share(one.metric) else f"{one.difference:+,.2f}"
 
 
 def _interval(one: Contrast) -> str:
     if one.low is None or one.high is None:
         return "-"
-    if _is_share(one.metric):
+    if is_share(one.metric):
         return between(one.low, one.high, signed=True)
     return f"[{one.low:+,.2f}, {one.high:+,.2f}]"
 
@@ -337,48 +323,78 @@ def _speakers(results: StudyResults) -> Table:
     )  # fmt: skip
 
 
-ASKED = 0.05
-"""The difference of shares for which the problems are said that it needs."""
-
-
 def _power(results: StudyResults) -> Table:
     rows = [
         (
             one.text,
             f"{one.problems:,}",
-            (points(one.detectable).lstrip("+") if _is_share(one.metric) else f"{one.detectable:,.2f}"),
-            f"{needed(one, ASKED):,}" if _is_share(one.metric) else "-",
+            _found(one),
+            _many(one.needed) if is_share(one.metric) else "-",
             "-" if one.correlation is None else f"{one.correlation:.2f}",
         )
         for one in results.contrasts
         if one.detectable is not None
     ]
-    planned = 100 * detectable_with(results.problems)
     return Table(
         "power",
         "What the design could have detected",
         ("contrast", "problems", "found in 8 of 10 cases", f"{100 * ASKED:.0f} points need problems",
          "correlation"),
-        tuple(rows),
-        f"True differences of this size leave 0 outside a 95% interval in 8 of 10 studies like this one. "
-         f"Correlation: of the two on a problem. Before anything was measured: {planned:.1f} points with "
-         f"{results.problems:,} problems, if one of three comes out differently. `coral power` says how many "
-         "problems another difference needs.",
+        (*rows, _before(results.problems)),
+        "True differences of this size leave 0 outside a 95% interval in 8 of 10 studies like this one. "
+         "Correlation: of the two on a problem. `coral power` says how many problems another difference "
+         "needs.",
     )  # fmt: skip
 
 
-def needed(one: Contrast, difference: float) -> int:
-    """The problems with which a contrast finds a true difference: the error falls with their square root."""
-    assert one.detectable is not None
-    return max(2, ceil(one.problems * (one.detectable / difference) ** 2))
-
-
-def power_lines(results: StudyResults) -> list[str]:
-    """The same in words, for the planned contrasts of shares."""
-    return [
-        f"{one.text}: {one.problems:,} problems find a true difference of "
-        f"{points(one.detectable).lstrip('+')} points in 8 of 10 cases; {100 * ASKED:.0f} points need "
-        f"{needed(one, ASKED):,}"
+def contrasts_in_short(results: StudyResults) -> Table:
+    """The planned contrasts and what each could have found, for a terminal."""
+    rows = [
+        (
+            one.text,
+            f"{_difference(one)}{_mark(one)} {_interval(one)}",
+            p_value(one.p_holm),
+            _found(one),
+            "-" if one.needed is None else f"{one.needed:,}",
+        )
         for one in results.contrasts
-        if one.kind == "arms" and one.detectable is not None and _is_share(one.metric)
     ]
+    return Table(
+        "contrasts",
+        "",
+        ("planned contrast", "difference", "p, Holm", "finds", "5 points need"),
+        tuple(rows),
+        "left minus right, of shares in points, with 95% interval; finds: a true difference of this size in "
+        "8 of 10 studies like this one; 5 points need: so many problems",
+    )
+
+
+def _found(one: Contrast) -> str:
+    if one.detectable is None:
+        return "-"
+    return points(one.detectable).lstrip("+") if is_share(one.metric) else f"{one.detectable:,.2f}"
+
+
+def power_before(problems: int) -> str:
+    """What any two arms could show, in words."""
+    _, number, found, needed, _ = _before(problems)
+    return (
+        f"{number} problems find a true difference of {found} points between two arms in 8 of 10 cases, if "
+        f"one of three problems comes out differently; {100 * ASKED:.0f} points need {needed}"
+    )
+
+
+def _before(problems: int) -> tuple[str, str, str, str, str]:
+    """What could be said before anything was measured."""
+    design = Design(source="assumed", rates=(0, 0), correlation=0, spread=3**-0.5, problems=0)
+    return (
+        "any two arms, if one of three problems comes out differently",
+        f"{problems:,}",
+        points(design.detectable(problems)).lstrip("+"),
+        _many(design.needed(ASKED)),
+        "-",
+    )
+
+
+def _many(problems: int | None) -> str:
+    return "more than there are" if problems is None else f"{problems:,}"

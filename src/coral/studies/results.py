@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
 
 import msgspec
 
 from coral.audits.statistics import Headline, reading_alone
 from coral.comparison.contrasts import Planned
-from coral.comparison.facts import MAJORITY, RIGHT
+from coral.comparison.facts import FACTS, MAJORITY, RIGHT
+from coral.comparison.power import Design
 from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
@@ -73,6 +75,7 @@ class Contrast(Record, frozen=True, omit_defaults=False):
             agent at its price.
         p_holm: adjusted for all planned contrasts of the study (Holm 1979).
         detectable: the true difference that the design finds in 8 of 10 cases at 0.05, without adjustment.
+        needed: problems with which it would find 5 points; None of what is no share.
         correlation: of the two arms' rates on a problem: what pairing is worth; None of flips and prices.
         reading_alone: errors of reading alone could produce the difference, as an audit of the study says;
             None where it does not say.
@@ -93,6 +96,7 @@ class Contrast(Record, frozen=True, omit_defaults=False):
     alone: int = 0
     correlation: float | None = None
     reading_alone: bool | None = None
+    needed: int | None = None
 
 
 class StudyResults(Record, frozen=True, omit_defaults=False):
@@ -235,8 +239,32 @@ def _contrast(planned: Planned, arms: Mapping[str, Arm | Group], audited: Mappin
     return msgspec.structs.replace(made, correlation=correlation(left, right, name), reading_alone=alone)
 
 
+ASKED = 0.05
+"""The difference of shares for which the problems are said that it needs."""
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric of studies is a share."""
+    return name == RIGHT or name in FACTS or metric(name).unit == "share"
+
+
+def with_power(made: Contrast, stderr: float | None) -> Contrast:
+    """The contrast, told what the design could have found. Where nothing differed, that is not 0: as the
+    interval of a paired difference does, it counts on problems that were not seen.
+    """
+    if stderr is None or not made.problems:
+        return made
+    if not is_share(made.metric):
+        return msgspec.structs.replace(made, detectable=detectable(stderr) or None)
+    spread = stderr * sqrt(made.problems)
+    design = Design(source=made.text, rates=(0, 0), correlation=0, spread=spread, problems=made.problems)
+    return msgspec.structs.replace(
+        made, detectable=design.detectable(made.problems), needed=design.needed(ASKED)
+    )
+
+
 def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
-    return Contrast(
+    made = Contrast(
         text=text,
         kind=kind,
         metric=name,
@@ -245,29 +273,33 @@ def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
         high=found.high,
         p_value=found.p_value,
         p_holm=None,
-        detectable=None if found.stderr is None else detectable(found.stderr),
+        detectable=None,
         left=found.left,
         right=found.right,
         problems=found.problems,
         alone=found.alone,
     )
+    return with_power(made, found.stderr)
 
 
 def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
     return [
-        Contrast(
-            text=f"{part.name}, toward {found.toward}: {' - '.join(part.arms)}",
-            kind="flips",
-            metric=f"to_{found.toward}",
-            difference=part.share,
-            low=part.low,
-            high=part.high,
-            p_value=part.p_value,
-            p_holm=None,
-            detectable=None if part.stderr is None else detectable(part.stderr),
-            left=None,
-            right=None,
-            problems=part.problems,
+        with_power(
+            Contrast(
+                text=f"{part.name}, toward {found.toward}: {' - '.join(part.arms)}",
+                kind="flips",
+                metric=f"to_{found.toward}",
+                difference=part.share,
+                low=part.low,
+                high=part.high,
+                p_value=part.p_value,
+                p_holm=None,
+                detectable=None,
+                left=None,
+                right=None,
+                problems=part.problems,
+            ),
+            part.stderr,
         )
         for found in flips
         for part in found.parts
@@ -276,7 +308,7 @@ def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
 
 
 def _of_cost(found: AtEqualCost) -> Contrast:
-    return Contrast(
+    made = Contrast(
         text=f"{found.arm} - {found.alone} at the {found.by} of {found.arm}",
         kind="equal cost",
         metric=RIGHT,
@@ -285,11 +317,12 @@ def _of_cost(found: AtEqualCost) -> Contrast:
         high=found.high,
         p_value=found.p_value,
         p_holm=None,
-        detectable=None if found.stderr is None else detectable(found.stderr),
+        detectable=None,
         left=found.accuracy,
         right=found.against,
         problems=found.problems,
     )
+    return with_power(made, found.stderr)
 
 
 def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
