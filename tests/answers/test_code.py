@@ -73,6 +73,15 @@ SUBMITTED = {
     "the closing fence behind the code": f"```python\n{OWN}```\n\nDone.",
     "the fence at once behind words": f"My answer:```python\n{OWN}\n```",
     "code moved to the right": f"```python\n{indented(OWN, '  ')}\n```",
+    "within a fence that holds fences": f"````\n{block(OWN)}\n````",
+    "a mark that nobody sees": block(f"\ufeff\u200b{OWN}"),
+    "an indented block without a fence": f"My program:\n\n{indented(OWN, '    ')}\n\nIt adds.",
+    "the partner's, submitted": f"Your code:\n\n{block(OWN)}\n\nI see nothing to add, so I'm submitting it.",
+    "the partner's, works": f"Your code:\n\n{block(OWN)}\n\nworks on all examples.",
+    "no fence, the partner's first": f"Your code:\n\n{OTHER}\n\nMine:\n\n{OWN}",
+    "made of the partner's": f"Based on your code:\n\n{block(OWN)}",
+    "the partner's way": f"Following your suggestion:\n\n{block(OWN)}",
+    "the partner's, with a change": f"With your fix applied:\n\n{block(OWN)}",
     "no fence": OWN,
     "no fence, prose around": f"I would write it so.\n\n{OWN}\n\nThis adds both numbers.",
     "no fence, prose at once behind": f"{OWN}\nThis adds both numbers.",
@@ -106,6 +115,15 @@ NOT_SUBMITTED = {
     "the partner's, to look at": f"Let's look at your suggestion:\n\n{block(OWN)}\n\nWhy b?",
     "the opener's": f"The opener's program:\n\n{block(OWN)}\n\nWhat is a?",
     "a heading alone": block("def add(a, b):"),
+    "the partner's, traced": f"Let me trace through your code:\n\n{block(OWN)}\n\nFor 1 and 2 it is 3.",
+    "the partner's, step by step": f"Walking through your solution step by step:\n\n{block(OWN)}\n\nSo.",
+    "the partner's, a closer look": f"Let me take a closer look at your function:\n\n{block(OWN)}\n\nSo.",
+    "the partner's, provided": f"The code you provided:\n\n{block(OWN)}\n\nIs it linear?",
+    "the partner's, come up with": f"The solution you came up with:\n\n{block(OWN)}\n\nIs it linear?",
+    "the partner's, in it": f"In your code, you have:\n\n{block(OWN)}\n\nWhy?",
+    "the partner's, initial": f"### Your initial solution\n\n{block(OWN)}\n\nWhy?",
+    "the partner's, without a fence": f"Your code:\n\n{OWN}\n\nDoes it work for texts?",
+    "the partner's, indented": f"Your code:\n\n{indented(OWN, '    ')}\n\nDoes it work for texts?",
     "the partner's by name": f"My partner's program is:\n\n{block(OWN)}\n\nWhy?",
     "the signature alone": block(STUB),
     "dots": block("def add(a, b):\n    ..."),
@@ -196,6 +214,7 @@ BODIES = {
     "with a tab": "\treturn a + b",
     "and more behind it": "    return a + b\n\n\nprint(add(1, 2))",
     "a loop that returns": "for _ in range(2):\n    return a + b",
+    "behind words": "This is the body:\n\n    c = a + b\n    return c\n",
     "a helper first": "def helper(x):\n        return x\n\n    return helper(a) + b",
 }
 
@@ -213,7 +232,15 @@ def test_a_body_alone_completes_the_prompt(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Return the sum.", block("print(add(1, 2))"), block("c = 1"), "    Some indented words.", block(PROMPT)],
+    [
+        "Your program does this:\n\n    return a + b\n\nWhy?",
+        "Your program:\n\n    return a + b",
+        "Return the sum.",
+        block("print(add(1, 2))"),
+        block("c = 1"),
+        "    Some indented words.",
+        block(PROMPT),
+    ],
 )
 def test_what_is_no_body(text: str) -> None:
     """Words, examples, and the prompt itself complete nothing."""

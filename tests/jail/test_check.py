@@ -22,6 +22,51 @@ CHECKS = [
         "assert add(lambda x: x + 1, [1]) == [2]",
         "passed",
     ),
+    (
+        "standard values",
+        (
+            "from collections import deque\nfrom datetime import date\nfrom decimal import Decimal\n"
+            "from fractions import Fraction\n"
+            "def add(x):\n"
+            "    return [x, deque([1]), date(2026, 1, 2), Decimal('1.5'), Fraction(1, 2), {1: 2}.keys()]"
+        ),
+        (
+            "from collections import deque\nfrom datetime import date, timedelta\n"
+            "found = add(date(2026, 1, 1))\n"
+            "assert found == [date(2026, 1, 1), deque([1]), date(2026, 1, 2), 1.5, 0.5, {1}]\n"
+            "assert found[2] - found[0] == timedelta(days=1)"
+        ),
+        "passed",
+    ),
+    (
+        "in place, of the standard library",
+        "def add(queue, text): queue.appendleft(queue.pop()); text += b'c'",
+        (
+            "from collections import deque\nqueue, text = deque([1, 2]), bytearray(b'ab')\nadd(queue, text)\n"
+            "assert queue == deque([2, 1]) and text == b'abc'"
+        ),
+        "passed",
+    ),
+    (
+        "what an exception holds",
+        "def add(): raise KeyError('x')",
+        "try:\n    add()\nexcept KeyError as error:\n    assert error.args == ('x',)",
+        "passed",
+    ),
+    ("exit", "if __name__ == '__main__': add(1)\nexit()", "assert True", "exit"),
+    ("quit", "def add(): quit(3)", "add()", "exit"),
+    (
+        "its file",
+        "import os\nhere = os.path.dirname(__file__)\ndef add(): return 1",
+        "assert add() == 1",
+        "passed",
+    ),
+    (
+        "a with statement of the program",
+        "class Pair:\n    def __enter__(self): return 1\n    def __exit__(self, *_): return True\n",
+        "with Pair() as one:\n    assert one == 2",
+        "failed",
+    ),
     ("raises", "def add(): raise KeyError('x')", "add()", "exception"),
     ("expected", "def add(): raise KeyError('x')", "try:\n    add()\nexcept KeyError:\n    pass", "passed"),
     ("syntax", "def add(:", "assert add() is None", "syntax"),

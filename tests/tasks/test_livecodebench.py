@@ -127,6 +127,81 @@ async def test_equal_behaviour(problems: list[Problem]) -> None:
         assert await TASK.same(run.target, other, run) is False
 
 
+SUMS = "n = int(input())\nprint(sum(map(int, input().split())))"
+SCRIPTS = {
+    "exit behind it": (f"{SUMS}\nexit()", True),
+    "quit behind it": (f"{SUMS}\nquit(0)", True),
+    "an exit code": (f"{SUMS}\nexit(1)", False),
+    "a main function": (
+        (
+            "def main():\n    input()\n    print(sum(map(int, input().split())))\n"
+            "if __name__ == '__main__':\n    main()"
+        ),
+        True,
+    ),
+    "a main function that nobody calls": ("def main():\n    print(sum(map(int, input().split())))", False),
+    "input from sys": (
+        "import sys\ninput = sys.stdin.readline\n" + SUMS,
+        True,
+    ),
+    "the file itself": ("print(sum(map(int, open(0).read().split()[1:])))", True),
+    "bytes": ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split()[1:])))", True),
+    "a thread with a large stack": (
+        (
+            "import sys, threading\nsys.setrecursionlimit(1 << 25)\nthreading.stack_size(1 << 27)\n"
+            "def main():\n    input()\n    print(sum(map(int, input().split())))\n"
+            "thread = threading.Thread(target=main)\nthread.start()\nthread.join()"
+        ),
+        True,
+    ),
+    "a type without its import": ("def f(x: List[int]):\n    return x\n" + SUMS, True),
+    "words for who types": ("n = int(input('n? '))\nprint(sum(map(int, input().split())))", False),
+    "words on standard error": (f"import sys\nprint('here', file=sys.stderr)\n{SUMS}", True),
+    "without end": ("while True:\n    print('x' * 1000)", False),
+}
+
+
+@pytest.mark.parametrize(("script", "right"), SCRIPTS.values(), ids=SCRIPTS)
+async def test_scripts_as_models_write_them(problems: list[Problem], script: str, right: bool) -> None:
+    """A script is right that prints the answer and ends well, however it reads and leaves."""
+    async with jail.in_use():
+        belief = TASK.read(f"```python\n{script}\n```", problems[0])
+        assert isinstance(belief, Answered)
+        assert await TASK.grade(belief.value, problems[0]) is right
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("print(1)", "print(1.0)", True),
+        ("print(1, 2)", "print('1  2 ')", True),
+        ("print(100)", "print('1e2')", True),
+        ("print(-0.0)", "print('000')", True),
+        ("print(0.1)", "print(0.1000)", True),
+        ("print(1)", "print(2)", False),
+        ("print(1)", "print('0x1')", False),
+        ("print(10**40)", "print(10**40 + 1)", False),
+        ("print(1, 2)", "print(12)", False),
+    ],
+)
+async def test_scripts_are_the_same_whose_outputs_the_grader_takes_for_equal(
+    problems: list[Problem], a: str, b: str, same: bool
+) -> None:
+    """One definition of equal outputs: two programs that are right alike are not two answers."""
+    async with jail.in_use():
+        assert await TASK.same(a, b, problems[0]) is same
+
+
+async def test_a_tuple_is_as_good_as_a_list_where_programs_are_compared(problems: list[Problem]) -> None:
+    """It is where they are graded."""
+    lists = problems[3].target.replace("(x, y)", "[x, y]")
+    async with jail.in_use():
+        assert (
+            await TASK.grade(lists, problems[3]) is await TASK.grade(problems[3].target, problems[3]) is True
+        )
+        assert await TASK.same(lists, problems[3].target, problems[3])
+
+
 @pytest.mark.parametrize(
     ("written", "wanted", "same"),
     [

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from coral import jail
@@ -135,6 +139,82 @@ async def test_same_is_an_equivalence() -> None:
             assert await task.same(a, b, SQUARE) is expected, (a, b)
 
 
+SORTED = "def f(x):\n    return sorted(x)"
+IN_PLACE = "def f(x):\n    x.sort()"
+PAIRS = {
+    "a generator, a list": (SORTED, "def f(x):\n    yield from sorted(x)", False),
+    "an iterator, a list": (SORTED, "def f(x):\n    return iter(sorted(x))", False),
+    "keys, a list": (SORTED, "def f(x):\n    return dict.fromkeys(sorted(x)).keys()", False),
+    "keys, a set": ("def f(x):\n    return set(x)", "def f(x):\n    return dict.fromkeys(x).keys()", True),
+    "a tuple, a list": (SORTED, "def f(x):\n    return tuple(sorted(x))", False),
+    "two generators": (
+        "def f(x):\n    yield from sorted(x)",
+        "def f(x):\n    for one in sorted(x):\n        yield one",
+        True,
+    ),
+    "in place, otherwise": (IN_PLACE, "def f(x):\n    x.reverse()", False),
+    "in place, nothing": (IN_PLACE, "def f(x):\n    return None", False),
+    "in place, alike": (IN_PLACE, "def f(x):\n    x[:] = sorted(x)", True),
+    "besides, in place": (SORTED, "def f(x):\n    x.sort()\n    return x", True),
+    "an annotation that fails": (SORTED, "def f(x: List[int]):\n    return sorted(x)", False),
+    "an annotation imported": (
+        SORTED,
+        "from typing import List\ndef f(x: List[int]) -> List[int]:\n    return sorted(x)",
+        True,
+    ),
+    "a Counter, a dict": (
+        "from collections import Counter\ndef f(x):\n    return Counter(x)",
+        "def f(x):\n    return {one: x.count(one) for one in x}",
+        True,
+    ),
+    "a fraction, a number": (
+        "from fractions import Fraction\ndef f(x):\n    return Fraction(len(x), 2)",
+        "def f(x):\n    return len(x) / 2",
+        True,
+    ),
+    "a decimal, a number": (
+        "from decimal import Decimal\ndef f(x):\n    return Decimal(sum(x))",
+        "def f(x):\n    return sum(x)",
+        True,
+    ),
+    "large sums": (
+        "def f(x):\n    return 123456789012.0 + sum(x)",
+        "def f(x):\n    return 123456789012.00001 + sum(x)",
+        True,
+    ),
+    "large numbers": ("def f(x):\n    return 10 ** 30", "def f(x):\n    return 10 ** 30 + 1", False),
+    "larger floats": ("def f(x):\n    return 1e300", "def f(x):\n    return 1e300 * (1 + 1e-12)", True),
+    "texts that look alike": ("def f(x):\n    return ['a,b']", "def f(x):\n    return ['a', 'b']", False),
+    "a hole in the middle": (
+        "import os\ndef f(x):\n    return sorted(x) if len(x) != 2 else os._exit(0)",
+        SORTED,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "same"), PAIRS.values(), ids=PAIRS)
+async def test_which_programs_are_the_same(a: str, b: str, same: bool) -> None:
+    """Those are that nobody who looks at examples and arguments could tell apart, and no others."""
+    shown = ["assert f([3, 1, 2]) == [1, 2, 3]"]
+    source = {"name": "f", "names": ["f"], "shown": shown, "tests": shown[0], "setup": ""}
+    task = Mbpp(allow_unsafe_code=True)
+    problem = Problem(id="f", task="mbpp", question="Sort.", target=SORTED, source=source)
+    async with jail.in_use():
+        assert await task.same(a, b, problem) is same
+        assert await task.same(b, a, problem) is same
+
+
+async def test_problems_of_one_name_and_other_examples_are_others() -> None:
+    """What is known of one problem is not taken for what is known of another."""
+    task = Mbpp(allow_unsafe_code=True)
+    by_heart = "def square(n):\n    return {2: 4, 7: 49, 3: 9, 8: 64, 1: 1, 6: 36, 5: 25, 15: 225}[n]"
+    other = msgspec.structs.replace(SQUARE, source={**SQUARE.source, "shown": ["assert square(20) == 400"]})
+    async with jail.in_use():
+        assert await task.same(by_heart, SQUARE.target, SQUARE)
+        assert not await task.same(by_heart, SQUARE.target, other)
+
+
 @pytest.mark.parametrize(
     ("text", "inputs"),
     [
@@ -195,6 +275,16 @@ def test_inputs_are_the_same_every_time() -> None:
         (float("inf"), float("-inf"), False),
         (b"a", "a", False),
         ([[1.0]], [[1]], True),
+        (123456789012.00001, 123456789012, True),
+        (123456789012, 123456789013, False),
+        (1e16, 10**16, True),
+        (Fraction(1, 3), 1 / 3, True),
+        (Fraction(2**70, 1), 2**70, True),
+        (Decimal("1e999999"), Decimal("1e999998"), False),
+        (Decimal("NaN"), float("nan"), True),
+        (deque([1]), [1], False),
+        ({1: 2}.keys(), {1}, True),
+        (range(10**5000), range(10**5001), False),
     ],
 )
 def test_equal_values(a: object, b: object, equal: bool) -> None:

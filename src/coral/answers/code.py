@@ -71,7 +71,7 @@ class _Message:
         """The code of a block: moved to the margin, and up to a later fence where it only parses up to there,
         because a docstring of it holds fences.
         """
-        code = _at_margin(block.code)
+        code = _at_margin(_INVISIBLE.sub("", block.code))
         if tree_of(code) is not None:
             return code
         lines = lines_of(self.text)
@@ -103,6 +103,8 @@ class _Message:
 
 
 _MAX_FENCES = 4
+_INVISIBLE = re.compile(r"\A[\ufeff\u200b\u200c\u200d\u2060]+")
+"""Marks that nobody sees at the beginning of a text, and no Python reads."""
 
 
 def _at_margin(code: str) -> str:
@@ -118,29 +120,34 @@ def _is_fence(line: str) -> bool:
 
 _PROGRAM = (
     r"(?:program|code|solution|version|function|implementation|answer|attempt|submission|reply|script|block"
-    r"|response|message|proposal|suggestion|approach|idea)"
+    r"|response|message|proposal|suggestion|approach|idea|logic|method|algorithm|snippet|draft)"
 )
 _OTHER = r"(?:(?:my |the |our )?(?:partner|opener|responder|colleague|other(?: agent| person| one)?))"
 _WHOSE = rf"(?:your|{_OTHER}(?:'s|’s))"
 _DETAIL = (
     r"(?:original|previous|earlier|last|latest|first|current|own|full|entire|whole|complete|proposed|suggested"
-    r"|python|above)"
+    r"|initial|second|existing|submitted|provided|given|posted|python|above)"
 )
 _FILLER = (
     r"(?:(?:so|but|and|again|well|okay|ok|first|now|for reference|to recap|recap|as a reminder)[,:]? )*"
     r"(?:(?:(?:here|this|that)(?: is| was|'s|’s)|let me (?:quote|repeat)|i quote|(?:i am )?quoting|to quote"
-    r"|quote of|(?:let(?:'s|’s| us| me) )?(?:look(?:ing)? at|review(?:ing)?|check(?:ing)?|test(?:ing)?"
-    r"|consider"
-    r"|go(?:ing)? (?:over|through)|recall|take|compare|read(?:ing)?)|i(?:'ve|’ve| have)? (?:just )?(?:checked"
-    r"|reviewed|read|tested|tried|ran|looked at|went (?:over|through))|regarding|about|re|in|with|for) )?"
+    r"|quote of|(?:let(?:'s|’s| us| me) )?(?:tak(?:e|ing) a (?:\w+ )?look at|look(?:ing)? (?:\w+ )?at"
+    r"|review(?:ing)?|check(?:ing)?|test(?:ing)?|consider|examin(?:e|ing)|analy[sz](?:e|ing)|inspect(?:ing)?"
+    r"|run(?:ning)?|evaluat(?:e|ing)|verify(?:ing)?|debug(?:ging)?|dissect|understand|revisit(?:ing)?"
+    r"|think about|(?:go(?:ing)?|walk(?:ing)?|step(?:ping)?|trac(?:e|ing)|work(?:ing)?|run(?:ning)?"
+    r"|read(?:ing)?) (?:over|through)"
+    r"|trac(?:e|ing)|recall|take|compare|(?:re-?)?read(?:ing)?)|i(?:'ve|’ve| have)? (?:just )?(?:checked"
+    r"|traced|examined|reviewed|read|tested|tried|ran|looked at"
+    r"|(?:went|walked|stepped|traced) (?:over|through))|regarding|about|re|in|with|for) )?"
 )
 _TRAILER = (
-    r"(?: (?:is|was|reads|read|again|above|for reference|so far|looks like this|says|does this|has this"
-    r"|once more|from before|now|in full|verbatim))*"
+    r"(?:,? (?:is|was|reads|read|again|above|for reference|so far|looks like this|says|does this|has this"
+    r"|once more|from before|now|in full|verbatim|step by step|line by line|together|carefully"
+    r"|you (?:have|had|wrote|write|use|used|define|defined)(?: this| the following)?|has|had|contains|here))*"
 )
 _SAID = (
     r"(?:wrote|written|said|gave|given|suggested|proposed|posted|submitted|sent|showed|shown|shared|presented"
-    r"|offered|had|have)"
+    r"|offered|provided|came up with|defined|implemented|used|had|have)"
 )
 _ADVERB = r"(?:'ve|’ve| have| had| just| already| also| originally| previously| first| last)"
 _ANOTHERS = re.compile(
@@ -161,13 +168,15 @@ _ENDORSED = re.compile(
     r"(?P<denied>(?:n't|n’t|\bnot|\bnever|\bhardly|\bcannot)\b(?:\W+\w+){0,3}\W+)?(?:"
     r"\bI (?:\w+ )?(?:agree|concur|accept|adopt|endorse|submit|confirm|support|approve|second)\b"
     r"|\bI(?:'ll| will|'d| would|'m| am) (?:\w+ )?(?:go(?:ing)?|stay(?:ing)?|stick(?:ing)?) with\b"
+    r"|\bI(?:'ll|’ll| will|'m|’m| am) (?:\w+ )?(?:submit|accept|adopt|us|keep|tak|endors)(?:e|ing|ting)?\b"
     r"|\b(?:let's|let us|we can|we should|I) (?:\w+ )?(?:go with|use|keep|take|submit|settle on|adopt)\b"
     rf"|\b{_THEIRS} (?:is|are|looks?|seems?|appears?) {_SURELY}{_GOOD}\b"
     rf"|\b{_THEIRS} (?:\w+ )?(?:works|passes)\b|\b{_THEIRS} (?:is|becomes) (?:also )?my (?:final )?\w+\b"
     r"|\bmy (?:final )?(?:answer|submission|solution) (?:is|remains) (?:the same|yours|this|that|your)\b"
     r"|\bnothing to (?:add|change|fix)\b|\bno changes? (?:is |are )?needed\b"
     r"|\blooks (?:right|correct|good|fine)\b"
-    r"|^\W*(?:yes|agreed|exactly|correct|perfect|lgtm)\b|\b(?:the same as|just like|identical to) mine\b"
+    r"|^\W*(?:yes|agreed|exactly|correct|perfect|lgtm|works|passes)\b"
+    r"|\b(?:the same as|just like|identical to) mine\b"
     r")",
     re.IGNORECASE,
 )
@@ -203,13 +212,43 @@ def _without_fence(text: str, form: Form) -> str | None:
     """The program of a message without a code block: lines of code, or the body that the prompt asks for."""
     if tree_of(text) is not None and defines(text, form):
         return clean(text)
-    found = [piece for piece in _pieces(lines_of(text)) if defines(piece, form)]
-    if found:
-        return clean(found[-1])
-    return completed(text, form.prompt)
+    lines = lines_of(text)
+    pieces = list(_pieces(lines))
+    within = {line for piece in pieces for line in range(piece.start, piece.end)}
+    pieces += [run for run in _indented(lines) if run.start not in within]
+    found = sorted((one for one in pieces if defines(one.code, form)), key=lambda one: one.start)
+    if not found:
+        return completed(text, form.prompt) or _body_at_the_end(lines, form)
+    message = _Message(text, found, form)
+    own = [piece for piece in found if not message.is_quotation(piece)]
+    return clean(own[-1].code) if own else None
 
 
-def _pieces(lines: list[str]) -> Iterator[str]:
+def _body_at_the_end(lines: list[str], form: Form) -> str | None:
+    """The prompt's program where a message ends with the body of its function, behind words."""
+    end = next((at for at in range(len(lines), 0, -1) if lines[at - 1].strip()), 0)
+    last = [run for run in _indented(lines[:end]) if run.end == end]
+    message = _Message("\n".join(lines), last, form)
+    return completed(last[0].code, form.prompt) if last and not message.is_quotation(last[0]) else None
+
+
+def _bare(code: str, start: int, end: int) -> Block:
+    return Block(code=code, tag="", start=start, end=end, closed=True, quoted=False)
+
+
+def _indented(lines: list[str]) -> Iterator[Block]:
+    """Runs of lines behind four blanks, Markdown's code block without a fence, moved to the margin."""
+    at = 0
+    while at < len(lines):
+        end = at
+        while end < len(lines) and (not lines[end].strip() or lines[end].startswith(("    ", "\t"))):
+            end += 1
+        if any(line.strip() for line in lines[at:end]):
+            yield _bare(textwrap.dedent("\n".join(lines[at:end])), at, end)
+        at = end + 1
+
+
+def _pieces(lines: list[str]) -> Iterator[Block]:
     """Runs of lines that are code: each begins with an import, a function, a class or a decorator."""
     at = 0
     while at < len(lines):
@@ -219,7 +258,8 @@ def _pieces(lines: list[str]) -> Iterator[str]:
         end = at + 1
         while end < len(lines) and (not lines[end].strip() or _CONTINUES.match(lines[end])):
             end += 1
-        yield _longest(lines[at:end])
+        code = _longest(lines[at:end])
+        yield _bare(code, at, at + code.count("\n") + 1)
         at = end
 
 

@@ -129,8 +129,9 @@ def _opening(line: str, number: int) -> _Opened | None:
 
 
 def _unwrapped(block: Block) -> list[Block]:
-    """The blocks within a block that is a document; itself where it is none."""
-    if block.tag not in _DOCUMENT or not block.closed:
+    """The blocks within a block that is a document, or begins with a fence; itself where it is none."""
+    is_document = block.tag in _DOCUMENT or _FENCE.match(block.code.lstrip("\n")) is not None
+    if not is_document or not block.closed:
         return [block]
     return [
         Block(

@@ -38,7 +38,20 @@ class Form:
 
 
 def tree_of(program: str) -> ast.Module | None:
-    """The syntax tree; None where it does not parse, in any way that a parser can fail."""
+    """The syntax tree, not to be changed; None where it does not parse, in any way that a parser can fail."""
+    return _remembered(program) if len(program) <= _LONGEST_REMEMBERED else _parsed(program)
+
+
+_LONGEST_REMEMBERED = 20_000
+"""Characters of a program whose tree is kept: reading a reply asks for it several times."""
+
+
+@lru_cache(maxsize=64)
+def _remembered(program: str) -> ast.Module | None:
+    return _parsed(program)
+
+
+def _parsed(program: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "\\w" in a plain string, which the program may well mean
@@ -202,7 +215,7 @@ def with_helpers(program: str, others: Sequence[str]) -> str:
     if not there:
         return program
     needed: set[tuple[int, int, str]] = set()
-    wanted = missing(program)
+    wanted = set(missing(program))
     while wanted:
         piece = there.get(wanted.pop(), (0, 0, ""))
         if piece[2] and piece not in needed:
@@ -222,11 +235,12 @@ _NAMING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.
 """Statements that bind names other than by an `ast.Name`."""
 
 
-def missing(program: str) -> set[str]:
+@lru_cache(maxsize=256)
+def missing(program: str) -> frozenset[str]:
     """Names that a program uses and binds nowhere, other than Python's own."""
     tree = tree_of(program)
     if tree is None:
-        return set()
+        return frozenset()
     used: set[str] = set()
     bound: set[str] = set(_KNOWN)
     for node in ast.walk(tree):
@@ -238,7 +252,7 @@ def missing(program: str) -> set[str]:
             bound.add(node.name)
         elif isinstance(node, _NAMING):
             bound |= bound_by(node)
-    return used - bound
+    return frozenset(used - bound)
 
 
 def _behind_future(program: str, before: str) -> str:
@@ -260,19 +274,23 @@ def _behind_future(program: str, before: str) -> str:
 def normal(program: str) -> str:
     """What programs have in common that differ in layout, comments, docstrings and annotations alone.
 
-    Names are kept as they are. A program that does not parse stands for itself, without blanks at line ends.
+    Names are kept as they are, and so are annotations where the program lacks a name: `x: List[int]` fails
+    without its import. A program that does not parse stands for itself, without blanks at line ends.
     """
-    tree = tree_of(program)
+    tree = _parsed(program)
     if tree is None:
         return "\n".join(line.rstrip() for line in program.strip().split("\n"))
     try:
-        return ast.dump(_Bare().visit(tree))
+        return ast.dump(_Bare(annotated=bool(missing(program))).visit(tree))
     except RecursionError:
         return program.strip()
 
 
 class _Bare(ast.NodeTransformer):
     """Takes away what changes nothing that a program does: docstrings, lone constants, annotations."""
+
+    def __init__(self, *, annotated: bool) -> None:
+        self._annotated = annotated
 
     def _with_body(self, node: Any) -> Any:
         self.generic_visit(node)
@@ -286,18 +304,18 @@ class _Bare(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
-        node.returns = None
+        node.returns = node.returns if self._annotated else None
         return self._with_body(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        node.returns = None
+        node.returns = node.returns if self._annotated else None
         return self._with_body(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         return self._with_body(node)
 
     def visit_arg(self, node: ast.arg) -> Any:
-        node.annotation = None
+        node.annotation = node.annotation if self._annotated else None
         return node
 
 

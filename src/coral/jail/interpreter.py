@@ -35,9 +35,9 @@ for name, code in marshal.loads(read(int.from_bytes(read(4), "big"))):
 """What it is started with (`-c`): it reads our code and runs it, so that no file of ours lies in the jail."""
 
 _PARTS: dict[Part, tuple[str, ...]] = {
-    "program": ("wire", "channel"),
-    "tests": ("wire", "channel"),
-    "nursery": ("wire", "channel", "program"),
+    "program": ("standard", "wire", "channel"),
+    "tests": ("standard", "wire", "channel"),
+    "nursery": ("standard", "wire", "channel", "program"),
 }
 """What a part imports of ours, in that order."""
 

@@ -57,6 +57,7 @@ class Returned(msgspec.Struct, frozen=True):
         kind: "finished" where it returned.
         value: what it returned where that is plain data; of an iterator, a list of its first 10,000 items.
         is_plain: whether it is.
+        is_iterator: whether the value was one, such as a generator.
         arguments: as the call left them, which it may have changed in place.
         detail: otherwise as in `Outcome`.
     """
@@ -65,6 +66,7 @@ class Returned(msgspec.Struct, frozen=True):
     detail: str = ""
     value: Any = None
     is_plain: bool = True
+    is_iterator: bool = False
     arguments: Any = None
 
 

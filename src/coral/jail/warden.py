@@ -30,7 +30,7 @@ _GRACE_S = 1.0
 _TESTS_MEMORY = 1 << 30
 _OPEN_FILES = 64
 _LONGEST_VERDICT = 1 << 16
-_GONE = dumps(("failure", "exit", "", "", ""))
+_GONE = dumps(("failure", "exit", "", "", "", ()))
 """What the tests' process is told where the program's has ended."""
 
 Result = TypeVar("Result")
@@ -264,9 +264,11 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
 
 def _returned(told: Any) -> Returned:
     """From what the program's process told: a value and the arguments."""
-    value, arguments = told
+    value, arguments, is_iterator = told
     try:
-        return Returned("finished", value=_encoded(value), arguments=_encoded(arguments))
+        return Returned(
+            "finished", value=_encoded(value), arguments=_encoded(arguments), is_iterator=bool(is_iterator)
+        )
     except NotPlain:
         return Returned("finished", is_plain=False)
 
@@ -276,7 +278,7 @@ def _encoded(value: Any) -> str:
 
 
 def _raised(kind: Any, rest: list[Any]) -> Returned:
-    _built_in, name, text = rest
+    _built_in, name, text, _arguments = rest
     known: Kind = kind if kind in ("syntax", "memory", "exit") else "exception"
     return Returned(known, bounded(f"{name}: {text}" if text else f"{name}"))
 

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 _MANY = 256
 _MOST_ITEMS = 10_000
 _LONGEST_TEXT = 500
+_UNCHANGING = (int, float, complex, str, bytes, range, type(None))
 
 
 def main() -> None:
     """Wait for one job, apply its limits, and do it."""
+    builtins.__dict__.update(exit=_leave_program, quit=_leave_program)
     os.write(1, READY)
     job = loads(read_exactly(0, int.from_bytes(read_exactly(0, 4), "big")))
     if job["folder"]:
@@ -35,6 +37,11 @@ def main() -> None:
     else:
         Served(apart()).serve(job["program"])
     leave()
+
+
+def _leave_program(code: Any = None) -> None:
+    """What `exit` and `quit` do. Python's own come with the folders of packages, which are not there."""
+    raise SystemExit(code)
 
 
 def limit(*, memory: int, cpu: int, file: int, files: int, processes: int) -> None:
@@ -75,7 +82,7 @@ def _fresh_module(name: str) -> dict[str, Any]:
     """The names of a new module, which `sys.modules` and `pickle` find as they find any."""
     module = type(sys)(name)
     sys.modules[name] = module
-    module.__dict__["__builtins__"] = builtins
+    module.__dict__.update(__builtins__=builtins, __file__="program.py")
     return module.__dict__
 
 
@@ -119,7 +126,7 @@ class Served:
 
     def _call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Call it, and send back arguments that it changed in place."""
-        watched = any(isinstance(one, list | dict | set | tuple) for one in (*args, *named.values()))
+        watched = any(not isinstance(one, _UNCHANGING) for one in (*args, *named.values()))
         before = dumps((args, named), self._keep) if watched else b""
         value = function(*args, **named)
         after = dumps((args, named), self._keep) if watched else b""
@@ -191,13 +198,15 @@ def _load(module: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return {name: module[name] for name in names if name in module}
 
 
-def _tell(function: Any, *args: Any) -> tuple[Any, list[Any]]:
-    """What it returns, the items of an iterator as a list, and the arguments as it left them."""
+def _tell(function: Any, *args: Any) -> tuple[Any, list[Any], bool]:
+    """What it returns, the items of an iterator as a list, the arguments as it left them, and whether it
+    returned an iterator.
+    """
     value = function(*args)
-    kinds: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
-    if hasattr(type(value), "__next__") or isinstance(value, kinds):
+    is_iterator = hasattr(type(value), "__next__") or isinstance(value, type({}.values()))
+    if is_iterator:
         value = [item for item, _ in zip(value, range(_MOST_ITEMS))]  # noqa: B905
-    return value, list(args)
+    return value, list(args), is_iterator
 
 
 OPERATIONS: dict[str, Any] = {
@@ -216,14 +225,28 @@ def _kind_of(error: BaseException) -> str:
     return "exit" if isinstance(error, SystemExit) else "exception"
 
 
-def _described(error: BaseException) -> tuple[str, str, str]:
-    """The nearest built-in type, the name of its own type, and the text, all bounded."""
+def _described(error: BaseException) -> tuple[str, str, str, tuple[Any, ...]]:
+    """The nearest built-in type, the name of its own type, its text and its arguments, all bounded."""
     built_in = next(one.__name__ for one in type(error).__mro__ if one.__module__ == "builtins")
     try:
         text = str(error)[:_LONGEST_TEXT]
     except BaseException:  # noqa: BLE001
         text = "(its text cannot be made)"
-    return built_in, str(type(error).__name__)[:100], text
+    return built_in, str(type(error).__name__)[:100], text, _arguments(error, text)
+
+
+def _arguments(error: BaseException, text: str) -> tuple[Any, ...]:
+    """What it was raised with: short plain data, of which it says the same; else its text."""
+    given: tuple[Any, ...] = vars(BaseException)["args"].__get__(error)
+    try:
+        is_told = type(error).__str__ in _OF_ARGUMENTS and len(dumps(given)) <= 2 * _LONGEST_TEXT
+    except BaseException:  # noqa: BLE001
+        is_told = False
+    return given if is_told else (text,)
+
+
+_OF_ARGUMENTS = (BaseException.__str__, KeyError.__str__, OSError.__str__)
+"""How an exception is shown that is nothing but its arguments."""
 
 
 def _exception(name: str, text: str) -> BaseException:

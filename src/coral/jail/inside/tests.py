@@ -201,7 +201,7 @@ def exception(reply: tuple[Any, ...], *, ends_iteration: bool = False) -> BaseEx
     StopIteration is one only at the end of an iterator: raised by a call it would end a loop of the tests
     over `map(program, ...)` before any of them ran. Python makes it a RuntimeError in generators, too.
     """
-    if len(reply) != 5 or not all(type(part) is str for part in reply):
+    if len(reply) != 6 or not all(type(part) is str for part in reply[:5]) or type(reply[5]) is not tuple:
         raise Broken("an exception without a name")
     made = getattr(builtins, reply[2], None)
     if made in (StopIteration, StopAsyncIteration) and not ends_iteration:
@@ -209,8 +209,8 @@ def exception(reply: tuple[Any, ...], *, ends_iteration: bool = False) -> BaseEx
     error: BaseException = Exception(reply[4])
     if isinstance(made, type) and issubclass(made, BaseException):
         try:
-            error = made(reply[4])
-        except TypeError:  # such as UnicodeDecodeError, which wants five arguments
+            error = made(*reply[5])
+        except (TypeError, ValueError):  # such as UnicodeDecodeError, which wants five arguments
             error = next(one for one in made.__mro__ if one in (ValueError, Exception, BaseException))(
                 reply[4]
             )
@@ -238,10 +238,17 @@ def _arguments(changed: Any) -> list[Any]:
 
 def _update(old: Any, new: Any) -> Any:
     """Make a value of the tests what the program made of its copy, in place as far as it can be."""
-    if type(old) is not type(new) or not isinstance(old, list | dict | set | tuple):
+    if type(old) is not type(new):
         return new
     if isinstance(old, tuple):
         return tuple(map(_update, old, new)) if len(old) == len(new) else new
+    if hasattr(old, "extend") and not isinstance(old, list):  # a deque, a bytearray, an array
+        while old:
+            old.pop()
+        old.extend(new)
+        return old
+    if not isinstance(old, list | dict | set):
+        return new
     if isinstance(old, list):
         old[:] = [*map(_update, old, new), *new[len(old) :]]
         return old

@@ -1,12 +1,15 @@
 """Plain data as text, between two processes that do not trust each other.
 
 None, bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range and these types travel
-by value; whatever else as the number that its owner keeps it under. Reading builds nothing but these, never
-calls what it reads, and is bounded in depth and by the length of the text. Subclasses travel as what they
-derive from: a Counter as a dict, a named tuple as a tuple.
+by value, and so do a few of the standard library (`standard.py`); whatever else as the number that its owner
+keeps it under. Reading builds nothing but these, never calls what it reads, and is bounded in depth and by
+the length of the text. Subclasses travel as what they derive from: a Counter as a dict, a named tuple as a
+tuple.
 """
 
 from __future__ import annotations
+
+from coral.jail.inside.standard import parts_of, rebuilt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the import of `typing` would take longer than a small program
@@ -80,6 +83,9 @@ def _write(value: Any, put: Put, keep: Keep, depth: int) -> None:
         _write_items(value, put, keep, depth)
     elif type(value) is type and value in _NAMES:
         put(f"y{_NAMES[value]};")
+    elif (built := parts_of(value)) is not None:
+        put(f"x{built[0]};")
+        _write(built[1], put, keep, depth + 1)
     else:
         owner, number = keep(value)
         put(f"{owner}{number};")
@@ -93,7 +99,7 @@ _ATOMS: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (float, lambda value: f"d{float.__repr__(value)};"),
     (complex, lambda value: f"c{value.real!r};{value.imag!r};"),
     (bytes, lambda value: f"b{len(value)}:{bytes(value).decode('latin-1')}"),
-    (bytearray, lambda value: f"b{len(value)}:{bytes(value).decode('latin-1')}"),
+    (memoryview, lambda value: f"b{value.nbytes}:{value.tobytes().decode('latin-1')}"),
     (range, lambda value: f"r{value.start:x};{value.stop:x};{value.step:x};"),
 )
 """What has no parts, by its type. A bool is an int, so the order counts."""
@@ -134,7 +140,7 @@ def loads(data: bytes, find: Find = _lose) -> Any:
         value = reader.value(0)
     except NotPlain:
         raise
-    except (ValueError, TypeError, IndexError, KeyError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
         raise NotPlain(f"not an encoding: {type(error).__name__}") from None
     if reader.at != len(reader.text):
         raise NotPlain("not an encoding: something follows it")
@@ -161,6 +167,8 @@ class _Reader:
             return self._take(self._count()).encode("latin-1")
         if tag in _NUMBERS:
             return _NUMBERS[tag](self._until)
+        if tag == "x":
+            return rebuilt(self._until(";"), self.value(depth + 1))
         if tag in (PROGRAMS, TESTS):
             return self.find(tag, int(self._until(";")))
         raise NotPlain("not an encoding: an unknown tag")

@@ -8,7 +8,11 @@ can tell them apart, and nothing about the hidden tests.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections import deque
+from collections.abc import ItemsView, Iterable, KeysView
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from coral.answers import programs
@@ -16,6 +20,8 @@ from coral.jail import Returned
 
 FIGURES = 9
 """Significant figures of numbers: sums in another order differ in the last ones."""
+EXACT = 2**53
+"""Up to here a float that is a whole number is that number."""
 
 
 def textual(program: str) -> str:
@@ -38,9 +44,14 @@ def key_of(program: str, results: list[Returned]) -> str:
 
 
 def shown(result: Returned) -> str:
-    """One result as a text: equal values give equal texts; of an exception its type alone."""
+    """One result as a text: equal values give equal texts; of an exception its type alone.
+
+    Where nothing is returned, what the call left of its arguments is the result.
+    """
     if result.kind == "finished":
-        return canonical(result.value)
+        if result.value is None:
+            return f"left:{canonical(result.arguments)}"
+        return f"iterator:{canonical(result.value)}" if result.is_iterator else canonical(result.value)
     return f"{result.kind}:{result.detail.partition(':')[0]}" if result.kind == "exception" else result.kind
 
 
@@ -49,21 +60,38 @@ def canonical(value: Any) -> str:
     match value:
         case bool() | int():
             return f"n{int(value):x}"
-        case float():
-            whole = value.is_integer()
-            return f"n{int(value):x}" if whole else _rounded(value)
+        case float() | Decimal() | Fraction():
+            return _number(value)
         case list() | tuple():
             return f"{type(value).__name__}({','.join(map(canonical, value))})"
-        case set() | frozenset():
+        case set() | frozenset() | KeysView() | ItemsView():
             return f"set({','.join(sorted(map(canonical, value)))})"
         case dict():
             items = (f"{canonical(key)}={canonical(item)}" for key, item in value.items())
             return f"dict({','.join(sorted(items))})"
+        case deque():
+            return f"deque({','.join(map(canonical, value))})"
+        case range():
+            return f"range({value.start:x},{value.stop:x},{value.step:x})"
+        case bytearray():
+            return canonical(bytes(value))
         case _:
             return f"{type(value).__name__}:{value!r}"
 
 
-def _rounded(value: float) -> str:
-    text = f"{value:.{FIGURES}g}"
-    near = float(text)
-    return f"n{int(near):x}" if near.is_integer() else f"n{text}"
+def _number(value: float | Decimal | Fraction) -> str:
+    """Whole numbers as they are, others and large floats to `FIGURES` figures."""
+    if isinstance(value, Fraction) and value.denominator == 1:
+        return canonical(value.numerator)
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # beyond floats, or a signalling NaN
+        return f"{type(value).__name__}:{value!r}"
+    if not math.isfinite(number):
+        is_beyond = isinstance(value, Decimal) and value.is_finite()
+        return f"{value!r}" if is_beyond else f"n{number}"
+    if abs(number) < EXACT and not number.is_integer():
+        near = float(round(number)) if abs(number) >= 10**FIGURES else float(f"{number:.{FIGURES}g}")
+    else:
+        near = number if abs(number) < EXACT else float(f"{number:.{FIGURES}g}")
+    return f"n{int(near):x}" if near.is_integer() else f"n{near!r}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import random
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from coral import jail, mutation
 from coral.answers import code, programs
@@ -19,6 +20,8 @@ from coral.tasks.files import Row
 from coral.tasks.protocol import TaskInfo
 from coral.types import Belief, Problem, Seat
 
+T = TypeVar("T")
+
 INSTRUCTION = (
     "Submit an answer by putting the complete Python program into one code block at the end of your message, "
     "like this:\n```python\n...\n```\nThe block holds all imports and helper functions and no tests; whoever "
@@ -29,9 +32,11 @@ TIMEOUT_S = 3.0
 INPUT_S = 1.0
 """Seconds that it may take for one input where two programs are compared."""
 LONGEST_S = 600.0
-_MOST_KEYS = 20_000
-_KEYS: dict[tuple[str, str, str, str], str] = {}
-"""Of programs that were run, by task, problem, reference solution and text; the oldest are forgotten."""
+_MOST_KEYS, _MOST_REFERENCES = 20_000, 1_000
+_KEYS: dict[bytes, str] = {}
+"""Of programs that were run, by their text and what makes up their inputs; the oldest are forgotten."""
+_REFERENCES: dict[bytes, list[tuple[list[Any], jail.Returned]]] = {}
+"""Inputs with what the reference solution does with them, by what makes them up; the oldest are forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +138,13 @@ class ProgramAnswers:
 
     async def _key(self, program: str, problem: Problem) -> str:
         """What programs that are the same have in common, asked once for each text."""
-        known = (self.info.name, problem.id, problem.target, programs.normal(program))
+        known = _digest(self._visible(problem), programs.normal(program))
         if known not in _KEYS:
             try:
                 key = await self.key(program, problem)
             except SandboxError:
                 return behaviour.textual(program)
-            if len(_KEYS) >= _MOST_KEYS:
-                del _KEYS[next(iter(_KEYS))]
-            _KEYS[known] = key
+            _remember(_KEYS, known, key, _MOST_KEYS)
         return _KEYS[known]
 
     async def key(self, program: str, problem: Problem) -> str:
@@ -150,19 +153,29 @@ class ProgramAnswers:
         Raises:
             SandboxError: it could not be run.
         """
-        inputs = await self._inputs(problem)
-        if not inputs:
+        told = await self._reference(problem)
+        if not told:
             return behaviour.textual(program)
-        return behaviour.key_of(program, await self._results(program, problem, inputs))
+        if programs.normal(program) == programs.normal(problem.target):
+            return behaviour.key_of(program, [result for _, result in told])
+        return behaviour.key_of(program, await self._results(program, problem, [args for args, _ in told]))
 
-    async def _inputs(self, problem: Problem) -> list[list[Any]]:
-        """The fixed list: inputs on which the reference solution returns plain data."""
-        inputs = inputs_of(self.examples(problem), self.callee(problem), problem.target)
-        if not inputs or not problem.target:
-            return inputs
-        results = await self._results(problem.target, problem, inputs)
-        told = zip(inputs, results, strict=True)
-        return [args for args, result in told if result.kind == "finished" and result.is_plain]
+    async def _reference(self, problem: Problem) -> list[tuple[list[Any], jail.Returned]]:
+        """The fixed list: inputs on which the reference solution returns plain data, and these."""
+        visible = self._visible(problem)
+        if visible not in _REFERENCES:
+            inputs = inputs_of(self.examples(problem), self.callee(problem), problem.target)
+            results = await self._results(problem.target, problem, inputs) if inputs else []
+            told = zip(inputs, results, strict=True)
+            plain = [(args, result) for args, result in told if result.kind == "finished" and result.is_plain]
+            _remember(_REFERENCES, visible, plain, _MOST_REFERENCES)
+        return _REFERENCES[visible]
+
+    def _visible(self, problem: Problem) -> bytes:
+        """Stands for all that the fixed list of inputs follows from."""
+        given = str(problem.source.get("given", ""))
+        parts = (self.info.name, problem.id, self.callee(problem), self.examples(problem), given)
+        return _digest(*parts, problem.target)
 
     async def _results(self, program: str, problem: Problem, inputs: list[list[Any]]) -> list[jail.Returned]:
         return await jail.call(
@@ -180,6 +193,20 @@ class ProgramAnswers:
     def callee(self, problem: Problem) -> str:
         """The function that is called with inputs."""
         return str(problem.source["name"])
+
+
+def _digest(*parts: str | bytes) -> bytes:
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        content = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        made.update(len(content).to_bytes(8, "big") + content)
+    return made.digest()
+
+
+def _remember(known: dict[bytes, T], name: bytes, value: T, most: int) -> None:
+    if len(known) >= most:
+        del known[next(iter(known))]
+    known[name] = value
 
 
 def runnable(answer: str, problem: Problem) -> str:
