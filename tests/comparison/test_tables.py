@@ -3,7 +3,23 @@
 import csv
 import io
 
-from coral.comparison.tables import Table, as_csv, as_html, between, latex, markdown, p_value, percent, points
+import pytest
+
+from coral.comparison.tables import (
+    Table,
+    as_csv,
+    as_html,
+    between,
+    explained,
+    latex,
+    markdown,
+    p_value,
+    percent,
+    points,
+    share,
+)
+from coral.metrics import Estimate
+from coral.metrics.statistics import wilson
 
 NASTY = Table(
     "nasty", "A <b>title</b>", ("arm|x", "50% & more"), (("a_b|c", "<script>"), ("=1+1", "{x}\n$y$ \\ ~^#")),
@@ -50,3 +66,31 @@ def test_figures():
     assert (percent(None), points(None), between(None, 1.0), p_value(None)) == ("-",) * 4
     assert (percent(0.123), points(-0.05), between(0.0, 0.161)) == ("12.3%", "-5.0", "[0.0, 16.1]")
     assert (p_value(0.00001), p_value(0.0312)) == ("< 0.0001", "0.0312")
+
+
+EDGES = [
+    (0.5, 50, ""),
+    (0.06, 50, ""),
+    (0.04, 50, "†"),
+    (0.0, 200, "†"),
+    (0.98, 50, "†"),
+    (1.0, 1, ""),  # no interval of one problem
+]
+
+
+@pytest.mark.parametrize(("mean", "problems", "mark"), EDGES)
+def test_intervals_that_may_hold_less_often_are_marked(mean, problems, mark):
+    """Near 0 and 1 the interval of a share was measured below 93 of 100; a table with such a cell says so."""
+    ends = wilson(mean, problems) if problems > 1 else None
+    found = Estimate(
+        mean=mean, stderr=None, low=ends and ends.low, high=ends and ends.high, n=problems, num_failed=0,
+        num_unscored=0, num_problems=problems,
+    )  # fmt: skip
+    cell = share(found, marked=True)
+    assert cell.endswith(f"{'' if ends is None else ']'}{mark} (n = {problems:,})") or ends is None
+    assert ("†" in cell) is bool(mark)
+    assert "†" not in share(found)
+    table = explained(Table("name", "title", ("arm", "right"), (("a", cell),), "A note."))
+    assert table.note.startswith("A note.")
+    assert ("100 runs" in table.note) is bool(mark)
+    assert r"\dag{}" in latex(table) or not mark

@@ -69,7 +69,7 @@ def _synergy(results: StudyResults) -> Table:
         rows.append(
             (
                 one.arm,
-                share(one.oracle),
+                share(one.oracle, marked=True),
                 one.best,
                 percent(one.best_per_problem),
                 _with_interval(one.over_mean),

@@ -22,9 +22,9 @@ def _cells(matrix: Matrix) -> Table:
         (
             cell.opener,
             cell.responder,
-            share(cell.right),
-            share(cell.persuasion.get(cell.opener)),
-            share(cell.persuasion.get(cell.responder)),
+            share(cell.right, marked=True),
+            share(cell.persuasion.get(cell.opener), marked=True),
+            share(cell.persuasion.get(cell.responder), marked=True),
             amount_of(cell.tokens),
             amount_of(cell.usd, ".5f"),
         )

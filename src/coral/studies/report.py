@@ -13,6 +13,7 @@ from coral.comparison.tables import (
     amount,
     as_html,
     between,
+    explained,
     figure,
     markdown,
     p_value,
@@ -20,6 +21,7 @@ from coral.comparison.tables import (
     points,
     share,
 )
+from coral.metrics import Estimate
 from coral.studies.cost_tables import cost_tables
 from coral.studies.flips import complement
 from coral.studies.matrix_tables import facet_tables, matrix_tables
@@ -41,7 +43,7 @@ def tables_of(results: StudyResults) -> list[Table]:
         *facet_tables(results.facets),
         _power(results),
     )
-    return [table for table in made if table.rows]
+    return [explained(table) for table in made if table.rows]
 
 
 def as_markdown(results: StudyResults, pictures: Iterable[str]) -> str:
@@ -112,6 +114,10 @@ def opening(results: StudyResults) -> list[str]:
 # Tables -----------------------------------------------------------------------------------------------------
 
 
+def _share(found: Estimate | None) -> str:
+    return share(found, marked=True)
+
+
 def _arms(results: StudyResults) -> Table:
     return Table(
         "arms",
@@ -134,9 +140,9 @@ def _arm(arm: ArmResult) -> tuple[str, ...]:
         arm.protocol,
         partner,
         arm.shown,
-        share(arm.right),
-        share(found.get("first_accuracy")),
-        share(last),
+        _share(arm.right),
+        _share(found.get("first_accuracy")),
+        _share(last),
         amount(found.get("total_tokens")),
         amount(found.get("cost"), ".5f"),
         f"{arm.conversations:,}",
@@ -147,7 +153,7 @@ def _arm(arm: ArmResult) -> tuple[str, ...]:
 
 def _majority(results: StudyResults) -> Table:
     rows = [
-        (arm.name, share(arm.metrics[MAJORITY]), f"{arm.metrics[MAJORITY].num_problems:,}")
+        (arm.name, _share(arm.metrics[MAJORITY]), f"{arm.metrics[MAJORITY].num_problems:,}")
         for arm in results.arms
         if MAJORITY in arm.metrics
     ]
@@ -248,8 +254,8 @@ def _persuasion(results: StudyResults) -> Table:
     net = found.net
     row = (
         found.model,
-        share(found.resistance),
-        share(found.receptiveness),
+        _share(found.resistance),
+        _share(found.receptiveness),
         "-" if net is None else figure(net.value, net.low, net.high, signed=True),
         "-" if net is None else f"{net.problems:,}",
     )
@@ -268,9 +274,9 @@ def _probes(results: StudyResults) -> Table:
         (
             arm.name,
             turn,
-            share(found["private_difference"]),
-            share(found["private_accuracy"]),
-            share(found["public_accuracy"]),
+            _share(found["private_difference"]),
+            _share(found["private_accuracy"]),
+            _share(found["public_accuracy"]),
         )
         for arm in results.arms
         for turn, found in arm.probes.items()
@@ -279,9 +285,9 @@ def _probes(results: StudyResults) -> Table:
         (
             arm.name,
             "all",
-            share(arm.metrics["private_difference"]),
-            share(arm.metrics["private_accuracy"]),
-            f"gave in, in public only: {share(arm.metrics.get('compliance'))}",
+            _share(arm.metrics["private_difference"]),
+            _share(arm.metrics["private_accuracy"]),
+            f"gave in, in public only: {_share(arm.metrics.get('compliance'))}",
         )
         for arm in results.arms
         if arm.probes
@@ -308,9 +314,9 @@ def _speakers(results: StudyResults) -> Table:
                     arm.name,
                     speaker,
                     arm.models.get(speaker, ""),
-                    share(found["persuasion_success_rate"]),
-                    share(complement(found["lost_right_answer_rate"])),
-                    share(found["gained_right_answer_rate"]),
+                    _share(found["persuasion_success_rate"]),
+                    _share(complement(found["lost_right_answer_rate"])),
+                    _share(found["gained_right_answer_rate"]),
                 )
             )
     return Table(
