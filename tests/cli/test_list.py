@@ -31,6 +31,18 @@ def test_runs_are_listed_with_headline_and_state(runs, capsys):
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_long_names_stand_on_lines_of_their_own(runs, capsys):
+    """A name is not cut into pieces of ten letters: copied from the list, it is the folder's."""
+    name = "sally_anne-coral-a_model_of_some_length-0123abc"
+    (runs / "cot").rename(runs / name)
+    capsys.readouterr()
+    assert main(["list", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith(name))
+    assert lines[place + 1].startswith("  accuracy ")
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_a_damaged_run_hides_no_other(runs, capsys):
     """It is listed with what is wrong."""
     (runs / "cot" / "summary.json").write_text("{")
@@ -51,13 +63,24 @@ def test_a_study_and_a_loop_have_one_line_each(runs, capsys):
     (runs / "cot").rename(runs / "study" / "arms" / "one")
     (runs / "loop" / "models" / "start").mkdir(parents=True)
     (runs / "deep" / "pair").rename(runs / "loop" / "models" / "start" / "pair")
-    (runs / "loop" / "run.json").write_text("{}")
+    (runs / "loop" / "loop").mkdir()
+    (runs / "loop" / "loop" / "run.json").write_text('{"model": "m", "common": {}, "evaluate": {}}')
     capsys.readouterr()
     assert main(["list", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert any(line.startswith("study") and "1/1" in line for line in lines)
     assert any(line.startswith("loop") and "0/1" in line for line in lines)
+
+
+def test_a_run_called_loop_makes_no_loop_of_its_folder(runs, capsys):
+    """`runs/loop` may be a run like any other."""
+    (runs / "cot").rename(runs / "loop")
+    capsys.readouterr()
+    assert main(["list", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("loop") and "accuracy" in line for line in lines)
+    assert any(line.startswith("deep/pair") for line in lines)
 
 
 def test_a_run_of_another_version_is_not_called_damaged(runs, capsys):

@@ -78,7 +78,7 @@ def test_a_run_that_holds_nothing_may_become_another(tmp_path, journal):
         (tmp_path / "journal").mkdir()
         (tmp_path / "journal" / "00000.jsonl").write_bytes(journal)
     with RunFolder(tmp_path).claim({**IDENTITY, "seed": 1}, {}):
-        assert RunFolder(tmp_path).identity()["seed"] == 1
+        assert RunFolder(tmp_path).record()["seed"] == 1
 
 
 def test_what_is_no_run_of_conversations_never_becomes_another(tmp_path):
@@ -507,4 +507,4 @@ def test_a_run_says_when_it_began(tmp_path):
     (tmp_path / "run.json").write_text('{"schema": 2, "task": "x", "begun": "2026-01-02T03:04:05+00:00"}')
     with folder.claim({"schema": 2, "task": "x"}, {}):
         assert folder.begun() == datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-    assert "begun" not in folder.identity(), "what decides a run is not a date"
+    assert "begun" not in folder.record(), "what decides a run is not a date"

@@ -202,7 +202,7 @@ def planned_in(paths: Sequence[str]) -> list[Planned]:
     """The contrasts by what is right that a study has planned; none of runs."""
     if len(paths) != 1 or not Path(paths[0], "arms").is_dir() or not Path(paths[0], "run.json").is_file():
         return []
-    study = RunFolder(paths[0]).identity().get("study", {})
+    study = RunFolder(paths[0]).record().get("study", {})
     planned = [parse_contrast(text) for text in study.get("contrasts", ())]
     return [one for one in planned if one.metric == RIGHT]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from rich.table import Table
 
@@ -44,33 +45,61 @@ def run(arguments: Sequence[str]) -> int:
     if not lines:
         print(f"no run below {root}")
         return EXIT_DONE
-    table = Table(box=None, pad_edge=False, width=WIDTH, padding=(0, 2, 0, 0))
-    table.add_column("run", ratio=1, overflow="fold")
-    table.add_column("headline", no_wrap=True)
-    table.add_column("ended", justify="right", no_wrap=True)
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("changed", no_wrap=True)
+    _print([*_rows(lines, root)])
+    return EXIT_DONE
+
+
+class Row(NamedTuple):
+    """A line of the list; `mean` of a row over several runs."""
+
+    name: str
+    headline: str
+    ended: str
+    cost: str
+    changed: str
+    mean: bool = False
+
+
+def _rows(lines: Sequence[Listed], root: Path) -> Iterator[Row]:
+    """A row per run, and behind the last of runs that differ in their seeds alone their mean."""
     for place, line in enumerate(lines):
-        table.add_row(*_cells(line, root))
+        yield _row(line, root)
         same = [one for one in lines if one.config and one.config == line.config]
         if len(same) > 1 and line.config not in {one.config for one in lines[place + 1 :]}:
-            table.add_row(*_mean(same), style="bold")
-    standard_output().print(table)
-    return EXIT_DONE
+            yield _mean(same)
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """As a table; where names need more room than the other columns leave, each on a line of its own."""
+    out = standard_output()
+    width = min(out.width, WIDTH)
+    columns = ["headline", "ended", *(["cost"] if any(row.cost for row in rows) else []), "changed"]
+    room = width - sum(2 + max(len(name), *(len(getattr(row, name)) for row in rows)) for name in columns)
+    apart = max(len(row.name) for row in rows) > room
+    table = Table(box=None, pad_edge=False, width=width, padding=(0, 2, 0, 0))
+    table.add_column("run", ratio=1, overflow="fold")
+    for name in columns[1:] if apart else columns:
+        table.add_column(name, justify="left" if name in {"headline", "changed"} else "right", no_wrap=True,
+                         vertical="bottom")  # fmt: skip
+    for row in rows:
+        first = (f"{row.name}\n  {row.headline}".rstrip(),) if apart else (row.name, row.headline)
+        others = (getattr(row, name) for name in columns[1:])
+        table.add_row(*first, *others, style="bold" if row.mean else "")
+    out.print(table)
 
 
 def _place(line: Listed) -> tuple[float, str]:
     return line.changed, str(line.path)
 
 
-def _cells(line: Listed, root: Path) -> tuple[str, ...]:
+def _row(line: Listed, root: Path) -> Row:
     name = str(line.path.relative_to(root)) if line.path != root else str(line.path)
-    told = line.headline if line.ended else line.headline[:28]  # why it cannot be read
+    told = line.headline if line.ended else line.headline[:60]  # why it cannot be read
     when = f"{datetime.fromtimestamp(line.changed).astimezone():%d %b %H:%M}"
-    return name, told, line.ended, line.cost, when
+    return Row(name, told, line.ended, line.cost, when)
 
 
-def _mean(lines: Sequence[Listed]) -> tuple[str, ...]:
+def _mean(lines: Sequence[Listed]) -> Row:
     """The row of runs that differ in their seeds alone. Its interval holds what other problems and other
     seeds would change; from summaries alone it is rather too wide, and `coral compare` reads the runs.
     """
@@ -88,4 +117,4 @@ def _mean(lines: Sequence[Listed]) -> tuple[str, ...]:
     costs = [summary.cost for summary in summaries]
     cost = "" if None in costs else f"${sum(one for one in costs if one is not None):,.2f}"
     ended = sum(summary.conversations for summary in summaries)
-    return f"{len(lines)} seeds", headline, f"{ended}", cost, ""
+    return Row(f"{len(lines)} seeds", headline, f"{ended}", cost, "", mean=True)

@@ -69,6 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     if path is None:
         raise ConfigError("no run folder given", remedy="coral show DIR")
     folder, console = RunFolder(path), standard_output()
+    folder.identity()
     if identity is not None:
         console.print(_found(folder, identity, config, task_of(folder)))
     elif config.read:

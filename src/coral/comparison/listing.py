@@ -12,6 +12,7 @@ from coral.evaluation.identity import config_digest
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary
 from coral.metrics.table import interval_text, value_of
 from coral.store.folder import RunFolder
+from coral.store.others import is_loop, is_of_a_run, kind_of
 from coral.types import SCHEMA
 
 
@@ -38,22 +39,36 @@ class Listed:
 def runs_below(root: Path) -> Iterator[Path]:
     """Folders of runs, studies and loops; what lies inside one, such as shards or arms, is left out."""
     for folder, inner, names in os.walk(root):
-        if "run.json" in names:
+        if "run.json" in names or is_loop(Path(folder)):
             inner.clear()
             yield Path(folder)
         inner.sort()
+
+
+SIGHTS = ("pair", "alone", "second", "final")
+"""Each way in which a loop evaluates a model: a folder of that name in the model's, in the order of use."""
+
+
+def evaluations_of(loop: Path) -> list[Path]:
+    """`run.json` of each evaluation of a loop; beside them lie the trainings'."""
+    return sorted(one for one in loop.glob("models/*/*/run.json") if one.parent.name in SIGHTS)
 
 
 def listed(path: Path) -> Listed:
     """Read what is told of a run, or of the runs of a study or loop together."""
     if arms := list(path.glob("arms/*/run.json")):
         return _several(path, arms, "study, arms ended")
-    if models := list(path.glob("models/*/*/run.json")):
+    if models := evaluations_of(path):
         return _several(path, models, "loop, evaluations ended")
     files = (path / "run.json", path / "summary.json")
     changed = max((file.stat().st_mtime for file in files if file.exists()), default=path.stat().st_mtime)
     folder = RunFolder(path)
+    if is_loop(path):
+        return Listed(path, changed, "loop, nothing evaluated yet")
     try:
+        record = folder.record()
+        if not is_of_a_run(record):
+            return Listed(path, changed, kind_of(path, record))
         summary = summary_of(folder)
         headline, ended, cost = _cells(folder, summary)
         config = config_digest(folder.identity()) if summary is not None else ""

@@ -26,6 +26,7 @@ from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.store.lines import Appender, decode, line_files, read_lines
 from coral.store.lock import holder, sign, take_lock
+from coral.store.others import is_of_a_run, kind_of, not_a_run
 from coral.store.shards import FOLDER, Shard, shards
 from coral.store.stored import Endings, StoredConversations
 from coral.store.whole import whole_file, write_whole
@@ -209,7 +210,7 @@ class RunFolder:
         Raises:
             RunFolderError: there is no run here, or a stored line is damaged.
         """
-        self._must_exist()
+        self._must_hold_conversations()
         yield from self._stored
 
     def conversation(self, identity: str) -> Conversation | None:
@@ -218,14 +219,25 @@ class RunFolder:
         Raises:
             RunFolderError: there is no run here, or a line is damaged that had to be read.
         """
-        self._must_exist()
+        self._must_hold_conversations()
         return self._stored.find(identity)
 
     def identity(self) -> dict[str, Any]:
-        """What the run was made with.
+        """What the run of conversations was made with.
 
         Raises:
-            RunFolderError: there is no run here, or the file is damaged.
+            RunFolderError: there is no run here, the file is damaged, or it is of a study, a training ...
+        """
+        stored = self.record()
+        if not is_of_a_run(stored):
+            raise not_a_run(self.path, stored)
+        return stored
+
+    def record(self) -> dict[str, Any]:
+        """What a run, or a study or training, was made with.
+
+        Raises:
+            RunFolderError: there is nothing of the kind here, or the file is damaged.
         """
         stored = self._run_json()
         stored.pop(BEGUN, None)
@@ -303,9 +315,16 @@ class RunFolder:
     def _must_exist(self) -> None:
         if not self.has_begun:
             self._must_know_its_run()
+            if kind_of(self.path, {}):
+                raise not_a_run(self.path, {})
             raise RunFolderError(
                 f"{self.path} is not a run folder", remedy="name the folder that `coral eval` printed"
             )
+
+    def _must_hold_conversations(self) -> None:
+        stored = self.record()
+        if kind_of(self.path, stored):
+            raise not_a_run(self.path, stored)
 
     def _must_know_its_run(self) -> None:
         if line_files(self.path / "conversations"):

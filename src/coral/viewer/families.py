@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.comparison.contrasts import parse_contrast
+from coral.comparison.listing import SIGHTS, evaluations_of
 from coral.errors import ConfigError, RunFolderError
 from coral.improvement.loop import START
 from coral.improvement.results import Results
@@ -22,9 +23,6 @@ from coral.metrics.catalog import metric
 from coral.store.folder import RunFolder
 from coral.studies.results import Contrast, StudyResults
 from coral.viewer.overview import unit_of
-
-SIGHTS = ("pair", "alone", "second", "final")
-"""In the order of their use."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def families_in(path: Path) -> list[Family]:
     arms = {one.parent.name: one.parent for one in sorted(path.glob("arms/*/run.json"))}
     if arms:
         return [_study(path, arms)]
-    models = sorted(path.glob("models/*/*/run.json"))
+    models = evaluations_of(path)
     return list(_loop(path, models)) if models else []
 
 
@@ -101,7 +99,7 @@ def families_in(path: Path) -> list[Family]:
 
 
 def _study(path: Path, arms: Mapping[str, Path]) -> Family:
-    planned = RunFolder(path).identity().get("study", {}) if (path / "run.json").is_file() else {}
+    planned = RunFolder(path).record().get("study", {}) if (path / "run.json").is_file() else {}
     order = list(planned.get("arms", ()))
     names = sorted(arms, key=lambda name: (order.index(name) if name in order else len(order), name))
     results, note = _report(path, StudyResults, "coral study")
@@ -138,7 +136,7 @@ def _loop(path: Path, models: list[Path]) -> Iterator[Family]:
     results, note = _report(path, Results, "coral improve")
     order = [model.name for model in results.models] if results else [START]
     title = path.resolve().name
-    for sight in sorted({one.parent.name for one in models}, key=_place_of_sight):
+    for sight in sorted({one.parent.name for one in models}, key=SIGHTS.index):
         folders = {one.parent.parent.name: one.parent for one in models if one.parent.name == sight}
         names = sorted(folders, key=lambda name: (order.index(name) if name in order else len(order), name))
         yield Family(
@@ -152,10 +150,6 @@ def _loop(path: Path, models: list[Path]) -> Iterator[Family]:
     samples = {f"sampled {one.parent.name}": one.parent for one in sorted(path.glob("samples/*/run.json"))}
     if samples:
         yield Family(kind="samples", title=f"{title}, what was sampled", runs=samples, baseline="")
-
-
-def _place_of_sight(name: str) -> tuple[int, str]:
-    return (SIGHTS.index(name) if name in SIGHTS else len(SIGHTS)), name
 
 
 def _changes(results: Results, sight: str) -> Iterator[dict[str, Any]]:
