@@ -11,12 +11,16 @@ import coral
 from coral import jail
 from coral.api import build_async, evaluate_async, load_run, sample_async, score_async
 from coral.cli import main
+from coral.conversation.calls import direct
+from coral.conversation.extraction import Extractor, template_for
 from coral.conversation.mistakes import Mistakes
 from coral.conversation.sight import reasons_in
 from coral.errors import UserError
 from coral.jail import Finding
+from coral.models.protocol import Candidate, Sampling
+from coral.models.scripted import ScriptedModel
 from coral.tasks import registry
-from coral.types import Answered
+from coral.types import Answered, FinishReason, Problem
 
 DATA = Path(__file__).parents[1] / "data"
 UNSAFE = {"allow_unsafe_code": True, "timeout_s": 2.0}
@@ -64,6 +68,39 @@ async def test_a_pair_writes_programs(serve, humaneval, tmp_path):
     assert 0 < metrics["agreement_correctness"].mean < 1
     assert 0 <= metrics["pass_at_1"].mean <= metrics["pass_at_5"].mean == metrics["pass_any"].mean
     assert "pass_at_10" not in metrics
+
+
+@pytest.mark.parametrize("extractor", [{"mode": "model"}, {"mode": "model", "max_tokens": 8}])
+async def test_a_model_that_extracts_programs(serve, humaneval, tmp_path, extractor):
+    """It is given room for a whole one, unless the user set another limit."""
+    options = {"data": humaneval, "limit": 3, "protocol": "cot", "extractor": extractor}
+    async with serve(task="humaneval", data=humaneval, options=UNSAFE) as (url, counter):
+        agent = {"model": "scripted", "base_url": url}
+        task = {"name": "humaneval", **UNSAFE}
+        run = await evaluate_async(task, agent=agent, output=str(tmp_path / "run"), **options)
+    assert any("Copy the program the message submits" in text for texts, _ in counter for text in texts)
+    found = [conversation.turns[0].reply.belief for conversation in run.conversations()]
+    assert [isinstance(belief, Answered) for belief in found] == [len(extractor) == 1] * 3
+
+
+async def test_an_extractor_that_writes_a_program_itself_is_not_believed():
+    """In mode hybrid a program has to stand in the reply, line by line, but for what the prompt gives."""
+    task = registry.load("humaneval", **UNSAFE)
+    prompt = 'def add(a, b):\n    """Add two numbers."""'
+    problem = Problem(id="1", task="humaneval", question=prompt, target="", source={"name": "add"})
+    reply = "I return a + b, so the last line is\n\n    return a + b\n\nand that is all. Questions?"
+    for body, believed in (("    return a + b", True), ("    return sum((a, b))", False)):
+        said = iter([f"```python\n{prompt}\n{body}\n```", "Quote: none"])
+        model = ScriptedModel(lambda _, said=said: next(said))
+        tool = Extractor(
+            mode="hybrid", task=task, model=model, sampling=Sampling(), template=template_for(task)
+        )
+        candidate = Candidate(text=reply, finish_reason=FinishReason.STOP)
+        belief, how = await tool.extract(
+            candidate, problem, calls=direct, conversation_id="c", step="1/extraction", seed=0
+        )
+        assert how.by == "model"
+        assert isinstance(belief, Answered) is believed
 
 
 async def test_measuring_again_runs_no_test_again(serve, humaneval, tmp_path, monkeypatch):
@@ -129,7 +166,7 @@ def test_no_jail_is_said_before_anything_is_asked(humaneval, tmp_path, monkeypat
         coral.evaluate("humaneval", agent=asked.append, data=humaneval, output=str(tmp_path / "run"))
     assert "allow_unsafe_code true" in caught.value.remedy
     assert asked == []
-    assert main(["tasks", "humaneval"]) == 0, "to read about the task, none is needed"
+    assert main(["tasks", "humaneval", "--data", humaneval]) == 0, "to read about the task, none is needed"
 
 
 def test_the_option_of_the_command_is_the_tasks(humaneval, tmp_path):

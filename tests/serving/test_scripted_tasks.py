@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from coral import prompts
+from coral.conversation.extraction import template_for
 from coral.conversation.protocols.pair import messages_for
 from coral.models.protocol import Request, Sampling
 from coral.serving.scripted import Knowledge, Persona, ScriptedModel
@@ -74,7 +75,7 @@ async def test_every_turn_is_readable(name: str, file: str, options: dict[str, b
 async def extract(knowledge: Knowledge, model: ScriptedModel, problem: Problem, reply: str) -> str:
     """What the agent answers to Coral's extraction prompt."""
     prompt = prompts.render(
-        prompts.builtin("extraction"),
+        template_for(knowledge.task),
         question=knowledge.task.opening(problem),
         reply=reply,
         instruction=knowledge.task.instruction,

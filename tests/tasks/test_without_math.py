@@ -17,6 +17,7 @@ def without_it(monkeypatch):
     monkeypatch.setattr(mathematics, "_is_installed", lambda _module: False)
 
 
+@pytest.mark.filterwarnings("ignore::coral.errors.Notice")
 @pytest.mark.parametrize(
     ("task", "options", "content"),
     [
@@ -34,6 +35,8 @@ def test_a_task_says_so_before_anything_is_asked(tmp_path, task, options, conten
         next(iter(tasks.load(task, **options).problems(Source(data=str(data), split=""))))
     assert "pip install 'collaborative-reasoner[math]'" in caught.value.remedy
     assert "pip install '.[math]'" in caught.value.remedy
+    shown = Source(data=str(data), split="", graded=False)
+    assert next(iter(tasks.load(task, **options).problems(shown))).target == "2"
 
 
 @pytest.mark.filterwarnings("ignore::coral.errors.Notice")

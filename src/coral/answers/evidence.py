@@ -45,6 +45,13 @@ def holds(text: str, value: str, choices: tuple[str, ...]) -> bool:
     return not numbers or numbers <= _numbers_of(text)
 
 
+def holds_lines(text: str, value: str) -> bool:
+    """Whether each line of a value stands in a text, blanks aside."""
+    lines = ("".join(line.split()) for line in value.split("\n"))
+    there = "".join(text.split())
+    return all(line in there for line in lines)
+
+
 def quotes(text: str, quote: str) -> bool:
     """Whether a quotation stands in a text, whatever its case, blanks and marks; "none" quotes nothing."""
     words = _squeezed(quote)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from coral import prompts, workers
+from coral import workers
 from coral.audits.people import most_say, read_people
 from coral.audits.report import ArmAudit, AuditResults, as_markdown
 from coral.audits.sample import Frame, Reading, arm_of, differences, frame_of
@@ -29,11 +29,12 @@ from coral.comparison.contrasts import Planned, parse_contrast
 from coral.comparison.facts import RIGHT
 from coral.config import ANY, COUNT, POSITIVE, Options, option
 from coral.conversation.calls import Calls
-from coral.conversation.extraction import Extractor
+from coral.conversation.extraction import Extractor, template_for
 from coral.conversation.judging import JudgeConfig
 from coral.conversation.own_reader import own_reader
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.config import ExtractorConfig, filled_up, reader_named
+from coral.evaluation.plan import with_room
 from coral.evaluation.progress import Progress
 from coral.models.protocol import Candidate
 from coral.models.together import all_of
@@ -237,12 +238,13 @@ async def _read_again(
     """What the second extractor reads in each text that it answers about, and at what cost; what it has read
     is never asked for again.
     """
+    task = readings[0].frame.task
     async with asking(out, options, config.max_connections, progress, "the second extractor") as second:
         extractor = Extractor(
             mode=options.mode,
-            task=readings[0].frame.task,
-            sampling=options.sampling(),
-            template=prompts.builtin("extraction"),
+            task=task,
+            sampling=with_room(options, config.extractor, task).sampling(),
+            template=template_for(task),
             model=None if options.mode == "rules" else await second.models.open(options, "--extractor"),
             reader=own_reader(options.function) if options.function else None,
         )

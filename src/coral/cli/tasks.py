@@ -121,6 +121,7 @@ def _print_one(options: argparse.Namespace) -> None:
         seed=options.seed,
         split_seed=options.split_seed,
         password=options.password,
+        graded=False,
     )
     if source.data is not None or _is_generated(task):
         _print_problem(console, task, source)

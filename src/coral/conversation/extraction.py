@@ -25,6 +25,18 @@ from coral.types import Answered, Belief, Extraction, FinishReason, Message, Pro
 Mode = Literal["rules", "model", "hybrid"]
 
 _BY_RULES = Extraction(by="rules")
+BLOCK_TOKENS = 1_024
+"""Most tokens of an extraction where answers are blocks of code, unless the options say another number."""
+
+
+def answers_are_blocks(task: Task) -> bool:
+    """Whether a task's answers are blocks of code, of many lines."""
+    return "```" in task.instruction
+
+
+def template_for(task: Task) -> str:
+    """Our prompt by which a model is asked for the answers of a task."""
+    return prompts.builtin("extraction_of_code" if answers_are_blocks(task) else "extraction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +107,15 @@ class Extractor:
         belief = self._belief(said, problem)
         if self.mode != "hybrid" or not isinstance(belief, Answered):
             return belief, extraction
-        if evidence.holds(reply, belief.value, problem.choices):
+        if self._stands_in(reply, belief.value, problem):
             return belief, extraction
         return await self._look_again(reply, belief, extraction, problem, asking)
+
+    def _stands_in(self, reply: str, answer: str, problem: Problem) -> bool:
+        """Whether an answer stands in a reply; of a program, what the problem gives may be left out there."""
+        if answers_are_blocks(self.task):
+            return evidence.holds_lines(f"{problem.question}\n{reply}", answer)
+        return evidence.holds(reply, answer, problem.choices)
 
     async def _look_again(
         self, reply: str, belief: Answered, first: Extraction, problem: Problem, asking: _Asking
@@ -132,7 +150,7 @@ class Extractor:
             return Unreadable("the extractor's reply was empty or cut")
         if self._is_echo(said.text):
             return Unreadable("the extractor repeats its instruction")
-        if "```" in self.task.instruction:  # an answer of many lines
+        if answers_are_blocks(self.task):
             return boundary.parse(self.task, said.text.strip(), problem)
         labelled = [line for line in lines if prose.unlabel(line) != line]
         if not labelled and len(lines) > 1 and not enclosed.find(said.text):

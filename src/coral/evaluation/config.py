@@ -89,7 +89,7 @@ class ExtractorConfig(ModelConfig):
     temperature: float | None = option(0.0, decides=True, within=NOT_NEGATIVE)
     """Sampling temperature; null leaves it to the server."""
     max_tokens: int | None = option(64, decides=True, within=COUNT)
-    """Most tokens of one extraction."""
+    """Most tokens of one extraction; 1,024 unless set where answers are programs."""
 
 
 @dataclass(frozen=True, kw_only=True)

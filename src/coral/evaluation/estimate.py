@@ -11,7 +11,7 @@ from coral.agents.open import in_this_process
 from coral.batches.model import is_sold
 from coral.conversation.messages import Told
 from coral.evaluation.config import AgentConfig, EvalConfig, is_free, speaker_model
-from coral.evaluation.plan import Plan, open_plan
+from coral.evaluation.plan import Plan, open_plan, with_room
 from coral.evaluation.setup import settled
 from coral.metrics import load_prices
 from coral.metrics.cost import SHARE_BILLED, Tokens
@@ -194,7 +194,8 @@ def _volume(config: EvalConfig, plan: Plan, assumed: _Assumed, conversations: in
     What a model thinks is written, and read by nobody.
     """
     cap, share, judge = assumed.cap, assumed.share, config.judge_config()
-    draw, extractor, prices = config.draw, config.extractor_config(), load_prices(config.prices)
+    extractor = with_room(config.extractor_config(), config.extractor, plan.task)
+    draw, prices = config.draw, load_prices(config.prices)
     extracted = (extractor.max_tokens or UNLIMITED_TOKENS) * (TYPICAL_EXTRACTION_SHARE if cap else 1)
     extracted += assumed.thinking * _most_thinking(extractor)
     asked = len(plan.extraction) / CHARACTERS_PER_TOKEN + opening

@@ -13,10 +13,11 @@ from typing import Any
 
 from coral import prompts
 from coral.conversation import examples, protocols
+from coral.conversation.extraction import BLOCK_TOKENS, answers_are_blocks, template_for
 from coral.conversation.own_prompts import for_protocol, own_prompts, refuse_whole_problem, stated
 from coral.conversation.protocols import ConversationProtocol
 from coral.errors import ConfigError, DataError, UserError
-from coral.evaluation.config import AgentConfig, EvalConfig
+from coral.evaluation.config import AgentConfig, EvalConfig, ExtractorConfig
 from coral.evaluation.problem_list import load_ids
 from coral.store.disk_list import DiskList, store_problems
 from coral.store.folder import RunFolder
@@ -134,6 +135,17 @@ class Plan:
         return sorted(ranked[shard.index :: shard.count])
 
 
+def with_room(options: ExtractorConfig, told: Mapping[str, Any], task: Task) -> ExtractorConfig:
+    """An extractor's options with room for a whole program where answers are programs.
+
+    Args:
+        told: what the user set.
+    """
+    if "max_tokens" in told or not answers_are_blocks(task):
+        return options
+    return dataclasses.replace(options, max_tokens=BLOCK_TOKENS)
+
+
 @contextmanager
 def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
     """Read the task, its problems and the prompts.
@@ -172,7 +184,7 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
             fingerprint=fingerprint,
             protocol=protocol,
             systems=systems,
-            extraction=own.get("extraction") or prompts.builtin("extraction"),
+            extraction=own.get("extraction") or template_for(task),
             second_look=prompts.builtin("second_look") if config.extractor_config().mode == "hybrid" else "",
             probe=prompts.render(prompts.builtin("probe"), instruction=task.instruction)
             if config.probe

@@ -21,7 +21,7 @@ from coral.conversation.solo import favourite_mistakes
 from coral.errors import ConfigError
 from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_model
 from coral.evaluation.given import Given
-from coral.evaluation.plan import Plan
+from coral.evaluation.plan import Plan, with_room
 from coral.evaluation.progress import Progress
 from coral.models.client import ServedModel, build_model
 from coral.models.connections import Connections
@@ -192,7 +192,7 @@ async def open_participants(
         )
 
     agents = {name: await seat(name, options) for name, options in config.participants().items()}
-    extraction = config.extractor_config()
+    extraction = with_room(config.extractor_config(), config.extractor, plan.task)
     found = Participants(
         agents={seat: agents[name] for seat, name in plan.protocol.speakers.items()},
         extractor=Extractor(

@@ -83,8 +83,9 @@ def understand(messages: Sequence[Message], index: ProblemIndex) -> ExtractionRe
     """What the messages ask for."""
     said = [message for message in messages if message.role is not Role.SYSTEM]
     first = said[0].content if said else ""
-    if len(said) == 1 and (asked := _pattern("extraction").fullmatch(first.strip())):
-        return ExtractionRequest(problem=index.find(asked["opening"]), reply=asked["reply"].strip())
+    for name in ("extraction", "extraction_of_code") if len(said) == 1 else ():
+        if asked := _pattern(name).fullmatch(first.strip()):
+            return ExtractionRequest(problem=index.find(asked["opening"]), reply=asked["reply"].strip())
     framed = _pattern("first_reply").search(first)
     opening_words = (framed["reply"].strip(),) if framed else _of_panel(first)
     others = [message.content for message in said[1:] if message.role is Role.USER]

@@ -20,6 +20,7 @@ class Source:
         split_seed: of seeded splits. One of its own, so that a run with another `seed` never meets the
             training problems of the first in its test split.
         password: of an encrypted archive (GPQA); never stored.
+        graded: answers will be graded, and what that needs has to be there; False: problems are only shown.
     """
 
     data: str | None
@@ -27,6 +28,7 @@ class Source:
     seed: int = 0
     split_seed: int = 0
     password: str | None = None
+    graded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ class HumanEval(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems; see `Task.problems`."""
-        rows = self.gradable(sources.rows(source, self.info))
+        rows = self.gradable(sources.rows(source, self.info), source)
         problems = distinct((row, self._problem(row)) for row in rows)
         return sources.seeded_part(source, problems)
 

@@ -93,7 +93,7 @@ class LiveCodeBench(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems that the filters let pass; see `Task.problems`."""
-        rows = self.gradable(self._rows(source))
+        rows = self.gradable(self._rows(source), source)
         return sources.seeded_part(source, distinct((row, _problem(row)) for row in rows))
 
     def _rows(self, source: Source) -> Iterator[Row]:

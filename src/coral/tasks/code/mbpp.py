@@ -60,7 +60,8 @@ class Mbpp(shared.ProgramAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
-        return distinct((row, self._problem(row)) for row in self.gradable(rows(source, self.info)))
+        found = self.gradable(rows(source, self.info), source)
+        return distinct((row, self._problem(row)) for row in found)
 
     def opening(self, problem: Problem) -> str:
         if self.split_information:

@@ -17,7 +17,7 @@ from coral.errors import ConfigError, SandboxError
 from coral.tasks.code import behaviour
 from coral.tasks.code.inputs import inputs_of
 from coral.tasks.files import Row
-from coral.tasks.protocol import TaskInfo
+from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Belief, Problem, Seat
 
 T = TypeVar("T")
@@ -109,14 +109,14 @@ class ProgramAnswers:
             yield from (mutant.program for mutant in mutation.mutants(problem.target, drawn))
         yield idle(self.form(problem))
 
-    def gradable(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def gradable(self, rows: Iterable[Row], source: Source) -> Iterator[Row]:
         """The rows, where programs can be run: said before anything is asked of a model.
 
         Raises:
-            UserError: no jail works here.
+            UserError: no jail works here, and answers are to be graded.
         """
         for number, row in enumerate(rows):
-            if number == 0:
+            if number == 0 and source.graded:
                 self.driver()
             yield row
 

@@ -90,15 +90,17 @@ class Open(mathematics.MathematicalAnswers):
 
     def problems(self, source: Source) -> Iterator[Problem]:
         """Stream the problems of a split; see `Task.problems`."""
-        return sources.seeded_part(source, self.problems_in(lambda: fields.rows(source, self.info)))
+        problems = self.problems_in(lambda: fields.rows(source, self.info), graded=source.graded)
+        return sources.seeded_part(source, problems)
 
-    def problems_in(self, read: Callable[[], Iterator[Row]]) -> Iterator[Problem]:
+    def problems_in(self, read: Callable[[], Iterator[Row]], *, graded: bool = True) -> Iterator[Problem]:
         """The problems of some records.
 
         Args:
             read: streams the records; called twice where only all of them tell the kind of the answers.
+            graded: what grading needs has to be there.
         """
-        reader = _Reader(self, read)
+        reader = _Reader(self, read, graded=graded)
         return distinct(((row, reader.problem(row)) for row in read()), option="--task.id")
 
     def opening(self, problem: Problem) -> str:
@@ -174,13 +176,13 @@ class Open(mathematics.MathematicalAnswers):
 class _Reader:
     """Reads the records of one data set, whose fields its first record tells."""
 
-    def __init__(self, task: Open, read: Callable[[], Iterator[Row]]) -> None:
+    def __init__(self, task: Open, read: Callable[[], Iterator[Row]], *, graded: bool) -> None:
         first = next(read())
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         self._task = task
         self._fields = fields.of_task(first, named, gold=task.gold)
         self._kind: Kind = task.kind or self._kind_of(read())
-        if self._kind in {"number", "math"}:
+        if graded and self._kind in {"number", "math"}:
             mathematics.need_library()
         told = "" if task.gold else fields.UNKNOWN
         kinds = "number, math, phrase, exact or text"
