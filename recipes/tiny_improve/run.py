@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 RECIPE = Path(__file__).parent
 CORAL = (sys.executable, "-m", "coral")
 TRAINING_SEED_STEP = 1_000
@@ -27,6 +29,7 @@ class Further:
 
     Attributes:
         arm: whose rows and options it starts from.
+        sample: options of `coral sample` that differ; empty: the same conversations.
         build: options of `coral build` that differ; empty: the same rows.
         train: options of `coral train` that differ.
         chosen: SFT on the chosen replies of the arm's pairs, with the options of pair-sft.
@@ -34,6 +37,7 @@ class Further:
 
     name: str
     arm: str
+    sample: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     chosen: bool = False
@@ -66,6 +70,8 @@ def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
             yield Further(f"{arm}-opener", arm, build=("--seat", "opener"))
         if arm == "pair-dpo":  # as many as pair-sft has
             yield Further(f"{arm}-rows", arm, build=("--max_per_turn", "2"))
+            valued = ("--score", "rollouts")
+            yield Further(f"{arm}-rollouts", arm, sample=("--rollouts", "2"), build=valued)
             if "pair-sft" in arms:
                 yield Further(f"{arm}-chosen", arm, chosen=True)
         for number in range(2, trainings + 1):
@@ -74,7 +80,7 @@ def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
 
 
 def train(out: Path, one: Further) -> None:
-    """Build, train, and evaluate on the final problems; what is complete is left alone."""
+    """Sample, build, train, and evaluate on the final problems; what is complete is left alone."""
     arm, folder = out / "models" / f"{one.arm}-1", out / "further" / one.name
     if (folder / "final" / "summary.json").is_file():
         return
@@ -82,7 +88,9 @@ def train(out: Path, one: Further) -> None:
     if one.build:
         rows = folder / "rows"
         if not rows.exists():
-            coral("build", "--config", str(arm / "rows" / "config.yaml"), "--output", str(rows), *one.build)
+            runs = sample(arm / "rows", folder, one.sample)
+            settings = ("--config", str(arm / "rows" / "config.yaml"), *runs)
+            coral("build", *settings, "--output", str(rows), *one.build)
     settings = arm / "train.yaml"
     if one.chosen:
         settings, rows = out / "models" / "pair-sft-1" / "train.yaml", keep_chosen(rows, folder / "rows")
@@ -92,6 +100,21 @@ def train(out: Path, one: Further) -> None:
     start = out / "models" / "start" / "final" / "config.yaml"
     options = ("--agent.model", str(trained), "--output", str(folder / "final"))
     coral("eval", "--config", str(start), *options)
+
+
+def sample(rows: Path, folder: Path, options: tuple[str, ...]) -> list[str]:
+    """Hold the conversations that rows are of once more, with these options; none: as they are.
+
+    Returns:
+        What `coral build` is told of it.
+    """
+    if not options:
+        return []
+    sampled = []
+    for run in yaml.safe_load((rows / "config.yaml").read_text(encoding="utf-8"))["runs"]:
+        sampled.append(str(folder / Path(run).name))
+        coral("sample", "--config", str(Path(run) / "config.yaml"), "--output", sampled[-1], *options)
+    return ["--runs", json.dumps(sampled)]
 
 
 def keep_chosen(pairs: Path, folder: Path) -> Path:

@@ -32,7 +32,9 @@ async def test_where_nobody_looks_it_prints_plain_lines(monkeypatch):
     out = io.StringIO()
     progress = Progress(place="runs/a", total=40, kept=5, done=10, in_flight=8)
     progress.retry_state.note(1, failure("no secure connection [SSL: WRONG_VERSION_NUMBER] [/b]"))
-    await _show(Console(file=out, width=40), progress, 0.1)
+    async with shown(progress, Console(file=out, width=40), protocol="coral"):
+        while out.getvalue().count("\n") < 3:
+            await asyncio.sleep(0.01)
     first, *lines, last = out.getvalue().splitlines()
     assert re.fullmatch(f"{STAMP}resumed runs/a: 5 finished conversations were kept, .*", first)
     assert re.fullmatch(f"{STAMP}15/40 · agreed 0% of 10 new · took 0s", last)

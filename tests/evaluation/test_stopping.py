@@ -37,7 +37,7 @@ PATIENT = {"backoff_s": 60, "max_backoff_s": 60}
 
 async def until(condition):
     """Wait for a condition, though not for ever."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.002)

@@ -107,7 +107,7 @@ def is_draining(url: str) -> bool:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Poll with a deadline."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
