@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import coral
 from coral.improvement.collapse import StyleStatistics
-from coral.improvement.results import ModelResult, Results
+from coral.improvement.done import write_record
+from coral.improvement.results import REPORT, ModelResult, Results
 from coral.metrics import Comparison
 from coral.viewer.places import Places
 from coral.viewer.runs import open_runs
@@ -83,8 +84,16 @@ async def test_a_study_without_a_report_says_so(study, view, tmp_path):
 
 @pytest.fixture
 def loop(stored, tmp_path):
-    """A loop's folder: two models, each evaluated in two ways, and what was sampled."""
+    """A loop's folder as `coral improve` leaves it: its own options, two models, each evaluated in two ways,
+    the training of one, and what was sampled.
+    """
     folder = tmp_path / "loop"
+    for record, place in (
+        ('{"model": "m", "common": {}, "evaluate": {}}', "loop"),
+        ('{"training": {}, "model": "m", "rows_sha256": "0"}', "models/pair-dpo-1/train"),
+    ):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "run.json").write_text(record)
     for model in ("start", "pair-dpo-1"):
         for sight, run in (("pair", "first"), ("alone", "second")):
             shutil.copytree(stored / run, folder / "models" / model / sight)
@@ -151,17 +160,18 @@ async def test_changes_of_a_loop_are_its_own(loop, view):
         metric="agreement_correctness", a=0.5, b=0.75, difference=0.25, stderr=0.1, low=0.05, high=0.45,
         p_value=0.01, num_problems=20, num_higher=6, num_lower=1, num_only_a=0, num_only_b=0,
     )  # fmt: skip
+    same = msgspec.structs.replace(gained, b=0.5, difference=0.0)
     models = [
         ModelResult(
             name=name, path="", made=None, measured={}, since_start=since, social={}, style=manner, seconds={}
         )
-        for name, since in (("start", {}), ("pair-dpo-1", {"pair": gained}))
+        for name, since in (("start", {"pair": same}), ("pair-dpo-1", {"pair": gained}))
     ]
     results = Results(
         task="open", second_task=None, main_arm="pair-dpo", models=tuple(models),
         head_to_head={"alone-dpo": {"pair": gained}},
     )  # fmt: skip
-    (loop / "results.json").write_bytes(msgspec.json.encode(results))
+    write_record(loop / REPORT, results)
     async with view(loop) as client:
         pair, alone, _ = await asked(client, "families")
     assert [(one["text"], one["left"], one["right"]) for one in pair["found"]] == [

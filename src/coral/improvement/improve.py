@@ -14,7 +14,7 @@ from coral.improvement.identity import identify, stored
 from coral.improvement.loop import START, Loop
 from coral.improvement.plots import save_plots
 from coral.improvement.report import render_report
-from coral.improvement.results import ResultCache, Results
+from coral.improvement.results import REPORT, ResultCache, Results
 from coral.improvement.servers import Checkpoint, Servers, check_start
 from coral.improvement.steps import Steps
 from coral.models import embedded
@@ -76,7 +76,7 @@ async def rehearse(config: ImproveConfig, say: Say) -> None:
 
 def write_report(results: Results, out: Path) -> None:
     """Write report.json, report.md and the plots; without matplotlib, all but the plots."""
-    write_record(out / "report.json", results)
+    write_record(out / REPORT, results)
     try:
         names = [f"plots/{name}" for name in save_plots(results, out / "plots")]
     except MissingExtra:

@@ -95,6 +95,10 @@ class ModelResult(Record, frozen=True, omit_defaults=False):
     seconds: dict[str, float]
 
 
+REPORT = "report.json"
+"""The file of the results, in the loop's folder."""
+
+
 class Results(Record, frozen=True, omit_defaults=False):
     """All of an improvement.
 

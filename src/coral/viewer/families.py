@@ -17,7 +17,7 @@ from coral.comparison.contrasts import parse_contrast
 from coral.comparison.listing import SIGHTS, evaluations_of
 from coral.errors import ConfigError, RunFolderError
 from coral.improvement.loop import START
-from coral.improvement.results import Results
+from coral.improvement.results import REPORT, Results
 from coral.metrics import Comparison
 from coral.metrics.catalog import metric
 from coral.store.folder import RunFolder
@@ -102,7 +102,7 @@ def _study(path: Path, arms: Mapping[str, Path]) -> Family:
     planned = RunFolder(path).record().get("study", {}) if (path / "run.json").is_file() else {}
     order = list(planned.get("arms", ()))
     names = sorted(arms, key=lambda name: (order.index(name) if name in order else len(order), name))
-    results, note = _report(path, StudyResults, "coral study")
+    results, note = _report(path, "results.json", StudyResults, "coral study")
     contrasts = results.contrasts if results else ()
     rights = [one["right"] for one in map(_contrast, contrasts) if one["right"] in arms]
     rights += [one.right for one in map(parse_contrast, planned.get("contrasts", ())) if one.right in arms]
@@ -133,7 +133,7 @@ def _contrast(one: Contrast) -> dict[str, Any]:
 
 
 def _loop(path: Path, models: list[Path]) -> Iterator[Family]:
-    results, note = _report(path, Results, "coral improve")
+    results, note = _report(path, REPORT, Results, "coral improve")
     order = [model.name for model in results.models] if results else [START]
     title = path.resolve().name
     for sight in sorted({one.parent.name for one in models}, key=SIGHTS.index):
@@ -155,7 +155,7 @@ def _loop(path: Path, models: list[Path]) -> Iterator[Family]:
 def _changes(results: Results, sight: str) -> Iterator[dict[str, Any]]:
     """Each checkpoint against the start, then the last of the main arm against those of its controls."""
     start = results.models[0].name
-    for model in results.models:
+    for model in results.models[1:]:
         for name, one in model.since_start.items():
             if name == sight:
                 yield _change(f"{model.name} - {start}", f"{model.name}, {sight}", f"{start}, {sight}", one)
@@ -184,10 +184,11 @@ def _words(name: str) -> dict[str, str]:
     return {"title": info.title, "unit": unit_of(info)}
 
 
-def _report(path: Path, kind: type[Any], command: str) -> tuple[Any, str]:
+def _report(path: Path, name: str, kind: type[Any], command: str) -> tuple[Any, str]:
     """What a report says, or why it says nothing."""
     try:
-        found = RunFolder(path).read("results.json", kind)
+        found = RunFolder(path).read(name, kind)
     except RunFolderError as error:
-        return None, f"the report cannot be read: {error}; `{command}` makes it anew"
+        why = f"another version of Coral wrote it, or {error}"
+        return None, f"the report cannot be read: {why}; `{command}` makes it anew"
     return found, "" if found else f"there is no report yet: `{command}` writes it when all runs have ended"

@@ -10,8 +10,8 @@ import { go, link } from "./route.js";
 import { visible } from "./text.js";
 
 const TITLES = {
-  won: "right in the second alone",
-  lost: "right in the first alone",
+  won: "right only in the second",
+  lost: "right only in the first",
   both_right: "right in both",
   both_wrong: "wrong in both",
   unscored: "not scored in one of them",
@@ -24,8 +24,8 @@ export function Compare({ runs, query }) {
   if (!families) return html`<p class="quiet">Loading…</p>`;
   const waiting = runs.filter((one) => one.indexing);
   if (waiting.length) {
-    const lines = waiting.reduce((total, one) => total + one.taken, 0);
-    return html`<p class="note" role="status">Reading ${waiting.length} runs: ${lines.toLocaleString("en")} lines so far…</p>`;
+    const lines = runs.reduce((total, one) => total + one.taken, 0);
+    return html`<p class="note" role="status">Reading the runs, ${runs.length - waiting.length} of ${runs.length} done: ${lines.toLocaleString("en")} lines so far…</p>`;
   }
   const whole = families.filter((one) => one.runs.length > 2 || one.found.length || one.note);
   const family = families.find((one) => one.runs.length > 1 && one.baseline != null);

@@ -55,7 +55,7 @@ function Standings({ family, runs }) {
   if (!value) return html`<p class="quiet">Counting…</p>`;
   return html`<div class="scroll" tabindex="0" role="group" aria-label="wide content"><table>
     <thead><tr><th scope="col">run</th><th scope="col">right</th><th scope="col">of</th>
-      <th scope="col">right here alone</th><th scope="col">right in ${visible(runs[base].name)} alone</th></tr></thead>
+      <th scope="col">right only here</th><th scope="col">right only in ${visible(runs[base].name)}</th></tr></thead>
     <tbody>
       ${family.runs.map((number, place) => {
         const { right, scored, changes, error: why } = value[place];
@@ -67,7 +67,7 @@ function Standings({ family, runs }) {
           <th scope="row"><a href=${link(`run/${number}`)}>${visible(runs[number].name)}</a>
             ${number === base ? html` <span class="quiet">baseline</span>` : null}</th>
           <td class="number">${percent(scored ? right / scored : null)}</td>
-          <td class="number quiet">${scored}</td>
+          <td class="number quiet">${scored.toLocaleString("en")}</td>
           ${count("won")}${count("lost")}
         </tr>`;
       })}
