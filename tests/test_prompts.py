@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import coral
-from coral import prompts
+from coral import prompts, tasks
 from coral.engine.template import ChatTemplate
 from coral.errors import ConfigError, CoralError, Notice
 from coral.evaluation.config import AgentConfig, EvalConfig
-from coral.evaluation.plan import open_plan
+from coral.evaluation.plan import check_agents, open_plan
 from coral.types import Message, Role
 
 REACH = "os.popen('touch PATH').read()"
@@ -139,6 +139,24 @@ def test_a_text_can_be_a_files(tmp_path, monkeypatch):
     for name in ("no.txt", ".", "a\0b", "x" * 5000):
         with pytest.raises(ConfigError, match="--x: cannot read"):
             prompts.text_or_file(f"@{name}", "--x")
+
+
+@pytest.mark.parametrize(
+    ("partner", "said"),
+    [({}, ["agent"]), ({"model": "other"}, ["agent"]), ({"system_prompt": "else.txt"}, ["agent", "partner"])],
+)
+def test_a_prompt_of_both_agents_is_remarked_once(tmp_path, monkeypatch, partner, said):
+    """The partner has the agent's prompt where it has none of its own: it was named once."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("sys.txt", "else.txt"):
+        (tmp_path / name).write_text("be brief")
+    config = EvalConfig(
+        task={"name": "sally_anne"}, agent=AgentConfig(system_prompt="sys.txt"), partner=partner
+    )
+    with pytest.warns(Notice) as caught:
+        check_agents(config, tasks.load("sally_anne"))
+    remarks = [str(one.message) for one in caught]
+    assert [one.split(".")[0].removeprefix("--") for one in remarks] == said
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,11 @@ def test_an_empty_file_is_called_empty(load: Load, write: Write, task: str) -> N
         (NAMES | {"answer": "B"}, "coral eval choices --data"),
         ({"question": "Who?", "answer": "Ann"}, "coral eval open --data"),
         ({"question": "2+2?", "answer": "2+2 is 4.\n#### 4"}, "coral eval gsm8k --data"),
-        ({"nothing": "at all"}, "coral tasks"),
+        (
+            {"q": "Who?", "opts": ["Ann", "Bea"], "lab": 1},
+            "choices takes --task.choices FIELD, too; the record has: q, opts, lab",
+        ),
+        ({"nothing": "at all"}, "the record has: nothing"),
     ],
 )
 def test_a_file_in_place_of_a_task_says_who_reads_it(write: Write, record: Any, tasks: str) -> None:
@@ -283,6 +287,14 @@ def test_a_file_in_place_of_a_task_says_who_reads_it(write: Write, record: Any, 
         registry.load(str(write("mine.jsonl", [record])))
     assert "is a file of data, not a task" in str(raised.value)
     assert tasks in raised.value.remedy
+
+
+def test_a_file_that_nobody_reads_in_place_of_a_task(write: Write) -> None:
+    """Neither empty files nor damaged ones have fields to name."""
+    for text in ("", "{"):
+        with pytest.raises(ConfigError) as raised:
+            registry.load(str(write("mine.jsonl", text)))
+        assert "coral tasks" in raised.value.remedy
 
 
 @coral.task("phrase")

@@ -10,6 +10,7 @@ from rich.table import Table
 from coral.cli.terminal import standard_output
 from coral.cli.visible import shell_word
 from coral.metrics import CandidateCounts, Summary
+from coral.metrics.table import number_of
 
 Row = tuple[str, str, str]
 
@@ -53,7 +54,7 @@ def _no_choice(counts: CandidateCounts | None) -> str:
 
 def size_of(summary: Summary, asked: int | None) -> str:
     """What was measured; and, where a session asked for less than there is, that it is the whole folder."""
-    counted = f"{summary.problems} problems, {summary.conversations} conversations"
+    counted = f"{number_of(summary.problems, 'problem')}, {number_of(summary.conversations, 'conversation')}"
     if asked is None or asked >= summary.conversations:
         return counted
     return f"{counted}: all that the folder holds, more than the {asked} asked for"

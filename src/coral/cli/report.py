@@ -25,6 +25,7 @@ from coral.metrics.table import (
     columns_of,
     interval_text,
     is_ungraded,
+    number_of,
     value_of,
 )
 from coral.models.config import HUMAN
@@ -240,12 +241,13 @@ def print_estimate(config: EvalConfig, volumes: Volumes) -> None:
     """What a run would send."""
     out = standard_output()
     out.print(
-        f"{config.task_name} · {config.protocol_name} · {volumes.problems} problems, "
-        f"{volumes.conversations} conversations · nothing was sent\n",
+        f"{config.task_name} · {config.protocol_name} · {number_of(volumes.problems, 'problem')}, "
+        f"{number_of(volumes.conversations, 'conversation')} · nothing was sent\n",
         style="bold",
     )
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("if conversations take")
+    gap = 2 if out.width >= WIDTH else 1
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
+    table.add_column("if conversations take", overflow="fold")
     for name in ("requests", "tokens in", "tokens out", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for volume in volumes.volumes:

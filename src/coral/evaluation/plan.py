@@ -273,10 +273,10 @@ def _system_prompt(
 ) -> str:
     """One of the user's own keeps the form of answers: the instruction stands below it."""
     if agent.system_prompt is None:
-        default = protocols.kind(config.protocol_name).system_prompt
-        template = prompts.choose(agent.prompt or default, library)
+        template = prompts.choose(agent.prompt or protocols.kind(config.protocol_name).system_prompt, library)
     else:
-        template = prompts.text_or_file(agent.system_prompt, f"--{name}.system_prompt")
+        given = "agent" if agent.system_prompt == config.agent.system_prompt else name  # said once of both
+        template = prompts.text_or_file(agent.system_prompt, f"--{given}.system_prompt")
         template = prompts.instructed(template) if template.strip() else template
     return prompts.render(
         template,

@@ -186,6 +186,11 @@ def columns_of(blocks: list[Block]) -> list[int]:
     return [0, 1, 2, *([3] if failed else []), *([4] if unscored else [])]
 
 
+def number_of(count: int, thing: str) -> str:
+    """So many of something, in words: one has no s."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def value_of(info: MetricInfo, value: float | None) -> str:
     """A metric's value with its unit; a dash where there is none."""
     if value is None:
@@ -217,7 +222,7 @@ def as_html(summary: Summary) -> str:
     blocks = blocks_of(summary)
     columns = columns_of(blocks)
     who = " and ".join(dict.fromkeys(summary.models.values()))
-    told = f"{summary.problems} problems, {summary.conversations} conversations"
+    told = f"{number_of(summary.problems, 'problem')}, {number_of(summary.conversations, 'conversation')}"
     if summary.owed:
         told += f", {summary.owed} to go"
     lines = [

@@ -15,6 +15,7 @@ from coral.store.folder import RunFolder
 from coral.tasks import files, reasoning_gym, sources
 from coral.tasks.judged import with_verdicts
 from coral.tasks.options import options_of, typed
+from coral.tasks.own.fields import rows
 from coral.tasks.protocol import Source, Task, TaskInfo
 
 GROUP = "coral.tasks"
@@ -124,10 +125,25 @@ def _data_as_task(data: str) -> ConfigError:
     """The user named a file of data in a task's place: say which tasks can read it."""
     found = [name for name in BUILT_IN if _reads(name, data)]
     others = f" (or by {', '.join(found[1:])})" if found[1:] else ""
-    readable = f"it can be read by: coral eval {found[0]} --data {data}{others}" if found else ""
-    return ConfigError(
-        f"{data} is a file of data, not a task", remedy=readable or "`coral tasks` lists the tasks"
-    )
+    if found:
+        remedy = f"it can be read by: coral eval {found[0]} --data {data}{others}"
+    elif names := _fields_of(data):
+        remedy = (
+            f"say which fields hold what: coral eval open --data {data} --task.question FIELD --task.answer "
+            f"FIELD; choices takes --task.choices FIELD, too; the record has: {', '.join(names)}"
+        )
+    else:
+        remedy = "`coral tasks` lists the tasks"
+    return ConfigError(f"{data} is a file of data, not a task", remedy=remedy)
+
+
+def _fields_of(data: str) -> tuple[str, ...]:
+    """The fields of a file's first record; none of one that cannot be read."""
+    try:
+        first = next(rows(Source(data=data, split=""), load("open").info), None)
+    except UserError:
+        return ()
+    return () if first is None else tuple(first.fields)
 
 
 def _reads(name: str, data: str) -> bool:
