@@ -16,7 +16,7 @@ from coral.evaluation.progress import Progress
 from coral.evaluation.session import run_session
 from coral.people.host import WebHost
 from coral.people.server import Address, receiving
-from coral.viewer.server import TOKEN_HEADER
+from coral.viewer.pages import TOKEN_HEADER
 
 SPELL = {"seconds": 2.5, "first_key_s": 1.25, "away_s": 0.5}
 WELCOME = "Thank you for taking part."

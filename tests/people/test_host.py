@@ -12,7 +12,7 @@ from coral.evaluation.config import AgentConfig
 from coral.people.server import SHARED, Address
 from coral.types import OPENER, RESPONDER, StopReason
 
-OWN = ("ask.js", "draft.js", "person.js", "study.js", "person.css")
+OWN = ("draft.js", "person.js", "study.js", "person.css")
 FORBIDDEN = ("GOLD", "ID0", "ID1", "ID2", "GROUP", "SOURCE", "UNREADABLE", "WORDS_OF_SERVER")
 
 

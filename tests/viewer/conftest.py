@@ -8,8 +8,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import coral
+from coral.viewer.pages import TOKEN_HEADER
 from coral.viewer.runs import open_runs
-from coral.viewer.server import TOKEN_HEADER, ViewServer
+from coral.viewer.server import ViewServer
 
 BOTS = '''
 import zlib

@@ -12,9 +12,10 @@ from coral.improvement.collapse import StyleStatistics
 from coral.improvement.done import write_record
 from coral.improvement.results import REPORT, ModelResult, Results
 from coral.metrics import Comparison
+from coral.viewer.pages import TOKEN_HEADER
 from coral.viewer.places import Places
 from coral.viewer.runs import open_runs
-from coral.viewer.server import TOKEN_HEADER, ViewServer
+from coral.viewer.server import ViewServer
 
 STUDY = {
     "task": {"name": "sally_anne"}, "limit": 20, "max_turns": 4,

@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from coral.cli import main
 from coral.errors import RunFolderError, UserError
 from coral.viewer.judging import DESIGN, JUDGEMENTS, Judgement, Judging, draw
-from coral.viewer.server import TOKEN_HEADER, ViewServer
+from coral.viewer.pages import TOKEN_HEADER
+from coral.viewer.server import ViewServer
 from coral.viewer.verdicts import alpha, bradley_terry, preferences, strengths
 
 

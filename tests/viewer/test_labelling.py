@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from coral.audits.audit import AuditConfig, audit, drawn_texts
 from coral.cli import main
 from coral.viewer.labelling import Labelling
-from coral.viewer.server import TOKEN_HEADER, ViewServer
+from coral.viewer.pages import TOKEN_HEADER
+from coral.viewer.server import ViewServer
 
 
 @pytest.fixture

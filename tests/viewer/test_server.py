@@ -9,7 +9,7 @@ import sys
 import aiohttp
 import pytest
 
-from coral.viewer.server import TOKEN_HEADER
+from coral.viewer.pages import TOKEN_HEADER
 
 
 async def test_nothing_is_told_without_the_token(stored, view):

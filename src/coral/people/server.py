@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib.resources import files
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -26,13 +25,14 @@ from coral.people.host import Place, WebHost
 from coral.people.sessions import Door, Spell
 from coral.serving.admission import HostCheck, check_json_type, names_of
 from coral.serving.wire import RequestRefused
-from coral.viewer.server import CONTENT_TYPES, HEADERS, TOKEN_HEADER, page_files
+from coral.viewer.pages import HEADERS, TOKEN_HEADER, Pages, page_files
+from coral.viewer.wire import answer
 
 POLL_S = 20.0
 """How long a page waits for something new before it asks again."""
 LARGEST_BODY = 1_000_000
 """Bytes of a request: of one turn."""
-SHARED = ("text.js", "style.css", "icon.svg", "vendor/preact.js")
+SHARED = ("ask.js", "text.js", "style.css", "icon.svg", "vendor/preact.js")
 """Files of the viewer's page that these pages use, too."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
@@ -117,10 +117,8 @@ class PeopleServer:
         public = urlsplit(address.public)
         self._public = public.netloc
         self._names = HostCheck([*names_of(address.host), *([public.hostname] if public.hostname else [])])
-        self._page = _page()
         self.app = web.Application(middlewares=[self._guard], client_max_size=LARGEST_BODY)
-        self.app.router.add_get("/", self._asset)
-        self.app.router.add_get("/page/{name:[a-z_/]+\\.[a-z]+}", self._asset)
+        self.app.router.add_routes(Pages(_page(), "person.html").routes())
         self.app.router.add_get("/api/seat", self._seat)
         self.app.router.add_post("/api/seat/next", self._next)
         self.app.router.add_post("/api/seat/say", self._say)
@@ -150,14 +148,14 @@ class PeopleServer:
                     raise RequestRefused(HTTPStatus.FORBIDDEN, "only the page itself may say something")
             response = await handler(request)
         except RequestRefused as refused:
-            response = _json({"error": str(refused)}, refused.status)
+            response = answer({"error": str(refused)}, refused.status)
         except UserError as error:
-            response = _json({"error": str(error), "remedy": error.remedy}, HTTPStatus.BAD_REQUEST)
+            response = answer({"error": str(error), "remedy": error.remedy}, HTTPStatus.BAD_REQUEST)
         except web.HTTPRequestEntityTooLarge:
             told = {"error": "that is too long to send at once", "remedy": "send a shorter text"}
-            response = _json(told, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            response = answer(told, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except web.HTTPException as error:
-            response = _json({"error": error.reason}, error.status)
+            response = answer({"error": error.reason}, error.status)
         response.headers.update(HEADERS)
         return response
 
@@ -188,47 +186,40 @@ class PeopleServer:
 
     # Handlers ----------------------------------------------------------------------------------------------
 
-    async def _asset(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", "person.html")
-        if name not in self._page:
-            raise web.HTTPNotFound
-        suffix = name.rpartition(".")[2]
-        return web.Response(body=self._page[name], content_type=CONTENT_TYPES[suffix], charset="utf-8")
-
     async def _seat(self, request: web.Request) -> web.StreamResponse:
         """The state of a session, as soon as it is another one than the page knows."""
         if self._is_own(request):
-            return _json({"phase": "study"})
+            return answer({"phase": "study"})
         place = self._place(request)
         self._host.look(place)
         if request.query.get("version") == self._host.version(place) and not self._host.stopping:
             await place.changed.heard(POLL_S)
             self._host.look(place)
-        return _json(self._host.state(place))
+        return answer(self._host.state(place))
 
     async def _next(self, request: web.Request) -> web.StreamResponse:
         place = self._place(request)
         self._host.look(place)
         self._host.want(place)
-        return _json(self._host.state(place))
+        return answer(self._host.state(place))
 
     async def _say(self, request: web.Request) -> web.StreamResponse:
         place = self._place(request)
         said = await _read(request, Words)
         self._host.say(place, said.turn, said.text, said.spell)
-        return _json(self._host.state(place))
+        return answer(self._host.state(place))
 
     async def _again(self, request: web.Request) -> web.StreamResponse:
         place = self._place(request)
         choice = await _read(request, Choice)
         if place.again is not None and not place.again.done():
             place.again.set_result(choice.again)
-        return _json(self._host.state(place))
+        return answer(self._host.state(place))
 
     async def _people(self, request: web.Request) -> web.StreamResponse:
         self._must_be_own(request)
         sessions = [{**one, "link": self.link(one.pop("token"))} for one in self._host.overview()]
-        return _json({"sessions": sessions, "left": self._host.left, "plain": self._address.is_plain})
+        return answer({"sessions": sessions, "left": self._host.left, "plain": self._address.is_plain})
 
     async def _add(self, request: web.Request) -> web.StreamResponse:
         self._must_be_own(request)
@@ -289,16 +280,7 @@ async def _read(request: web.Request, kind: type[T]) -> T:
         raise UserError(f"what was sent cannot be read: {error}", remedy="reload the page") from None
 
 
-def _json(value: object, status: int = HTTPStatus.OK) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
-
-
 def _page() -> dict[str, bytes]:
     """The files of the pages, by the names under which they ask for them."""
     of_viewer = page_files()
-    own = {
-        entry.name: entry.read_bytes()
-        for entry in files("coral.people").joinpath("page").iterdir()
-        if entry.name.rpartition(".")[2] in CONTENT_TYPES
-    }
-    return {**{name: of_viewer[name] for name in SHARED}, **own}
+    return {**{name: of_viewer[name] for name in SHARED}, **page_files("coral.people")}

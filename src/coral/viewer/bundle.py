@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from coral.viewer.server import page_files
+from coral.viewer.pages import page_files
 
 
 def document(data: object, *, from_folder: bool = False) -> bytes:

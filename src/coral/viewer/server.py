@@ -11,7 +11,6 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -26,21 +25,10 @@ from coral.viewer.forks import MOST_AT_ONCE, Fork, Wish
 from coral.viewer.index import RunIndex
 from coral.viewer.lessons import lessons
 from coral.viewer.overview import overview
+from coral.viewer.pages import HEADERS, TOKEN_HEADER, Pages, page_files
 from coral.viewer.runs import ViewedRun, family_numbers
 from coral.viewer.wire import answer, said
 
-CONTENT_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-TOKEN_HEADER = "X-Coral-Token"  # noqa: S105 - the name of a header
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -69,13 +57,11 @@ class ViewServer:
         self.runs = runs
         self.token = secrets.token_urlsafe(16)
         self._hosts = HostCheck(allowed_hosts)
-        self._page = page_files()
         self._forks: list[Fork] = []
         self._working: set[asyncio.Task[None]] = set()
         self._differences: dict[tuple[int, int, int, int], Any] = {}
         self.app = web.Application(middlewares=[self._guard])
-        self.app.router.add_get("/", self._asset)
-        self.app.router.add_get("/page/{name:[a-z_/]+\\.[a-z]+}", self._asset)
+        self.app.router.add_routes(Pages(page_files(), "index.html").routes())
         self.app.router.add_get("/api/runs", self._list_runs)
         self.app.router.add_get("/api/runs/{run:\\d+}", self._overview)
         self.app.router.add_get("/api/runs/{run:\\d+}/conversations", self._conversations)
@@ -138,13 +124,6 @@ class ViewServer:
         return await handler(request)
 
     # Handlers ------------------------------------------------------------------------------------------
-
-    async def _asset(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", "index.html")
-        if name not in self._page:
-            raise web.HTTPNotFound
-        suffix = name.rpartition(".")[2]
-        return web.Response(body=self._page[name], content_type=CONTENT_TYPES[suffix], charset="utf-8")
 
     async def _list_runs(self, request: web.Request) -> web.StreamResponse:
         del request
@@ -274,15 +253,3 @@ class ViewServer:
             "taken": run.taken,
             "error": run.error,
         }
-
-
-def page_files() -> dict[str, bytes]:
-    """The files of the page, by the names under which it asks for them."""
-    root = files("coral.viewer").joinpath("page")
-    found = {}
-    for entry in root.iterdir():
-        inner = [(f"{entry.name}/{one.name}", one) for one in entry.iterdir()] if entry.is_dir() else []
-        for name, one in inner or [(entry.name, entry)]:
-            if name.rpartition(".")[2] in CONTENT_TYPES:
-                found[name] = one.read_bytes()
-    return found

@@ -1,4 +1,4 @@
-// What the pages ask of their server, with the token of their link.
+// What a page asks of its server, with the token of its link.
 
 export const TOKEN = new URLSearchParams(location.search).get("token") || "";
 
@@ -10,7 +10,14 @@ export class Refused extends Error {
   }
 }
 
-export const get = (path, query = {}) => ask(`api/${path}?${new URLSearchParams(query)}`, {});
+// What counts of a query: an empty value asks for nothing.
+export const filled = (query) =>
+  Object.fromEntries(Object.entries(query).filter(([, value]) => value !== "" && value != null));
+
+export function get(path, query = {}) {
+  const words = new URLSearchParams(filled(query)).toString();
+  return ask(`api/${path}${words ? `?${words}` : ""}`, {});
+}
 
 export const post = (path, body = {}) =>
   ask(`api/${path}`, { method: "POST", body: JSON.stringify(body), type: "application/json" });
