@@ -145,8 +145,10 @@ def test_a_text_can_be_a_files(tmp_path, monkeypatch):
     ("partner", "said"),
     [({}, ["agent"]), ({"model": "other"}, ["agent"]), ({"system_prompt": "else.txt"}, ["agent", "partner"])],
 )
-def test_a_prompt_of_both_agents_is_remarked_once(tmp_path, monkeypatch, partner, said):
-    """The partner has the agent's prompt where it has none of its own: it was named once."""
+def test_a_prompt_of_both_agents_is_remarked_in_one_text(tmp_path, monkeypatch, partner, said):
+    """The partner has the agent's prompt where it has none of its own: it was named once, and a text that is
+    the same is shown once.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("sys.txt", "else.txt"):
         (tmp_path / name).write_text("be brief")
@@ -155,7 +157,7 @@ def test_a_prompt_of_both_agents_is_remarked_once(tmp_path, monkeypatch, partner
     )
     with pytest.warns(Notice) as caught:
         check_agents(config, tasks.load("sally_anne"))
-    remarks = [str(one.message) for one in caught]
+    remarks = dict.fromkeys(str(one.message) for one in caught)
     assert [one.split(".")[0].removeprefix("--") for one in remarks] == said
 
 
