@@ -12,6 +12,7 @@ from coral.evaluation.config import AgentConfig
 from coral.people.server import SHARED, Address
 from coral.types import OPENER, RESPONDER, StopReason
 
+SPELL = {"seconds": 1.0, "first_key_s": None, "away_s": 0.0}
 OWN = ("draft.js", "person.js", "study.js", "person.css")
 FORBIDDEN = ("GOLD", "ID0", "ID1", "ID2", "GROUP", "SOURCE", "UNREADABLE", "WORDS_OF_SERVER")
 
@@ -264,6 +265,115 @@ async def test_a_conversation_that_is_given_up_is_failed_and_can_be_held_again(s
         state = await on.page().sees("over")
         assert state["done"] == 2
     assert {one.stop for one in stored()} == {StopReason.AGREED}
+
+
+def leaves(on, number=0):
+    """As if the page had been closed a while ago."""
+    on.host.places[number].seen_at = float("-inf")
+
+
+async def refused(page, path, **body):
+    response, found = await page.send("POST", f"/api/{path}", json=body)
+    assert response.status in {400, 403}, found
+    return found["error"]
+
+
+async def test_an_abandoned_conversation_is_handed_on(study, stored, tmp_path):
+    """It goes on from where it stands, on a new link; who left it is told so, and gets other problems."""
+    async with study(agrees, limit=2, samples=2) as on:
+        own, page = on.own_page(), on.page()
+        await page.post("seat/next")
+        await page.says("Good morning.")
+        before = await page.sees("yours")
+        assert "is open" in await refused(own, "people/hand_on", number=1)
+        leaves(on)
+        (session,) = (await own.get("/api/people"))["sessions"]
+        assert session["left"]
+        found = await own.post("people/hand_on", number=1)
+        assert [(one["number"], one["phase"], one["left"]) for one in found["sessions"]] == [
+            (1, "over", False), (2, "yours", True)
+        ]  # fmt: skip
+        assert "in no conversation" in await refused(own, "people/hand_on", number=1)
+        assert "in no conversation" in await refused(own, "people/hand_on", number=9)
+        assert "not of who runs" in await refused(page, "people/hand_on", number=2)
+        other = on.page(1)
+        state = await other.sees("yours")
+        assert (state["messages"], state["turn"]) == (before["messages"], before["turn"])
+        assert "since" in await refused(
+            page,
+            "seat/say",
+            turn=before["turn"],
+            text="late",
+            spell={"seconds": 1, "first_key_s": None, "away_s": 0},
+        )
+        await other.says("answer 4")
+        assert (await other.sees("over"))["outcome"] == "agreed"
+        back = await page.get()
+        assert (back["phase"], back["outcome"], back["messages"], back["done"]) == (
+            "over",
+            "handed on",
+            [],
+            0,
+        )
+        handed = on.host.places[1].session.conversations[0]
+        await page.post("seat/next")
+        await page.says("answer 5")
+        await page.sees("over")
+        begun = on.host.places[0].session.conversations
+    assert handed.partition("#")[0] not in {one.partition("#")[0] for one in begun}
+    first = next(one for one in stored() if one.id == handed)
+    assert [turn.reply.text for turn in first.turns][::2] == ["Good morning.", "answer 4"]
+    lines = (tmp_path / "run/people/times/00000.jsonl").read_text().splitlines()
+    assert [json.loads(line)["session"] for line in lines] == [1, 2, 1]
+
+
+async def test_a_conversation_is_handed_on_while_the_other_speaks(study, stored):
+    """Words that were sent are not asked for again, and the reply comes to the new link."""
+    async with study(slow, limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        await page.says("Good morning.")
+        leaves(on)
+        await on.own_page().post("people/hand_on", number=1)
+        other = on.page(1)
+        await other.says("answer 2")
+        await other.sees("over")
+    (conversation,) = stored()
+    assert [turn.reply.text for turn in conversation.turns][::2] == ["Good morning.", "answer 2"]
+
+
+async def test_a_failed_request_is_handed_on(study, stored):
+    """Who takes the conversation over may have it sent again."""
+    async with study(Failing(1), limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        await page.says("I say answer 6")
+        await page.sees("trouble")
+        leaves(on)
+        await on.own_page().post("people/hand_on", number=1)
+        other = on.page(1)
+        await other.sees("trouble")
+        await other.post("seat/again", again=True)
+        assert (await other.sees("over"))["outcome"] == "agreed"
+
+
+async def test_a_process_that_dies_while_it_hands_on_leaves_one_owner(study, stored, tmp_path):
+    """Both sessions were written as if they had the conversation: the new one has it."""
+    async with study(agrees, limit=1) as on:
+        page = on.page()
+        await page.post("seat/next")
+        await page.says("Good morning.")
+        await page.sees("yours")
+        leaves(on)
+        kept = (tmp_path / "run/people/session-0001.json").read_bytes()
+        await on.own_page().post("people/hand_on", number=1)
+    (tmp_path / "run/people/session-0001.json").write_bytes(kept)
+    async with study(agrees, limit=1) as on:
+        assert (await on.page(0).get())["phase"] == "over"
+        other = on.page(1)
+        await other.says("answer 2")
+        await other.sees("over")
+    assert len(stored()) == 1
 
 
 async def test_who_runs_the_study_makes_links_on_demand(study):

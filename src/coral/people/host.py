@@ -14,8 +14,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,66 +24,16 @@ from coral.agents.person import Host, View
 from coral.errors import ModelError, UserError
 from coral.evaluation.progress import Progress
 from coral.models.connections import Stopped
+from coral.people.place import Place, Signal
 from coral.people.sessions import Message, Said, Session, Sessions, Spell
 from coral.types import OPENER, Conversation, Role, StopReason
 
 OUTCOMES = {StopReason.AGREED: "agreed", StopReason.FAILED: "failed"}
 """Of conversations, as people are told them; all others are open."""
+HANDED_ON = "handed on"
+"""What a person is told whose conversation somebody else has."""
 LAST_LOOK_S = 3.0
 """How long the end of a run waits for open pages to hear of it."""
-PRESENT_S = 45.0
-"""A page that has asked within that time is open somewhere."""
-
-
-class Signal:
-    """Something that is told to everybody who waits for it."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def tell(self) -> None:
-        """Wake all who wait."""
-        self._event.set()
-        self._event = asyncio.Event()
-
-    async def heard(self, within_s: float | None = None) -> None:
-        """Wait for it, for so long at most."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._event.wait(), within_s)
-
-
-@dataclass
-class Place:
-    """A session while the run goes on.
-
-    Attributes:
-        turn: the one that is asked for; empty where none is.
-        words: takes what the person says to it.
-        again: takes whether to send a request again that failed; None where none has.
-        wants: the person waits for a conversation to begin.
-        seen_at: when its page last asked, by the monotonic clock.
-        told: the version that it was told last.
-    """
-
-    session: Session
-    turn: str = ""
-    words: asyncio.Future[str] | None = None
-    again: asyncio.Future[bool] | None = None
-    wants: bool = False
-    changes: int = 0
-    seen_at: float = float("-inf")
-    told: int = -1
-    changed: Signal = field(default_factory=Signal)
-
-    def change(self) -> None:
-        """Tell its page that there is something new."""
-        self.changes += 1
-        self.changed.tell()
-
-    @property
-    def is_present(self) -> bool:
-        """Whether its page is open somewhere."""
-        return time.monotonic() - self.seen_at < PRESENT_S
 
 
 class WebHost(Host):
@@ -148,7 +97,10 @@ class WebHost(Host):
         for place in self.places:
             session = place.session
             for identity in [one for one in session.conversations if one in self._waiting]:
-                if set(self._who(identity)) == set(self.seats):
+                if self._who(identity)[session.name] is not place:  # killed while it was handed on
+                    session.conversations.remove(identity)
+                    session.left.append(identity)
+                elif set(self._who(identity)) == set(self.seats):
                     if self._open.pop(identity, None) is not None:
                         self._begun.append(identity)
                 else:  # the process was killed before all who take part were noted
@@ -252,6 +204,45 @@ class WebHost(Host):
         had = set(_had(place))
         return any(problem not in had for problem in self._open.values())
 
+    def hand_on(self, number: int) -> Place:
+        """Give the conversation of somebody who has left to a new session: it goes on from where it stands.
+
+        Raises:
+            UserError: there is nobody of that number, they are in no conversation or still there, the run
+                stops, or it cannot be written.
+        """
+        before = next((place for place in self.places if place.session.number == number), None)
+        identity = None if before is None else self._current(before)
+        if before is None or identity is None:
+            raise UserError(
+                f"session {number} is in no conversation",
+                remedy="there is nothing to hand on: make a new link",
+            )
+        if before.is_present or self.stopping:
+            raise UserError(
+                "the study stops just now" if self.stopping else f"the page of session {number} is open",
+                remedy="hand on what was left: ask them to close it, and wait for a minute",
+            )
+        session, place = before.session, self.add(before.session.name)
+        kept = [one for one in session.conversations if one != identity]
+        self._keep(
+            place,
+            msgspec.structs.replace(
+                place.session, conversations=[identity], shown=session.shown, said=session.said
+            ),
+        )
+        place.turn, place.words, place.again = before.turn, before.words, before.again
+        before.turn, before.words, before.again = "", None, None
+        self._keep(
+            before,
+            msgspec.structs.replace(
+                session, conversations=kept, left=[*session.left, identity], shown=[], said=None,
+                outcome=HANDED_ON,
+            ),
+        )  # fmt: skip
+        self._say(f"the conversation of session {number} is that of session {place.session.number} now")
+        return place
+
     # Turns -------------------------------------------------------------------------------------------------
 
     async def ask(self, view: View) -> str:
@@ -269,6 +260,7 @@ class WebHost(Host):
         try:
             return await place.words
         finally:
+            place = self._who(view.conversation)[view.name]  # it may have been handed on
             place.turn, place.words = "", None
             place.change()
 
@@ -310,7 +302,7 @@ class WebHost(Host):
         try:
             return await answer
         finally:
-            for place in places:
+            for place in self._who(conversation).values():
                 place.again = None
                 place.change()
 
@@ -357,7 +349,7 @@ class WebHost(Host):
         if self._current(place) is None:
             if place.wants:
                 return "gathering"
-            return "over" if place.session.conversations else "welcome"
+            return "over" if place.session.conversations or place.session.left else "welcome"
         if place.words is not None and not place.words.done():
             return "yours"
         return "trouble" if place.again is not None else "waiting"
@@ -387,6 +379,7 @@ class WebHost(Host):
                 "number": session.number, "seat": self.seats[session.name], "token": session.token,
                 "phase": self.phase(place), "done": self.done(place), "begun": len(session.conversations),
                 "present": place.is_present,
+                "left": self._current(place) is not None and not place.is_present,
             }  # fmt: skip
 
     @property
@@ -418,7 +411,8 @@ class WebHost(Host):
 
 def _had(place: Place) -> Iterator[str]:
     """The ids of the problems that a person has had."""
-    return (identity.rpartition("#")[0] for identity in place.session.conversations)
+    session = place.session
+    return (identity.rpartition("#")[0] for identity in (*session.conversations, *session.left))
 
 
 def _turn_of(view: View) -> str:

@@ -21,7 +21,8 @@ import msgspec
 from aiohttp import web
 
 from coral.errors import ConfigError, UserError
-from coral.people.host import Place, WebHost
+from coral.people.host import WebHost
+from coral.people.place import Place
 from coral.people.sessions import Door, Spell
 from coral.serving.admission import HostCheck, check_json_type, names_of
 from coral.serving.wire import RequestRefused
@@ -54,6 +55,12 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Guest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ask for sessions: one per seat that people have."""
+
+
+class HandOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give the conversation of a session to a new one."""
+
+    number: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +132,7 @@ class PeopleServer:
         self.app.router.add_post("/api/seat/again", self._again)
         self.app.router.add_get("/api/people", self._people)
         self.app.router.add_post("/api/people", self._add)
+        self.app.router.add_post("/api/people/hand_on", self._hand_on)
 
     def link(self, token: str) -> str:
         """The link with a token."""
@@ -226,6 +234,11 @@ class PeopleServer:
         await _read(request, Guest)
         for name in self._host.seats:
             self._host.add(name)
+        return await self._people(request)
+
+    async def _hand_on(self, request: web.Request) -> web.StreamResponse:
+        self._must_be_own(request)
+        self._host.hand_on((await _read(request, HandOn)).number)
         return await self._people(request)
 
     def _must_be_own(self, request: web.Request) -> None:

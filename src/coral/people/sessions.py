@@ -48,7 +48,8 @@ class Session(msgspec.Struct, forbid_unknown_fields=True):
         conversations: the ids of all that they began, in order.
         shown: of the latest of them, to its end.
         said: kept before it is handed on, so that nothing is asked twice.
-        outcome: of the latest conversation: agreed, open, failed; empty while it goes on.
+        outcome: of the latest conversation: agreed, open, failed, or handed on; empty while it goes on.
+        left: conversations that were handed on to another session.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Session(msgspec.Struct, forbid_unknown_fields=True):
     shown: list[Message] = []
     said: Said | None = None
     outcome: str = ""
+    left: list[str] = []
 
 
 class Door(msgspec.Struct, frozen=True):

@@ -190,6 +190,7 @@ const OVER = {
   agreed: "You agree.",
   open: "You did not come to the same answer.",
   failed: "This conversation could not be finished. That is not your fault.",
+  "handed on": "You were away for long, and somebody else finishes this one.",
 };
 
 function Over({ state, take }) {

@@ -16,6 +16,7 @@ const PHASES = {
 export function Study() {
   const [found, show] = useState(null);
   const [lost, lose] = useState(false);
+  const [refused, refuse] = useState(null);
   const look = () =>
     get("people").then(
       (value) => {
@@ -31,17 +32,20 @@ export function Study() {
     return () => clearInterval(timer);
   }, []);
   const add = () => post("people").then(show, () => lose(true));
+  const handOn = (number) => post("people/hand_on", { number }).then(show, (error) => refuse(error));
   if (!found) return html`<main><p class="quiet">Loading…</p></main>`;
   return html`<header class="top"><h1>Sessions</h1></header>
     <main>
       ${lost ? html`<p class="problem" role="alert">Nobody answers: the chat has ended, or is being started again.</p>` : null}
+      ${refused ? html`<p class="problem" role="alert">${refused.message}: ${refused.remedy}</p>` : null}
       ${found.plain ? html`<p class="note bad">Plain HTTP: whoever can read the network reads what is written, and the links.</p>` : null}
       <p>${found.left} ${found.left === 1 ? "conversation has" : "conversations have"} not begun.
         Each link is one person's: whoever has it speaks in their place.</p>
       <div class="scroll card" tabindex="0" role="region" aria-label="sessions"><table class="sessions">
         <thead><tr><th>session</th><th>seat</th><th>done</th><th>now</th><th>page</th><th>link</th></tr></thead>
         <tbody>${found.sessions.map((one) => html`<tr key=${one.number}>
-          <th scope="row">${one.number}</th><td>${one.seat}</td><td>${one.done}</td><td>${PHASES[one.phase]}</td>
+          <th scope="row">${one.number}</th><td>${one.seat}</td><td>${one.done}</td><td>${PHASES[one.phase]}
+            ${one.left ? html` <button onClick=${() => handOn(one.number)} aria-label=${`hand the conversation of session ${one.number} on`}>hand on</button>` : null}</td>
           <td>${one.present ? "open" : "closed"}</td><td><${Link} address=${one.link} number=${one.number} /></td>
         </tr>`)}</tbody>
       </table></div>
