@@ -274,14 +274,16 @@ def _behind_future(program: str, before: str) -> str:
 def normal(program: str) -> str:
     """What programs have in common that differ in layout, comments, docstrings and annotations alone.
 
-    Names are kept as they are, and so are annotations where the program lacks a name: `x: List[int]` fails
+    Names are kept as they are. Names that annotations use and the program lacks count: `x: List[int]` fails
     without its import. A program that does not parse stands for itself, without blanks at line ends.
     """
-    tree = _parsed(program)
+    tree, bare = _parsed(program), _Bare()
     if tree is None:
         return "\n".join(line.rstrip() for line in program.strip().split("\n"))
     try:
-        return ast.dump(_Bare(annotated=bool(missing(program))).visit(tree))
+        dumped = ast.dump(bare.visit(tree))
+        lacked = bare.annotating - _KNOWN and bare.annotating & missing(program)
+        return f"{dumped} lacks {sorted(lacked)}" if lacked else dumped
     except RecursionError:
         return program.strip()
 
@@ -289,8 +291,9 @@ def normal(program: str) -> str:
 class _Bare(ast.NodeTransformer):
     """Takes away what changes nothing that a program does: docstrings, lone constants, annotations."""
 
-    def __init__(self, *, annotated: bool) -> None:
-        self._annotated = annotated
+    def __init__(self) -> None:
+        self.annotating: set[str] = set()
+        """Names that annotations use."""
 
     def _with_body(self, node: Any) -> Any:
         self.generic_visit(node)
@@ -304,19 +307,27 @@ class _Bare(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
-        node.returns = node.returns if self._annotated else None
+        self._note(node.returns)
+        node.returns = None
         return self._with_body(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        node.returns = node.returns if self._annotated else None
+        self._note(node.returns)
+        node.returns = None
         return self._with_body(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         return self._with_body(node)
 
     def visit_arg(self, node: ast.arg) -> Any:
-        node.annotation = node.annotation if self._annotated else None
+        self._note(node.annotation)
+        node.annotation = None
         return node
+
+    def _note(self, annotation: ast.expr | None) -> None:
+        for node in ast.walk(annotation) if annotation is not None else ():
+            if isinstance(node, ast.Name):
+                self.annotating.add(node.id)
 
 
 def _is_idle(node: ast.stmt) -> bool:

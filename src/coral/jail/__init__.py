@@ -129,7 +129,8 @@ def findings() -> list[Finding]:
 def _decoded(result: Returned) -> Returned:
     if result.kind != "finished" or not result.is_plain:
         return result
-    value, arguments = (loads(text.encode("latin-1")) for text in (result.value, result.arguments))
+    told = (result.value, result.arguments)
+    value, arguments = (None if text is None else loads(text.encode("latin-1")) for text in told)
     return msgspec.structs.replace(result, value=value, arguments=arguments)
 
 

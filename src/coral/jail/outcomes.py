@@ -58,7 +58,7 @@ class Returned(msgspec.Struct, frozen=True):
         value: what it returned where that is plain data; of an iterator, a list of its first 10,000 items.
         is_plain: whether it is.
         is_iterator: whether the value was one, such as a generator.
-        arguments: as the call left them, which it may have changed in place.
+        arguments: as the call left them where it changed them in place; None where it did not.
         detail: otherwise as in `Outcome`.
     """
 

@@ -249,7 +249,7 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
         for one in inputs:
             deadline = time.monotonic() + limits.wall_s
             kind, value, *rest = ask("tell", function, *loads(one.encode("latin-1")))
-            results.append(_returned(value) if kind == "value" else _raised(value, rest))
+            results.append(_returned(value, one) if kind == "value" else _raised(value, rest))
     except Ended:
         end = _end_of(cell, deadline, limits)
         results.append(Returned(end.kind, end.detail))
@@ -262,12 +262,16 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
     return results
 
 
-def _returned(told: Any) -> Returned:
-    """From what the program's process told: a value and the arguments."""
+def _returned(told: Any, given: str) -> Returned:
+    """From what the program's process told: a value and the arguments, which were given so encoded."""
     value, arguments, is_iterator = told
     try:
+        left = _encoded(arguments)
         return Returned(
-            "finished", value=_encoded(value), arguments=_encoded(arguments), is_iterator=bool(is_iterator)
+            "finished",
+            value=_encoded(value),
+            arguments=None if left == given else left,
+            is_iterator=bool(is_iterator),
         )
     except NotPlain:
         return Returned("finished", is_plain=False)
