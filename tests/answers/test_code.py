@@ -73,6 +73,8 @@ SUBMITTED = {
     "the closing fence behind the code": f"```python\n{OWN}```\n\nDone.",
     "the fence at once behind words": f"My answer:```python\n{OWN}\n```",
     "code moved to the right": f"```python\n{indented(OWN, '  ')}\n```",
+    "marked as few-shot prompts mark it": f"[BEGIN]\n{OWN}\n[DONE]",
+    "marked within a fence": block(f"{OWN}\n[DONE]"),
     "within a fence that holds fences": f"````\n{block(OWN)}\n````",
     "a mark that nobody sees": block(f"\ufeff\u200b{OWN}"),
     "an indented block without a fence": f"My program:\n\n{indented(OWN, '    ')}\n\nIt adds.",
@@ -195,6 +197,18 @@ CACHED = f"import math\n\n@cache\n{HALF}"
 def test_helpers_in_another_block(text: str, program: str) -> None:
     """What the program uses and does not define is taken from other blocks, and nothing else."""
     assert code.read(text, ADD) == Answered(program)
+
+
+def test_what_tests_use_beside_it_is_taken_from_another_block() -> None:
+    """A class whose instances the function is given is part of the program, though it does not name it."""
+    node = "class Node:\n    pass"
+    text = f"{block(node)}\n\n{block(OWN)}"
+    assert code.read(text, ADD) == Answered(OWN)
+    assert code.read(text, Form(name="add", beside=("Node",))) == Answered(f"{node}\n\n{OWN}")
+    whole = f"{node}\n\n{OWN}"
+    assert code.read(f"{block(node)}\n\n{block(whole)}", Form(name="add", beside=("Node",))) == Answered(
+        whole
+    )
 
 
 def test_helpers_stand_behind_imports_from_the_future() -> None:

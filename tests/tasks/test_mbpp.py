@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coral import jail
 from coral.errors import DataError
 from coral.tasks.code.mbpp import Mbpp
 from coral.types import Answered, Problem
@@ -130,3 +131,22 @@ def test_the_data_of_another_task(load: Load, data: Path) -> None:
     with pytest.raises(DataError) as caught:
         load("mbpp", data / "gsm8k" / "test.sample.jsonl")
     assert "is it the file of another task" in caught.value.remedy
+
+
+async def test_modules_that_tests_use_are_theirs(load: Load, write: Callable[..., Path]) -> None:
+    """What they import through the reference solution is no part of a program: its own would be believed."""
+    record = {
+        "task_id": 14,
+        "text": "The area of a circle.",
+        "code": "import math\ndef area(r):\n    return math.pi * r ** 2",
+        "test_list": ["assert math.isclose(area(10), 314.1592, rel_tol=0.001)"],
+    }
+    [problem] = load("mbpp", write("mbpp.jsonl", [record]), split="test", options={"allow_unsafe_code": True})
+    assert (problem.source["name"], problem.source["names"]) == ("area", ["area"])
+    assert problem.source["setup"] == "import math"
+    liar = "class math:\n    isclose = lambda *_, **__: True\ndef area(r):\n    return 0"
+    task = Mbpp(allow_unsafe_code=True)
+    async with jail.in_use():
+        assert await task.grade(problem.target, problem) is True
+        assert await task.grade("def area(r):\n    return 3.14159265 * r * r", problem) is True
+        assert await task.grade(liar, problem) is False

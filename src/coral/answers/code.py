@@ -28,6 +28,7 @@ UNCLOSED = Unreadable("the code block is not closed")
 def read(text: str, form: Form) -> Belief:
     """The program that a message submits; `Unreadable` or `Unsure` where it submits none."""
     text, _ = end_marks.cut(text)
+    text = _MARKERS.sub("", text)
     message = _Message(text, blocks(text), form)
     program = message.submitted()
     if program is not None:
@@ -36,6 +37,10 @@ def read(text: str, form: Form) -> Belief:
     silent = prose.silent(outside if outside.strip() else text)
     unclosed = any(not block.closed for block in message.blocks)
     return UNCLOSED if silent == prose.NO_STATEMENT and unclosed else silent
+
+
+_MARKERS = re.compile(r"^\[/?(?:BEGIN|DONE|PYTHON|CODE|SOLUTION|ANSWER)\][ \t]*$", re.MULTILINE)
+"""Lines that models put around a program, as MBPP's few-shot prompt has them. Python reads lists there."""
 
 
 def parse(answer: str, form: Form) -> Belief:
@@ -62,7 +67,7 @@ class _Message:
             program = self._whole(block)
             if defines(program, self.form):
                 others = [other.code for other in own if other is not block]
-                return clean(with_helpers(program, others))
+                return clean(with_helpers(program, others, self.form.beside))
             if (whole := completed(block.code, self.form.prompt)) is not None:
                 return whole
         return None

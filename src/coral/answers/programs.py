@@ -25,12 +25,14 @@ class Form:
     Attributes:
         name: of the function or class it defines; "" for a script, which has to write something.
         method: that the class defines; "" for none.
+        beside: what is used with it, such as a class of what it is given; taken from other blocks of a reply.
         prompt: the beginning of the program up to the first line of the function's body, where a reply may
             hold the body alone; "" where it may not.
     """
 
     name: str = ""
     method: str = ""
+    beside: tuple[str, ...] = ()
     prompt: str = ""
 
 
@@ -204,8 +206,8 @@ def _returns(tree: ast.AST) -> bool:
     return False
 
 
-def with_helpers(program: str, others: Sequence[str]) -> str:
-    """The program with those statements of other blocks before it that define what it lacks."""
+def with_helpers(program: str, others: Sequence[str], beside: Sequence[str] = ()) -> str:
+    """The program with those statements of other blocks before it that define what it lacks, or `beside`."""
     there: dict[str, tuple[int, int, str]] = {}
     for number, code in enumerate(others):
         tree = tree_of(code)
@@ -215,13 +217,18 @@ def with_helpers(program: str, others: Sequence[str]) -> str:
     if not there:
         return program
     needed: set[tuple[int, int, str]] = set()
-    wanted = set(missing(program))
+    wanted = set(missing(program)) | (set(beside) - _defined(program) if beside else set())
     while wanted:
         piece = there.get(wanted.pop(), (0, 0, ""))
         if piece[2] and piece not in needed:
             needed.add(piece)
             wanted |= missing(piece[2])
     return _behind_future(program, "\n\n".join(text for _, _, text in sorted(needed))) if needed else program
+
+
+def _defined(program: str) -> set[str]:
+    tree = tree_of(program)
+    return {name for node in _top_level(tree.body) for name in bound_by(node)} if tree else set()
 
 
 def _source(code: str, node: ast.stmt) -> str:

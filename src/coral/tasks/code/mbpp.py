@@ -12,11 +12,13 @@ The splits are the authors' ranges of `task_id`. As in their prompt, the agents 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coral.answers import programs
+from coral.answers.programs import Form
 from coral.errors import DataError
 from coral.tasks import sources
 from coral.tasks.code import shared, split
@@ -74,6 +76,10 @@ class Mbpp(shared.ProgramAnswers):
     def briefing(self, problem: Problem, seat: Seat) -> str:
         return split.told(problem, seat) if self.split_information else ""
 
+    def form(self, problem: Problem) -> Form:
+        name, *beside = dict.fromkeys((problem.source["name"], *problem.source["names"]))
+        return Form(name=str(name), beside=tuple(map(str, beside)))
+
     def examples(self, problem: Problem) -> str:
         return visible_tests(problem)
 
@@ -119,9 +125,11 @@ def problem_of(row: Row, *, challenge_tests: bool = False) -> Problem:
     setup = "\n".join([*_tests(row, "test_imports", needed=False), _setup(row)]).strip("\n")
     tests = "\n".join([*shown, *(challenge if challenge_tests else ())])
     tree = shared.compiled(row, "code", solution)
-    defined = {name for node in tree.body for name in programs.bound_by(node)}
     checked = [shared.compiled(row, "test_list", tests), shared.compiled(row, "test_setup_code", setup)]
-    names = shared.used_names(checked, defined)
+    names = shared.used_names(checked, _bound(node for node in tree.body if not _is_import(node)))
+    # Modules that tests use are theirs: a program's own `math` may say that anything is close to anything.
+    imports = [node for node in tree.body if _is_import(node) and shared.used_names(checked, _bound([node]))]
+    setup = "\n".join(filter(None, (*map(ast.unparse, imports), setup)))
     if not names:
         raise row.error("no test in 'test_list' calls what the field 'code' defines")
     return Problem(
@@ -137,6 +145,14 @@ def problem_of(row: Row, *, challenge_tests: bool = False) -> Problem:
             "setup": setup,
         },
     )
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _bound(nodes: Iterable[ast.stmt]) -> set[str]:
+    return {name for node in nodes for name in programs.bound_by(node)}
 
 
 def visible_tests(problem: Problem) -> str:
