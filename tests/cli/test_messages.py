@@ -27,6 +27,7 @@ FILES = {
     "nested.yaml": "agent: {temprature: 1}\n",
     "partner.yaml": "partner: {top_p: 2}\n",
     "words.yaml": "limit: many\n",
+    "held/run.json": "{}",
 }
 
 WORK = [
@@ -88,6 +89,12 @@ MISTAKES = [
     ([*TASK, "--config", "words.yaml"], "--limit must be a whole number (got 'many')", "coral eval"),
     (["eval", "choices", "--data", "none.csv"], "none.csv", ""),
     ([*TASK, "--agent.system_prompt", "@none.txt"], "none.txt", ""),
+    # what is no task
+    (["eval", "typo.yaml"], "typo.yaml is not a task", "`--config typo.yaml` reads them"),
+    (["eval", "held"], "held is not a task", "`--config held/config.yaml` resumes it"),
+    (["sample", "held"], "held is not a task", "`--config held/config.yaml` resumes it"),
+    (["study", "held"], "held is a folder, not a task", "coral study held/config.yaml"),
+    (["study", "held", "--preset", "controls"], "held is a folder, not a task", "held/config.yaml"),
 ]  # fmt: skip
 
 
@@ -101,6 +108,7 @@ def folder(tmp_path, monkeypatch):
     """The command is run where its files lie."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "held").mkdir()
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "train a model on rows, or resume a training",
     "improve": "evaluate, sample, build, train, evaluate again; keep what is better",
     "score": "measure a stored run again, without a model",
-    "compare": "compare two runs on the same problems, paired by problem",
+    "compare": "compare runs on the same problems, paired by problem",
     "list": "list the runs below a folder, with their headline, state and date",
     "study": "run arms on the same problems, and report what they show",
     "audit": "read replies again, and correct the headline for errors of reading",

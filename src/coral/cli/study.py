@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from rich.table import Table
@@ -16,6 +17,7 @@ from coral.cli.visible import shell_word
 from coral.comparison.facts import MAJORITY
 from coral.comparison.tables import Table as Contrasts
 from coral.comparison.tables import share
+from coral.errors import ConfigError
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
 from coral.studies.forecast import Forecast, assumed
@@ -33,6 +35,10 @@ ABOUT = (
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     name, flags = take_name(arguments)
+    if name is not None and Path(name, "run.json").is_file():
+        raise ConfigError(
+            f"{name} is a folder, not a task", remedy=f"to resume a study: coral study {name}/config.yaml"
+        )
     if name is not None and name.lower().endswith((".yaml", ".yml")):
         flags = ["--config", name, *flags]
     elif name is not None:

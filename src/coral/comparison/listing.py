@@ -57,7 +57,8 @@ def evaluations_of(loop: Path) -> list[Path]:
 def listed(path: Path) -> Listed:
     """Read what is told of a run, or of the runs of a study or loop together."""
     if arms := list(path.glob("arms/*/run.json")):
-        return _several(path, arms, "study, arms ended")
+        told = "study, arms ended" if (path / "results.json").is_file() else "study, no report yet"
+        return _several(path, arms, told)
     if models := evaluations_of(path):
         return _several(path, models, "loop, evaluations ended")
     files = (path / "run.json", path / "summary.json")

@@ -113,12 +113,22 @@ def task_class(name: str) -> type[Task]:
             )
         if name not in names() and files.data_format(name) and Path(name).is_file():
             raise _data_as_task(name)
+        if name not in names() and (remedy := _resumes(Path(name))):
+            raise ConfigError(f"{name} is not a task", remedy=remedy)
         return cast("type[Task]", _PLUG_INS.load(name))
     found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
     if not isinstance(found, type) or (missing := [part for part in REQUIRED if not hasattr(found, part)]):
         what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is not a class"
         raise ConfigError(f"{name} is not a task: {what}", remedy="docs/tasks.md says what a task is")
     return cast("type[Task]", found)
+
+
+def _resumes(path: Path) -> str:
+    """What was meant by a run's folder, or a file of options, in a task's place; empty of anything else."""
+    if (path / "run.json").is_file():
+        return f"it is the folder of a run: `--config {path / 'config.yaml'}` resumes it"
+    is_yaml = path.suffix.lower() in {".yaml", ".yml"} and path.is_file()
+    return f"it is a file of options? `--config {path}` reads them" if is_yaml else ""
 
 
 def _data_as_task(data: str) -> ConfigError:
