@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+import coral
 from coral.cli import main
 from coral.errors import ConfigError, RunFolderError
 from coral.store.folder import RunFolder
@@ -13,6 +14,7 @@ from coral.types import Answered, Unreadable
 from coral.viewer import queries
 from coral.viewer.conversation import evidence, shown
 from coral.viewer.index import FILE, RunIndex
+from coral.viewer.overview import overview
 
 
 def opened(path):
@@ -43,6 +45,20 @@ def test_each_conversation_has_one_row_with_its_outcome(stored):
     summary = json.loads((stored / "first" / "summary.json").read_text())
     right = sum(bool(row["right"]) for row in rows.values())
     assert summary["metrics"]["agreement_correctness"]["mean"] == pytest.approx(right / len(rows))
+
+
+def test_beside_a_control_partner_the_last_answer_counts(tmp_path):
+    """As in a study's report and in `coral compare`: nobody agrees with a wrong control and is right."""
+    options = {"partner": {"control": "wrong"}, "opener": "partner", "max_turns": 3, "limit": 12}
+    run = coral.evaluate("sally_anne", output=tmp_path / "run", **options)
+    found = overview(opened(run.path), "run")
+    right = run.summary.metrics["final_accuracy"].mean
+    assert right > 0
+    assert run.summary.metrics["agreement_correctness"].mean == 0
+    assert (found["headline"], found["beside_control"]) == (pytest.approx(right), True)
+    kinds = {kind["name"]: kind["count"] for kind in found["kinds"]}
+    assert kinds["right"] == round(12 * right)
+    assert kinds["agreed_right"] == 0
 
 
 def _gave_up(one, before, after):

@@ -20,12 +20,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from coral import workers
+from coral.comparison.facts import control_of, headline
 from coral.comparison.kinds import turn_of
 from coral.conversation import protocols
 from coral.errors import RunFolderError, UserError
 from coral.evaluation.measure import as_decided
-from coral.metrics.outcome import Outcome, Rules
+from coral.metrics.outcome import Outcome, Rules, change_of
 from coral.metrics.trace import trace_of
 from coral.store.folder import RunFolder
 from coral.store.lines import Line, line_files, read_file
@@ -36,7 +39,7 @@ from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Reply, StopReason, Unsure, Usage
 
 FILE = "view.sqlite"
-_VERSION = 2
+_VERSION = 3
 """Raised by every change of what is indexed; an index of another version is made anew."""
 BATCH = 500
 """Conversations per transaction: a search waits for no more, and a kill loses no more."""
@@ -100,6 +103,11 @@ class RunIndex:
         self.path = _place(folder)
         self._local = threading.local()
         self._prepare()
+
+    @property
+    def beside_control(self) -> bool:
+        """The agent speaks first, beside a control partner: its last answer counts, as in studies."""
+        return headline(self.rules, control_of(self.identity)) == "final_accuracy"
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -211,7 +219,12 @@ class RunIndex:
                 self.task is not None and await boundary.same(self.task, a, b, conversation.problem)
             )
 
-        return self.rules.outcome(as_decided(await trace_of(conversation, same), conversation))
+        trace = as_decided(await trace_of(conversation, same), conversation)
+        outcome = self.rules.outcome(trace)
+        if not self.beside_control:
+            return outcome
+        change = change_of(next(iter(self.rules.speakers)), trace)
+        return msgspec.structs.replace(outcome, right=change.last)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

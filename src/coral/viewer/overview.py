@@ -36,6 +36,7 @@ def overview(index: RunIndex, name: str) -> dict[str, Any]:
         "finished": summary is not None and not summary.owed,
         **dict(counts),
         "headline": headline,
+        "beside_control": index.beside_control,
         "interval": interval,
         "kinds": queries.kinds(connection),
         "flow": queries.flow(connection),

@@ -39,6 +39,12 @@ export function Problem({ error }) {
   </div>`;
 }
 
+// What the share on top is of.
+function headline({ protocol, seats, beside_control }) {
+  if (beside_control) return "Last answer right";
+  return protocol === "cot" || seats.length === 1 ? "Right" : "Agreed, and right";
+}
+
 export function Overview({ run }) {
   const { value, error, stale } = useFetched(`runs/${run}`, {}, { every: 2000 });
   if (error) return html`<${Problem} error=${error} />`;
@@ -48,7 +54,7 @@ export function Overview({ run }) {
   return html`<div class="overview">
     <${Notes} found=${found} />
     <section class="card headline">
-      <h2>${found.protocol === "cot" || found.seats.length === 1 ? "Right" : "Agreed, and right"}</h2>
+      <h2>${headline(found)}</h2>
       <p class="figure">${percent(found.headline)}</p>
       <${Interval} found=${found} />
       <p class="quiet">
