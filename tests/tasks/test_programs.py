@@ -241,6 +241,9 @@ def test_inputs_from_examples(text: str, inputs: list[list[object]]) -> None:
         ("no examples", "f(n: int)", [[1], [2], [3], [5], [8], [12], [30]]),
         ("no examples", "f(n: int, flag: bool) -> int", [[1, True], [2, False]]),
         ("lst = [1]", "f(lst, other)", []),
+        ("no examples", "f(x)", [[1], [0.5], [True], ["abcab"], [[3, 1, 2, 2]]]),
+        ("x = 4", "f(x)", [[4]]),
+        ("no examples", "f(x, y)", []),
         ("f(1)", "f(n: int)", [[1], [2], [3]]),
     ],
 )

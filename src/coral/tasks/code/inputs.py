@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,8 @@ def inputs_of(text: str, name: str, program: str = "") -> list[Args]:
     """The arguments of the calls of a function in a text, and changes of them: the same for the same text.
 
     A call counts where all of its arguments are literals and have no names. Where no call does, values that
-    the text gives to the parameters by name count (`lst = [1, 2]`), or else a few that fit their annotations.
+    the text gives to the parameters by name count (`lst = [1, 2]`), or else a few that fit their annotations,
+    or some of each type for a single parameter without one.
 
     Args:
         program: defines the function.
@@ -37,7 +38,10 @@ def _without_calls(text: str, name: str, program: str) -> list[Args]:
     functions = [node for node in (tree.body if tree else ()) if isinstance(node, ast.FunctionDef)]
     parameters = next((node.args.args for node in functions if node.name == name), [])
     named = [list(_values_of(text, parameter.arg)) for parameter in parameters]
+    fitting: list[Sequence[Any]]
     fitting = [_FITTING.get(ast.unparse(one.annotation) if one.annotation else "", ()) for one in parameters]
+    if len(parameters) == 1 and parameters[0].annotation is None:
+        fitting = [[values[turn] for turn in range(2) for values in _FITTING.values()]]
     return [list(args) for values in (named, fitting) for args in zip(*values, strict=False)]
 
 
