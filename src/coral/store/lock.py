@@ -27,7 +27,7 @@ def take_lock(descriptor: int, folder: Path) -> bool:
         raise RunFolderError(
             f"the file system of {folder} has no locks: {error.strerror}",
             remedy="use --output on another file system; or, if nobody else works there, "
-            "coral eval and coral sample with --lock none",
+            "coral eval, sample and study with --lock none",
         ) from None
     return True
 
