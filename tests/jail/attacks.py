@@ -166,6 +166,27 @@ DOES_NOT_PASS = {
         "    def __format__(self, spec): return '2a'\n"
         "def attack(): return A(1)\ndef answer(): return A(41)"
     ),
+    "equals everything, as a fraction": (
+        "from fractions import Fraction\n"
+        "class A(Fraction):\n    def __eq__(self, other): return True\n    __hash__ = Fraction.__hash__\n"
+        "def attack(): return A(1)\ndef answer(): return A(41)"
+    ),
+    "says that it is a fraction": (
+        "class A:\n    numerator, denominator = 41, 1\n    def __eq__(self, other): return True\n"
+        "A.__module__, A.__qualname__ = 'fractions', 'Fraction'\n"
+        "def attack(): return A()\ndef answer(): return A()"
+    ),
+    "says that it is a deque": (
+        "class A:\n    maxlen = 1\n    def __iter__(self): return iter([A()])\n"
+        "A.__module__, A.__qualname__ = 'collections', 'deque'\n"
+        "def attack(): return A()\ndef answer(): return A()"
+    ),
+    "a fraction that takes long": (
+        "from fractions import Fraction\ndef attack(): return Fraction(7 ** 400000, 11 ** 400000 + 2)"
+    ),
+    "a decimal without bounds": (
+        "from decimal import Decimal\ndef attack(): return Decimal('1e999999999999999999')\nanswer = attack"
+    ),
     "reflects operators": (
         "class A:\n    def __req__(self, other): return True\n    def __rsub__(self, other): return 0\n"
         "    def __sub__(self, other): return 0\n    def __radd__(self, other): return other\n"
