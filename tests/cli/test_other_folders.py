@@ -8,6 +8,7 @@ import pytest
 from coral.cli import main
 from coral.comparison.listing import SIGHTS, evaluations_of
 from coral.improvement.arms import Sight
+from coral.improvement.results import REPORT
 
 COMMANDS = [
     ["show", "{}"],
@@ -80,6 +81,7 @@ def test_trainings_are_no_evaluations_of_a_loop(tmp_path, capsys):
     assert typing.get_args(Sight) == SIGHTS
     write(tmp_path / "loop" / "loop", {"model": "m", "common": {}, "evaluate": {}})
     write(tmp_path / "begun" / "loop", {"model": "m", "common": {}, "evaluate": {}})
+    (tmp_path / "loop" / REPORT).write_text("{}")
     for name in ("pair", "train", "final"):
         write(tmp_path / "loop" / "models" / "pair-sft-1" / name, {})
     assert [one.parent.name for one in evaluations_of(tmp_path / "loop")] == ["final", "pair"]

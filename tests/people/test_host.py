@@ -389,6 +389,7 @@ async def test_who_runs_the_study_makes_links_on_demand(study):
             (1, "yours", True), (2, "welcome", False)
         ]  # fmt: skip
         assert (found["left"], found["plain"]) == (2, False)
+        assert found["reads"] == f"coral view {on.host.folder}"
         assert "WORD" not in own.told
         assert len(set(on.tokens)) == 2
         link = found["sessions"][1]["link"]

@@ -60,7 +60,8 @@ def listed(path: Path) -> Listed:
         told = "study, arms ended" if (path / "results.json").is_file() else "study, no report yet"
         return _several(path, arms, told)
     if models := evaluations_of(path):
-        return _several(path, models, "loop, evaluations ended")
+        told = "loop, evaluations ended" if (path / "report.json").is_file() else "loop, no report yet"
+        return _several(path, models, told)
     files = (path / "run.json", path / "summary.json")
     changed = max((file.stat().st_mtime for file in files if file.exists()), default=path.stat().st_mtime)
     folder = RunFolder(path)

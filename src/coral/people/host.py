@@ -75,7 +75,7 @@ class WebHost(Host):
         self._probe, self.seats = probe, dict(seats)
         self._waiting = {identity: identity.rpartition("#")[0] for identity in waiting}
         self._open = dict(self._waiting)
-        self.sessions = Sessions(folder)
+        self.folder, self.sessions = folder, Sessions(folder)
         self.sessions.keep_welcome(self.welcome)
         try:
             self.places = [Place(session) for session in self.sessions.all if session.name in seats]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -227,7 +228,12 @@ class PeopleServer:
     async def _people(self, request: web.Request) -> web.StreamResponse:
         self._must_be_own(request)
         sessions = [{**one, "link": self.link(one.pop("token"))} for one in self._host.overview()]
-        return answer({"sessions": sessions, "left": self._host.left, "plain": self._address.is_plain})
+        return answer(
+            {
+                "sessions": sessions, "left": self._host.left, "plain": self._address.is_plain,
+                "reads": f"coral view {shlex.quote(str(self._host.folder))}",
+            }
+        )  # fmt: skip
 
     async def _add(self, request: web.Request) -> web.StreamResponse:
         self._must_be_own(request)

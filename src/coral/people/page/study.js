@@ -50,6 +50,7 @@ export function Study() {
         </tr>`)}</tbody>
       </table></div>
       <p><button class="strong" onClick=${add} disabled=${lost}>New link</button></p>
+      <p class="quiet">What is said stands in the run: <code>${found.reads}</code> shows it while it is written.</p>
     </main>`;
 }
 
