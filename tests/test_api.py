@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import json
 import os
 import typing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import coral
 from coral import keywords
+from coral.errors import ConfigError
 from coral.evaluation.config import EvalConfig, SampleConfig
 from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
@@ -81,3 +83,35 @@ def test_no_function_takes_anything(name):
     assert options.annotation.startswith("Unpack["), options.annotation
     twin = inspect.signature(getattr(coral, name.removesuffix("_async"))).parameters
     assert parameters.keys() - {"progress"} == twin.keys()
+
+
+LOOPING = {
+    "evaluate": ("sally_anne",),
+    "sample": ("sally_anne",),
+    "improve": ({},),
+    "study": ({},),
+    "build": ("run",),
+    "score": ("run",),
+    "compare": ("run", "other"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPING)
+async def test_a_notebook_is_told_what_to_await(name):
+    """Where a loop runs, each function names its twin; nothing is left unawaited."""
+    options = {"output": "rows"} if name == "build" else {}
+    with pytest.raises(ConfigError, match="an event loop is running here") as caught:
+        getattr(coral, name)(*LOOPING[name], **options)
+    assert f"await coral.{name}_async(...)" in caught.value.remedy
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_short_names_mean_the_same_in_python(tmp_path, as_file):
+    """`task: sally_anne` and `agent: MODEL` in a mapping or a file, as on the command line."""
+    options = {
+        "task": "sally_anne", "limit": 2, "extractor": "rules", "agent": "scripted", "dry_run": True,
+        "arms": {"a": {"protocol": "single"}, "b": {"partner": "other"}},
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(json.dumps(options))
+    with pytest.raises(ConfigError, match="dry_run and pilot make no study"):
+        coral.study(tmp_path / "study.yaml" if as_file else options)

@@ -33,7 +33,7 @@ from coral.metrics import Summary
 from coral.metrics.own import MetricFunction
 from coral.models.config import ModelConfig
 from coral.models.protocol import Model
-from coral.options import build_config, load_yaml_file
+from coral.options import build_config, load_yaml_file, read_words, types_of
 from coral.rows.build import BuildConfig
 from coral.rows.build import build as _build
 from coral.rows.report import Report
@@ -221,7 +221,7 @@ async def improve_async(
     """`improve` for callers that have an event loop, such as a notebook."""
     if not isinstance(options, Mapping):
         options = load_yaml_file(options)
-    config = build_config(ImproveConfig, options, "improve")
+    config = build_config(ImproveConfig, read_words(options, types_of(ImproveConfig)), "improve")
     if config.dry_run:
         raise ConfigError(
             "dry_run makes no run", remedy="`coral improve --config FILE --dry_run` says the steps"

@@ -18,13 +18,14 @@ from coral.budget import OutOfBudget
 from coral.comparison.tables import as_csv, latex
 from coral.errors import ConfigError, MissingExtra, Notice, RunFolderError
 from coral.evaluation.config import EvalConfig
+from coral.evaluation.given import refuse_running_loop
 from coral.evaluation.plan import check_agents, open_plan
 from coral.evaluation.processes import run as hold_run
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
 from coral.evaluation.watch import Watch
 from coral.metrics import Summary, load_prices
-from coral.options import build_config, load_yaml_file
+from coral.options import build_config, load_yaml_file, read_words, types_of
 from coral.store.folder import RunFolder
 from coral.store.whole import write_whole
 from coral.studies.config import StudyConfig
@@ -82,7 +83,9 @@ def study(options: str | Path | Mapping[str, Any], *, watch: Watch | None = None
 
     Raises:
         UserError: an option, the data or a folder cannot be used, or the folder is another study's.
+        ConfigError: called inside a running event loop: await `study_async` there.
     """
+    refuse_running_loop("study_async")
     return asyncio.run(study_async(options, watch=watch))
 
 
@@ -92,7 +95,7 @@ async def study_async(
     """`study` for callers that have an event loop, such as a notebook."""
     if not isinstance(options, Mapping):
         options = load_yaml_file(options)
-    config = build_config(StudyConfig, options, "study")
+    config = build_config(StudyConfig, read_words(options, types_of(StudyConfig)), "study")
     if config.dry_run or config.pilot is not None:
         raise ConfigError("dry_run and pilot make no study", remedy="`coral study` says what it would take")
     return await run_study(config, watch)
