@@ -15,7 +15,8 @@ from coral.comparison.rows import BESIDE_CONTROLS, notes_of
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
-from coral.studies.results import Contrast, with_power
+from coral.studies.report import contrasts_in_short
+from coral.studies.results import Contrast, StudyResults, with_power
 
 
 def options(url, data, out, **more):
@@ -91,6 +92,13 @@ def test_what_a_contrast_could_have_found(metric, stderr, problems, found, neede
     told = with_power(contrast, stderr)
     assert told.detectable == (None if found is None else pytest.approx(found, rel=5e-3))
     assert told.needed == (None if needed is None else pytest.approx(needed, abs=2))
+
+
+def test_the_table_of_contrasts_is_short_where_nothing_is_known():
+    """A dash per figure, not per part of a figure."""
+    nothing = Contrast("a - b", "arms", "right", None, None, None, None, None, None, None, None, 0)
+    results = StudyResults(schema=2, version="", task="t", problems=0, arms=(), contrasts=(nothing,))
+    assert contrasts_in_short(results).rows == (("a - b", "-", "-", "-", "-"),)
 
 
 async def test_controls_send_no_request_of_their_own(serve, data, tmp_path):

@@ -358,7 +358,7 @@ def contrasts_in_short(results: StudyResults) -> Table:
     rows = [
         (
             one.text,
-            f"{_difference(one)}{_mark(one)} {_interval(one)}",
+            "-" if one.difference is None else f"{_difference(one)}{_mark(one)} {_interval(one)}",
             p_value(one.p_holm),
             _found(one),
             "-" if one.needed is None else f"{one.needed:,}",
