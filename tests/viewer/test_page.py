@@ -127,7 +127,7 @@ def test_a_turn_is_replaced_and_what_becomes_of_it_stands_beside(browser, stored
         page.click("#turn-1 form button")
         page.wait_for_selector("text=with the change", timeout=60_000)
         page.locator("a", has_text="with the change").click()
-        page.wait_for_selector("output:text-matches('^2 ')")
+        page.wait_for_selector("output:text-matches('^2 ')", timeout=60_000)
         page.close()
     finally:
         process.terminate()
