@@ -66,6 +66,7 @@ def test_each_arm_is_trained_as_often_as_asked_and_those_of_pairs_on_other_rows(
         "alone-dpo-training-3",
         "pair-dpo-opener",
         "pair-dpo-rows",
+        "pair-dpo-rollouts",
         "pair-dpo-chosen",
         "pair-dpo-training-2",
         "pair-dpo-training-3",
@@ -75,6 +76,28 @@ def test_each_arm_is_trained_as_often_as_asked_and_those_of_pairs_on_other_rows(
     ]
     assert found["pair-sft-opener"].build == ("--seat", "opener")
     assert len({one.train for name, one in found.items() if name.startswith("pair-sft")}) == 3
+
+
+def test_pairs_valued_by_roll_outs_are_of_the_same_conversations(tiny_improve, tmp_path, monkeypatch):
+    """Each of the runs that the rows are of is held again with roll-outs, and rows are made of those."""
+    recipe, said = tiny_improve("run"), []
+    monkeypatch.setattr(recipe, "coral", lambda *words: said.append(words))
+    monkeypatch.setattr(recipe, "keep_chosen", None)
+    rows = tmp_path / "models" / "pair-dpo-1" / "rows"
+    rows.mkdir(parents=True)
+    (rows / "config.yaml").write_text('runs: ["samples/pair-1-start", "samples/pair-1-start-rehearsal"]')
+    found = {one.name: one for one in recipe.further(tmp_path, seed=1, trainings=1)}
+    recipe.train(tmp_path, found["pair-dpo-rollouts"])
+    held = [words for words in said if words[0] == "sample"]
+    assert [words[2] for words in held] == [
+        "samples/pair-1-start/config.yaml",
+        "samples/pair-1-start-rehearsal/config.yaml",
+    ]
+    assert all(words[-2:] == ("--rollouts", "2") for words in held)
+    built = next(words for words in said if words[0] == "build")
+    assert json.loads(built[built.index("--runs") + 1]) == [words[4] for words in held]
+    assert built[-2:] == ("--score", "rollouts")
+    assert [words[0] for words in said] == ["sample", "sample", "build", "train", "eval"]
 
 
 def test_the_chosen_replies_of_pairs_are_rows_for_sft(tiny_improve, tmp_path):

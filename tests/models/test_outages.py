@@ -190,6 +190,25 @@ async def test_a_restart_of_the_server_uses_up_no_attempts(server, open_model, a
         assert {generation.attempts for generation in generations} == {1}, "only what was sent is counted"
 
 
+@pytest.mark.parametrize("late", ["drop", "error"])
+async def test_a_failure_of_before_the_restart_that_arrives_after_it_uses_up_no_attempt(
+    server, open_model, ask, late
+):
+    """It was sent to a server that answered nobody, whoever has been answered when it comes back."""
+    failure = replace(server.drop() if late == "drop" else server.error(503), delay_s=0.2)
+    async with Connections() as connections:
+        model = await open_model(connections, max_attempts=2, total_timeout_s=30)
+        await model.generate(ask())
+        server.plan = [server.error(503), failure]
+        slow = asyncio.ensure_future(model.generate(ask(conversation_id="slow")))
+        while server.plan:
+            await asyncio.sleep(0.001)
+        for number in range(3):
+            await model.generate(ask(conversation_id=f"c{number}"))
+        assert not slow.done()
+        assert (await asyncio.wait_for(slow, 20)).attempts == 3
+
+
 async def test_while_others_are_answered_each_fault_counts(server, open_model, ask):
     """One request breaks its connection every time: that is the request, and not the server."""
     server.default = lambda r: server.drop() if r.body["seed"] == 13 else server.complete(r)

@@ -140,7 +140,9 @@ class Tries:
         """Count a failure; whether the request may be sent again.
 
         Args:
-            answers: how many requests the model's servers have answered so far, this one's siblings included.
+            answers: how many requests the model's servers had answered when this was sent, its siblings
+                included. Those that were answered meanwhile do not tell: the first answers after a restart
+                arrive before the last failures of before it.
         """
         silent = failure.absent and answers == self._answers != 0
         self._answers = answers
