@@ -118,7 +118,7 @@ def test_a_killed_client_resumes(supervise, tmp_path):
     ]  # fmt: skip
     killed = subprocess.Popen([*command, str(tmp_path / "out" / "killed")], stdout=subprocess.DEVNULL)
     folder = RunFolder(tmp_path / "out" / "killed")
-    while not folder.path.exists() or len(list(folder.conversations())) < 10:
+    while not folder.has_begun or len(list(folder.conversations())) < 10:
         assert killed.poll() is None
         time.sleep(0.05)
     killed.kill()

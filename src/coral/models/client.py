@@ -256,7 +256,8 @@ class ServedModel:
                 if endpoints is not pool.endpoints or not endpoints:
                     await self._wait_ready(tally, tries)
                     endpoints, route = pool.endpoints, pool.route(request.conversation_id)
-                endpoint, answers = route.pick(), self._answers()
+                endpoint = route.pick()
+                answers = self._answers() if tries.failures else None
                 try:
                     outcome = await self._send_as_taken(endpoint, request, n, seed, tally)
                 except EndpointClosed:
@@ -264,7 +265,7 @@ class ServedModel:
                 if isinstance(outcome, Answer):
                     return outcome
                 retry_state.note(tries, outcome)
-                if not tries.note(outcome, answers):
+                if not tries.note(outcome, self._answers() if answers is None else answers):
                     raise outcome.error(tally.attempts)
                 if outcome.endpoint_fault and route.note_failure(endpoint):
                     continue

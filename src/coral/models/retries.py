@@ -126,27 +126,28 @@ class Tries:
     bounds how long the request is sent again.
 
     Attributes:
+        failures: how many sendings have failed.
         sent: how often the request may have reached a server without being answered.
     """
 
     def __init__(self, max_attempts: int, backoff: Backoff, key: str) -> None:
-        self.sent = 0
+        self.failures = self.sent = 0
         self._left = max_attempts
         self._backoff, self._key = backoff, key
         self._answers: int | None = None
-        self._number = self._pauses = self._overloads = 0
+        self._pauses = self._overloads = 0
 
     def note(self, failure: AttemptFailure, answers: int) -> bool:
         """Count a failure; whether the request may be sent again.
 
         Args:
-            answers: how many requests the model's servers had answered when this was sent, its siblings
-                included. Those that were answered meanwhile do not tell: the first answers after a restart
-                arrive before the last failures of before it.
+            answers: how many requests the model's servers had answered when this was sent again, its siblings
+                included; of a first sending, when it failed. Those that were answered meanwhile do not tell:
+                the first answers after a restart arrive before the last failures of before it.
         """
         silent = failure.absent and answers == self._answers != 0
         self._answers = answers
-        self._number += 1
+        self.failures += 1
         self.sent += failure.sent
         if failure.sent and not silent:
             self._left -= 1
@@ -161,7 +162,7 @@ class Tries:
         doubled = self._overloads if failure.overload else doublings(self._pauses)
         self._pauses += 1
         self._overloads += failure.overload
-        return self._backoff.pause_s(doubled, f"{self._key}:{self._number}", failure.retry_after_s)
+        return self._backoff.pause_s(doubled, f"{self._key}:{self.failures}", failure.retry_after_s)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
