@@ -85,6 +85,8 @@ class Served:
         turns = [turn for talk in talks for turn in talk.turns]
         assert {len(turn.replies) for turn in turns} == {5}
         written = [turn.usage and turn.usage.completion_tokens for turn in turns]
+        failures = [talk.failure for talk in talks if talk.failure]  # of whom all five were cut, for one
+        written += [one.usage and one.usage.completion_tokens for each in failures for one in each.spent]
         counted = server.since(before)["completion_tokens"]
         if None in written:
             assert server.kind == "llama.cpp", "counts of this server are complete"
