@@ -166,6 +166,13 @@ def test_without_gold_answers_agreement_is_the_figure():
     assert headline_of(ungraded, "cot") == headline_of(ungraded, "") == ""
 
 
+def test_beside_a_control_partner_the_last_answer_is_the_figure():
+    """Agreeing with one that says what it was told to is no success, and not agreeing no failure."""
+    counters = {"total": 40, "done": 10, "agreed": 3, "scored": 4, "last_answer_counts": True}
+    assert headline_of(Progress(**counters, graded=4, right=3), "coral") == "last answer right 75%"
+    assert headline_of(Progress(**counters), "coral") == ""
+
+
 OPENINGS = [
     ({"total": 40}, "runs/a: 40 conversations to hold"),
     ({"total": 1}, "runs/a: 1 conversation to hold"),

@@ -12,6 +12,7 @@ import coral
 from coral.cli import main
 from coral.comparison.contrasts import parse_contrast
 from coral.comparison.rows import BESIDE_CONTROLS, notes_of
+from coral.display.line import headline_of
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.watch import Watch
 from coral.studies.config import StudyConfig
@@ -72,6 +73,21 @@ async def test_arms_beside_controls_are_compared_as_the_study_does(serve, data, 
     assert headline.a > 0
     assert [one.metric for one in compared.comparisons].count(headline.metric) == 1
     assert BESIDE_CONTROLS in notes_of(compared)
+
+
+async def test_the_live_line_of_an_arm_says_what_its_report_will(serve, data, tmp_path):
+    """Beside a control partner the agent's last answer, elsewhere what is agreed and right."""
+    lines = {}
+    watch = Watch(begin=lambda progress, protocol: lines.update({len(lines): (progress, protocol)}))
+    async with serve(accuracy=0.6, stubbornness=0.4) as (url, _):
+        arms = {"pair": {}, "wrong": {"partner": {"control": "wrong"}}, "cot": {"protocol": "cot"}}
+        results = await coral.study_async(options(url, data, tmp_path / "study", arms=arms), watch=watch)
+    said = {headline_of(*one) for one in lines.values()}
+    shares = {arm.name: f"{arm.right.mean:.0%}" for arm in results.arms}
+    assert said == {
+        f"agreed and right {shares['pair']}", f"last answer right {shares['wrong']}", f"right {shares['cot']}"
+    }  # fmt: skip
+    assert shares["wrong"] != "0%"
 
 
 @pytest.mark.parametrize(

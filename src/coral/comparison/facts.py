@@ -8,7 +8,7 @@ from typing import Any
 
 from coral.errors import ConfigError
 from coral.metrics import MetricInfo, metric
-from coral.metrics.outcome import Rules
+from coral.metrics.outcome import Rules, last_answer_counts
 from coral.metrics.own import Value, own_info
 from coral.metrics.tally import Tally
 from coral.metrics.trace import UNREADABLE, Trace, TraceTurn
@@ -105,7 +105,7 @@ def headline(rules: Rules, control: str) -> str:
 
     Beside a control partner, which says what it was told to, the last answer of the agent that spoke first.
     """
-    if control and next(iter(rules.speakers.values())) == "agent":
+    if last_answer_counts(rules, control):
         return "final_accuracy"
     return "accuracy_strict" if len(rules.speakers) == 1 else "agreement_correctness_strict"
 

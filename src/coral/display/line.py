@@ -94,12 +94,13 @@ def headline_of(progress: Progress, protocol: str) -> str:
     """The share that the table of the run will open with, so far; empty where there is none to tell.
 
     A session knows of its own conversations alone, and says so where it is not the first. Where no answer has
-    a grade, agreement is all there is.
+    a grade, agreement is all there is; beside a control partner even that says nothing.
     """
     alone = not protocol or protocols.kind(protocol).max_agents == 1
     if progress.graded and progress.scored:
-        name, part, whole = "right" if alone else "agreed and right", progress.right, progress.scored
-    elif progress.done > progress.failed and not alone:
+        several = "last answer right" if progress.last_answer_counts else "agreed and right"
+        name, part, whole = "right" if alone else several, progress.right, progress.scored
+    elif progress.done > progress.failed and not alone and not progress.last_answer_counts:
         name, part, whole = "agreed", progress.agreed, progress.done - progress.failed
     else:
         return ""

@@ -16,7 +16,7 @@ from coral.evaluation.identity import stored
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
 from coral.evaluation.session import run_session
-from coral.evaluation.setup import launched
+from coral.evaluation.setup import last_answer_decides, launched
 from coral.metrics import Summary
 from coral.processes import Order, Said, retry_state, share, total
 from coral.store.folder import RunFolder
@@ -71,6 +71,7 @@ async def _run(config: EvalConfig, progress: Progress, given: Given | None) -> R
             "Python objects cannot be given to other processes",
             remedy="name them as module:name, or leave processes out",
         )
+    progress.last_answer_counts = last_answer_decides(config)
     if config.output:
         progress.folder = Path(config.output)
     async with AsyncExitStack() as stack:

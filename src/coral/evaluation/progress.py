@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coral.metrics.outcome import at_a_glance
 from coral.models.retries import RetryState
-from coral.types import Answered, Conversation, StopReason
+from coral.types import Conversation, StopReason
 
 
 class _Switch:
@@ -38,6 +39,7 @@ class Progress:
         agreed: of those done, ended in agreement.
         scored: of those done, neither failed nor without a grade.
         right: of these, right: agreed on the right answer where several talk, else the last answer.
+        last_answer_counts: right is the last answer of who speaks first: beside a control partner.
         graded: of those done, whose last answer has a grade; 0 where no problem has a gold answer.
         completion_tokens: of this session, as far as servers report them.
         from_cache: replies of this session that the response cache had.
@@ -58,6 +60,7 @@ class Progress:
     agreed: int = 0
     scored: int = 0
     right: int = 0
+    last_answer_counts: bool = False
     graded: int = 0
     requests: int = 0
     replayed: int = 0
@@ -87,14 +90,13 @@ class Progress:
 
     def count(self, conversation: Conversation) -> None:
         """Count a conversation that ended in this session."""
-        right = _came_out_right(conversation)
+        right, has_grade = at_a_glance(conversation, last_answer_counts=self.last_answer_counts)
         self.done += 1
         self.failed += conversation.stop is StopReason.FAILED
         self.agreed += conversation.stop is StopReason.AGREED
         self.scored += right is not None
         self.right += bool(right)
-        last = conversation.turns[-1].reply if conversation.turns else None
-        self.graded += bool(last and last.correct is not None and isinstance(last.belief, Answered))
+        self.graded += has_grade
 
     @contextmanager
     def telling(self, listener: Callable[[], object]) -> Iterator[None]:
@@ -111,12 +113,3 @@ class Progress:
         """Call every listener."""
         for listener in tuple(self._listeners):
             listener()
-
-
-def _came_out_right(conversation: Conversation) -> bool | None:
-    """For the live figure; the table is measured from traces."""
-    if conversation.stop is StopReason.FAILED or not conversation.turns:
-        return None
-    if len(conversation.speakers) > 1 and conversation.stop is not StopReason.AGREED:
-        return False
-    return conversation.turns[-1].reply.correct

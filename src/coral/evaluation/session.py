@@ -15,12 +15,7 @@ from coral.agents.person import Host
 from coral.budget import OutOfBudget
 from coral.conversation import calls
 from coral.conversation.converse import Beginning, ConversationConfig, converse
-from coral.errors import (
-    STOPS_THE_RUN,
-    ModelError,
-    Notice,
-    RunFolderError,
-)
+from coral.errors import STOPS_THE_RUN, ModelError, Notice, RunFolderError
 from coral.evaluation.breaker import LATER, Breaker, told
 from coral.evaluation.budget import budget_of
 from coral.evaluation.config import EvalConfig
@@ -30,7 +25,7 @@ from coral.evaluation.measure import KEPT, keep_tally, measure_run
 from coral.evaluation.plan import Plan, open_plan
 from coral.evaluation.progress import Progress
 from coral.evaluation.run import Run
-from coral.evaluation.setup import Opener, Participants
+from coral.evaluation.setup import Opener, Participants, last_answer_decides
 from coral.evaluation.shards import ShardMark
 from coral.metrics import PriceTable, load_prices
 from coral.metrics.own import OwnMetric
@@ -71,6 +66,7 @@ async def run_session(config: EvalConfig, progress: Progress, given: Given | Non
     opener = Opener(config, given, progress)
     async with AsyncExitStack() as stack:
         settled = await opener.settle(stack)
+        progress.last_answer_counts = last_answer_decides(settled)
         plan = stack.enter_context(open_plan(settled, given.task))
         decided = decided_by(settled, plan, given) | given.forked
         whole = RunFolder(config.output or default_output(settled, decided))

@@ -11,6 +11,7 @@ from typing import TypeVar
 from coral.agents.open import Models
 from coral.agents.person import Host, Person
 from coral.batches.model import Batches
+from coral.conversation import protocols
 from coral.conversation.agent import Agent
 from coral.conversation.controls import USES_MISTAKES, ControlPartner, Nobody
 from coral.conversation.extraction import Extractor
@@ -23,6 +24,7 @@ from coral.evaluation.config import AgentConfig, EvalConfig, is_silent, speaker_
 from coral.evaluation.given import Given
 from coral.evaluation.plan import Plan, with_room
 from coral.evaluation.progress import Progress
+from coral.metrics.outcome import last_answer_counts
 from coral.models.client import ServedModel, build_model
 from coral.models.connections import Connections
 from coral.models.crew import Crew
@@ -251,3 +253,10 @@ class _Seated:
         if options.sees == "everything":
             return None
         return Sight(shown=options.sees, task=self._task, others=self._pool)
+
+
+def last_answer_decides(config: EvalConfig) -> bool:
+    """Whether what is right of a conversation is the agent's last answer, as beside a control partner."""
+    partner = config.participants().get("partner")
+    rules = protocols.build(config.protocol_name, config.settings())
+    return last_answer_counts(rules, getattr(partner, "control", None) or "")

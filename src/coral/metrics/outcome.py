@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from coral.metrics.trace import UNREADABLE, UNSURE, Trace, TraceTurn
-from coral.types import Seat
+from coral.types import Answered, Conversation, Seat, StopReason
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -84,6 +84,35 @@ def last_answer(trace: Trace) -> Outcome:
     last = trace.turns[-1]
     answer = None if last.belief == UNSURE else last.belief
     return Outcome(agreed=answer is not None, right=is_right(last, trace), answer=answer)
+
+
+def last_answer_counts(rules: Rules, control: str) -> bool:
+    """Whether the last answer of the agent that speaks first is what is right of a conversation.
+
+    So it is beside a control partner, which says what it was told to: agreeing with one tells nothing.
+
+    Args:
+        control: kind of the control partner; empty without one.
+    """
+    return bool(control) and next(iter(rules.speakers.values())) == "agent"
+
+
+def at_a_glance(conversation: Conversation, *, last_answer_counts: bool) -> tuple[bool | None, bool]:
+    """Whether a conversation that has just ended did so right, and whether the answer that decides it has a
+    grade: for figures of a run that goes on. The table is measured from traces.
+    """
+    replies = [(turn.seat, turn.reply) for turn in conversation.turns]
+    if last_answer_counts:
+        first = next(iter(conversation.speakers))
+        replies = [one for one in replies if one[0] == first and isinstance(one[1].belief, Answered)]
+    last = replies[-1][1] if replies else None
+    has_grade = bool(last and last.correct is not None and isinstance(last.belief, Answered))
+    if conversation.stop is StopReason.FAILED or not conversation.turns:
+        return None, has_grade
+    must_agree = len(conversation.speakers) > 1 and not last_answer_counts
+    if last is None or (must_agree and conversation.stop is not StopReason.AGREED):
+        return False, has_grade
+    return last.correct, has_grade
 
 
 class Change(NamedTuple):
