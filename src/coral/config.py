@@ -55,7 +55,7 @@ def load_yaml(text: str) -> Any:
     """What a YAML text holds.
 
     Raises:
-        yaml.YAMLError: it is not YAML, or its aliases stand for more than a file may hold.
+        yaml.YAMLError: it is not YAML, a key is there twice or is no name, or its aliases stand for too much.
         RecursionError: it is nested too deep.
     """
     loader = _Loader(text)
@@ -65,6 +65,7 @@ def load_yaml(text: str) -> Any:
             return None
         if _size(node, {}) > LARGEST_YAML:
             raise yaml.YAMLError(f"its aliases stand for more than {LARGEST_YAML:,} values")
+        _check_keys(node)
         return loader.construct_document(node)
     finally:
         loader.dispose()
@@ -78,6 +79,26 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
         parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
         known[id(node)] = 1 + sum(_size(part, known) for part in parts)
     return known[id(node)]
+
+
+def _check_keys(node: yaml.Node) -> None:
+    """Refuse what nobody means: a key that is there twice, of which the first value would be lost without a
+    word, and `on` or `no` as a key, which YAML takes for true and false.
+
+    Raises:
+        yaml.YAMLError: names the key.
+    """
+    seen = set[tuple[str, str]]()
+    for item in node.value if isinstance(node, yaml.CollectionNode) else ():
+        key, value = item if isinstance(item, tuple) else (None, item)
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            fault = "is there for the second time" if (key.tag, key.value) in seen else ""
+            if key.tag == "tag:yaml.org,2002:bool":
+                fault = "is true or false to YAML: put it in quotes if it is a name"
+            if fault:
+                raise yaml.MarkedYAMLError(problem=f"'{key.value}' {fault}", problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        _check_keys(value)
 
 
 def dump_yaml(value: Any) -> str:

@@ -6,11 +6,13 @@ never compared. What cannot be read is no news. A reader deletes nothing.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +30,41 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: float | None = None
     seconds_left: float | None = None
     silent_after_s: float = SILENT_AFTER_S
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address of a server: a record that holds one is as good as unreadable.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.url is not None:
+            from yarl import URL
+
+            url = URL(self.url)
+            if url.scheme not in {"http", "https"} or not url.host:
+                raise ValueError("the url is not the address of a server")
+
+
+AnyRecord = TypeVar("AnyRecord", bound=ReplicaRecord)
+
+
+def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+    """The record in a file of a pool's folder.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.DecodeError: it is none.
+    """
+    try:
+        return msgspec.json.decode(_bytes_of(path), type=kind)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What a file holds; of a pipe nothing, where its writer would be waited for."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - it is open
+        return file.read() or b""
 
 
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
@@ -90,9 +127,7 @@ class Roster:
         now = self._clock()
         for path in paths:
             try:
-                record = msgspec.json.decode(path.read_bytes(), type=ReplicaRecord)
-            except FileNotFoundError:
-                continue
+                record = read_record(path, ReplicaRecord)
             except (OSError, msgspec.DecodeError):
                 continue
             before = self._seen.get(path.name)
@@ -106,7 +141,7 @@ class Roster:
 
     def _read_key(self) -> None:
         try:
-            self._key = (self.folder / "key").read_text().strip() or None
+            self._key = _bytes_of(self.folder / "key").decode().strip() or None
         except (OSError, UnicodeDecodeError):
             return
 

@@ -175,6 +175,10 @@ FILES = [
     ),
     (b"a: &a [*a]", "aliases stand for more"),
     (b"a: !!python/object/apply:os.system [id]", "is not YAML"),
+    (b"a: 1\nb: 2\na: 3", "line 3: 'a' is there for the second time"),
+    (b"arms: {pair: {}, alone: {}, pair: {max_turns: 6}}", "'pair' is there for the second time"),
+    (b"arms: [{b: {c: 1, c: 1}}]", "'c' is there for the second time"),
+    (b"name: x\non: slurm", "line 2: 'on' is true or false to YAML"),
 ]
 
 

@@ -231,6 +231,11 @@ REFUSED = {
     "several of several nodes": ({"place": "slurm", "replicas_per_job": 2, "nodes": 2}, "several nodes"),
     "an unknown place": ({"place": "cloud"}, "cloud"),
     "an unknown option": ({"replcias": 2}, "replicas"),
+    "more to begin with than at most": ({"replicas": 9, "max": 2}, "max (2) is less than replicas (9)"),
+    "a list for sbatch": ({"slurm": {"gres": ["gpu:1"]}}, "slurm.gres must be a text"),
+    "a line of its own for sbatch": ({"slurm": {"mem": "1G\nid"}}, "slurm.mem must be a text"),
+    "a Python name for sbatch": ({"slurm": {"cpus_per_task": 8}}, "slurm.cpus_per_task is not the long name"),
+    "dashes for sbatch": ({"slurm": {"--mem": "1G"}}, "slurm.--mem is not the long name"),
     "no patience": ({"replica": {"give_up_after_s": 0}}, "replica.give_up_after_s"),
     "deaf clients": ({"replica": {"silent_after_s": 5, "check_every_s": 5}}, "two beats"),
 }
@@ -246,6 +251,42 @@ def test_what_no_pool_can_use_is_refused(pool, name):
     assert words in output
     assert "Traceback" not in output
     assert not pool.folder.exists()
+
+
+def test_options_of_another_place_are_told(pool):
+    """One file serves everywhere, and a forgotten `place` would start eight servers on the login node."""
+    pool.write(slurm={"mem": "1G"}, ray={"num_gpus": 1})
+    code, output = pool.up("--dry_run")
+    assert code == 0
+    assert "`slurm` says nothing here: the place is local" in output
+    assert "`ray` says nothing here: the place is local" in output
+
+
+FILES = {
+    "bytes": lambda path: (path / "pids/0").write_bytes(b"\xff\xff 1"),
+    "words": lambda path: (path / "pids/0").write_text("mine 1"),
+    "a number too large": lambda path: (path / "pids/0").write_text("9" * 30 + " 1"),
+    "half a file": lambda path: (path / "pids/0").write_text("12"),
+    "a pipe": lambda path: os.mkfifo(path / "x.json"),
+    "the record of another name": lambda path: (path / "x.json").write_text(
+        '{"id": "../kept", "state": "ready", "beat": 1, "node": "n", "job": "1", "pid": 1, "log": ""}'
+    ),
+    "the record of no server": lambda path: (path / "x.json").write_text(
+        '{"id": "x", "state": "ready", "url": "x", "beat": 1, "node": "n", "job": "1", "pid": 1, "log": ""}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_lies_in_a_folder_stops_no_command(pool, name):
+    """A file that is not ours is no replica, and stays where it is."""
+    (pool.folder / "pids").mkdir(parents=True)
+    kept = pool.folder.with_name("kept.json")
+    kept.touch()
+    FILES[name](pool.folder)
+    assert coral("status", pool.file)[1] == "0 of 2 ready\n"
+    assert coral("down", pool.file)[1] == "down\n"
+    assert kept.exists()
 
 
 def test_unquoted_times_are_met_in_yaml_itself(pool):

@@ -77,6 +77,14 @@ UNREADABLE = {
     "something else": lambda path: path.write_text('{"state": 1}'),
     "a list": lambda path: path.write_text("[]"),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe without a writer": lambda path: (path.unlink(), os.mkfifo(path)),
+    "lists in lists": lambda path: path.write_text("[" * 100_000),
+    "no address": lambda path: path.write_text('{"state": "ready", "beat": 9, "url": "a/v1"}'),
+    "another protocol": lambda path: path.write_text('{"state": "ready", "beat": 9, "url": "file:///v1"}'),
+    "an impossible port": lambda path: path.write_text(
+        '{"state": "ready", "beat": 9, "url": "http://a:99999/v1"}'
+    ),
+    "half an address": lambda path: path.write_text('{"state": "ready", "beat": 9, "url": "http://[::1"}'),
     "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
     "the folder cannot be listed": lambda path: path.parent.rename(
         path.parent.with_name(f"{path.parent.name}-away")

@@ -133,11 +133,23 @@ def test_addresses_are_taken_as_people_paste_them(given, tidy, reason):
     assert target.chat_urls == (f"{tidy}/chat/completions",)
 
 
-@pytest.mark.parametrize("address", ["localhost:8000", "gpu", "", "ftp://gpu/v1", "http://"])
+UNREADABLE_ADDRESSES = ["http://[::1:80", "dns://[::1:80", "http://gpu:99999", "http://gpu:x"]
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "gpu", "", "ftp://gpu/v1", "http://", *UNREADABLE_ADDRESSES]
+)
 def test_a_bad_address_is_refused(address):
     """An address without http:// would fail on every request: it is refused before the first."""
     with pytest.raises(ConfigError, match="is not an address"):
         resolve(ModelConfig(model="m", base_url=address), {})
+
+
+def test_the_file_of_a_pool_is_not_its_folder(tmp_path):
+    """Nothing would ever be found there, and the run would wait for an hour."""
+    (tmp_path / "pool.yaml").write_text("name: demo")
+    with pytest.raises(ConfigError, match=r"pool\.yaml is a file, and replicas is the folder"):
+        ModelConfig(model="m", replicas=str(tmp_path / "pool.yaml"))
 
 
 def test_passwords_in_addresses_are_refused_without_being_shown():

@@ -108,6 +108,7 @@ def _up(arguments: Sequence[str]) -> int:
     config = parse(UpConfig, _with_file(arguments), command="coral cluster up FILE", about=ABOUT["up"])
     console = Terminal(soft_wrap=True)
     if config.dry_run:
+        pool.caution(config)
         print(pool.place_of(config).script(), end="")
         return EXIT_DONE
     console.print(pool.up(config))

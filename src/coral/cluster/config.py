@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from dataclasses import asdict, dataclass
@@ -122,11 +123,17 @@ class PoolConfig(Options):
                 "the server's command does not say its port", remedy='add [..., --port, "{port}"] to server'
             )
         self._check_slurm()
+        self._check_options_of_sbatch()
 
     def _check_numbers(self) -> None:
         if self.max is not None and self.max < self.min:
             raise ConfigError(
                 f"max ({self.max}) is less than min ({self.min})", remedy="raise max, or lower min"
+            )
+        if self.max is not None and self.max < self.replicas:
+            raise ConfigError(
+                f"max ({self.max}) is less than replicas ({self.replicas})",
+                remedy="raise max, or lower replicas, the number that the pool begins with",
             )
         most = max(self.replicas, self.max or 0)
         if len(self.gpus) < most and self.gpus and self.place == "local":
@@ -161,6 +168,20 @@ class PoolConfig(Options):
                     f"slurm.{name} is decided by Coral", remedy="remove it; `replicas` says how many jobs"
                 )
 
+    def _check_options_of_sbatch(self) -> None:
+        for name, value in self.slurm.items():
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
+                raise ConfigError(
+                    f"slurm.{name} is not the long name of an option of sbatch",
+                    remedy="write it without dashes before it, as in {partition: gpu, cpus-per-task: 8}",
+                )
+            is_plain = value is None or isinstance(value, str | int | float)
+            if not is_plain or "\n" in str(value):
+                raise ConfigError(
+                    f"slurm.{name} must be a text, a number, true or false (got {value!r})",
+                    remedy='write it as sbatch takes it, such as gres: "gpu:1"',
+                )
+
     @property
     def path(self) -> Path:
         """The folder."""
@@ -175,7 +196,7 @@ class PoolConfig(Options):
         """The command of the replicas of one job."""
         names = {"model": self.model, "host": host}
         flags = [f"--{name}={value}" for name, value in names.items() if value]
-        flags += [f"--{name}={value:g}" for name, value in asdict(self.replica).items()]
+        flags += [f"--{name}={value}" for name, value in asdict(self.replica).items()]
         flags += ["--requeue"] * requeue
         flags += [f"--count={self.replicas_per_job}"] * (self.replicas_per_job > 1)
         server = [*self._across_nodes(), *self.server]

@@ -35,8 +35,8 @@ class LocalPlace:
         """See `Place`."""
         jobs = []
         for path in sorted(self._pids.glob("[0-9]*")):
-            pid, _, started = path.read_text().partition(" ")
-            if started and _started(int(pid)) == started:
+            pid, _, started = path.read_text(errors="replace").partition(" ")
+            if pid.isdecimal() and started and _started(int(pid)) == started:
                 jobs.append(Job(id=pid, state="RUNNING", why=f"slot {path.name}"))
         return jobs
 

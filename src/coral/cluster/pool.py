@@ -127,14 +127,7 @@ def up(config: PoolConfig) -> str:
 def adjust(config: PoolConfig) -> str:
     """As `up`; returns nothing where nothing had to be done."""
     make_folder(config.path)
-    if config.place == "slurm" and not any(
-        name.startswith("mem") and value for name, value in config.slurm.items()
-    ):
-        warnings.warn(
-            "slurm.mem is not set: without a default of the site, a replica takes all memory of its node",
-            Notice,
-            stacklevel=2,
-        )
+    caution(config)
     with locked(config.path):
         place = place_of(config)
         _forget_the_dead(config, place)
@@ -150,6 +143,21 @@ def adjust(config: PoolConfig) -> str:
                 place.add(0)  # it scales by itself: what is new are its limits
             return ""
         return f"{len(staying)} there, {number} wanted: {place.drain(leaving)}"
+
+
+def caution(config: PoolConfig) -> None:
+    """Tell what is most likely not meant, and not forbidden either."""
+    if config.place == "slurm" and not any(
+        name.startswith("mem") and value for name, value in config.slurm.items()
+    ):
+        text = "slurm.mem is not set: without a default of the site, a replica takes all memory of its node"
+        warnings.warn(text, Notice, stacklevel=2)
+    for place in ("slurm", "ray"):
+        if getattr(config, place) and config.place != place:
+            text = (
+                f"`{place}` says nothing here: the place is {config.place}, unless you write `place: {place}`"
+            )
+            warnings.warn(text, Notice, stacklevel=2)
 
 
 def _least_worth(seen: Sequence[Seen], count: int) -> list[Job]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from coral.errors import UserError
-from coral.roster import ReplicaRecord
+from coral.roster import ReplicaRecord, read_record
 
 
 class Record(ReplicaRecord, frozen=True, kw_only=True):
@@ -53,8 +53,9 @@ def read_records(folder: Path) -> list[Record]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=Record)
-            found.append(msgspec.structs.replace(record, age_s=now - path.stat().st_mtime))
+            record = read_record(path, Record)
+            if record.id == path.stem:
+                found.append(msgspec.structs.replace(record, age_s=now - path.stat().st_mtime))
         except (OSError, msgspec.DecodeError):
             continue
     return found

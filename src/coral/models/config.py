@@ -6,6 +6,7 @@ import re
 import shlex
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -127,6 +128,11 @@ class ModelConfig(Options):
         if len(placed) > 1:
             raise ConfigError(
                 f"{placed[0]} and {placed[1]} both say where the model is served", remedy="give one of them"
+            )
+        if self.replicas is not None and Path(self.replicas).expanduser().is_file():
+            raise ConfigError(
+                f"{self.replicas} is a file, and replicas is the folder of a pool",
+                remedy="give what its `folder:` names",
             )
         if placed and self.model == HUMAN and placed[0] != "base_url":
             raise ConfigError(f"a person ({HUMAN}) needs no {placed[0]}", remedy="leave it out")

@@ -231,7 +231,7 @@ def open_pool(
     if place is None:
         return Pool([connections.endpoint(url, most) for url in target.chat_urls])
     return ReplicaPool(
-        NameRoster(place) if place.startswith(DNS) else Roster(Path(place)),
+        NameRoster(place) if place.startswith(DNS) else Roster(Path(place).expanduser()),
         connections,
         lambda url: connections.endpoint(f"{url}/chat/completions", most),
         within_s=config.replicas_within_s,

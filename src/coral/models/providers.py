@@ -306,8 +306,8 @@ def resolve(
         raise ConfigError("a person is no model that can be asked here", remedy="name a model")
     if not config.model:
         raise ConfigError("no model is named", remedy="name one, such as --agent.model openai/gpt-4o-mini")
-    provider, wire_name = _provider_of(config)
     given = tuple(_tidy_address(url) for url in config.base_urls)
+    provider, wire_name = _provider_of(config)
     replicas = config.replicas or _shared_name(config, given)
     base_urls = given if given or config.replicas else (_own_address(provider, environ),)
     key_variable = config.api_key_env or provider.key_variable
