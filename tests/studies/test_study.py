@@ -80,7 +80,8 @@ async def test_the_live_line_of_an_arm_says_what_its_report_will(serve, data, tm
     lines = {}
     watch = Watch(begin=lambda progress, protocol: lines.update({len(lines): (progress, protocol)}))
     async with serve(accuracy=0.6, stubbornness=0.4) as (url, _):
-        arms = {"pair": {}, "wrong": {"partner": {"control": "wrong"}}, "cot": {"protocol": "cot"}}
+        beside = {"opener": "partner", "max_turns": 3, "partner": {"control": "wrong"}}
+        arms = {"pair": {}, "wrong": beside, "cot": {"protocol": "cot"}}
         results = await coral.study_async(options(url, data, tmp_path / "study", arms=arms), watch=watch)
     said = {headline_of(*one) for one in lines.values()}
     shares = {arm.name: f"{arm.right.mean:.0%}" for arm in results.arms}
