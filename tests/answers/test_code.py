@@ -28,6 +28,7 @@ def indented(text: str, by: str) -> str:
     return "\n".join(by + line for line in text.split("\n"))
 
 
+NO_BREAK = "\u00a0"
 QUOTED = indented(block(OTHER), "> ")
 SUBMITTED = {
     "a block alone": block(OWN),
@@ -84,6 +85,15 @@ SUBMITTED = {
     "made of the partner's": f"Based on your code:\n\n{block(OWN)}",
     "the partner's way": f"Following your suggestion:\n\n{block(OWN)}",
     "the partner's, with a change": f"With your fix applied:\n\n{block(OWN)}",
+    "blanks that do not break": block(OWN.replace("    ", "\u00a0 \u00a0 ")),
+    "wide blanks": block(OWN.replace("    ", "\u3000" * 4)),
+    "blanks that do not break, no fence": f"So:\n\n{OWN.replace('    ', NO_BREAK * 4)}\n\nIt adds.",
+    "blanks that do not break before the fence": indented(block(OWN), NO_BREAK * 3),
+    "marks that nobody sees within": block(OWN.replace("return", "re\u200bturn")),
+    "typed in a console": block(indented(OWN, "... ").replace("... def", ">>> def") + "\n...", "pycon"),
+    "typed in a notebook's console": block(f"In [1]: {OWN.replace(chr(10), chr(10) + '   ...: ')}"),
+    "a notebook's commands": block(f"%%time\n!pip install x\n{OWN}"),
+    "code behind the tag": f"```python {OWN}\n```",
     "no fence": OWN,
     "no fence, prose around": f"I would write it so.\n\n{OWN}\n\nThis adds both numbers.",
     "no fence, prose at once behind": f"{OWN}\nThis adds both numbers.",
@@ -102,6 +112,7 @@ NOT_SUBMITTED = {
     "agreement alone": "I agree with your program.",
     "another function": block("def subtract(a, b):\n    return a - b"),
     "a call alone": block("print(add(1, 2))"),
+    "a call in a console": block(">>> add(1, 2)\n3", "pycon"),
     "unclosed": f"```python\n{OWN}",
     "quoted with marks": f"{indented(block(OWN), '> ')}\n\nWhat does this do for strings?",
     "quoted twice": indented(block(OWN), "> > "),
@@ -151,7 +162,9 @@ def test_a_block_in_one_line() -> None:
     assert not isinstance(code.read("It is ```add(a, b)``` that counts.", ADD), Answered)
 
 
-@pytest.mark.parametrize("string", ["a\n    \nb", "\n  \n    x  \n\t", "    \n"])
+@pytest.mark.parametrize(
+    "string", ["a\u00a0b", "a\n\u00a0\u00a0b", "\u3000\u200b", "a\n    \nb", "\n  \n    x  \n\t", "    \n"]
+)
 def test_a_string_keeps_its_blanks(string: str) -> None:
     """A program that stands at the margin is submitted letter by letter."""
     program = f'def add(a, b):\n    """{string}"""\n    return a + b'
@@ -178,6 +191,33 @@ def test_why_nothing_is_submitted() -> None:
 def test_a_program_that_does_not_parse_is_submitted() -> None:
     """It is what the turn submits, and wrong: it is not passed over for an earlier one."""
     assert code.read(f"{block(OTHER)}\n\nBetter:\n\n{block(BROKEN)}", ADD) == Answered(BROKEN)
+
+
+def test_an_unfinished_body_is_submitted() -> None:
+    """In a closed block it is what the turn submits; a heading alone says nothing."""
+    for unfinished in (
+        "def add(a, b):\n    c = a\n    for x in b:",
+        'def add(a, b):\n    """Add.\n    return a',
+    ):
+        assert code.read(block(unfinished), ADD) == Answered(unfinished)
+
+
+DEFINING = {
+    "in an except": "try:\n    import x\nexcept OSError:\n    def add(a, b):\n        return a + b",
+    "in an else": "if 0:\n    pass\nelse:\n    def add(a, b):\n        return a + b",
+    "a name": "add = lambda a, b: a + b",
+    "one of two names": "add, sub = lambda a, b: a + b, None",
+    "a coroutine": "async def add(a, b):\n    return a + b",
+    "decorated": "@cache\ndef add(a, b):\n    return a + b",
+    "other letters": "def add(größe, π):\n    return größe + π",
+    "with a main part": f"{OWN}\n\nif __name__ == '__main__':\n    print(add(1, 2))",
+}
+
+
+@pytest.mark.parametrize("program", DEFINING.values(), ids=DEFINING)
+def test_ways_to_define(program: str) -> None:
+    """Whatever binds the name in the module, other than an import."""
+    assert code.read(block(program), ADD) == Answered(program)
 
 
 HALF = "def half(a):\n    return a / 2"
@@ -270,6 +310,31 @@ def test_a_class_with_a_method() -> None:
     assert not isinstance(
         code.read(block("class Solution:\n    def add(self, a, b):\n        pass"), form), Answered
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "@staticmethod\n    def add(a, b):\n        return a",
+        "add = max",
+        "async def add(self):\n        return 1",
+    ],
+)
+def test_ways_to_have_a_method(body: str) -> None:
+    """Whatever gives the class the method, or a class that it derives from."""
+    form = Form(name="Solution", method="add")
+    program = f"class Solution:\n    {body}"
+    assert code.read(block(program), form) == Answered(program)
+    derived = f"{program.replace('Solution', 'Base')}\n\nclass Solution(Base):\n    pass"
+    assert code.read(block(derived), form) == Answered(derived)
+
+
+@pytest.mark.parametrize(
+    "script", ["list(map(print, [1]))", "import sys\nwrite = sys.stdout.write\nwrite('1')", "p = print\np(1)"]
+)
+def test_a_script_writes_by_another_name(script: str) -> None:
+    """What it calls may have been given a name, or to a function."""
+    assert code.read(block(script), Form()) == Answered(script)
 
 
 def test_a_script_writes_something() -> None:

@@ -91,6 +91,33 @@ async def test_the_tests_decide(driver, program, tests, kind):
     assert outcome.kind == kind
 
 
+SCRIPTS = [
+    ("finished", "print(1)", "finished", ""),
+    ("syntax", "def f(:", "syntax", "SyntaxError: invalid syntax"),
+    ("indentation", "if 1:\nx = 1", "syntax", "IndentationError: "),
+    ("tabs and blanks", "if 1:\n\tx = 1\n        x = 2", "syntax", "TabError: "),
+    ("another Python", "print 'x'", "syntax", "SyntaxError: "),
+    ("a null", "x = 1\0", "syntax", "SyntaxError: "),
+    ("syntax of a text that it runs", "eval('(')", "exception", "SyntaxError: "),
+    ("exits", "exit(3)", "exit", "exit code 3"),
+    ("exits with words", "exit('words')", "exit", "exit code 1"),
+    ("raises", "raise KeyError('x')", "exception", "KeyError: 'x'"),
+    ("raises lines", "raise KeyError('x') from ValueError('a\\nb')", "exception", "KeyError: 'x'"),
+    ("a text of lines", "raise ValueError('a\\nb')", "exception", "ValueError: a"),
+    ("memory", "[0] * 10**12", "memory", "MemoryError"),
+    ("deep", "def f(): g()\ndef g(): f()\nf()", "exception", "RecursionError: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "detail"), [one[1:] for one in SCRIPTS], ids=[one[0] for one in SCRIPTS]
+)
+async def test_how_a_script_ends(driver, program, kind, detail):
+    async with jail.in_use():
+        outcome = await jail.run_script(program, driver=driver)
+    assert (outcome.kind, outcome.detail[: len(detail)]) == (kind, detail)
+
+
 async def test_tests_that_do_not_compile_are_no_verdict(driver):
     async with jail.in_use():
         with pytest.raises(jail.BrokenTests, match="never closed"):

@@ -61,6 +61,8 @@ async def test_nothing_is_left_behind(driver, folder, descendants):
             ENDLESS,
             "import os\nos._exit(1)",
             "open('file', 'w').write('x')",
+            "import os\nfor _ in range(2000):\n    os.mkdir('d')\n    os.chdir('d')",
+            "import os\nos.mkdir('d')\nos.symlink('/', 'd/l')\nos.mkfifo('d/p')\nos.chmod('d', 0)",
         ):
             await jail.check(program, "assert f() == 1", names=["f"], limits=LIMITS, driver=driver)
         started = descendants()
@@ -68,6 +70,21 @@ async def test_nothing_is_left_behind(driver, folder, descendants):
     assert all_gone(started)
     assert list(folder.iterdir()) == []
     assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+async def test_nothing_else_is_taken_away(folder, tmp_path_factory):
+    """Not where a program puts a link in the place of its folder."""
+    kept = tmp_path_factory.mktemp("kept") / "file"
+    kept.touch()
+    program = (
+        "import os\nhere = os.getcwd()\nos.chdir('/')\nos.rmdir(here)\n"
+        f"os.symlink({str(kept.parent)!r}, here)\ndef f(): return 1"
+    )
+    async with jail.in_use():
+        outcome = await jail.check(program, "assert f() == 1", names=["f"], limits=LIMITS, driver="plain")
+    assert outcome.kind == "passed"
+    assert kept.exists()
+    assert list(folder.iterdir()) == []
 
 
 async def test_a_cancelled_check_leaves_nothing(driver, folder, descendants):

@@ -31,6 +31,8 @@ def read(text: str, form: Form) -> Belief:
     text = _MARKERS.sub("", text)
     message = _Message(text, blocks(text), form)
     program = message.submitted()
+    if program is None and (plain := _plain(text)) != text:
+        program = _Message(plain, blocks(plain), form).submitted()
     if program is not None:
         return Answered(program)
     outside = message.without_blocks()
@@ -76,7 +78,7 @@ class _Message:
         """The code of a block: moved to the margin, and up to a later fence where it only parses up to there,
         because a docstring of it holds fences.
         """
-        code = _at_margin(_INVISIBLE.sub("", block.code))
+        code = _mended(_at_margin(_INVISIBLE.sub("", block.code)))
         if tree_of(code) is not None:
             return code
         lines = lines_of(self.text)
@@ -108,8 +110,41 @@ class _Message:
 
 
 _MAX_FENCES = 4
-_INVISIBLE = re.compile(r"\A[\ufeff\u200b\u200c\u200d\u2060]+")
-"""Marks that nobody sees at the beginning of a text, and no Python reads."""
+_UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
+"""Marks that nobody sees, and no Python reads."""
+_INVISIBLE = re.compile(rf"\A[{_UNSEEN}]+")
+_BLANKS = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+"""Blanks that look like one, such as that which does not break a line."""
+_AS_TYPED = dict.fromkeys(map(ord, _BLANKS), " ") | dict.fromkeys(map(ord, _UNSEEN))
+_MARGIN = re.compile(rf"^[ \t{_BLANKS}{_UNSEEN}]+", re.MULTILINE)
+_CONSOLE = re.compile(r"^(?:>>>|\.\.\.|In \[\d+\]:|[ \t]+\.\.\.:)(?: |$)")
+_COMMANDS = re.compile(r"^[%!].*\n?", re.MULTILINE)
+
+
+def _plain(text: str) -> str:
+    """A text whose lines begin with plain blanks, or none."""
+    return _MARGIN.sub(lambda margin: margin[0].translate(_AS_TYPED), text)
+
+
+def _mended(code: str) -> str:
+    """Code as it was typed, where it parses so alone: without what chats, consoles and notebooks add."""
+    if tree_of(code) is None:
+        for mend in (
+            _plain,
+            lambda text: text.translate(_AS_TYPED),
+            _typed,
+            lambda text: _COMMANDS.sub("", text),
+        ):
+            mended = mend(code)
+            if mended.strip() and mended != code and tree_of(mended) is not None:
+                return mended
+    return code
+
+
+def _typed(session: str) -> str:
+    """What was typed in a console: the lines behind its prompts."""
+    prompts = ((_CONSOLE.match(line), line) for line in session.split("\n"))
+    return "\n".join(line[prompt.end() :] for prompt, line in prompts if prompt)
 
 
 def _at_margin(code: str) -> str:

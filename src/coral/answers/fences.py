@@ -17,6 +17,10 @@ _OPENED_BEHIND_WORDS = re.compile(
 _IN_ONE_LINE = re.compile(
     r"[ \t]*(`{3,})(?:(?:python3?|py3?)\b)?[ \t]*(?P<code>[^`]*[^`\s])[ \t]*\1[ \t.]*", re.IGNORECASE
 )
+_BEGUN_BEHIND_TAG = re.compile(
+    r"[ \t]*(?:python3?|py3?)[ \t]+(?P<code>(?:(?:async[ \t]+)?def|class|import|from)[ \t]+\w.*|@\w.*)",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r"[ \t]*>[ \t]?")
 _DEEPLY_QUOTED = re.compile(r"(?:[ \t]*>)+[ \t]?")
 _INFO = re.compile(r"[ \t]*\{?\.?[\w+#.-]*[^`]*")
@@ -80,6 +84,8 @@ class _Opened:
     tag: str
     number: int
     quoted: bool
+    head: str = ""
+    """Code that stands behind the tag."""
 
     def is_closed_by(self, line: str) -> bool:
         """Whether a line is the closing fence, alone, before words, or behind the last line of the code."""
@@ -102,6 +108,7 @@ class _Opened:
             inside = [*inside, last]
         if self.quoted:
             inside = [_QUOTED.sub("", line, count=1) for line in inside]
+        inside = [self.indent + self.head, *inside] if self.head else inside
         code = "\n".join(line.removeprefix(self.indent) for line in inside)
         if self.indent and any(line.strip() and not line.startswith(self.indent) for line in inside):
             code = textwrap.dedent("\n".join(inside))
@@ -125,7 +132,9 @@ def _opening(line: str, number: int) -> _Opened | None:
     if fence is None or not _INFO.fullmatch(fence["info"]):
         return None
     word = re.match(r"[ \t]*\{?\.?([\w+#-]*)", fence["info"])
-    return _Opened(fence["mark"], fence["indent"], word[1].lower() if word else "", number, quoted)
+    tag = word[1].lower() if word else ""
+    begun = _BEGUN_BEHIND_TAG.fullmatch(fence["info"])
+    return _Opened(fence["mark"], fence["indent"], tag, number, quoted, begun["code"] if begun else "")
 
 
 def _unwrapped(block: Block) -> list[Block]:

@@ -70,9 +70,13 @@ def defines(program: str, form: Form) -> bool:
     """
     tree = tree_of(program)
     if tree is None:
-        return bool(form.name) and _begins_definition(program, form.name) and not _is_heading(program)
+        return bool(form.name) and _begins_definition(program, form.name) and not _is_heading(program, form)
     if not form.name:
         return any(_writes(node) for node in ast.walk(tree))
+    return _is_defined(tree, form)
+
+
+def _is_defined(tree: ast.Module, form: Form) -> bool:
     found = [_definition(node, form.name) for node in _top_level(tree.body)]
     return any(node is not None and _holds(node, form.method) for node in found)
 
@@ -87,18 +91,21 @@ def _begins_definition(program: str, name: str) -> bool:
     return re.search(pattern, program, re.MULTILINE) is not None
 
 
-def _is_heading(program: str) -> bool:
-    """Whether a text ends where a body should begin."""
-    return tree_of(f"{program.rstrip()} pass") is not None
+def _is_heading(program: str, form: Form) -> bool:
+    """Whether a text ends where the body should begin, and not within it."""
+    tree = tree_of(f"{program.rstrip()} pass")
+    return tree is not None and not _is_defined(tree, form)
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements of the module, those within `if`, `try` and `with` among them."""
     for node in body:
         yield node
-        for part in ("body", "orelse", "finalbody"):
-            if isinstance(node, ast.If | ast.Try | ast.With):
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            for part in ("body", "orelse", "finalbody"):
                 yield from _top_level(getattr(node, part, ()))
+            for handler in getattr(node, "handlers", ()):
+                yield from _top_level(handler.body)
 
 
 def _definition(node: ast.stmt, name: str) -> ast.stmt | None:
@@ -110,13 +117,17 @@ def _definition(node: ast.stmt, name: str) -> ast.stmt | None:
 def _holds(node: ast.stmt, method: str) -> bool:
     """Whether a definition has something in its body, and a class the method."""
     if isinstance(node, ast.ClassDef):
-        methods = [part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
-        return (
-            any(_is_written(part) for part in methods if part.name == method) if method else bool(node.body)
-        )
+        return bool(node.bases) or any(not method or _gives(part, method) for part in node.body)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return not method and _is_written(node)
     return not method and not isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _gives(node: ast.stmt, method: str) -> bool:
+    """Whether a statement of a class gives it the method, with something in it."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name == method and _is_written(node)
+    return method in bound_by(node)
 
 
 def _is_written(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -131,16 +142,8 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 
 def _writes(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Call):
-        return False
-    called = node.func
-    name = (
-        called.id
-        if isinstance(called, ast.Name)
-        else called.attr
-        if isinstance(called, ast.Attribute)
-        else ""
-    )
+    """Whether it calls what writes, or names it to be called, as in `map(print, found)`."""
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
     return name in {"print", "write", "writelines"}
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import time
+from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from coral.errors import SandboxError
 from coral.jail.inside.channel import READY
 
 START_LIMIT_S = 60.0
 """Time for an interpreter to start in the jail. It is not counted as a program's."""
+REMOVAL_LIMIT_S = 20.0
 _LONGEST_WORDS = 4_000
 _CHUNK = 1 << 16
 
@@ -192,7 +194,7 @@ class Cell:
         os.close(self._out)
         os.close(self._err)
         if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            take_away(Path(self.folder))
 
     def _push(self) -> None:
         try:
@@ -233,3 +235,30 @@ class Cell:
         if not ready:
             raise Late
         return [number for number in reading if number in ready], [n for n in writing if n in ready]
+
+
+def take_away(folder: Path) -> None:
+    """Remove a folder, whatever a program left there: folders nested without end, or closed to us. What a
+    detached process writes anew while this lasts is left there.
+    """
+    deadline = time.monotonic() + REMOVAL_LIMIT_S
+    with contextlib.suppress(OSError):
+        if folder.is_symlink():  # which the program put there, to have something else removed
+            folder.unlink()
+        while (entries := list(folder.iterdir())) and time.monotonic() < deadline:
+            for entry in entries:
+                _take_away(entry, folder)
+        folder.rmdir()
+
+
+def _take_away(entry: Path, folder: Path) -> None:
+    """Remove one entry of a folder. What a folder holds moves up, so that no depth is too deep."""
+    if entry.is_symlink() or not entry.is_dir():
+        entry.unlink()
+        return
+    entry.chmod(0o700)
+    for inner in list(entry.iterdir()):
+        if inner.is_dir() and not inner.is_symlink():
+            inner.chmod(0o700)
+        inner.rename(folder / uuid4().hex)
+    entry.rmdir()

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from coral.jail import interpreter, processes
-from coral.jail.cells import Cell
+from coral.jail.cells import Cell, take_away
 from coral.jail.interpreter import Role
 
 _PREFIX = "coral-jail-"
@@ -69,7 +68,7 @@ def _sweep() -> None:
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             if owner.isdecimal() and not _lives(int(owner)) and folder.stat().st_uid == os.getuid():
-                shutil.rmtree(folder, ignore_errors=True)
+                take_away(folder)
 
 
 def _lives(number: int) -> bool:

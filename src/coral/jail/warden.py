@@ -8,6 +8,7 @@ forked from one that stays.
 from __future__ import annotations
 
 import math
+import re
 import signal
 import sys
 import time
@@ -213,11 +214,21 @@ def _end_of_script(detail: str, stderr: str) -> Outcome:
     if detail == "exit code 0":
         return Outcome("finished")
     lines = stderr.rstrip().splitlines()
-    if detail != "exit code 1" or not lines or "Traceback (most recent call last):" not in stderr:
-        syntax = detail == "exit code 1" and bool(lines) and lines[-1].startswith("SyntaxError")
-        return Outcome("syntax", bounded(lines[-1])) if syntax else Outcome("exit", detail)
-    name = lines[-1].partition(":")[0]
-    return Outcome("memory" if name == "MemoryError" else "exception", bounded(lines[-1]))
+    if detail != "exit code 1" or not lines:
+        return Outcome("exit", detail)
+    headings = [number for number, line in enumerate(lines) if _TRACEBACK.fullmatch(line)]
+    if not headings:
+        is_syntax = lines[-1].partition(":")[0] in _SYNTAX
+        return Outcome("syntax", bounded(lines[-1])) if is_syntax else Outcome("exit", detail)
+    told = [line.removeprefix("  | ") for line in lines[headings[-1] + 1 :]]
+    error = next((line for line in told if line and not line[0].isspace()), lines[-1])
+    kind: Kind = "memory" if error.partition(":")[0] == "MemoryError" else "exception"
+    return Outcome(kind, bounded(error))
+
+
+_TRACEBACK = re.compile(r"(?:  \+ Exception Group )?Traceback \(most recent call last\):")
+_SYNTAX = ("SyntaxError", "IndentationError", "TabError", "MemoryError", "RecursionError")
+"""What Python says, without a traceback, of a text that is no program."""
 
 
 def _calls(driver: str, program: str, name: str, inputs: list[str], limits: Limits) -> list[Returned]:

@@ -15,11 +15,12 @@ from coral.jail.inside.wire import PROGRAMS, TESTS, dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _MANY = 256
 _MOST_ITEMS = 10_000
 _LONGEST_TEXT = 500
+_MOST_FRAMES = 50
 _UNCHANGING = (int, float, complex, str, bytes, range, type(None))
 
 
@@ -68,14 +69,23 @@ def run_script(text: str) -> None:
     sys.argv = ["program.py"]
     module = _fresh_module("__main__")
     try:
-        exec(compile(text, "program.py", "exec", dont_inherit=True), module)  # noqa: S102  it is what we are for
+        code = compile(text, "program.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        _fail(SyntaxError(*error.args) if isinstance(error, ValueError) else error, None)
+    try:
+        exec(code, module)  # noqa: S102  it is what we are for
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001
-        trace = error.__traceback__
-        sys.__excepthook__(type(error), error, trace and trace.tb_next)
-        sys.exit(1)
+        _fail(error, error.__traceback__ and error.__traceback__.tb_next)
     sys.exit(0)
+
+
+def _fail(error: BaseException, trace: Any) -> NoReturn:
+    """Say what nobody caught, as Python does, but of a deep recursion its last frames alone."""
+    sys.tracebacklimit = _MOST_FRAMES
+    sys.__excepthook__(type(error), error.with_traceback(trace), trace)
+    sys.exit(1)
 
 
 def _fresh_module(name: str) -> dict[str, Any]:
