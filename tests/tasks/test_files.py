@@ -45,6 +45,8 @@ CONTENTS = {
     ".json": json.dumps(RECORDS, indent=4).encode(),
     ".csv": as_csv(RECORDS),
     ".parquet": as_parquet(RECORDS),
+    ".tsv": as_csv(RECORDS).replace(b'","', b'"\t"'),
+    ".ndjson": as_jsonl(RECORDS),
 }
 
 
@@ -67,13 +69,80 @@ def test_every_format_gives_the_same_records(tmp_path: Path, ending: str, packed
         (json.dumps(RECORDS), "a list on one line"),
         (CONTENTS[".jsonl"].decode(), "records in lines under the ending .json"),
         ("\ufeff" + json.dumps(RECORDS), "a byte order mark, as Windows tools write"),
+        (json.dumps({"name": "mine", "version": 2, "questions": RECORDS}), "a list under a usual name"),
+        (json.dumps({key: [record[key] for record in RECORDS] for key in RECORDS[0]}), "columns"),
+        (
+            json.dumps({key: {str(n): one[key] for n, one in enumerate(RECORDS)} for key in RECORDS[0]}),
+            "columns by row, as pandas writes them",
+        ),
+        (json.dumps({one["id"]: {"text": one["text"]} for one in RECORDS}), "records by their ids"),
     ],
 )
 def test_forms_of_json(tmp_path: Path, content: str, why: str) -> None:
-    """A json file may hold a list, a wrapped list, or lines."""
+    """A json file may hold a list, a wrapped list, lines, columns, or a mapping from id to record."""
     path = tmp_path / "data.json"
     path.write_text(content, encoding="utf-8")
     assert [row.fields for row in files.read(path)] == RECORDS, why
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_list_under_the_ending_of_lines(tmp_path: Path, indent: int | None) -> None:
+    """Whoever saved a JSON list as .jsonl means its records."""
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(RECORDS, indent=indent))
+    assert [row.fields for row in files.read(path)] == RECORDS
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": "?", "choices": [{"text": "a"}, {"text": "b"}], "answer": "A"},
+        {"question": "?", "examples": [{"in": 1}], "answer": "A"},
+        {"question": "?", "answer": ["a", "b"], "choices": []},
+    ],
+)
+def test_a_record_with_lists_is_no_list_of_records(tmp_path: Path, record: dict[str, Any]) -> None:
+    """Lists within a record are its own."""
+    path = tmp_path / "1.json"
+    path.write_text(json.dumps(record, indent=2))
+    assert [row.fields for row in files.read(path)] == [record]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a;b\n1;2,5\n", "semicolons, where a comma is the decimal mark"),
+        ("a\tb\n1\t2,5\n", "tabs"),
+        ('a|b\n1|"2,5"\n', "bars"),
+        ('a,b\r1,"2,5"\r', "carriage returns alone"),
+        ('a, b\n1, "2,5"\n', "a space behind each comma"),
+        ('a,b\n1,"2,5",,\n', "cells that a spreadsheet left behind the last column"),
+        ('a,b\n1,"2,5"\n,\n ,\n', "rows without a word"),
+    ],
+)
+def test_forms_of_csv(tmp_path: Path, text: str, why: str) -> None:
+    """What spreadsheets write under the name of csv."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode())
+    assert [row.fields for row in files.read(path)] == [{"a": "1", "b": "2,5"}], why
+
+
+def test_a_packed_file_without_its_ending(tmp_path: Path) -> None:
+    """Downloads lose their `.gz`."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(gzip.compress(CONTENTS[".jsonl"], mtime=0))
+    assert [row.fields for row in files.read(path)] == RECORDS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("q.stem", "Who?"), ("chat.0.content", "Who?"), ("a.b", 1), ("q.none", None), ("chat.7.content", None)],
+)
+def test_parts_of_a_field_have_paths(name: str, value: Any) -> None:
+    """A field whose own name has a dot goes first."""
+    fields = {"q": {"stem": "Who?"}, "chat": [{"content": "Who?"}], "a.b": 1, "a": {"b": 2}}
+    row = files.Row(fields=fields, file="some.jsonl", number=7)
+    assert (row.found(name), row.knows(name)) == (value, value is not None)
 
 
 def test_a_json_object_alone_is_one_record(tmp_path: Path) -> None:
@@ -167,6 +236,13 @@ DAMAGED = [
     ),
     ("a.csv", b"id,text\n1,x\n2,\xff\n", "line [23]: it is not UTF-8", "the line is named where it is known"),
     ("a.txt", b"x", "this kind of file is not read", "an unknown ending"),
+    ("a.csv", b"<!DOCTYPE html>\n<html></html>", "is a web page", "a download of the page about the file"),
+    (
+        "a.json",
+        b'{"train": [{"id": 1}], "test": [{"id": 2}]}',
+        "several lists of records: test, train",
+        "two",
+    ),
 ]
 
 

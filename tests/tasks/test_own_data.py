@@ -51,6 +51,35 @@ LETTERED = {"question": "Whose?", "choices": {"text": ["Ann", "Bob"], "label": [
         ({"ctx": "Whose?", "ending0": "Ann", "ending1": "Bob", "label": "Bob"}, "B"),
         ({"question": "Whose?", "answerA": "Ann", "answerB": "Bob", "label": "B"}, "B"),
         ({"question": "Whose?", "choice1": "Ann", "choice2": "Bob", "answer": "Ann"}, "A"),
+        (NAMES | {"answer": "bOB"}, "B"),
+        (NAMES | {"answer": "B. Bob"}, "B"),
+        (NAMES | {"answer": "(b) bob."}, "B"),
+        (NAMES | {"answer": "Option B"}, "B"),
+        (NAMES | {"Correct Answer": "B"}, "B"),
+        (NAMES | {"context": None, "answer": "B"}, "B"),
+        (ABC | {"answer": 4.0}, "B"),
+        ({"question": "Whose?", "choices": ["Ann  Lee", "cafe\u0301"], "answer": "ann lee"}, "A"),
+        ({"question": "Whose?", "choices": ["Ann Lee", "cafe\u0301"], "answer": "caf\u00e9"}, "B"),
+        ({"question": "Whose?", "choices": ["A. Ann", "B. Bob"], "answer": "Bob"}, "B"),
+        ({"question": "Whose?", "choices": ["Ann", "ANN"], "answer": "ANN"}, "B"),
+        ({"question": "Whose?", "choices": [True, False], "answer": False}, "B"),
+        ({"question": "Whose?", "choices": "['Ann' 'Bob']", "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": "{'text': array(['Ann', 'Bob'], dtype=object), 'label': "
+          "array(['A', 'B'], dtype=object)}", "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": "Ann | Bob", "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": "Ann\nBob; Cid", "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": {"a": "Ann", "b": "Bob"}, "answer": "b"}, "B"),
+        ({"question": "Whose?", "choices": {"1": "Ann", "2": "Bob"}, "answer": 2}, "B"),
+        ({"question": "Whose?", "choices": {"B": "Ann", "A": "Bob"}, "answer": "A"}, "B"),
+        ({"question": "Whose?", "choices": {"A": "Ann", "B": "Bob", "C": None}, "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": {"first": "Ann", "second": "Bob"}, "answer": "Second"}, "B"),
+        ({"question": "Whose?", "choices": {"text": ["Ann", "Bob"], "label": ["A", "B"]}, "answer": "bob"},
+         "B"),
+        ({"question": "Whose?", "choices": [{"key": "A", "value": "Ann"}, {"key": "B", "value": "Bob"}],
+          "answer": "B"}, "B"),
+        ({"question": "Whose?", "Option A": "Ann", "Option B": "Bob", "Answer": "Option B"}, "B"),
+        ({"question": "Whose?", "choice1": "Ann", "choice2": "Bob", "answer": "choice2"}, "B"),
+        ({"prompt": [{"role": "user", "content": "Whose?"}], "choices": ["Ann", "Bob"], "answer": "B"}, "B"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else value,
 )  # fmt: skip
@@ -69,6 +98,7 @@ def test_shapes_of_a_question_with_choices(load: Load, write: Write, record: Any
         ([0, 2], {}, "AC"),
         ([1, 3], {}, "AC"),
         (["0", "1"], {}, "AB"),
+        ([0.0, "2.0"], {}, "AC"),
         ([1, 2], {"first_index": 1}, "AB"),
         ([1, 2], {"first_index": 0}, "BC"),
     ],
@@ -101,6 +131,20 @@ def test_indices_count_as_the_whole_file_tells(
         ([NAMES | {"answer": "B"}], {"question": "q"}, "its records have: question, choices, answer"),
         ([NAMES | {"answer": "B"}], {"group": "topic"}, "its fields are"),
         ([NAMES | {"answer": "B"}], {"choices": ("A", "B")}, "name one field"),
+        ([{"question": "?", "choices": ["B", "A"], "answer": "a"}], {}, "--task.answer_form"),
+        ([{"question": "?", "choices": ["Ann", None], "answer": "A"}], {}, "empty"),
+        ([{"question": "?", "choices": "Ann, Bob", "answer": "A"}], {}, "a list of texts"),
+        ([NAMES | {"answer": ["A", "B"]}], {}, "one choice has to be right"),
+        ([NAMES | {"answer": "B. Cid"}], {}, "names none of the 3 choices"),
+        ([NAMES | {"answer": "B"}, NAMES | {"answer": None}], {}, "--task.gold false"),
+        ([NAMES | {"answer": None}, NAMES | {"answer": "B"}], {}, "'answer' is missing or empty"),
+        ([{"q": {"stem": "?", "about": "x"}, "choices": ["a1", "b1"], "answer": "A"}], {}, "q.stem, q.about"),
+        ([NAMES | {"question": {"stem": "?", "x": 1}, "answer": "B"}], {}, "--task.question question.x"),
+        (
+            [NAMES | {"question": [{"content": "a"}, {"content": "b"}], "answer": "B"}],
+            {},
+            "question.1.content",
+        ),
         ([NAMES | {"answer": "B", "id": 1}, NAMES | {"answer": "B", "id": 1}], {}, "--task.id FIELD"),
     ],
     ids=lambda value: str(value)[:50],
@@ -113,6 +157,38 @@ def test_doubt_and_defects_are_said(
         load("choices", write("mine.jsonl", records), options=options)
     assert isinstance(raised.value, DataError | ConfigError)
     assert words in f"{raised.value} {raised.value.remedy}"
+
+
+def test_a_field_is_seen_wherever_it_stands(load: Load, write: Write) -> None:
+    """The first record may lack what others have: a context that is left out would change their questions."""
+    records = [NAMES | {"answer": "B"}, NAMES | {"answer": "C", "passage": "It is new.", "level": "hard"}]
+    plain, told = load("choices", write("mine.jsonl", records), options={"group": "level"})
+    assert (plain.question, told.question) == ("Whose?", "It is new.\n\nWhose?")
+    assert (plain.group, told.group) == ({}, {"level": "hard"})
+
+
+def test_parts_of_fields_are_named_by_their_paths(load: Load, write: Write) -> None:
+    """As published: the question and its choices in one field."""
+    record = {
+        "question": {"stem": "Whose?", "choices": ["Ann", "Bob"]},
+        "meta": {"topic": "x"},
+        "answer": "B",
+    }
+    options = {"question": "question.stem", "choices": "question.choices", "group": "meta.topic"}
+    [problem] = load("choices", write("mine.jsonl", [record]), options=options)
+    assert (problem.question, problem.target) == ("Whose?", "B")
+    assert problem.group == {"meta.topic": "x"}
+
+
+@pytest.mark.parametrize(("others", "told"), [("A", True), ("B", False)])
+def test_one_letter_that_is_always_right_is_said(write: Write, others: str, told: bool) -> None:
+    """Data that list the right choice first make whoever prefers (A) look right."""
+    records = [NAMES | {"question": f"{n}?", "answer": others if n else "A"} for n in range(10)]
+    source = Source(data=str(write("mine.jsonl", records)), split="")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        list(registry.load("choices").problems(source))
+    assert any("(A) is right in all 10 problems" in str(one.message) for one in caught) is told
 
 
 @pytest.mark.parametrize(("form", "target"), [("text", "B"), ("index", "C"), ("letter", None)])
@@ -152,6 +228,8 @@ def test_short_lists_leave_their_last_fields_empty(load: Load, write: Write) -> 
         ("choices", [NAMES | {"answer": "B"}], "choices in 'choices', answer in 'answer'"),
         ("open", [{"question": "2+2?", "answer": 4}], "answers are numbers"),
         ("open", [{"question": "Who?", "answer": "Ann"}], "answers are phrases"),
+        ("choices", [{"question": "?", "A": "Ann", "B": "Bob", "answer": "B"}], "choices in A, B"),
+        ("open", [NAMES | {"answer": "B"}], "'choices' is not told to the agents: the task choices would"),
     ],
 )
 def test_what_was_recognised_is_said(write: Write, task: str, records: list[Any], told: str) -> None:
@@ -202,6 +280,12 @@ def test_seeded_parts_divide_a_file_of_ones_own(load: Load, write: Write) -> Non
         ("exact", "f(x) = x**2", "So:\n**Answer:** `f(x) = x**2`", True),
         ("exact", "unknown", "Answer: unknown", True),
         ("exact", "a b", "Answer: a  b", False),
+        (None, {"value": "Ann", "aliases": ["Annie"]}, "Answer: Ann", True),
+        (None, "(3, 4)", "Answer: 3", False),
+        (None, "[1, 2]", "Answer: 1", False),
+        ("math", "[1, 2]", r"\boxed{[1,2]}", True),
+        ("number", "[1, 2]", "Answer: 2", True),
+        (None, "['U.S.', 'United States']", "Answer: United States", True),
     ],
 )
 async def test_free_answers_are_read_and_graded(
@@ -243,8 +327,9 @@ async def test_all_accepted_answers_are_one(write: Write) -> None:
 @pytest.mark.parametrize(
     ("record", "options", "words"),
     [
-        ({"question": "?", "answer": []}, {}, "holds no answer"),
-        ({"question": "?", "answer": [{"a": 1}]}, {}, "holds no answer"),
+        ({"question": "?", "answer": []}, {}, "which is not an answer"),
+        ({"question": "?", "answer": [{"a": 1}]}, {}, "which is not an answer"),
+        ({"question": "?", "answer": ["a", ""]}, {}, "none of them empty"),
         ({"question": "?", "answer": "Paris"}, {"kind": "number"}, "--task.kind"),
         ({"question": "?"}, {}, "--task.answer FIELD"),
     ],
@@ -256,6 +341,14 @@ def test_free_answers_that_are_none(
     with pytest.raises(CoralError) as raised:
         load("open", write("mine.jsonl", [record]), options=options)
     assert words in f"{raised.value} {raised.value.remedy}"
+
+
+def test_a_cell_that_is_one_answer_or_several(load: Load, write: Write) -> None:
+    """A list of numbers in csv: an interval, or two answers. Nothing but the user's word tells."""
+    path = write("mine.csv", 'question,answer\n?,"[1, 2]"\n')
+    with pytest.raises(DataError, match="one answer or several"):
+        load("open", path)
+    assert load("open", path, options={"kind": "phrase"})[0].target == "[1, 2]"
 
 
 @pytest.mark.parametrize("task", ["choices", "open"])

@@ -1,12 +1,11 @@
-"""Records of data files, one at a time: jsonl, json, csv and parquet, each also gzipped.
+"""Records of data files, one at a time: jsonl, json, csv, tsv and parquet, each also gzipped.
 
-jsonl, csv and parquet are streamed; json has to be held as a whole. Every record knows where it stands, so
-that whatever is wrong with it can be reported with file, line and field.
+All but json, which has to be held as a whole, are streamed. Every record knows where it stands, so that
+whatever is wrong with it can be reported with file, line and field.
 """
 
 from __future__ import annotations
 
-import ast
 import codecs
 import csv
 import gzip
@@ -17,23 +16,27 @@ import reprlib
 import shlex
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 
 from coral.errors import DataError, MissingExtra
+from coral.tasks import documents
 
-FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".tsv", ".ndjson")
 """Endings of the files that `read` understands; `.gz` may follow each of them."""
 
 BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
 _LFS_POINTER = b"version https://git-lfs.github.com/"
+_WEB_PAGE = re.compile(rb"\s*<(?:!doctype|html)\b", re.IGNORECASE)
+_ABSENT = object()
 _PARQUET_ROWS = 256
 
 
@@ -52,10 +55,34 @@ class Row:
     number: int
     unit: str = "line"
 
+    def found(self, name: str) -> Any:
+        """What the field holds, or a part of it by its path: `question.stem`, `messages.0.content`.
+
+        None where there is none; `knows` tells it from a null.
+        """
+        value = self._at(name)
+        return None if value is _ABSENT else value
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a field, or such a part of one, whatever it holds."""
+        return self._at(name) is not _ABSENT
+
     def has(self, name: str) -> bool:
         """Whether the field is there and holds more than blanks."""
-        value = self.fields.get(name)
-        return value is not None and not (isinstance(value, str) and not value.strip())
+        return not is_blank(self.found(name))
+
+    def _at(self, name: str) -> Any:
+        if name in self.fields:
+            return self.fields[name]
+        value: Any = self.fields
+        for step in name.split("."):
+            if isinstance(value, Mapping):
+                value = value.get(step, _ABSENT)
+            elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                return _ABSENT
+        return value
 
     def value(self, name: str) -> Any:
         """The field as it is.
@@ -65,7 +92,7 @@ class Row:
         """
         if not self.has(name):
             raise self.error(f"the field '{name}' is missing or empty", remedy=self._known_fields())
-        return self.fields[name]
+        return self.found(name)
 
     def text(self, name: str) -> str:
         """The field as a text without surrounding whitespace.
@@ -106,6 +133,11 @@ class Row:
         )
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a field's value is none: a null, or a text of spaces."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def data_format(name: str) -> str | None:
     """The ending of `FORMATS` that a file name bears, before `.gz`; None for another kind of file."""
     plain = name.lower().removesuffix(".gz")
@@ -129,15 +161,19 @@ def read_stream(stream: IO[bytes], name: str) -> Iterator[Row]:
     Raises:
         DataError, MissingExtra: as `read`.
     """
-    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    readers = {
+        ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet
+    }  # fmt: skip
     ending = data_format(name)
     if ending is None:
         raise DataError(
-            f"{name}: this kind of file is not read", remedy=f"give one of {', '.join(FORMATS)}, plain or .gz"
+            f"{name}: this kind of file is not read",
+            remedy=f"give one of {', '.join(FORMATS)}, plain or .gz; a spreadsheet is saved as CSV",
         )
     with reading(name):
-        plain: Any = gzip.GzipFile(fileobj=stream) if name.lower().endswith(".gz") else stream
-        _refuse_pointer(plain, name)
+        packed = name.lower().endswith(".gz") or cast("Any", stream).peek(2).startswith(_GZIP)
+        plain: Any = gzip.GzipFile(fileobj=stream) if packed else stream
+        _refuse_stand_ins(plain, name)
         yield from readers[ending](plain, name)
 
 
@@ -155,19 +191,29 @@ def reading(name: str) -> Iterator[None]:
         raise DataError(f"{name} is not UTF-8 text: {error.reason}", remedy="convert it to UTF-8") from error
 
 
-def _refuse_pointer(stream: Any, name: str) -> None:
+def _refuse_stand_ins(stream: Any, name: str) -> None:
     """Files, gzip streams and members of archives can all be peeked into; members cannot all be rewound."""
-    if stream.peek(len(_LFS_POINTER)).startswith(_LFS_POINTER):
+    begins = stream.peek(len(_LFS_POINTER))
+    if begins.startswith(_LFS_POINTER):
         raise DataError(
             f"{name} is a Git LFS pointer, not the data", remedy="run `git lfs pull` in its repository"
         )
+    if _WEB_PAGE.match(begins):
+        raise DataError(f"{name} is a web page, not the data", remedy="download the file itself (raw)")
 
 
 def _jsonl(stream: IO[bytes], name: str) -> Iterator[Row]:
+    """Records in lines, or one list of them in spite of the ending."""
     for number, line in enumerate(stream, start=1):
         text = line.removeprefix(BOM) if number == 1 else line
+        if number == 1 and _OPENS_LIST.fullmatch(text.strip()):
+            yield from _document(text + stream.read(), name)
+            return
         if text.strip():
             yield _json_row(text, name, number)
+
+
+_OPENS_LIST = re.compile(rb"\[\s*(?:\{.*)?", re.DOTALL)
 
 
 def _json_row(line: bytes, name: str, number: int) -> Row:
@@ -175,7 +221,8 @@ def _json_row(line: bytes, name: str, number: int) -> Row:
         fields = decode_json(line)
     except NotJson as error:
         row = Row(fields={}, file=name, number=number)
-        raise row.error(f"this line is not JSON: {error}", remedy=error.remedy) from error
+        remedy = error.remedy or "every line is one JSON object and no more: fix it, or fetch the file again"
+        raise row.error(f"this line is not JSON: {error}", remedy=remedy) from error
     return _as_row(fields, name, number, "line")
 
 
@@ -242,17 +289,21 @@ def _as_row(fields: object, name: str, number: int, unit: str) -> Row:
 
 
 def _json(stream: IO[bytes], name: str) -> Iterator[Row]:
-    """A list of records, `{"data": [...]}`, one record alone, or records in lines in spite of the ending."""
+    """One document, or records in lines in spite of the ending."""
     content = stream.read().removeprefix(BOM)
     if _holds_lines(content):
         yield from _jsonl(io.BytesIO(content), name)
-        return
+    elif content.strip():
+        yield from _document(content, name)
+
+
+def _document(content: bytes, name: str) -> Iterator[Row]:
     try:
         document = decode_json(content)
     except NotJson as error:
         remedy = error.remedy or "fetch it again; it may be cut off"
         raise DataError(f"{name} is not JSON: {error}", remedy=remedy) from error
-    for number, fields in enumerate(_records(document), start=1):
+    for number, fields in enumerate(documents.records(document, name), start=1):
         yield _as_row(fields, name, number, "record")
 
 
@@ -266,44 +317,66 @@ def _holds_lines(content: bytes) -> bool:
         return False
 
 
-def _records(document: Any) -> list[Any]:
-    if isinstance(document, dict) and isinstance(document.get("data"), list):
-        document = document["data"]
-    return document if isinstance(document, list) else [document]
-
-
 def _csv(stream: IO[bytes], name: str) -> Iterator[Row]:
     """A quoted field may hold newlines, so a record starts on the line after the end of the one before."""
     csv.field_size_limit(sys.maxsize)  # stories are longer than its 131,072 characters
-    reader = csv.reader(codecs.iterdecode(stream, "utf-8-sig"), strict=True)
     line = 1
     try:
-        header = next(reader, [])
+        lines = _lines(codecs.iterdecode(stream, "utf-8-sig"))
+        first = next(lines, "")
+        mark = "\t" if data_format(name) == ".tsv" else _separator(first)
+        spaced = f"{mark} " in first  # who writes `question, answer` means no spaces
+        reader = csv.reader(
+            itertools.chain([first], lines), strict=True, delimiter=mark, skipinitialspace=spaced
+        )
+        header = [column.strip() for column in next(reader, [])]
         line = reader.line_num + 1
-        twice = next((column for column in header if column and header.count(column) > 1), None)
-        if twice is not None:
-            row = Row(fields={}, file=name, number=1)
-            raise row.error(f"the header names the column '{twice}' twice", remedy="rename one of them")
+        _refuse_twins(header, name)
         for cells in reader:
-            if cells:
-                yield _csv_row(header, cells, name, line)
+            if any(cell.strip() for cell in cells):
+                yield _csv_row(header, cells, name, line, mark)
             line = reader.line_num + 1
     except csv.Error as error:
         row = Row(fields={}, file=name, number=line)
         raise row.error(
-            f"this record is not CSV: {error}", remedy="fetch the file again; it may be cut off"
+            f"this record is not CSV: {error}",
+            remedy='a quote within a quoted field is written ""; or fetch the file again, if it is cut off',
         ) from error
     except UnicodeDecodeError as error:
-        row = Row(fields={}, file=name, number=reader.line_num + 1)
+        row = Row(fields={}, file=name, number=line)
         raise row.error(
             f"it is not UTF-8 text: {error.reason}", remedy="convert the file to UTF-8"
         ) from error
 
 
-def _csv_row(header: list[str], cells: list[str], name: str, line: int) -> Row:
+def _lines(decoded: Iterable[str]) -> Iterator[str]:
+    """Lines that end with a line feed, or with a carriage return alone, as some spreadsheets write them."""
+    for text in decoded:
+        yield from re.split(r"(?<=\r)(?!\n)(?=.)", text, flags=re.DOTALL) if "\r" in text else (text,)
+
+
+def _separator(header: str) -> str:
+    """What stands between the columns: where a comma is the decimal mark, spreadsheets write semicolons."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t|", key=unquoted.count)
+
+
+def _refuse_twins(header: list[str], name: str) -> None:
+    twice = next((column for column in header if column and header.count(column) > 1), None)
+    if twice is not None:
+        row = Row(fields={}, file=name, number=1)
+        raise row.error(f"the header names the column '{twice}' twice", remedy="rename one of them")
+
+
+def _csv_row(header: list[str], cells: list[str], name: str, line: int, mark: str) -> Row:
+    while len(cells) > len(header) and not cells[-1].strip():
+        cells.pop()
     row = Row(fields=dict(zip(header, cells, strict=False)), file=name, number=line)
     if len(cells) != len(header):
-        raise row.error(f"the header names {len(header)} columns, this record has {len(cells)}")
+        raise row.error(
+            f"the header names {len(header)} columns, this record has {len(cells)}",
+            remedy=f"a field that holds {mark!r} stands in double quotes; or fetch the file again",
+        )
     return row
 
 
@@ -322,22 +395,3 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[Row]:
                 yield Row(fields=fields, file=name, number=next(numbers), unit="record")
     except ArrowException as error:
         raise DataError(f"{name} is not a parquet file: {error}", remedy="fetch it again") from error
-
-
-def as_list(value: Any) -> list[Any] | None:
-    """A list, or a text that holds one in the notation of Python or JSON, as in csv files."""
-    if isinstance(value, str) and value.strip()[:1] in {"[", "("}:
-        value = literal(value)
-    return list(value) if isinstance(value, list | tuple) else None
-
-
-def literal(text: str) -> Any:
-    """What a text holds in the notation of Python or JSON; None where it is neither."""
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last: nested too deep
-        pass
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None

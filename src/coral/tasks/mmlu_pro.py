@@ -13,8 +13,9 @@ from string import ascii_uppercase
 from typing import ClassVar
 
 from coral.tasks import lettered, sources
-from coral.tasks.files import Row, as_list
+from coral.tasks.files import Row
 from coral.tasks.identity import content_id, distinct, published_id
+from coral.tasks.notation import as_list
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 

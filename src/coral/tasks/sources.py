@@ -38,7 +38,8 @@ def split_of(source: Source, info: TaskInfo) -> str:
     """
     split = source.split or info.splits[0]
     if split not in info.splits:
-        close = get_close_matches(split, info.splits, n=1)
+        same = [_SPELLINGS[split.lower()]] if split.lower() in _SPELLINGS else []
+        close = [name for name in same if name in info.splits] or get_close_matches(split, info.splits, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigError(
             f"{info.name} has no split '{split}'", remedy=f"{hint}It has: {', '.join(info.splits)}"
@@ -63,8 +64,17 @@ def locate(source: Source, info: TaskInfo | None = None) -> Path:
         )
     path = Path(source.data).expanduser()
     if not path.exists():
-        raise DataError(f"there is no file or folder '{path}'", remedy=fetch)
+        raise DataError(f"there is no file or folder '{path}'", remedy=_meant(source.data, fetch))
     return path
+
+
+def _meant(data: str, fetch: str) -> str:
+    """What a path that is not there may have stood for, or else how to get the data."""
+    if any(mark in data for mark in "*?["):
+        return "name one file, or the folder that holds them"
+    if re.fullmatch(r"[\w-]+/[\w.-]+", data) and not files.data_format(data):
+        return f"{fetch}. A data set on the hub is hf://datasets/{data}"
+    return fetch
 
 
 def rows(

@@ -22,8 +22,9 @@ from coral.answers.programs import Form
 from coral.errors import DataError
 from coral.tasks import sources
 from coral.tasks.code import shared, split
-from coral.tasks.files import Row, as_list
+from coral.tasks.files import Row
 from coral.tasks.identity import distinct, published_id
+from coral.tasks.notation import as_list
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem, Seat
 

@@ -8,14 +8,18 @@ question,A,B,C,answer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import reprlib
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from string import ascii_uppercase
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from coral.errors import DataError
-from coral.tasks import files, lettered, sources
+from coral.errors import DataError, Notice
+from coral.tasks import lettered, notation, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
 from coral.tasks.own import fields
@@ -75,7 +79,8 @@ class Choices(lettered.SplitContext):
             read: streams the records; called twice where only all of them tell how indices count.
         """
         reader = _Reader(self, read)
-        return distinct(((row, self.grouped(reader.problem(row))) for row in read()), option="--task.id")
+        problems = ((row, self.grouped(reader.problem(row))) for row in read())
+        return _told_where_all_are_alike(distinct(problems, option="--task.id"))
 
     def opening(self, problem: Problem) -> str:
         question, choices = self.known(problem)
@@ -85,20 +90,40 @@ class Choices(lettered.SplitContext):
         )
 
 
+def _told_where_all_are_alike(problems: Iterator[Problem]) -> Iterator[Problem]:
+    """Who always takes the first choice would be right, where data list the right one first."""
+    targets: Counter[str] = Counter()
+    for problem in problems:
+        targets[problem.target] += 1
+        yield problem
+    if len(targets) == 1 and targets.total() >= _TELLING and "" not in targets:
+        warnings.warn(
+            f"({problem.target}) is right in all {targets.total()} problems: shuffle the choices, or whoever "
+            "prefers one letter is right",
+            Notice,
+            stacklevel=2,
+        )
+
+
+_TELLING = 10
+
+
 class _Listed(NamedTuple):
-    """The choices of one record, and what the data call them, if they do."""
+    """The choices of one record, what the data call them, if they do, and the fields that hold one each."""
 
     texts: tuple[str, ...]
     labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 class _Reader:
-    """Reads the records of one data set, whose fields its first record tells."""
+    """Reads the records of one data set, whose fields its records tell together."""
 
     def __init__(self, task: Choices, read: Callable[[], Iterator[Row]]) -> None:
-        first = next(read())
+        first = fields.profile(read())
         self._task = task
         self._columns = self._listed_columns(first)
+        self._group = fields.grouping(first, task.group)
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         if not self._columns:
             named["choices"] = task.choices if isinstance(task.choices, str) else task.choices[0]
@@ -107,9 +132,23 @@ class _Reader:
             raise first.error(
                 "which fields hold the choices?",
                 remedy=f"say --task.choices FIELD, or without choices use the task open; "
-                f"the record has: {', '.join(first.fields)}",
+                f"the record has: {', '.join(fields.paths(first))}",
             )
-        self._fields.tell(first.file, "" if task.gold else fields.UNKNOWN)
+        self._mark = "" if self._columns else _separator(first.found(self._fields["choices"]))
+        unnamed = self._columns and not task.choices
+        self._fields.tell(
+            first.file,
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        f"choices are split at {self._mark!r}" if self._mark else "",
+                        "" if task.gold else fields.UNKNOWN,
+                    ),
+                )
+            ),
+            **({"choices": ", ".join(self._columns)} if unnamed else {}),
+        )
         self._read = read
         self._first_index = task.first_index
 
@@ -117,14 +156,18 @@ class _Reader:
         """The fields that hold one choice each; none where one field holds them all."""
         named = self._task.choices
         if not named:
-            usual = any(first.has(name) for name in fields.USUAL["choices"])
-            return () if usual else _columns(tuple(first.fields))
+            usual = fields.recognised("choices", first)
+            return () if usual and first.has(usual) else _columns(tuple(first.fields))
         names = fields.several(named)
         if len(names) == 1:
             return ()
         for name in names:
-            if name not in first.fields:
-                raise first.error(f"there is no field '{name}' (--task.choices)", remedy="name one field")
+            if not first.knows(name):
+                raise first.error(
+                    f"there is no field '{name}' (--task.choices)",
+                    remedy=f"name one field of a list, or one for each choice; the record has: "
+                    f"{', '.join(fields.paths(first))}",
+                )
         return names
 
     def problem(self, row: Row) -> Problem:
@@ -141,19 +184,21 @@ class _Reader:
             question=question,
             choices=listed.texts,
             target=lettered.letter(self._target(row, listed)) if self._task.gold else "",
-            group=fields.groups(row, self._task.group),
+            group=fields.groups(row, self._group),
         )
 
     def _choices(self, row: Row) -> _Listed:
         if self._columns:
             held = [row.scalar(name) if row.has(name) else "" for name in self._columns]
-            listed = _Listed(tuple(_without_blanks(held)))
+            listed = _Listed(tuple(_without_blanks(held)), columns=self._columns)
         else:
-            name = self._fields["choices"]
-            found = _listed(row.value(name))
+            value = fields.value(row, self._fields, "choices")
+            found = _listed(value.split(self._mark) if self._mark and isinstance(value, str) else value)
             if found is None:
-                raise row.error(f"the field '{name}' is not a list of choices", remedy=_LIST)
-            listed = found
+                raise row.error(
+                    f"the field '{self._fields['choices']}' is not a list of choices", remedy=_LIST
+                )
+            listed = found._replace(texts=_unlettered(found.texts))
         if not 2 <= len(listed.texts) <= len(ascii_uppercase):
             raise row.error(f"it has {len(listed.texts)} choices", remedy="2 to 26 can be lettered")
         if not all(listed.texts):
@@ -166,9 +211,14 @@ class _Reader:
         Raises:
             DataError: the answer names none, or could name two.
         """
-        value, name = row.value(self._fields["answer"]), self._fields["answer"]
+        value, name = fields.value(row, self._fields, "answer"), self._fields["answer"]
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
+        if isinstance(value, list | Mapping):
+            raise row.error(
+                f"the field '{name}' holds {reprlib.repr(value)}, and one choice has to be right",
+                remedy="give one letter, index or text; where several are right, the task open takes a list",
+            )
         read = {form: place for form, place in self._readings(value, listed) if place is not None}
         if len(set(read.values())) == 1:
             return next(iter(read.values()))
@@ -186,12 +236,15 @@ class _Reader:
     def _readings(self, value: Any, listed: _Listed) -> Iterator[tuple[AnswerForm, int | None]]:
         """In which ways the answer can be read, of those that the user admits."""
         said, wanted, number = str(value).strip(), self._task.answer_form, _index(value)
-        text = _place(said, listed.texts)
+        text = _named(said, listed.texts)
+        if text is None and number is not None:  # 20.0, where the choice is 20
+            text = _place(str(number), listed.texts)
         if wanted in (None, "text"):
             yield "text", text
         if wanted in (None, "letter"):
             yield "letter", _lettered(said, listed)
-        if number is None or wanted not in (None, "index") or (listed.labels and not wanted):
+        numbered = any(label.isdecimal() for label in listed.labels)
+        if number is None or wanted not in (None, "index") or (numbered and not wanted):
             return
         if text is None or wanted:
             yield "index", self._in_range(number - self._counted_from(), listed)
@@ -212,7 +265,7 @@ class _Reader:
     def _seen_first_index(self) -> Literal[0, 1]:
         zero = last = False
         for row in self._read():
-            number = _index(row.value(self._fields["answer"]))
+            number = _index(fields.value(row, self._fields, "answer"))
             if number is not None:
                 zero, last = zero or number == 0, last or number == len(self._choices(row).texts)
         if zero == last:
@@ -225,7 +278,9 @@ class _Reader:
 
 
 _LIST = 'give a list of texts, {"text": [...], "label": [...]}, or a field for each (--task.choices A,B,C)'
-_COLUMN = re.compile(r"(?:(?:option|choice|answer|ending|op)[_ ]?)?(?:([A-Za-z])|(\d{1,2}))", re.IGNORECASE)
+_COLUMN = re.compile(
+    r"(?:(?:options?|choice|answer|ending|op)[_ -]?)?(?:([A-Za-z])|(\d{1,2}))", re.IGNORECASE
+)
 
 
 def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -244,29 +299,72 @@ def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
+_TEXTS = ("text", "texts", "value", "content", "option", "choice", "answer")
+_LABELS = ("label", "labels", "key", "letter", "id", "name")
+"""What a mapping calls a choice, and the name of a choice."""
+
+
+def _separator(value: Any) -> str:
+    """What stands between the choices of a text that is no list in the notation of Python or JSON."""
+    if not isinstance(value, str) or value.strip()[:1] in {"[", "(", "{"}:
+        return ""
+    return next((mark for mark in ("\n", "|", ";") if mark in value.strip()), "")
+
+
 def _listed(value: Any) -> _Listed | None:
-    """A list of texts or of `{"text", "label"}`, the same inside out, or a mapping from letter to text."""
+    """A list of texts or of `{"text", "label"}`, the same inside out, or a mapping from label to text."""
     if isinstance(value, str) and value.strip()[:1] == "{":
-        value = files.literal(value)
+        value = notation.literal(value)
     if isinstance(value, Mapping):
-        texts, labels = value.get("text"), value.get("label")
-        if isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels):
-            return _Listed(_texts(texts), _texts(labels))
-        held = all(re.fullmatch(r"[A-Z]", str(key)) for key in value)
-        return _Listed(_texts(value.values()), _texts(value)) if held else None
-    items = files.as_list(value)
-    if items is None:
+        return _of_mapping(value)
+    items = notation.as_list(value)
+    if not items:
         return None
-    if items and all(isinstance(item, Mapping) and "text" in item for item in items):
-        labels = [item["label"] for item in items if "label" in item]
-        return _Listed(_texts(item["text"] for item in items), _texts(labels) if labels else ())
-    if all(isinstance(item, str | int | float | Decimal) and not isinstance(item, bool) for item in items):
-        return _Listed(_texts(items))
-    return None
+    if all(isinstance(item, tuple) and len(item) == 2 for item in items):  # a map of parquet
+        return _of_mapping(dict(items))
+    if all(isinstance(item, Mapping) for item in items):
+        text, label = (next((name for name in names if name in items[0]), "") for names in (_TEXTS, _LABELS))
+        if not all(_is_text(item.get(text)) for item in items):
+            return None
+        return _Listed(_texts(item[text] for item in items), _labels([item.get(label) for item in items]))
+    return _Listed(_texts(items)) if all(map(_is_text, items)) else None
 
 
-def _texts(items: Any) -> tuple[str, ...]:
-    return tuple(str(item).strip() for item in items)
+def _of_mapping(value: Mapping[Any, Any]) -> _Listed | None:
+    """Lists of texts and labels, or each label with its text; labels without one are left out."""
+    text, label = (next((name for name in names if name in value), "") for names in (_TEXTS, _LABELS))
+    texts, labels = value.get(text), value.get(label)
+    if isinstance(texts, list) and (
+        labels is None or (isinstance(labels, list) and len(labels) == len(texts))
+    ):
+        return _Listed(_texts(texts), _labels(labels or []))
+    held = {str(key): choice for key, choice in value.items() if choice is not None}
+    short = all(re.fullmatch(r"[A-Za-z]|\d{1,2}", key) for key in held)
+    told = all(_is_text(choice) if short else isinstance(choice, str) for choice in held.values())
+    return _Listed(_texts(held.values()), tuple(held)) if held and told else None
+
+
+def _is_text(item: Any) -> bool:
+    """Blanks are told apart later, by name."""
+    return item is None or isinstance(item, str | int | float | Decimal)
+
+
+def _labels(labels: list[Any]) -> tuple[str, ...]:
+    return () if any(label is None for label in labels) else _texts(labels)
+
+
+def _texts(items: Iterable[Any]) -> tuple[str, ...]:
+    return tuple("" if item is None else str(item).strip() for item in items)
+
+
+def _unlettered(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The choices without letters of their own: `A. Ann`, `B. Bob` are lettered when they are stated."""
+    found = [_OWN_LETTER.fullmatch(text) for text in texts]
+    letters = "".join(one[1].upper() for one in found if one)
+    return tuple(one[2] for one in found if one) if letters == ascii_uppercase[: len(texts)] else texts
+
+
+_OWN_LETTER = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
 
 
 def _without_blanks(held: list[str]) -> list[str]:
@@ -277,12 +375,29 @@ def _without_blanks(held: list[str]) -> list[str]:
 
 
 def _lettered(said: str, listed: _Listed) -> int | None:
-    """The place of a letter, or of a label of the data's own."""
+    """The place of a letter, of a label of the data's own, or of the field that holds a choice."""
     if listed.labels:
-        return _place(said, listed.labels)
-    letter = re.fullmatch(r"\(?([A-Za-z])[).:]?", said)
+        return _named(said, listed.labels)
+    place = _named(said, listed.columns)
+    if place is not None:
+        return place if place < len(listed.texts) else None
+    letter = _LETTER.fullmatch(said)
     place = ascii_uppercase.index(letter[1].upper()) if letter else len(listed.texts)
-    return place if place < len(listed.texts) else None
+    if not letter or place >= len(listed.texts):
+        return None
+    return place if not letter[2] or _folded(letter[2]) == _folded(listed.texts[place]) else None
+
+
+_LETTER = re.compile(
+    r"(?:(?:option|choice|answer)[\s_:]*)?\(?([A-Za-z])[).:]{0,2}\s*(.*)", re.IGNORECASE | re.DOTALL
+)
+"""A letter, and maybe the choice behind it: `B`, `(b)`, `Option B`, `B. Bob`."""
+
+
+def _named(text: str, texts: tuple[str, ...]) -> int | None:
+    """Where a text stands, to the letter or else but for case, spaces and a full stop."""
+    place = _place(text, texts)
+    return _place(_folded(text), tuple(map(_folded, texts))) if place is None else place
 
 
 def _place(text: str, texts: tuple[str, ...]) -> int | None:
@@ -290,10 +405,20 @@ def _place(text: str, texts: tuple[str, ...]) -> int | None:
     return texts.index(text) if texts.count(text) == 1 else None
 
 
+def _folded(text: str) -> str:
+    words = unicodedata.normalize("NFKC", text).casefold().split()
+    return " ".join(words).removesuffix(".").rstrip()
+
+
 def _index(value: Any) -> int | None:
-    """A whole number, or a text that is one."""
+    """A whole number, or a text that is one; pandas writes those of a column with gaps as `1.0`."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}\s*", value) else None
+    if isinstance(value, float | Decimal):
+        return int(value) if value == int(value) else None
+    return int(float(value)) if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) else None
+
+
+_WHOLE = re.compile(r"\d{1,3}(?:\.0+)?")

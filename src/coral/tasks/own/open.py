@@ -7,7 +7,9 @@ question,answer
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +20,7 @@ import msgspec
 
 from coral.answers import math, phrase, prose, quantities
 from coral.errors import ConfigError
-from coral.tasks import files, mathematics, phrases, sources
+from coral.tasks import files, mathematics, notation, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
 from coral.tasks.own import fields
@@ -174,19 +176,22 @@ class Open(mathematics.MathematicalAnswers):
 
 
 class _Reader:
-    """Reads the records of one data set, whose fields its first record tells."""
+    """Reads the records of one data set, whose fields its records tell together."""
 
     def __init__(self, task: Open, read: Callable[[], Iterator[Row]], *, graded: bool) -> None:
-        first = next(read())
+        first = fields.profile(read())
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         self._task = task
         self._fields = fields.of_task(first, named, gold=task.gold)
+        self._group = fields.grouping(first, task.group)
         self._kind: Kind = task.kind or self._kind_of(read())
         if graded and self._kind in {"number", "math"}:
             mathematics.need_library()
         told = "" if task.gold else fields.UNKNOWN
         kinds = "number, math, phrase, exact or text"
         told += "" if task.kind else f"{'; ' * bool(told)}answers are {self._kind}s (--task.kind {kinds})"
+        if listed := fields.recognised("choices", first):
+            told += f"; '{listed}' is not told to the agents: the task choices would"
         self._fields.tell(first.file, told)
 
     def _kind_of(self, rows: Iterator[Row]) -> Kind:
@@ -213,23 +218,44 @@ class _Reader:
             task=self._task.info.name,
             question=question,
             target=accepted[0] if accepted else "",
-            group=fields.groups(row, self._task.group),
+            group=fields.groups(row, self._group),
             source={"kind": self._kind, **({"accepted": accepted} if len(accepted) > 1 else {})},
         )
 
     def _answers(self, row: Row) -> list[str]:
         if not self._task.gold:
             return []
-        name = self._fields["answer"]
-        value = row.value(name)
+        value = fields.value(row, self._fields, "answer")
         if isinstance(value, Mapping):  # as SQuAD and TriviaQA write them
-            value = next((value[key] for key in ("text", "aliases", "value") if value.get(key)), value)
-        several = files.as_list(value)
-        values = [value] if several is None else several
-        texts = [_texts(one) for one in values]
+            held = [value[key] for key in ("text", "value", "aliases") if value.get(key)]
+            value = [one for part in held for one in (part if isinstance(part, list) else [part])] or value
+        texts = [_texts(one) for one in self._several(value, row)]
         if not texts or not all(texts):
-            raise row.error(f"the field '{name}' holds no answer", remedy="give a text, a number or a list")
+            raise row.error(
+                f"the field '{self._fields['answer']}' holds {reprlib.repr(value)}, which is not an answer",
+                remedy="give a text, a number or a list of them, none of them empty",
+            )
         return list(dict.fromkeys(text for spellings in texts for text in spellings))
+
+    def _several(self, value: Any, row: Row) -> list[Any]:
+        """The accepted answers: a list's, or those of a text that lists quoted texts, as in csv.
+
+        Raises:
+            DataError: a cell such as `[1, 2]` is one answer, or two.
+        """
+        if not isinstance(value, str) or value.strip()[:1] != "[":
+            return list(value) if isinstance(value, list | tuple) else [value]
+        listed = notation.as_list(value)
+        if not listed or not all(isinstance(one, str | int | float) for one in listed):
+            return [value]
+        if all(isinstance(one, str) for one in listed) or self._task.kind == "number":
+            return listed
+        if self._task.kind is None and files.data_format(row.file) in (".csv", ".tsv"):
+            raise row.error(
+                f"the field '{self._fields['answer']}' holds {value}, which is one answer or several",
+                remedy='write several as ["1", "2"], or say what one is: --task.kind math, phrase or exact',
+            )
+        return [value]
 
     def _canonical(self, text: str, row: Row) -> str:
         if self._kind in ("phrase", "exact", "text"):
@@ -246,7 +272,8 @@ def _texts(value: Any) -> tuple[str, ...]:
     """A text or a number as a text, a truth as both of its names; nothing for blanks and anything else."""
     if isinstance(value, bool):
         return ("yes", "true") if value else ("no", "false")
-    text = str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
+    is_plain = isinstance(value, str | int | float | Decimal | dt.date)
+    text = str(value).strip() if is_plain else ""
     return (text,) if text else ()
 
 
