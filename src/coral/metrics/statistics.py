@@ -162,6 +162,11 @@ def wilson(p: float, n: float) -> Interval:
     return Interval(max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p)))
 
 
+LEVEL, JUST_BELOW = 0.05, 0.0499
+"""A p-value says the same as the interval: it is below 0.05 where that leaves out 0, and only there."""
+MOST_FLIPPED = 400
+GRID = 4000
+"""Steps in which the sizes of effects are counted."""
 PRIOR_UNIT = 0.5
 """How much a difference of full size, seen by nobody, weighs in the size of the pseudo problems."""
 
@@ -197,7 +202,32 @@ def paired_interval(
         half, p_value = t_quantile(UPPER, n - 1) * stderr, 2 * t_cdf(-abs(centre) / stderr, n - 1)
     else:
         half, p_value = Z * stderr, 2 * NormalDist().cdf(-abs(centre) / stderr)
+    if p_value < LEVEL:  # the normal distribution's far tail claims what so few problems cannot show
+        p_value = max(p_value, min(JUST_BELOW, sign_flip_p_value(seen)))
     return Interval(max(-most, centre - half), min(most, centre + half)), p_value
+
+
+def sign_flip_p_value(effects: Array) -> float:
+    """Two-sided p-value of "each effect could as well have had the other sign", in its mid-p form.
+
+    Of effects that are -1, 0 or 1 it is McNemar's mid-p (Fagerland, Lydersen and Laake 2013). Sums of other
+    effects are counted on a grid. With thousands of effects the normal distribution does as well: 0.
+    """
+    seen = effects[effects != 0]
+    if not len(seen) or len(seen) > MOST_FLIPPED:
+        return 1.0 if not len(seen) else 0.0
+    sizes = np.rint(np.abs(seen) * (GRID / float(np.abs(seen).sum()))).astype(np.int64)
+    sizes //= max(1, int(np.gcd.reduce(sizes)))
+    chances = np.zeros(int(sizes.sum()) + 1)  # of each sum of those that are positive
+    chances[0], reached = 1.0, 1
+    for size in sizes.tolist():
+        below = chances[:reached].copy()
+        chances[size : reached + size] += below
+        reached += size
+        chances[:reached] /= 2
+    above = int(sizes[seen > 0].sum())
+    far = max(above, len(chances) - 1 - above)
+    return min(1.0, 2 * float(chances[far + 1 :].sum()) + float(chances[far]))
 
 
 def unseen_share(problems: int) -> float:
