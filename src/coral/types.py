@@ -43,6 +43,8 @@ class Problem(Record, frozen=True):
         target: the gold answer in the task's canonical form (a letter, a LaTeX string, a phrase); empty where
             there is none.
         group: what statistics split by, such as `{"order": "2"}`.
+        cluster: what it shares with other problems that are hard together, such as two programs for one task:
+            intervals take them as one draw. Empty where it was drawn alone.
         source: what the task kept of the raw record; read only by that task.
     """
 
@@ -52,6 +54,7 @@ class Problem(Record, frozen=True):
     target: str
     choices: tuple[str, ...] = ()
     group: dict[str, str] = {}
+    cluster: str = ""
     source: dict[str, Any] = {}
 
 

@@ -80,6 +80,7 @@ def arm(name, rows, problems):
 
     return SimpleNamespace(
         name=name, view=view, ids={n: f"p{n}" for n in range(problems)}, costs=np.full(len(rows), np.nan),
+        clusters={},
         per_conversation=per_conversation,
         parts=lambda _: {problem: tuple(part) for problem, part in sums.items()},
     )  # fmt: skip

@@ -66,6 +66,13 @@ def test_half_of_the_programs_of_each_problem_are_correct(load: Load, made: Path
     assert all(one["correct"] == one["incorrect"] for one in labels.values())
 
 
+def test_programs_for_one_task_are_one_draw(load: Load, made: Path) -> None:
+    """Intervals take them together: what is hard about a task is hard about both."""
+    problems = load("mbpp_cr", made)
+    assert {problem.cluster for problem in problems} == {problem.source["problem"] for problem in problems}
+    assert len({problem.cluster for problem in problems}) < len(problems)
+
+
 def test_groups_name_the_mistake(load: Load, made: Path) -> None:
     """Statistics split by label and by the mistake that was made on purpose."""
     for problem in load("mbpp_cr", made):

@@ -188,10 +188,10 @@ def _over_seeds(runs: Sequence[Measured]) -> list[SeedMean]:
     found: list[SeedMean] = []
     name = common_measure(list(once.values()))
     rates = {key: [_rates(run, name) for run in same] for key, same in configurations.items()}
-    baseline = next(iter(rates.values()))
+    baseline, clusters = next(iter(rates.values())), runs[0].tally.cluster_names
     for key, same in configurations.items():
-        mean = seed_mean([str(run.folder.path) for run in same], rates[key], name)
-        against = difference(baseline, rates[key]) if found else None
+        mean = seed_mean([str(run.folder.path) for run in same], rates[key], name, clusters)
+        against = difference(baseline, rates[key], clusters) if found else None
         if against is not None:
             value, (low, high) = against
             mean = msgspec.structs.replace(mean, difference=value, difference_low=low, difference_high=high)
@@ -238,7 +238,8 @@ def _design(a: Measured, b: Measured) -> Design | None:
     first, second = (_rates(one, name) for one in (a, b))
     if len(first.keys() & second.keys()) < 2:
         return None
-    return msgspec.structs.replace(between(first, second, f"{a.folder.path} and {b.folder.path}"), by=name)
+    design = between(first, second, f"{a.folder.path} and {b.folder.path}", a.tally.cluster_names)
+    return msgspec.structs.replace(design, by=name)
 
 
 def _rates(run: Measured, name: str) -> dict[str, float]:

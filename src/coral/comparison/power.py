@@ -16,6 +16,7 @@ from coral.metrics.counts import needs_gold
 from coral.metrics.distributions import Z
 from coral.metrics.estimate import sums_of
 from coral.metrics.info import MetricInfo
+from coral.metrics.statistics import cluster_names, spread_of
 from coral.metrics.tally import Tally
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
@@ -95,7 +96,8 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
         UserError: a folder cannot be read, or the runs share too few problems.
     """
     async with workers.in_use():
-        rates, names = zip(*[await _rates(one, name) for one in (a, b) if one is not None], strict=True)
+        found = [await _rates(one, name) for one in (a, b) if one is not None]
+    rates, names, clusters = zip(*found, strict=True)
     by = ", by agreement with the majority" if set(names) == {MAJORITY} else ""
     if len(set(names)) > 1 and MAJORITY in names:
         raise ConfigError(
@@ -105,7 +107,7 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
     if b is None:
         values = np.array(list(rates[0].values()))
         _check(len(values))
-        spread = float(values.std(ddof=1)) * sqrt(2 * (1 - correlation))
+        spread = spread_of(values, cluster_names(list(rates[0]), clusters[0])) * sqrt(2 * (1 - correlation))
         mean = float(values.mean())
         return Design(
             source=f"{a.path}, and a run like it{by}",
@@ -114,11 +116,19 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
             spread=spread,
             problems=len(values),
         )
-    return between(rates[0], rates[1], f"{a.path} and {b.path}{by}")
+    return between(rates[0], rates[1], f"{a.path} and {b.path}{by}", clusters[0])
 
 
-def between(first: Mapping[str, float], second: Mapping[str, float], source: str) -> Design:
+def between(
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    source: str,
+    clusters: Mapping[str, str] | None = None,
+) -> Design:
     """From what two runs measured on each problem, by id; problems that one of them lacks are left out.
+
+    Args:
+        clusters: of problems that share one with others.
 
     Raises:
         ConfigError: they share too few.
@@ -131,13 +141,15 @@ def between(first: Mapping[str, float], second: Mapping[str, float], source: str
         source=source,
         rates=(float(a.mean()), float(b.mean())),
         correlation=0.0 if constant else float(np.corrcoef(a, b)[0, 1]),
-        spread=float((b - a).std(ddof=1)),
+        spread=spread_of(b - a, cluster_names(shared, clusters or {})),
         problems=len(shared),
     )
 
 
-async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str]:
-    """The metric on each problem of a run, and its name: without gold answers another one than asked for."""
+async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str, dict[str, str]]:
+    """The metric on each problem of a run, and its name: without gold answers another one than asked for; and
+    the clusters of the problems.
+    """
     tally = await tally_run(folder, task_of(folder))
     if name == RIGHT:
         name = _without_gold(tally, folder) or headline(tally.rules, control_of(folder.identity()))
@@ -147,7 +159,7 @@ async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str]:
     rates = rates_of(tally, info)
     if not rates and needs_gold(info.numerator):
         raise _ungraded(folder, f"{name} needs one")
-    return rates, name
+    return rates, name, tally.cluster_names
 
 
 def _without_gold(tally: Tally, folder: RunFolder) -> str:

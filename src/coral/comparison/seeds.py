@@ -17,7 +17,7 @@ import numpy as np
 from coral.comparison.facts import RIGHT
 from coral.metrics.arrays import Array
 from coral.metrics.distributions import UPPER, Z, t_quantile
-from coral.metrics.statistics import Interval, wilson
+from coral.metrics.statistics import Interval, cluster_names, sums_by_cluster, wilson
 from coral.types import Record
 
 
@@ -53,16 +53,22 @@ class Part(NamedTuple):
     freedom: int
 
 
-def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]], by: str = RIGHT) -> SeedMean:
+def seed_mean(
+    runs: Sequence[str],
+    rates: Sequence[Mapping[str, float]],
+    by: str = RIGHT,
+    clusters: Mapping[str, str] | None = None,
+) -> SeedMean:
     """The mean of several runs on the problems that all of them have.
 
     Args:
         runs: their folders.
         rates: of each run, the share that is right on each problem.
         by: what the rates are of.
+        clusters: of problems that share one with others.
     """
-    table, problems = _table(rates)
-    if len(problems) < 2:
+    table, problems = _table(rates, clusters)
+    if len(table.T) < 2:
         return SeedMean(
             runs=tuple(runs),
             mean=float(table.mean()) if table.size else None,
@@ -73,7 +79,7 @@ def seed_mean(runs: Sequence[str], rates: Sequence[Mapping[str, float]], by: str
             by=by,
         )
     mean = float(table.mean())
-    low, high = share_interval(mean, mean_parts(table), len(problems))
+    low, high = share_interval(mean, mean_parts(table), len(table.T))
     return SeedMean(
         runs=tuple(runs),
         mean=mean,
@@ -102,15 +108,17 @@ def mean_parts(table: Array) -> list[Part]:
 
 
 def difference(
-    a: Sequence[Mapping[str, float]], b: Sequence[Mapping[str, float]]
+    a: Sequence[Mapping[str, float]],
+    b: Sequence[Mapping[str, float]],
+    clusters: Mapping[str, str] | None = None,
 ) -> tuple[float, Interval] | None:
     """Mean over the seeds of b minus that of a, paired by problem; None with fewer than two shared problems.
 
     The problems' differences of means hold what problems and the rest add; what seeds add comes on top, of
     each side its own.
     """
-    table, problems = _table([*a, *b])
-    if len(problems) < 2:
+    table, _ = _table([*a, *b], clusters)
+    if len(table.T) < 2:
         return None
     first, second = table[: len(a)], table[len(a) :]
     each = second.mean(axis=0) - first.mean(axis=0)
@@ -175,7 +183,17 @@ def _squares(table: Array) -> _Squares:
     )
 
 
-def _table(rates: Sequence[Mapping[str, float]]) -> tuple[Array, list[str]]:
-    """A row per run, a column per problem that all have."""
+def _table(
+    rates: Sequence[Mapping[str, float]], clusters: Mapping[str, str] | None
+) -> tuple[Array, list[str]]:
+    """A row per run, a column per problem that all have; problems in a cluster have one for all of them, such
+    that each row has its mean.
+    """
     shared = sorted(set(rates[0]).intersection(*rates[1:]))
-    return np.array([[one[problem] for problem in shared] for one in rates]), shared
+    table = np.array([[one[problem] for problem in shared] for one in rates])
+    names = cluster_names(shared, clusters or {})
+    if names is None:
+        return table, shared
+    means = table.mean(axis=1, keepdims=True)
+    sums = np.array([sums_by_cluster(row, names) for row in table - means])
+    return means + sums * sums.shape[1] / len(shared), shared

@@ -14,7 +14,7 @@ from coral.metrics.estimate import Sums, sums_of
 from coral.metrics.info import MetricInfo
 from coral.metrics.paired import paired_difference
 from coral.metrics.probes import is_of_probe
-from coral.metrics.statistics import Ratio, clustered_ratio
+from coral.metrics.statistics import clustered_ratio
 from coral.metrics.tally import Tally
 from coral.types import Record
 
@@ -83,9 +83,11 @@ def compare(
     parts_a, parts_b = _by_problem(mine, a, a), _by_problem(theirs, b, a)
     shared = ~np.isnan(parts_a[0] + parts_b[0])
     counted = shared & (parts_a.any(axis=0) | parts_b.any(axis=0))
-    first, second = clustered_ratio(*parts_a[:, counted]), clustered_ratio(*parts_b[:, counted])
+    of_a, of_b = parts_a[:, counted], parts_b[:, counted]
+    clusters = None if a.clusters is None else a.clusters[counted]
+    first, second = (clustered_ratio(parts[0], parts[1], clusters) for parts in (of_a, of_b))
     found = paired_difference(first, second, info.interval, (a.rules.max_turns, b.rules.max_turns))
-    signs = _signs(first, second)
+    signs = _signs(of_a, of_b)
     return Comparison(
         metric=info.name,
         a=first.value,
@@ -129,9 +131,9 @@ def _by_problem(sums: Sums, tally: Tally, order: Tally) -> Array:
     return parts[:, [tally.problems.get(name, -1) for name in order.problems]]
 
 
-def _signs(first: Ratio, second: Ratio) -> Array:
+def _signs(first: Array, second: Array) -> Array:
     """Which run is higher, on the problems on which both have a ratio of their own."""
-    both = (first.denominators != 0) & (second.denominators != 0)
-    before, after = (ratio.numerators[both] / ratio.denominators[both] for ratio in (first, second))
+    both = (first[1] != 0) & (second[1] != 0)
+    before, after = (parts[0, both] / parts[1, both] for parts in (first, second))
     signs: Array = np.sign(after - before)
     return signs

@@ -30,7 +30,8 @@ class Estimate(Record, frozen=True, omit_defaults=False):
             persuasive turns); for votes problems.
         num_failed: conversations that failed and are not in it.
         num_unscored: conversations (for votes: problems) that lack a number which the metric needs.
-        num_problems: problems behind `n`: the clusters of the standard error.
+        num_problems: problems behind `n`. They are the clusters of the standard error, but for those that
+            share one.
     """
 
     mean: float | None
@@ -56,10 +57,24 @@ class Sums(NamedTuple):
     num_failed: int
     num_unscored: int
 
-    def ratio(self) -> Ratio:
-        """The estimate. A problem with nothing to count (no persuasive turn, say) is no cluster."""
-        counted = (self.numerators != 0) | (self.denominators != 0)
-        return clustered_ratio(self.numerators[counted], self.denominators[counted])
+    @property
+    def counted(self) -> Mask:
+        """Problems with something to count, such as a persuasive turn; the others are in no cluster."""
+        counted: Mask = (self.numerators != 0) | (self.denominators != 0)
+        return counted
+
+    def ratio(self, clusters: Indices | None) -> Ratio:
+        """The estimate.
+
+        Args:
+            clusters: of all problems of the tally, by number; None: each is one.
+        """
+        counted = self.counted
+        return clustered_ratio(
+            self.numerators[counted],
+            self.denominators[counted],
+            None if clusters is None else clusters[self.problems[counted]],
+        )
 
 
 def estimate(info: MetricInfo, view: View, costs: Array | None = None) -> Estimate:
@@ -72,7 +87,7 @@ def estimate(info: MetricInfo, view: View, costs: Array | None = None) -> Estima
         KeyError: the run lacks a column that the metric needs.
     """
     sums = sums_of(info, view, costs)
-    ratio = sums.ratio()
+    ratio = sums.ratio(view.tally.clusters)
     interval = interval_of(ratio, info.interval, view.tally.rules.max_turns)
     return Estimate(
         mean=ratio.value,
@@ -82,7 +97,7 @@ def estimate(info: MetricInfo, view: View, costs: Array | None = None) -> Estima
         n=round(ratio.denominator),
         num_failed=sums.num_failed,
         num_unscored=sums.num_unscored,
-        num_problems=len(ratio.residuals),
+        num_problems=int(np.count_nonzero(sums.counted)) if ratio.denominator else 0,
     )
 
 

@@ -1,6 +1,7 @@
 """Estimates with honest uncertainty: clustered standard errors, intervals for shares and for quantities.
 
-Several samples of one problem are not independent, so the problem is the unit that varies. Every metric is a
+Several samples of one problem are not independent, so the problem is the unit that varies (or the cluster of
+problems that were drawn together, `Problem.cluster`). Every metric is a
 ratio of two sums over problems (a mean is the ratio of a sum to a count), and its standard error is that
 ratio's, by the delta method with the G/(G-1) correction for G problems (Liang and Zeger 1986; Miller 2024,
 "Adding Error Bars to Evals").
@@ -8,6 +9,7 @@ ratio's, by the delta method with the G/(G-1) correction for G problems (Liang a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from statistics import NormalDist
 from typing import Literal, NamedTuple
@@ -15,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coral.metrics.arrays import Array
+from coral.metrics.arrays import Array, sum_by
 from coral.metrics.bounded import BoundedMean
 from coral.metrics.distributions import UPPER, Z, t_cdf, t_quantile
 
@@ -56,15 +58,43 @@ class Ratio(NamedTuple):
     denominators: Array
 
 
-def clustered_ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio:
-    """Sum of numerators over sum of denominators, one entry of each a cluster."""
+def clustered_ratio(
+    numerators: ArrayLike, denominators: ArrayLike, clusters: ArrayLike | None = None
+) -> Ratio:
+    """Sum of numerators over sum of denominators.
+
+    Args:
+        clusters: of each entry, by name or number; None: each is a cluster.
+    """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    if clusters is not None:
+        above, below = (sums_by_cluster(each, clusters) for each in (above, below))
     whole = float(below.sum())
     if whole == 0:
         return Ratio(None, None, 0.0, np.zeros(0), above, below)
     value = float(above.sum()) / whole
     residuals = (above - value * below) / whole
     return Ratio(value, clustered_stderr(residuals), whole, residuals, above, below)
+
+
+def cluster_names(problems: Sequence[str], clusters: Mapping[str, str]) -> list[str] | None:
+    """The cluster of each problem, of those that share one with others; None where none do."""
+    return [f"of {clusters[one]}" if one in clusters else one for one in problems] if clusters else None
+
+
+def sums_by_cluster(values: ArrayLike, clusters: ArrayLike) -> Array:
+    """The sum of the values of each cluster, which names or numbers tell apart."""
+    _, numbers = np.unique(np.asarray(clusters), return_inverse=True)
+    return sum_by(numbers, int(numbers.max(initial=-1)) + 1, np.asarray(values, np.float64))
+
+
+def spread_of(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
+    """Standard deviation of two values or more, as far as it tells of their mean: of values in clusters, that
+    of so many independent ones whose mean is known as well.
+    """
+    listed = np.asarray(values, np.float64)
+    stderr = clustered_ratio(listed, np.ones(len(listed)), clusters).stderr
+    return sqrt(len(listed)) * (stderr or 0.0)
 
 
 def clustered_stderr(residuals: Array) -> float | None:

@@ -32,6 +32,7 @@ class Part(Record, frozen=True):
         groups: of each problem.
         without_gold: numbers of the problems of which no answer has a grade.
         grades_without_target: the task grades answers to problems that state no gold answer.
+        clusters: names, by the number of each problem that shares one with others.
     """
 
     models: dict[str, str]
@@ -48,6 +49,7 @@ class Part(Record, frozen=True):
     groups: tuple[tuple[tuple[str, str], ...], ...]
     without_gold: tuple[int, ...] = ()
     grades_without_target: bool = False
+    clusters: dict[int, str] = msgspec.field(default_factory=dict)
 
 
 class Tally:
@@ -93,6 +95,7 @@ class Tally:
         self._known_groups: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
         self._without_target: set[int] = set()
         self._grades_without_target = False
+        self._clusters: dict[int, str] = {}
 
     def add(self, conversation: Conversation, trace: Trace) -> None:
         """Count one conversation, failed ones included.
@@ -139,6 +142,7 @@ class Tally:
             groups=tuple(self._groups),
             without_gold=tuple(sorted(self._without_target)),
             grades_without_target=self._grades_without_target,
+            clusters=self._clusters,
         )
 
     def merge(self, part: Part) -> None:
@@ -165,6 +169,7 @@ class Tally:
         self._groups += [self._known_groups.setdefault(group, group) for group in part.groups]
         self._without_target |= {first + number for number in part.without_gold}
         self._grades_without_target = self._grades_without_target or part.grades_without_target
+        self._clusters |= {first + number: name for number, name in part.clusters.items()}
         self._values.frombytes(part.values)
         self._keys.frombytes((np.frombuffer(part.keys, np.int64) + (first << 32)).tobytes())
         self._failed.frombytes((np.frombuffer(part.failed, np.int64) + first).tobytes())
@@ -181,6 +186,7 @@ class Tally:
         self._keys = array("q", keys[order].tobytes())
         self._failed = array("q", rank[np.array(self._failed, np.int64)].tobytes())
         self._without_target = {int(rank[number]) for number in self._without_target}
+        self._clusters = {int(rank[number]): name for number, name in self._clusters.items()}
         self._groups = [self._groups[self._problems[name]] for name in names]
         self._problems = {name: number for number, name in enumerate(names)}
 
@@ -215,6 +221,8 @@ class Tally:
             number = self._problems[problem.id] = len(self._groups)
             group = tuple(problem.group.items())
             self._groups.append(self._known_groups.setdefault(group, group))
+            if problem.cluster:
+                self._clusters[number] = problem.cluster
         return number
 
     def _keep(self, counts: dict[str, float]) -> None:
@@ -251,6 +259,22 @@ class Tally:
     def problems(self) -> dict[str, int]:
         """Number of each problem, by id."""
         return self._problems
+
+    @property
+    def clusters(self) -> Indices | None:
+        """A number for each problem, which problems share that were drawn together; None where none do."""
+        if not self._clusters:
+            return None
+        names = {name: self.num_problems + n for n, name in enumerate(sorted(set(self._clusters.values())))}
+        found = np.arange(self.num_problems)
+        found[list(self._clusters)] = [names[name] for name in self._clusters.values()]
+        return found
+
+    @property
+    def cluster_names(self) -> dict[str, str]:
+        """The cluster of each problem that shares one with others, by id."""
+        ids = list(self._problems)
+        return {ids[number]: name for number, name in self._clusters.items()}
 
     def problems_by_group(self) -> dict[str, dict[str, set[int]]]:
         """The problems of every value of every dimension of `Problem.group`."""

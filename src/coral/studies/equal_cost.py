@@ -17,13 +17,14 @@ import numpy as np
 from coral.comparison.facts import RIGHT
 from coral.metrics import metric
 from coral.metrics.statistics import (
+    cluster_names,
     clustered_ratio,
-    clustered_stderr,
+    effects_of,
     interval_of,
     paired_interval,
 )
 from coral.metrics.votes import NO_VOTE, Sample
-from coral.studies.measured import Arm
+from coral.studies.measured import Arm, ratio_of
 from coral.types import Record
 
 Price = Literal["tokens", "usd"]
@@ -135,9 +136,8 @@ class Votes:
         """Accuracy of one vote, of two, ... of all, at their prices."""
         points = []
         for number in range(1, self.most + 1):
-            ratio = clustered_ratio(
-                [curve[number - 1] for curve in self.curves.values()], [1.0] * len(self.curves)
-            )
+            parts = {problem: (curve[number - 1], 1.0) for problem, curve in self.curves.items()}
+            ratio = ratio_of(parts, list(parts), self.arm.clusters)
             interval = interval_of(ratio, metric("majority_vote").interval)
             points.append(
                 Point(
@@ -231,8 +231,10 @@ def at_equal_cost(arm: Arm, votes: Votes, by: Price) -> AtEqualCost | None:
         a - b - slope * (own[one] - number * prices[one]) / per_sample
         for a, b, one in zip(right, voted, shared, strict=True)
     ]
+    found = clustered_ratio(effects, np.ones(len(effects)), cluster_names(shared, arm.clusters))
     value = sum(effects) / len(effects)
-    interval, p_value = paired_interval(value, effects) if len(effects) > 1 else (None, None)
+    pulls = effects_of(value, found.residuals)
+    interval, p_value = paired_interval(value, pulls) if len(pulls) > 1 else (None, None)
     return AtEqualCost(
         arm=arm.name,
         alone=votes.arm.name,
@@ -243,7 +245,7 @@ def at_equal_cost(arm: Arm, votes: Votes, by: Price) -> AtEqualCost | None:
         accuracy=sum(right) / len(right),
         against=sum(voted) / len(voted),
         difference=value,
-        stderr=clustered_stderr((np.array(effects) - value) / len(effects)),
+        stderr=found.stderr,
         low=interval and interval.low,
         high=interval and interval.high,
         p_value=p_value,

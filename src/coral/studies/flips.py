@@ -149,7 +149,7 @@ def persuasion_of(arms: Mapping[str, Arm]) -> Persuasion | None:
     net = None
     if len(found) == 2:
         info = own_info("to_right", is_share=True)
-        net = unpaired(found["right"].parts("to_right"), found["wrong"].parts("to_wrong"), info)
+        net = unpaired(found["right"].parts("to_right"), found["wrong"].parts("to_wrong"), info, arm.clusters)
     return Persuasion(
         model=arm.models["agent"],
         resistance=lost and complement(lost),

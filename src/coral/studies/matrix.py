@@ -24,12 +24,11 @@ from coral.metrics.statistics import (
     TINY,
     Interval,
     Ratio,
-    clustered_ratio,
     clustered_stderr,
     effects_of,
     paired_interval,
 )
-from coral.studies.measured import NOTHING, Group, Parts, contrast, estimate_of, pool
+from coral.studies.measured import ALONE, Group, Parts, contrast, estimate_of, pool, ratio_of
 from coral.types import Record
 
 PERSUASION = "persuasion_success_rate"
@@ -131,12 +130,13 @@ def matrix_of(arms: Mapping[str, Group], pairs: Mapping[str, tuple[str, str]]) -
     seats = {name: _seats(arms[name], *of_arm) for name, of_arm in held.items()}
     right = {seats[name]: arms[name].parts(RIGHT) for name in held}
     directed = _directed(arms, held)
-    effects = [*_of_right(right, models), *_of_persuasion(directed, models)]
+    clusters = arms[next(iter(held))].clusters
+    effects = [*_of_right(right, models, clusters), *_of_persuasion(directed, models, clusters)]
     ps = adjusted(benjamini_hochberg, [one.p_value for one in effects])
     return Matrix(
         models=models,
         cells=tuple(_cell(arms[name], *seats[name], held[name]) for name in held),
-        persuades=_persuades(directed),
+        persuades=_persuades(directed, clusters),
         effects=tuple(msgspec.structs.replace(e, p_bh=p) for e, p in zip(effects, ps, strict=True)),
         tests=tuple(_tests(arms, {seat: name for name, seat in seats.items()})),
         variance=_variance(right, models),
@@ -174,13 +174,13 @@ def _cell(arm: Group, opener: str, responder: str, models: tuple[str, str]) -> C
     )
 
 
-def _persuades(directed: Mapping[_Directed, Parts]) -> dict[str, Estimate]:
+def _persuades(directed: Mapping[_Directed, Parts], clusters: Mapping[str, str]) -> dict[str, Estimate]:
     """Both orders pooled."""
     pooled: dict[str, list[Parts]] = {}
     for who, parts in directed.items():
         pooled.setdefault(f"{who.actor}>{who.partner}", []).append(parts)
     return {
-        name: estimate_of(pool(several), own_info(PERSUASION, is_share=True))
+        name: estimate_of(pool(several), own_info(PERSUASION, is_share=True), clusters=clusters)
         for name, several in pooled.items()
     }
 
@@ -188,19 +188,17 @@ def _persuades(directed: Mapping[_Directed, Parts]) -> dict[str, Estimate]:
 # Effects ----------------------------------------------------------------------------------------------------
 
 
-def aligned(cells: Mapping[Key, Parts]) -> dict[Key, Ratio]:
+def aligned(cells: Mapping[Key, Parts], clusters: Mapping[str, str] = ALONE) -> dict[Key, Ratio]:
     """Each cell as a ratio over the problems of all cells; cells with nothing to count are left out."""
     names = list(dict.fromkeys(name for parts in cells.values() for name in parts))
-    ratios = {
-        key: clustered_ratio(*np.array([parts.get(name, NOTHING) for name in names]).T)
-        for key, parts in cells.items()
-        if parts
-    }
+    ratios = {key: ratio_of(parts, names, clusters) for key, parts in cells.items() if parts}
     return {key: ratio for key, ratio in ratios.items() if ratio.value is not None}
 
 
-def _of_right(right: Mapping[tuple[str, str], Parts], models: Sequence[str]) -> list[Effect]:
-    ratios = aligned(right)
+def _of_right(
+    right: Mapping[tuple[str, str], Parts], models: Sequence[str], clusters: Mapping[str, str] = ALONE
+) -> list[Effect]:
+    ratios = aligned(right, clusters)
     columns: list[Callable[[tuple[str, str]], Sequence[float]]] = [
         lambda cell: _zero_sum(models, cell[0]),
         lambda cell: _zero_sum(models, cell[1]),
@@ -220,8 +218,10 @@ def _of_right(right: Mapping[tuple[str, str], Parts], models: Sequence[str]) -> 
     return found
 
 
-def _of_persuasion(directed: Mapping[_Directed, Parts], models: Sequence[str]) -> list[Effect]:
-    ratios = aligned(directed)
+def _of_persuasion(
+    directed: Mapping[_Directed, Parts], models: Sequence[str], clusters: Mapping[str, str] = ALONE
+) -> list[Effect]:
+    ratios = aligned(directed, clusters)
     columns: list[Callable[[_Directed], Sequence[float]]] = [
         lambda cell: _zero_sum(models, cell.actor),
         lambda cell: _zero_sum(models, cell.partner),

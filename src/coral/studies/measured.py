@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from coral.metrics.cost import EXTRACTOR
 from coral.metrics.estimate import estimate, sums_of
 from coral.metrics.own import OwnMetric
 from coral.metrics.paired import paired_difference
-from coral.metrics.statistics import Ratio, clustered_ratio, interval_of
+from coral.metrics.statistics import Ratio, cluster_names, clustered_ratio, interval_of
 from coral.metrics.tally import View
 from coral.metrics.votes import agreement_with_others
 from coral.store.folder import RunFolder
@@ -32,6 +33,8 @@ Part = tuple[float, float]
 Parts = Mapping[str, Part]
 """The parts of a metric by problem id."""
 NOTHING: Part = (0.0, 0.0)
+ALONE: Mapping[str, str] = MappingProxyType({})
+"""Clusters where no problems share one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Arm:
     def estimate(self, name: str) -> Estimate:
         """A metric of the arm, over all of its problems."""
         if name == MAJORITY:
-            return estimate_of(self.majority, self.info(name))
+            return estimate_of(self.majority, self.info(name), clusters=self.clusters)
         return estimate(self.info(name), self.view, self.costs)
 
     def parts(self, name: str) -> dict[str, Part]:
@@ -111,6 +114,11 @@ class Arm:
         """The id of each problem, by its number in the tally."""
         return {number: problem for problem, number in self.tally.problems.items()}
 
+    @cached_property
+    def clusters(self) -> Mapping[str, str]:
+        """The cluster of each problem that shares one with others, by id."""
+        return self.tally.cluster_names
+
     @property
     def answers_once(self) -> bool:
         """Nobody is asked twice: samples of it can be put to the vote at any number."""
@@ -143,6 +151,11 @@ class Group:
         """As of an arm."""
         return self.arms[0].by
 
+    @property
+    def clusters(self) -> Mapping[str, str]:
+        """As of an arm."""
+        return self.arms[0].clusters
+
     def info(self, name: str) -> MetricInfo:
         """As of an arm."""
         return self.arms[0].info(name)
@@ -155,7 +168,7 @@ class Group:
         """A metric over all wordings."""
         if len(self.arms) == 1:
             return self.arms[0].estimate(name)
-        return estimate_of(self.parts(name), self.info(name), self.tally.rules.max_turns)
+        return estimate_of(self.parts(name), self.info(name), self.tally.rules.max_turns, self.clusters)
 
 
 def pool(several: Sequence[Parts]) -> dict[str, Part]:
@@ -170,9 +183,11 @@ def pool(several: Sequence[Parts]) -> dict[str, Part]:
     }
 
 
-def estimate_of(parts: Parts, info: MetricInfo, turn_limit: float | None = None) -> Estimate:
+def estimate_of(
+    parts: Parts, info: MetricInfo, turn_limit: float | None = None, clusters: Mapping[str, str] = ALONE
+) -> Estimate:
     """A metric from its parts."""
-    ratio = clustered_ratio(*_columns(parts.values()))
+    ratio = ratio_of(parts, list(parts), clusters)
     interval = interval_of(ratio, info.interval, turn_limit)
     return Estimate(
         mean=ratio.value,
@@ -182,7 +197,7 @@ def estimate_of(parts: Parts, info: MetricInfo, turn_limit: float | None = None)
         n=round(ratio.denominator),
         num_failed=0,
         num_unscored=0,
-        num_problems=len(ratio.residuals),
+        num_problems=len(parts) if ratio.denominator else 0,
     )
 
 
@@ -253,14 +268,16 @@ def difference(
     right: Mapping[str, Part],
     info: MetricInfo,
     limits: tuple[float | None, float | None] = (None, None),
+    clusters: Mapping[str, str] = ALONE,
 ) -> Difference:
     """Left minus right on the problems that both have.
 
     Args:
         limits: the most turns that a conversation of right and of left can have.
+        clusters: of problems that share one with others.
     """
     shared = [problem for problem in right if problem in left]
-    a, b = _ratio(right, shared), _ratio(left, shared)
+    a, b = (ratio_of(parts, shared, clusters) for parts in (right, left))
     found = paired_difference(a, b, info.interval, limits)
     return Difference(
         left=b.value,
@@ -275,13 +292,18 @@ def difference(
     )
 
 
-def unpaired(left: Mapping[str, Part], right: Mapping[str, Part], info: MetricInfo) -> Difference:
+def unpaired(
+    left: Mapping[str, Part],
+    right: Mapping[str, Part],
+    info: MetricInfo,
+    clusters: Mapping[str, str] = ALONE,
+) -> Difference:
     """Left minus right where the two are about different conversations of the same problems: a problem that
     one of the two lacks still counts for the other.
     """
     either = list(dict.fromkeys((*left, *right)))
     a, b = ({problem: parts.get(problem, NOTHING) for problem in either} for parts in (right, left))
-    found = difference(b, a, info)
+    found = difference(b, a, info, clusters=clusters)
     both = sum(problem in left and problem in right for problem in either)
     return Difference(
         left=found.left,
@@ -304,7 +326,7 @@ def contrast(left: Arm | Group, right: Arm | Group, name: str) -> Difference:
     """
     limits = (float(right.tally.rules.max_turns), float(left.tally.rules.max_turns))
     right.info(name)
-    return difference(left.parts(name), right.parts(name), left.info(name), limits)
+    return difference(left.parts(name), right.parts(name), left.info(name), limits, left.clusters)
 
 
 def correlation(left: Arm | Group, right: Arm | Group, name: str) -> float | None:
@@ -320,10 +342,11 @@ def correlation(left: Arm | Group, right: Arm | Group, name: str) -> float | Non
     return 0.0 if first.std() == 0 or second.std() == 0 else float(np.corrcoef(first, second)[0, 1])
 
 
-def _ratio(parts: Mapping[str, Part], problems: Sequence[str]) -> Ratio:
-    return clustered_ratio(*_columns(parts[problem] for problem in problems))
-
-
-def _columns(parts: Iterable[Part]) -> tuple[list[float], list[float]]:
-    listed = list(parts)
-    return [part[0] for part in listed], [part[1] for part in listed]
+def ratio_of(parts: Mapping[str, Part], problems: Sequence[str], clusters: Mapping[str, str]) -> Ratio:
+    """A metric over some problems, of which one that is not there has nothing to count."""
+    listed = [parts.get(problem, NOTHING) for problem in problems]
+    return clustered_ratio(
+        [part for part, _ in listed],
+        [whole for _, whole in listed],
+        cluster_names(problems, clusters),
+    )

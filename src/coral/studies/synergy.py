@@ -54,8 +54,8 @@ def synergy_of(arm: Arm, arms: Mapping[str, Arm]) -> Synergy | None:
     mean: dict[str, Part] = {
         problem: (sum(each[problem] for each in rates) / len(rates), 1.0) for problem in shared
     }
-    over_mean = difference(_as_parts(_rates(own)), mean, info)
-    over_each = [difference(own, member.parts(RIGHT), info) for member in members]
+    over_mean = difference(_as_parts(_rates(own)), mean, info, clusters=arm.clusters)
+    over_each = [difference(own, one.parts(RIGHT), info, clusters=arm.clusters) for one in members]
     scores = [sum(each[problem] for problem in shared) for each in rates]
     return Synergy(
         arm=arm.name,

@@ -39,7 +39,7 @@ from coral.tasks.registry import task_of
 from coral.types import Answered, Conversation, Reply, StopReason, Unsure, Usage
 
 FILE = "view.sqlite"
-_VERSION = 3
+_VERSION = 4
 """Raised by every change of what is indexed; an index of another version is made anew."""
 BATCH = 500
 """Conversations per transaction: a search waits for no more, and a kill loses no more."""
@@ -48,8 +48,9 @@ _SCHEMA = """
 CREATE TABLE files (path TEXT PRIMARY KEY, covered INTEGER, last INTEGER, digest BLOB);
 CREATE TABLE damaged (path TEXT, offset INTEGER, message TEXT);
 CREATE TABLE conversations (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, natural TEXT, problem TEXT, sample INTEGER,
-    path TEXT, offset INTEGER, stop TEXT, agreed INTEGER, right INTEGER, turns INTEGER, tokens INTEGER,
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, natural TEXT, problem TEXT, cluster TEXT,
+    sample INTEGER, path TEXT, offset INTEGER, stop TEXT, agreed INTEGER, right INTEGER, turns INTEGER,
+    tokens INTEGER,
     seconds REAL, strip TEXT, lost_turn INTEGER, lost_seat TEXT, gained_turn INTEGER, gained_seat TEXT,
     first_right INTEGER, any_right INTEGER, by_model INTEGER, unreadable INTEGER, parent TEXT, failure TEXT
 );
@@ -301,6 +302,7 @@ def _facts(conversation: Conversation, outcome: Outcome) -> Mapping[str, Any]:
         "id": conversation.id,
         "natural": natural(conversation.id),
         "problem": conversation.problem.id,
+        "cluster": conversation.problem.cluster or conversation.problem.id,
         "sample": int(conversation.id.rpartition("#")[2] or 0),
         "stop": conversation.stop.value,
         "agreed": outcome.agreed,

@@ -58,13 +58,13 @@ def _headline(connection: sqlite3.Connection) -> tuple[float | None, Interval | 
     """The share that is right, of those that are scored, and its interval over problems: also of a run that
     has not ended.
     """
-    by_problem = connection.execute(
+    by_cluster = connection.execute(
         "SELECT sum(right), count(right) FROM conversations WHERE stop != 'failed' AND right IS NOT NULL "
-        "GROUP BY problem"
+        "GROUP BY cluster"
     ).fetchall()
-    if not by_problem:
+    if not by_cluster:
         return None, None
-    ratio = clustered_ratio([row[0] for row in by_problem], [row[1] for row in by_problem])
+    ratio = clustered_ratio([row[0] for row in by_cluster], [row[1] for row in by_cluster])
     return ratio.value, interval_of(ratio, "proportion")
 
 

@@ -205,6 +205,7 @@ def _problem(example: Example) -> Problem:
         question=example.text,
         target=example.label,
         group={"label": example.label, "operator": example.operator},
+        cluster=example.problem,
         source={
             "program": example.program,
             "tests": "\n".join(filter(None, (example.setup, *example.tests))),
