@@ -331,6 +331,9 @@ def test_a_turn_shows_its_branches_and_what_it_would_teach(page, tmp_path):
         page.wait_for_selector(".lesson[open] .trained")
         assert page.locator(".lesson[open] h4").all_inner_texts()[0].startswith("chosen")
         assert page.locator(".lesson[open] .trained.down").count() == 1
+        boxes = page.locator(".lesson[open] .trained.down .token").all_inner_texts()
+        assert boxes[-1] == "<|end|>"
+        assert f"{len(boxes)} tokens" in page.locator(".lesson[open] h4").all_inner_texts()[1]
         assert "rows of this conversation" in page.inner_text(".lessons")
 
 

@@ -37,6 +37,9 @@ class ViewConfig(Options):
     name does not end in .html, or beyond 5,000 conversations or 30 MB."""
     redact: bool | None = option(None, decides=False)
     """Leave what holds or may quote a problem out of that file; by default if the task is confidential."""
+    tokenizer: str | None = option(None, decides=False)
+    """Folder of the model that is to be trained: the tokens of training rows are its. By default those of the
+    model that speaks, where its folder or the hub's cache is on this machine."""
     no_browser: bool = option(False, decides=False)
     """Only print the address."""
 
@@ -55,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     config = parse(ViewConfig, rest, command="coral view [RUN...]", about=ABOUT)
     if config.export is None and config.redact is not None:
         raise ConfigError("--redact is of a file", remedy="give --export FILE.html, too")
+    tokenizer = _tokenizer(config.tokenizer)
     root = _start(paths)
     runs = [] if root else open_runs(paths)
     if config.export is not None:
@@ -67,9 +71,29 @@ def run(arguments: Sequence[str]) -> int:
 
     forms, screen = ([Places(root, runs)], "start") if root else ([], _screen(runs))
     run_in_loop(
-        serve(runs, host=config.host, port=config.port, on_ready=announce, forms=forms, screen=screen)
-    )
+        serve(
+            runs, host=config.host, port=config.port, on_ready=announce, forms=forms, screen=screen,
+            tokenizer=tokenizer,
+        )
+    )  # fmt: skip
     return EXIT_DONE
+
+
+def _tokenizer(name: str | None) -> Path | None:
+    """The folder of a tokenizer.
+
+    Raises:
+        ConfigError: it holds none.
+    """
+    if name is None:
+        return None
+    folder = Path(name).expanduser()
+    if not (folder / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"{folder} holds no tokenizer.json",
+            remedy="--tokenizer FOLDER, of the model that is to be trained",
+        )
+    return folder
 
 
 def _start(paths: Sequence[str]) -> Path | None:

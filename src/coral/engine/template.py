@@ -56,15 +56,21 @@ class ChatTemplate:
                 remedy="fix chat_template.jinja, or save the tokenizer again",
             ) from error
 
-    def render(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
-        """The prompt that asks for the next assistant message; `options` are the template's own variables.
+    def render(
+        self, messages: Sequence[Message], options: Mapping[str, Any], *, generate: bool = True
+    ) -> str:
+        """The messages as the model reads them.
+
+        Args:
+            options: the template's own variables.
+            generate: ask for the next assistant message behind them.
 
         Raises:
             Rejected: the template refuses these messages, or has a mistake that they meet.
         """
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         try:
-            return self._template.render({**options, "messages": plain, "add_generation_prompt": True})
+            return self._template.render({**options, "messages": plain, "add_generation_prompt": generate})
         except jinja2.TemplateError as error:
             raise Rejected(f"the chat template refuses the messages: {error}", status=400) from error
         except TEMPLATE_ERRORS as error:

@@ -39,5 +39,12 @@ def name_of(config: ModelConfig) -> str:
     return config.http.partition("?")[0] if config.http else ""
 
 
+def folder_recorded(name: str) -> Path | None:
+    """The checkpoint folder on this machine that records call `name`, as `name_of` does; None without one."""
+    if name == name_of(ModelConfig()):
+        return folder_of(ModelConfig())
+    return folder_of(ModelConfig(model=name)) if name not in {"", TINY} else None
+
+
 def _quoted(word: str) -> str:
     return shlex.quote(word) if re.search(r"[\s'\"\\]", word) or not word else word

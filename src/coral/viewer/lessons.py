@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,22 @@ from coral.rows.options import RowOptions
 from coral.rows.preview import OneProblem, preview
 from coral.rows.row import TrainingRow
 from coral.rows.run import open_run
-from coral.types import Conversation
+from coral.types import Conversation, Message
 from coral.viewer.index import WORKING, RunIndex
+from coral.viewer.tokens import Said, folder_of, trained
 
 TRAINED = ("chosen", "rejected", "completion")
 """Columns whose words, with the mark that ends them, carry loss. The prompt is context."""
 
 
-def lessons(index: RunIndex, conversation: Conversation, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+def lessons(
+    index: RunIndex, conversation: Conversation, asked: Mapping[str, str], tokenizer: Path | None = None
+) -> list[dict[str, Any]]:
     """The rows of a conversation, as JSON types.
 
     Args:
         asked: `kind` and `score`, as `coral build` takes them.
+        tokenizer: the folder of the model that is to be trained; by default the speaker's own.
 
     Raises:
         UserError: an option cannot be, or the run does not keep what its prompts are made of.
@@ -38,13 +42,42 @@ def lessons(index: RunIndex, conversation: Conversation, asked: Mapping[str, str
     ).fetchall()
     held = [found for row in ids if (found := index.conversation(row["id"])) is not None]
     with WORKING:
-        rows = asyncio.run(_made(OneProblem.of(run, held), options))
-    return [_told(row) for row in rows if row.source.conversation == conversation.id]
+        return asyncio.run(_made(OneProblem.of(run, held), options, conversation, tokenizer))
 
 
-async def _made(run: OneProblem, options: RowOptions) -> list[TrainingRow]:
+async def _made(
+    run: OneProblem, options: RowOptions, conversation: Conversation, tokenizer: Path | None
+) -> list[dict[str, Any]]:
     async with workers.in_use():
-        return await preview(run, options)
+        rows = [row for row in await preview(run, options) if row.source.conversation == conversation.id]
+        told, by_folder = [_told(row) for row in rows], dict[Path, list[int]]()
+        for number, row in enumerate(rows):
+            model = conversation.speakers[conversation.turns[row.source.turn - 1].seat].model
+            folder = tokenizer or folder_of(model)
+            if folder is None:
+                told[number]["why"] = f"no tokenizer of {model} lies on this machine"
+            else:
+                by_folder.setdefault(folder, []).append(number)
+        for folder, numbers in by_folder.items():
+            found = await trained(folder, [_said(rows[number]) for number in numbers])
+            for number, tokens in zip(numbers, found, strict=True):
+                told[number] |= {"tokenizer": folder.name, **_beside(told[number]["trained"], tokens)}
+        return told
+
+
+def _said(row: TrainingRow) -> tuple[Said, list[Said]]:
+    def plain(messages: Sequence[Message]) -> Said:
+        return tuple((message.role.value, message.content) for message in messages)
+
+    return plain(row.prompt), [plain(said) for said in _columns(row).values()]
+
+
+def _beside(columns: list[dict[str, Any]], tokens: dict[str, Any]) -> dict[str, Any]:
+    """Tokens beside the columns that they are of."""
+    if "why" in tokens:
+        return tokens
+    each = zip(columns, tokens["replies"], strict=True)
+    return {"context": tokens["prompt"], "trained": [{**column, "tokens": found} for column, found in each]}
 
 
 def _options(values: Mapping[str, str]) -> RowOptions:
@@ -58,7 +91,6 @@ def _options(values: Mapping[str, str]) -> RowOptions:
 
 
 def _told(row: TrainingRow) -> dict[str, Any]:
-    columns = {name: getattr(row, name) for name in TRAINED if hasattr(row, name)}
     return {
         "turn": row.source.turn,
         "candidate": row.source.candidate,
@@ -68,6 +100,10 @@ def _told(row: TrainingRow) -> dict[str, Any]:
         "prompt": len(row.prompt),
         "trained": [
             {"column": name, "text": "\n".join(message.content for message in said)}
-            for name, said in columns.items()
+            for name, said in _columns(row).items()
         ],
     }
+
+
+def _columns(row: TrainingRow) -> dict[str, tuple[Message, ...]]:
+    return {name: getattr(row, name) for name in TRAINED if hasattr(row, name)}

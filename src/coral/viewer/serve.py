@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ async def serve(
     on_ready: Callable[[str], None],
     forms: Sequence[Form] = (),
     screen: str = "",
+    tokenizer: Path | None = None,
 ) -> None:
     """Show runs, or ask people for something, until SIGTERM or Ctrl-C.
 
@@ -31,11 +33,12 @@ async def serve(
         on_ready: called with the page's address as soon as it answers.
         forms: what people are asked for, or choose from.
         screen: which of the page's screens the address opens, such as "compare".
+        tokenizer: folder of the model that training rows are for; by default that of who speaks.
 
     Raises:
         ConfigError: the address cannot be bound.
     """
-    server = ViewServer(runs, forms=forms, allowed_hosts=names_of(host))
+    server = ViewServer(runs, forms=forms, allowed_hosts=names_of(host), tokenizer=tokenizer)
     runner = web.AppRunner(server.app, shutdown_timeout=0.5)
     await runner.setup()
     try:

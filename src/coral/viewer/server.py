@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -45,6 +46,9 @@ class ViewServer:
 
     Attributes:
         token: part of the page's address; without it the API answers nothing.
+
+    Args:
+        tokenizer: folder of the model that training rows are for; by default that of who speaks.
     """
 
     def __init__(
@@ -53,8 +57,10 @@ class ViewServer:
         *,
         forms: Sequence[Form] = (),
         allowed_hosts: Sequence[str] = (),
+        tokenizer: Path | None = None,
     ) -> None:
         self.runs = runs
+        self._tokenizer = tokenizer
         self.token = secrets.token_urlsafe(16)
         self._hosts = HostCheck(allowed_hosts)
         self._forks: list[Fork] = []
@@ -156,7 +162,7 @@ class ViewServer:
     async def _lessons(self, request: web.Request) -> web.StreamResponse:
         run = self._run(request)
         found = await self._found(run, request)
-        return answer(await asyncio.to_thread(lessons, run.index, found, request.query))
+        return answer(await asyncio.to_thread(lessons, run.index, found, request.query, self._tokenizer))
 
     async def _found(self, run: ViewedRun, request: web.Request) -> Conversation:
         identity = request.query.get("id", "")

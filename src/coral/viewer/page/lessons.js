@@ -61,11 +61,37 @@ export function Lesson({ row }) {
         ? `row: candidate ${row.candidate}`
         : `row: candidate ${row.candidate}, ${row.label ? "desirable" : "undesirable"}`;
   return html`<details class="lesson"><summary>${title}</summary>
-    <p class="quiet">prompt: the ${row.prompt} messages as sent, context only, no loss</p>
+    <p class="quiet">prompt: the ${row.prompt} messages as sent${row.context == null ? "" : `, ${row.context} tokens`}, context
+      only, no loss</p>
+    ${row.why
+      ? html`<p class="quiet">Not token by token: ${visible(row.why)}. What is marked is trained, with its end mark.
+          <code>coral view --tokenizer FOLDER</code> names the model that is to be trained.</p>`
+      : html`<p class="quiet">Each box is a trained token, of ${visible(row.tokenizer)}'s tokenizer and chat template; marks
+          of the template have a double frame.</p>`}
     ${row.trained.map(
-      ({ column, text }) => html`<h4>${column} <small>${down ? "trained: made less likely" : EFFECTS[column]}, with its end mark</small></h4>
+      ({ column, text, tokens }) => html`<h4>${column} <small>${down ? "trained: made less likely" : EFFECTS[column]}, ${tokens
+          ? `${tokens.count} ${tokens.count === 1 ? "token" : "tokens"}`
+          : "with its end mark"}</small></h4>
         <div class=${`trained ${column === "rejected" || down ? "down" : ""}`}>
-          <div class="raw">${visible(text.slice(0, LONGEST))}${text.length > LONGEST ? "…" : ""}</div></div>`,
+          ${tokens
+            ? html`<${Tokens} tokens=${tokens} />`
+            : html`<div class="raw whole-text">${visible(text.slice(0, LONGEST))}${text.length > LONGEST ? "…" : ""}</div>`}
+        </div>`,
     )}
   </details>`;
 }
+
+// Tokens that share a character stand in one box, which says so; text of no token stands in none.
+function Tokens({ tokens }) {
+  const left = tokens.count - tokens.pieces.reduce((sum, [, ids]) => sum + ids.length, 0);
+  return html`<div class="raw tokens">${tokens.pieces.map(([text, ids, mark]) =>
+      ids.length
+        ? html`<span class=${mark ? "token mark" : "token"} title=${`${ids.length > 1 ? "tokens" : "token"} ${ids.join(", ")}`}>
+            ${inBox(text)}${ids.length > 1 ? html`<sub>${ids.length}</sub>` : null}</span>`
+        : visible(text),
+    )}${left ? ` … and ${left.toLocaleString("en")} more tokens` : ""}</div>`;
+}
+
+// A line's end would be an empty box.
+const inBox = (text) =>
+  text.split("\n").map((line, index) => (index ? html`<i aria-hidden="true">↵</i>${"\n"}${visible(line)}` : visible(line)));
