@@ -35,6 +35,16 @@ def test_mean_squares_by_hand():
     assert found == pytest.approx({"problem": 1.0, "wording": 0.0, "problem×wording": 0.0, "samples": 0.5})
 
 
+@pytest.mark.parametrize("levels", [2, 3])
+def test_nothing_between_0_and_1_varies_more_than_a_quarter(levels):
+    """Two wordings say next to nothing, and yet no share has a variance of 11."""
+    rng = np.random.default_rng(1)
+    rates = rng.random((30, levels, 1))
+    for values in (rates, (rng.random((30, levels, 2)) < rates) * 1.0):
+        for one in components(values, ("problem", "wording")):
+            assert one.high is None or one.variance <= one.high <= 0.25
+
+
 @pytest.mark.parametrize("problems", [10, 50, 200])
 def test_components_are_unbiased_and_their_intervals_hold(problems):
     """Four wordings, three samples. Intervals of Ting and others hold 95 of 100, and some more."""

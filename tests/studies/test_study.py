@@ -139,6 +139,8 @@ async def test_equal_cost_from_start_to_report(serve, data, tmp_path):
     assert [point.samples for point in results.curve] == list(range(1, 9))
     single = next(arm for arm in results.arms if arm.name == "single")
     assert results.curve[0].accuracy == pytest.approx(single.right.mean)
+    assert results.curve[0].low == pytest.approx(single.right.low)
+    assert results.curve[0].high == pytest.approx(single.right.high)
     assert {one.arm for one in results.equal_cost} == {"pair", "self_refine"}
     assert all(one.problems == 10 for one in results.equal_cost)
     synergy = results.synergy[0]

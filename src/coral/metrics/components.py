@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from math import exp, prod, sqrt
+from math import exp, inf, prod, sqrt
 
 import numpy as np
 
@@ -35,6 +35,8 @@ NEXT_TO_NOTHING = 1e-9
 FAR = 1e6
 """Degrees of freedom that are as good as infinitely many."""
 _TAIL = 0.975
+_MOST_OF_SHARES = 0.25
+"""Nothing between 0 and 1 varies more, so no interval of two wordings or models reaches beyond."""
 
 
 class Component(Record, frozen=True, omit_defaults=False):
@@ -68,6 +70,7 @@ def components(values: Array, factors: Sequence[str]) -> list[Component]:
     *sizes, samples = values.shape
     squares, degrees = mean_squares(values)
     axes = range(len(sizes))
+    most = _MOST_OF_SHARES if bool(((values >= 0) & (values <= 1)).all()) else inf
     judged = _Left(values, factors) if PROBLEM in factors and _is_yes_no(values) else None
     found = []
     for subset in [*subsets(axes), ()]:
@@ -81,9 +84,10 @@ def components(values: Array, factors: Sequence[str]) -> list[Component]:
         low, high = (max(0.0, end) for end in ends)
         of_problems = left or PROBLEM in [factors[axis] for axis in subset]
         told = judged.interval(value, terms, within) if judged is not None and of_problems else (low, high)
+        within_reach = (None if end is None else min(end, max(most, value)) for end in told)
         name = SAMPLES if left else CROSS.join(factors[axis] for axis in subset)
         levels = samples if left else prod(sizes[axis] for axis in subset)
-        found.append((name, max(0.0, value), *told, levels))
+        found.append((name, max(0.0, value), *within_reach, levels))
     total = sum(one[1] for one in found) or 1.0
     return [
         Component(name, value, low, high, value / total, levels) for name, value, low, high, levels in found

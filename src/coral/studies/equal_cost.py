@@ -136,7 +136,8 @@ class Votes:
         """Accuracy of one vote, of two, ... of all, at their prices."""
         points = []
         for number in range(1, self.most + 1):
-            parts = {problem: (curve[number - 1], 1.0) for problem, curve in self.curves.items()}
+            votes = self.most / number  # so many that share no sample: of one sample, all samples
+            parts = {problem: (votes * curve[number - 1], votes) for problem, curve in self.curves.items()}
             ratio = ratio_of(parts, list(parts), self.arm.clusters)
             interval = interval_of(ratio, metric("majority_vote").interval)
             points.append(
