@@ -177,6 +177,35 @@ PAIRS = {
         "def f(x):\n    return sum(x)",
         True,
     ),
+    "ranges of the same numbers": (
+        "def f(x):\n    return range(0, 3, 5)",
+        "def f(x):\n    return range(0, 1)",
+        True,
+    ),
+    "empty ranges": ("def f(x):\n    return range(0)", "def f(x):\n    return range(5, 5)", True),
+    "a range, a list": ("def f(x):\n    return range(3)", "def f(x):\n    return [0, 1, 2]", False),
+    "long ranges": (
+        "def f(x):\n    return range(10 ** 30)",
+        "def f(x):\n    return range(0, 10 ** 30)",
+        True,
+    ),
+    "a complex number, a number": ("def f(x):\n    return 1 + 0j", "def f(x):\n    return 1", True),
+    "complex numbers": (
+        "def f(x):\n    return 0.3 + 2j",
+        "def f(x):\n    return 0.1 + 0.2 + 2j",
+        True,
+    ),
+    "other complex numbers": ("def f(x):\n    return 1 + 2j", "def f(x):\n    return 1 - 2j", False),
+    "a named tuple, a tuple": (
+        "import collections\nP = collections.namedtuple('P', 'a b')\ndef f(x):\n    return P(1, 2)",
+        "def f(x):\n    return 1, 2",
+        True,
+    ),
+    "an enumeration, a number": (
+        "import enum\nclass E(enum.IntEnum):\n    ONE = 1\ndef f(x):\n    return E.ONE",
+        "def f(x):\n    return 1",
+        True,
+    ),
     "large sums": (
         "def f(x):\n    return 123456789012.0 + sum(x)",
         "def f(x):\n    return 123456789012.00001 + sum(x)",

@@ -72,11 +72,22 @@ def canonical(value: Any) -> str:
         case deque():
             return f"deque({','.join(map(canonical, value))})"
         case range():
-            return f"range({value.start:x},{value.stop:x},{value.step:x})"
+            return _range(value)
+        case complex():
+            parts = (value.real, value.imag) if value.imag else (value.real,)
+            return "+i*".join(map(_number, parts))
         case bytearray():
             return canonical(bytes(value))
         case _:
             return f"{type(value).__name__}:{value!r}"
+
+
+def _range(value: range) -> str:
+    """As Python compares them: by the numbers that they hold."""
+    if not value:
+        return "range()"
+    first, last = value[0], value[-1]
+    return f"range({first:x},{last:x},{value.step if last != first else 0:x})"
 
 
 def _number(value: float | Decimal | Fraction) -> str:
