@@ -116,6 +116,31 @@ async def test_the_models_of_a_loop_are_held_against_the_start(loop, view):
     assert "coral improve" in families[0]["note"]
 
 
+async def test_what_was_trained_beside_a_loop_is_shown_with_it(loop, stored, view):
+    """As recipes leave it in the loop's folder: evaluations among the loop's, samples among its samples."""
+    for place, run in (
+        ("further/pair-dpo-opener/pair", "second"),
+        ("further/pair-dpo-opener/pair-1-start", "first"),
+        ("further/other/final", "second"),
+    ):
+        shutil.copytree(stored / run, loop / place)
+    shutil.copytree(loop / "models" / "pair-dpo-1" / "train", loop / "further" / "other" / "train")
+    async with view(loop) as client:
+        names = [run["name"] for run in await asked(client, "runs")]
+        families = await asked(client, "families")
+        standings = await asked(client, "standings", runs="0,1,2", base=0)
+    assert names == [
+        "start, pair", "pair-dpo-1, pair", "further/pair-dpo-opener, pair", "start, alone",
+        "pair-dpo-1, alone", "further/other, final", "sampled pair-1-start",
+        "sampled further/pair-dpo-opener/pair-1-start",
+    ]  # fmt: skip
+    assert [(one["kind"], one["runs"], one["baseline"], one["beside"]) for one in families] == [
+        ("loop", [0, 1, 2], 0, [2]), ("loop", [3, 4], 3, []), ("loop", [5], 5, [5]),
+        ("samples", [6, 7], None, []),
+    ]  # fmt: skip
+    assert standings[2]["changes"]
+
+
 async def test_names_stay_apart(study, stored, view):
     """A run beside a study, and two studies whose arms have the same names."""
     async with view(stored / "first", study) as client:

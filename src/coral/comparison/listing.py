@@ -12,7 +12,7 @@ from coral.evaluation.identity import config_digest
 from coral.metrics import METRICS, Estimate, MetricInfo, Summary
 from coral.metrics.table import interval_text, value_of
 from coral.store.folder import RunFolder
-from coral.store.others import is_loop, is_of_a_run, kind_of
+from coral.store.others import LOOP, is_loop, is_of_a_run, kind_of, record_in
 from coral.types import SCHEMA
 
 
@@ -52,6 +52,15 @@ SIGHTS = ("pair", "alone", "second", "final")
 def evaluations_of(loop: Path) -> list[Path]:
     """`run.json` of each evaluation of a loop; beside them lie the trainings'."""
     return sorted(one for one in loop.glob("models/*/*/run.json") if one.parent.name in SIGHTS)
+
+
+def further_of(loop: Path) -> list[Path]:
+    """`run.json` of each run of conversations that others put into a loop's folder, as FOLDER/MODEL/RUN:
+    evaluations of models that a recipe trained beside the loop, for one.
+    """
+    own = {"models", "samples", LOOP}
+    found = [one for one in loop.glob("*/*/*/run.json") if one.relative_to(loop).parts[0] not in own]
+    return sorted(one for one in found if is_of_a_run(record_in(one.parent)))
 
 
 def listed(path: Path) -> Listed:

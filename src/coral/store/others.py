@@ -42,11 +42,15 @@ def is_loop(path: Path) -> bool:
     """Whether `coral improve` works, or has worked, in a folder. A run that is called `loop` makes none of
     the folder that it lies in.
     """
+    return record_in(path / LOOP).keys() >= OF_A_LOOP
+
+
+def record_in(path: Path) -> dict[str, Any]:
+    """`run.json` of a folder, whatever it is of; empty without one, or where it is damaged."""
     try:
-        record = msgspec.json.decode((path / LOOP / "run.json").read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode((path / "run.json").read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return False
-    return record.keys() >= OF_A_LOOP
+        return {}
 
 
 def not_a_run(path: Path, record: Mapping[str, Any]) -> RunFolderError:

@@ -3,6 +3,7 @@
 STUDY/arms/ARM/                     one family, with the contrasts that the study planned
 LOOP/models/MODEL/SIGHT/            a family for each sight: start, then the checkpoints as they were trained
 LOOP/samples/DATA-ITERATION-MODEL/  what rows were built of: shown, and compared with nothing
+LOOP/FOLDER/MODEL/RUN/              trained beside the loop, as by a recipe: RUN is a sight, or sampled
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coral.comparison.contrasts import parse_contrast
-from coral.comparison.listing import SIGHTS, evaluations_of
+from coral.comparison.listing import SIGHTS, evaluations_of, further_of
 from coral.errors import ConfigError, RunFolderError
 from coral.improvement.loop import START
 from coral.improvement.results import REPORT, Results
@@ -35,6 +36,7 @@ class Family:
         baseline: the one that the others are held against; empty where they are not.
         found: what the family's own report says, one difference each.
         note: why there is no such report.
+        beside: of the runs, those of models that were trained beside the loop.
     """
 
     kind: Literal["study", "loop", "samples", "runs"]
@@ -43,6 +45,7 @@ class Family:
     baseline: str
     found: tuple[dict[str, Any], ...] = ()
     note: str = ""
+    beside: tuple[str, ...] = ()
 
     def told(self, numbers: Mapping[str, int]) -> dict[str, Any]:
         """As JSON types.
@@ -57,6 +60,7 @@ class Family:
         return {
             "kind": self.kind, "title": self.title, "runs": list(numbers.values()),
             "baseline": numbers.get(self.baseline), "found": rows, "note": self.note,
+            "beside": [numbers[name] for name in self.beside if name in numbers],
         }  # fmt: skip
 
 
@@ -135,21 +139,33 @@ def _contrast(one: Contrast) -> dict[str, Any]:
 def _loop(path: Path, models: list[Path]) -> Iterator[Family]:
     results, note = _report(path, REPORT, Results, "coral improve")
     order = [model.name for model in results.models] if results else [START]
-    title = path.resolve().name
-    for sight in sorted({one.parent.name for one in models}, key=SIGHTS.index):
-        folders = {one.parent.parent.name: one.parent for one in models if one.parent.name == sight}
-        names = sorted(folders, key=lambda name: (order.index(name) if name in order else len(order), name))
+    title, further = path.resolve().name, [one.parent for one in further_of(path)]
+    evaluated = [one.parent for one in models] + [one for one in further if one.name in SIGHTS]
+    for sight in sorted({one.name for one in evaluated}, key=SIGHTS.index):
+        folders = {_model(path, one): one for one in evaluated if one.name == sight}
+        own = [name for name in folders if "/" not in name]
+        names = sorted(own, key=lambda name: (order.index(name) if name in order else len(order), name))
+        beside = [name for name in folders if "/" in name]
         yield Family(
             kind="loop",
             title=f"{title}, {sight}",
-            runs={f"{name}, {sight}": folders[name] for name in names},
-            baseline=f"{START if START in folders else names[0]}, {sight}",
+            runs={f"{name}, {sight}": folders[name] for name in [*names, *beside]},
+            baseline=f"{START if START in folders else [*names, *beside][0]}, {sight}",
             found=tuple(_changes(results, sight)) if results else (),
             note=note,
+            beside=tuple(f"{name}, {sight}" for name in beside),
         )
-    samples = {f"sampled {one.parent.name}": one.parent for one in sorted(path.glob("samples/*/run.json"))}
+    samples = [one.parent for one in sorted(path.glob("samples/*/run.json"))]
+    samples += [one for one in further if one.name not in SIGHTS]
     if samples:
-        yield Family(kind="samples", title=f"{title}, what was sampled", runs=samples, baseline="")
+        runs = {f"sampled {one.relative_to(path)}".replace(" samples/", " "): one for one in samples}
+        yield Family(kind="samples", title=f"{title}, what was sampled", runs=runs, baseline="")
+
+
+def _model(loop: Path, evaluation: Path) -> str:
+    """A model of the loop by its name; one that was trained beside it with the folder that it lies in."""
+    model = evaluation.parent
+    return model.name if model.parent == loop / "models" else str(model.relative_to(loop))
 
 
 def _changes(results: Results, sight: str) -> Iterator[dict[str, Any]]:

@@ -65,7 +65,8 @@ function Standings({ family, runs }) {
             : html`<a href=${link("compare", { a: base, b: number, change })}>${changes[change]}</a>`}</td>`;
         return html`<tr>
           <th scope="row"><a href=${link(`run/${number}`)}>${visible(runs[number].name)}</a>
-            ${number === base ? html` <span class="quiet">baseline</span>` : null}</th>
+            ${number === base ? html` <span class="quiet">baseline</span>` : null}
+            ${family.beside.includes(number) ? html` <span class="quiet">trained beside the loop</span>` : null}</th>
           <td class="number">${percent(scored ? right / scored : null)}</td>
           <td class="number quiet">${scored.toLocaleString("en")}</td>
           ${count("won")}${count("lost")}
