@@ -236,6 +236,7 @@ def _typed(value: Any, kind: Any, where: str, remedy: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
+        _refuse_part(value, kind, where, remedy)
         advice = remedy
         if words := _choices(kind):
             cause = f"{where} must be one of {', '.join(words)} (got {value!r})"
@@ -246,6 +247,22 @@ def _typed(value: Any, kind: Any, where: str, remedy: str) -> Any:
         else:
             cause = f"{where} cannot be {value!r}: {error}"
         raise ConfigError(cause, remedy=advice) from None
+
+
+def _refuse_part(value: Any, kind: Any, where: str, remedy: str) -> None:
+    """Where one entry of a mapping is what cannot be: name that one, and not all of them.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if not isinstance(value, Mapping) or typing.get_origin(kind) is not dict:
+        return
+    for name, part in value.items():
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"{where}: {name!r} is a name, and not a text to YAML", remedy=f'put it in quotes: "{name}"'
+            )
+        _typed(part, typing.get_args(kind)[1], f"{where}.{name}", remedy)
 
 
 def _choices(kind: Any) -> list[str]:

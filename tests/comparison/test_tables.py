@@ -11,6 +11,7 @@ from coral.comparison.tables import (
     as_html,
     between,
     explained,
+    figure,
     latex,
     markdown,
     p_value,
@@ -18,7 +19,7 @@ from coral.comparison.tables import (
     points,
     share,
 )
-from coral.metrics import Estimate
+from coral.metrics import Estimate, detectable_in_points
 from coral.metrics.statistics import wilson
 
 NASTY = Table(
@@ -65,6 +66,8 @@ def test_figures():
     """Nothing stands for what is not known but a dash."""
     assert (percent(None), points(None), between(None, 1.0), p_value(None)) == ("-",) * 4
     assert (percent(0.123), points(-0.05), between(0.0, 0.161)) == ("12.3%", "-5.0", "[0.0, 16.1]")
+    assert (figure(None, None, None), figure(0.1, None, None, signed=True)) == ("-", "+10.0 -")
+    assert (detectable_in_points(0.3), detectable_in_points(1.426)) == ("30.0", "over 100")
     assert (p_value(0.00001), p_value(0.0312)) == ("< 0.0001", "0.0312")
 
 

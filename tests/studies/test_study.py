@@ -15,6 +15,7 @@ from coral.comparison.rows import BESIDE_CONTROLS, notes_of
 from coral.display.line import headline_of
 from coral.errors import ConfigError, RunFolderError
 from coral.evaluation.watch import Watch
+from coral.options import build_config, load_yaml_file
 from coral.studies.config import StudyConfig
 from coral.studies.report import contrasts_in_short
 from coral.studies.results import Contrast, StudyResults, with_power
@@ -194,6 +195,10 @@ REFUSED = [
     ({"arms": ARMS, "contrasts": ["pair"]}, "'pair' is not a contrast", "pair - alone"),
     ({"arms": ARMS, "contrasts": ["pair - pair"]}, "with itself", "two arms"),
     ({"arms": ARMS, "contrasts": [": pair - alone"]}, "is not a contrast", "METRIC"),
+    ({"arms": ARMS, "contrasts": ["pair - alone", "pair  -  alone"]}, "would count twice", "leave one"),
+    ({"arms": ARMS, "contrasts": ["pair - alone", "alone - pair"]}, "would count twice", "leave one"),
+    ({"arms": {"a": {}, 1: {}}}, "arms: 1 is a name, and not a text", '"1"'),
+    ({"arms": {"a": {}, "b": 5}}, "arms.b must be a mapping", ""),
     ({"arms": {"a": {"limit": 3}, "b": {}}}, "the arm a sets limit", "whole study"),
     ({"arms": {"a": {"task": {"name": "gsm8k"}}}}, "the arm a sets task", "same problems|two studies"),
     ({"arms": {"a": {"data_seed": 3}}}, "the arm a sets data_seed", "whole study"),
@@ -214,6 +219,17 @@ def test_bad_input_is_refused_before_anything_is_sent(given, cause, remedy, tmp_
         coral.study({"task": {"name": "sally_anne"}, "output": str(tmp_path / "study"), **given})
     assert re.search(remedy, caught.value.remedy)
     assert not (tmp_path / "study").exists()
+
+
+def test_an_arm_of_which_nothing_is_said_is_one_without_options(tmp_path):
+    """As people write it: `pair:`, and nothing behind it; an arm of a preset keeps its own."""
+    path = tmp_path / "study.yaml"
+    path.write_text("task: {name: sally_anne}\narms:\n  alone: {protocol: single}\n  pair:\n")
+    config = build_config(StudyConfig, load_yaml_file(path), "study")
+    assert config.arm_options() == {"alone": {"protocol": "single"}, "pair": {}}
+    preset = build_config(StudyConfig, {"task": {"name": "sally_anne"}, "preset": "equal_cost",
+                                        "arms": {"single": None}}, "study")  # fmt: skip
+    assert preset.arm_options()["single"]["protocol"] == "single"
 
 
 def test_an_unknown_metric_of_a_contrast_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from coral.comparison.facts import RIGHT
 from coral.comparison.power import Design, assumed, of_pilot
 from coral.config import SHARE, Bounds, Options, option
 from coral.errors import ConfigError
+from coral.metrics import detectable_in_points
 from coral.store.folder import RunFolder
 
 ABOUT = (
@@ -85,7 +86,7 @@ def print_design(design: Design, power: float) -> None:
         needed = design.needed(difference, power)
         table.add_row(
             f"{number:,}",
-            f"{100 * design.detectable(number, power):.1f}",
+            detectable_in_points(design.detectable(number, power)),
             "",
             f"{100 * difference:.0f}",
             "-" if needed is None else f"{needed:,}",

@@ -11,7 +11,7 @@ from coral.comparison.facts import IN_WORDS
 from coral.comparison.power import Design
 from coral.comparison.tables import Table, between, p_value, percent, points
 from coral.comparison.tables import as_html as table_as_html
-from coral.metrics import Comparison, MetricInfo, adjusted, holm, metric
+from coral.metrics import Comparison, MetricInfo, adjusted, detectable_in_points, holm, metric
 from coral.metrics.own import own_info
 from coral.metrics.table import interval_text, value_of
 
@@ -133,8 +133,9 @@ def power_of(design: Design) -> str:
     """What the comparison could have found by its headline, and what another difference needs."""
     needed = design.needed(ASKED)
     problems = "more problems than there are" if needed is None else f"{needed:,} problems"
+    found = detectable_in_points(design.detectable(design.problems))
     return (
-        f"8 of 10 such comparisons find a true difference of {100 * design.detectable(design.problems):.1f} "
+        f"8 of 10 such comparisons find a true difference of {found} "
         f"points in {IN_WORDS[design.by]}; one of {100 * ASKED:.0f} points needs {problems} (correlation of "
         f"the two on a problem {design.correlation:.2f})"
     )

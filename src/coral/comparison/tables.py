@@ -107,6 +107,8 @@ def between(low: float | None, high: float | None, *, signed: bool = False) -> s
 
 def figure(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
     """A share, or a difference of shares in points, with its interval."""
+    if value is None:
+        return "-"
     return f"{points(value) if signed else percent(value)} {between(low, high, signed=signed)}"
 
 

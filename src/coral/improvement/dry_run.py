@@ -18,7 +18,7 @@ from coral.improvement.done import Drawn
 from coral.improvement.pools import pool_config
 from coral.improvement.problems import file_of
 from coral.improvement.servers import filled_in, places
-from coral.metrics import detectable_with
+from coral.metrics import detectable_in_points, detectable_with
 from coral.rl.config import GrpoConfig
 from coral.rows.build import BuildConfig
 from coral.rows.problem_statistics import HeldOut, is_for_evaluation
@@ -115,10 +115,10 @@ class DryRun:
         self._say(f"gate: {model} against {against}", self._config.gate)
         for sight, problems in self._problems.items():
             if sight in {"pair", "second"}:
-                points = 100 * detectable_with(problems)
+                points = detectable_in_points(detectable_with(problems))
                 self._say(
                     f"what {problems:,} problems show ({sight})",
-                    f"a difference of {points:.1f} points in 8 of 10 cases, if a third come out otherwise",
+                    f"a difference of {points} points in 8 of 10 cases, if a third come out otherwise",
                 )
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coral.improvement.config import GateConfig
-from coral.metrics import Comparison, detectable
+from coral.metrics import Comparison, detectable, detectable_in_points
 from coral.types import Record
 
 
@@ -79,7 +79,7 @@ def seen(comparison: Comparison) -> str:
     """What so many problems show: the difference that is found in 8 of 10 cases."""
     if comparison.stderr is None:
         return "-"
-    return f"{100 * detectable(comparison.stderr):.1f} points"
+    return f"{detectable_in_points(detectable(comparison.stderr))} points"
 
 
 def told(comparison: Comparison) -> str:

@@ -8,7 +8,14 @@ summary = summarize(tally)
 
 from coral.metrics.candidates import CandidateCounter, CandidateCounts
 from coral.metrics.catalog import METRICS, metric
-from coral.metrics.claims import adjusted, benjamini_hochberg, detectable, detectable_with, holm
+from coral.metrics.claims import (
+    adjusted,
+    benjamini_hochberg,
+    detectable,
+    detectable_in_points,
+    detectable_with,
+    holm,
+)
 from coral.metrics.compare import Comparison, compare
 from coral.metrics.cost import Price, PriceTable, RoleUsage, load_prices
 from coral.metrics.estimate import Estimate
@@ -39,6 +46,7 @@ __all__ = [
     "benjamini_hochberg",
     "compare",
     "detectable",
+    "detectable_in_points",
     "detectable_with",
     "holm",
     "load_prices",

@@ -20,6 +20,11 @@ def detectable(stderr: float) -> float:
     return (Z + NormalDist().inv_cdf(POWER)) * stderr
 
 
+def detectable_in_points(share: float) -> str:
+    """A detectable difference of shares, in points; one larger than 100 is none that there could be."""
+    return f"{100 * share:.1f}" if share <= 1 else "over 100"
+
+
 def detectable_with(problems: int) -> float:
     """The same before anything was measured, in a share: where one problem of three comes out differently."""
     padded = problems + 2  # as the interval of paired differences does

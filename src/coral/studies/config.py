@@ -49,7 +49,7 @@ class StudyConfig(EvalConfig):
     prompts: tuple[str, ...] = option((), decides=True)
     """Wordings of the system prompt, each a name (see agent.prompt) or @FILE: every arm is run with each of
     them, and the report says how much the wording varies the result."""
-    arms: dict[str, dict[str, Any]] = option(decides=True, default_factory=dict)
+    arms: dict[str, dict[str, Any] | None] = option(decides=True, default_factory=dict)
     """The arms by name, each with the options in which it differs: {alone: {protocol: single}, pair: {}}.
     With a preset they are added to its arms, or change them."""
     contrasts: tuple[str, ...] = option((), decides=True)
@@ -127,7 +127,8 @@ class StudyConfig(EvalConfig):
 
     def _arms_asked(self) -> dict[str, dict[str, Any]]:
         preset = self._preset().arms
-        arms = {str(name): dict(options or {}) for name, options in merged(preset, self.arms).items()}
+        given = {name: options or {} for name, options in self.arms.items()}
+        arms = {name: dict(options) for name, options in merged(preset, given).items()}
         if not arms:
             raise ConfigError(
                 "the study has no arms",
@@ -176,7 +177,17 @@ class StudyConfig(EvalConfig):
         first, *others = self._arms_asked()
         by_default = () if self.preset else [f"{other} - {first}" for other in others]
         texts = self.contrasts or self._preset().contrasts or by_default
-        return [parse_contrast(text) for text in texts]
+        planned = [parse_contrast(text) for text in texts]
+        seen: dict[tuple[str, ...], str] = {}
+        for one in planned:
+            what = (one.metric, *sorted((one.left, one.right)))
+            if what in seen:
+                raise ConfigError(
+                    f"the contrasts '{seen[what]}' and '{one.text}' are one, which would count twice",
+                    remedy="leave one of them out",
+                )
+            seen[what] = one.text
+        return planned
 
     @property
     def folder(self) -> str:

@@ -21,7 +21,7 @@ from coral.comparison.tables import (
     points,
     share,
 )
-from coral.metrics import Estimate
+from coral.metrics import Estimate, detectable_in_points
 from coral.studies.cost_tables import cost_tables
 from coral.studies.flips import complement
 from coral.studies.matrix_tables import facet_tables, matrix_tables
@@ -378,7 +378,7 @@ def contrasts_in_short(results: StudyResults) -> Table:
 def _found(one: Contrast) -> str:
     if one.detectable is None:
         return "-"
-    return points(one.detectable).lstrip("+") if is_share(one.metric) else f"{one.detectable:,.2f}"
+    return detectable_in_points(one.detectable) if is_share(one.metric) else f"{one.detectable:,.2f}"
 
 
 def power_before(problems: int) -> str:
@@ -396,7 +396,7 @@ def _before(problems: int) -> tuple[str, str, str, str, str]:
     return (
         "any two arms, if one of three problems comes out differently",
         f"{problems:,}",
-        points(design.detectable(problems)).lstrip("+"),
+        detectable_in_points(design.detectable(problems)),
         _many(design.needed(ASKED)),
         "-",
     )
