@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -139,6 +140,21 @@ def count_failure(what: str, error: BaseException, at: str) -> str:
     return happened
 
 
+def cause(error: BaseException) -> str:
+    """What foreign code raised, and where, on one line."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001  foreign code, too
+        said = ""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    told = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return told.encode("utf-16", "surrogatepass").decode("utf-16", "replace")[:_LONGEST_CAUSE] + where
+
+
+_LONGEST_CAUSE = 300
+
+
 def failures() -> list[str]:
     """What failed since the last call, and how often: one line each."""
     told = [f"{failure} ({count} times)" for failure, count in _failures.most_common()]
@@ -170,19 +186,36 @@ def imported(path: str, *, kind: str, otherwise: str) -> Any:
     if added:
         sys.path.append(folder)
     try:
-        found: Any = importlib.import_module(module if file is None else file.stem)
-        _check_file(found, file)
-        for part in name.split("."):
-            found = getattr(found, part)
+        holder = importlib.import_module(module if file is None else file.stem)
+        _check_file(holder, file)
     except BROKEN as error:
+        inside = not (isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]))
         raise ConfigError(
             f"the {kind} {path} cannot be imported: {type(error).__name__}: {error}",
-            remedy=f"give module:name of what is there, from its folder or installed; or {otherwise}",
+            remedy=f"mend {module}, or install what it imports"
+            if inside
+            else f"give module:name of what is there, from its folder or installed; or {otherwise}",
         ) from error
     finally:
         if added:
             sys.path.remove(folder)
+    found: Any = holder
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(
+                f"the {kind} {path} cannot be imported: there is no '{part}' in {module}",
+                remedy=known(_defined_in(holder), part),
+            )
+        found = getattr(found, part)
     return found
+
+
+def _defined_in(module: Any) -> list[str]:
+    """The names that a module defines itself."""
+    own = (
+        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+    )
+    return [name for name in own if not name.startswith("_")]
 
 
 def _check_file(module: Any, file: Path | None) -> None:
@@ -196,7 +229,7 @@ def known(names: Collection[str], wanted: str) -> str:
     """The remedy of a name that is not among `names`."""
     close = get_close_matches(wanted, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}There are: {', '.join(names)}"
+    return f"{hint}There are: {', '.join(names) or 'none'}"
 
 
 def _attribute(path: str) -> Any:

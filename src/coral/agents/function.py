@@ -12,17 +12,16 @@ import inspect
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from coral.agents.singly import drawn_singly
 from coral.errors import AgentFailed, ConfigError, ModelError, UserError
 from coral.models.protocol import Candidate, Generation, Model, Request
+from coral.plugins import cause
 from coral.types import FinishReason, Usage
 
 log = logging.getLogger("coral")
@@ -31,8 +30,6 @@ Messages = list[dict[str, str]]
 """The messages of a request as a function sees them: `{"role": ..., "content": ...}` each."""
 Function = Callable[[Messages], str] | Callable[[Messages], Awaitable[str]]
 """A function that plays a model: messages in, the reply out."""
-
-_LONGEST_CAUSE = 300
 
 
 class FunctionModel:
@@ -149,7 +146,7 @@ class GuardedModel:
                 raise
             except Exception as error:
                 raise ConfigError(
-                    f"the model {self.name} cannot be opened: {_cause(error)}",
+                    f"the model {self.name} cannot be opened: {cause(error)}",
                     remedy="fix its __aenter__, or leave it out where nothing is to be opened",
                 ) from error
         return self
@@ -161,7 +158,7 @@ class GuardedModel:
             try:
                 await self._model.__aexit__(kind, error, trace)
             except Exception as failure:  # noqa: BLE001  what the run found must not be lost for it
-                log.warning("the model %s could not be closed: %s", self.name, _cause(failure))
+                log.warning("the model %s could not be closed: %s", self.name, cause(failure))
 
 
 def is_model(given: object) -> bool:
@@ -240,21 +237,9 @@ def _encodable(text: str) -> str:
 
 
 def _failed(name: str, error: BaseException) -> AgentFailed:
-    cause = _cause(error)
-    log.debug("%s raised %s", name, cause, exc_info=error)
-    return AgentFailed(f"{name} raised {cause}")
-
-
-def _cause(error: BaseException) -> str:
-    """What was raised, and where, on one line."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001  foreign code, too
-        said = ""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    cause = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return _encodable(cause)[:_LONGEST_CAUSE] + where
+    raised = cause(error)
+    log.debug("%s raised %s", name, raised, exc_info=error)
+    return AgentFailed(f"{name} raised {raised}")
 
 
 def _kind(value: object) -> str:

@@ -29,7 +29,7 @@ from coral.models.config import HUMAN, ModelConfig
 from coral.models.connections import Connections
 from coral.models.listing import list_models
 from coral.models.protocol import Model
-from coral.plugins import imported
+from coral.plugins import cause, imported
 
 PREFIX = "python:"
 """Of the name of a model that is an object of this process."""
@@ -37,7 +37,7 @@ PREFIX = "python:"
 
 def is_object(config: ModelConfig) -> bool:
     """Whether options name a Python object."""
-    return config.model.startswith(PREFIX) and not config.is_placed
+    return (config.model.startswith(PREFIX) or ".py:" in config.model) and not config.is_placed
 
 
 def is_own(config: ModelConfig) -> bool:
@@ -103,6 +103,8 @@ class Objects:
                 kind="model",
                 otherwise="hand the object itself to coral.evaluate, as when the run began",
             )
+            if isinstance(found, type):
+                found = _made(found)
             _refuse_others(found)
             self._by_name[name] = found
         return self._by_name[name]
@@ -222,6 +224,17 @@ def _embedded(options: ModelConfig, folder: Path) -> Model:
     from coral.engine.model import EmbeddedModel
 
     return EmbeddedModel(folder, name=embedded.name_of(options))
+
+
+def _made(kind: type) -> object:
+    """An object of a class that was named, where no argument is needed."""
+    try:
+        return kind()
+    except Exception as error:
+        raise ConfigError(
+            f"the class {kind.__name__} cannot be made without arguments: {cause(error)}",
+            remedy="name a function, or an object of the class that the module holds",
+        ) from error
 
 
 def _refuse_others(given: object) -> None:

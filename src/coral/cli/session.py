@@ -15,6 +15,7 @@ from coral.cli.options import parse
 from coral.cli.person import face_for
 from coral.cli.report import print_estimate
 from coral.cli.terminal import Terminal, standard_error
+from coral.cli.visible import visible
 from coral.evaluation import processes
 from coral.evaluation.breaker import nothing_read
 from coral.evaluation.config import EvalConfig
@@ -27,6 +28,7 @@ from coral.tasks import boundary
 from coral.types import Unreadable
 
 EXIT_TOO_MANY_FAILED = 3
+_LONGEST_CAUSE = 300
 
 
 C = TypeVar("C", bound=EvalConfig)
@@ -75,8 +77,11 @@ def _objections(run: Run, summary: Summary, config: EvalConfig) -> Iterator[str]
     failed, of = summary.stop_reasons.get("failed", 0), summary.conversations
     if failed > config.max_failed_rate * of:
         allowed = f"--max_failed_rate {config.max_failed_rate:g}"
+        said = Counter(one.failure.message for one in run.conversations() if one.failure is not None)
+        why, times = said.most_common(1)[0]
         yield (
-            f"{failed} of {of} conversations failed, more than {allowed} allows\n"
+            f"{failed} of {of} conversations failed, more than {allowed} allows; {times} of them by: "
+            f"{visible(why)[:_LONGEST_CAUSE]}\n"
             f"  -> coral show {run.path} --only failed, then --retry_failed true"
         )
     if summary.metrics["unreadable_rate"].mean == 1.0:

@@ -14,7 +14,7 @@ from rich.text import Text
 from coral.cli.terminal import WIDTH, Terminal, standard_output
 from coral.cli.visible import visible
 from coral.errors import DataError, UserError
-from coral.tasks import reasoning_gym, registry, sources
+from coral.tasks import boundary, reasoning_gym, registry, sources
 from coral.tasks.options import Option, options_of
 from coral.tasks.protocol import Source, Task, TaskInfo
 
@@ -135,7 +135,7 @@ def _details(info: TaskInfo) -> list[str]:
         "splits": ", ".join(info.splits),
         "to get them": info.fetch,
     }
-    lines = [info.title, "", *(f"{name:14}{value}" for name, value in pairs.items())]
+    lines = [info.title, "", *(f"{name:14}{value}" for name, value in pairs.items() if value)]
     if info.confidential:
         lines += ["", "The authors ask that no problem is shown in plain text online."]
     return lines
@@ -157,14 +157,14 @@ def _print_option(console: Terminal, option: Option) -> None:
 def _is_generated(task: Task) -> bool:
     """Whether a task gives problems without data."""
     try:
-        return next(iter(task.problems(Source(data=None, split=task.info.splits[0]))), None) is not None
+        return next(boundary.problems(task, Source(data=None, split=task.info.splits[0])), None) is not None
     except DataError:
         return False
 
 
 def _print_problem(console: Terminal, task: Task, source: Source) -> None:
     source = source if source.split else dataclasses.replace(source, split=task.info.splits[0])
-    problem = next(islice(task.problems(source), 1), None)
+    problem = next(islice(boundary.problems(task, source), 1), None)
     if problem is None:
         raise UserError(
             "this split holds no problem", remedy=f"it has the splits {', '.join(task.info.splits)}"

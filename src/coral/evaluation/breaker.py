@@ -51,6 +51,7 @@ _REMEDIES = {
     "cut by": "raise --agent.max_tokens",
     "the extractor's reply was empty or cut": "raise --extractor.max_tokens, or change --extractor.model",
     "the extractor gave no reply": "change --extractor.model, or use --extractor.mode rules",
+    "reader failed": "mend the task's read: it returns coral.Answered, coral.Unsure or coral.Unreadable",
     "not read by rules": "use --extractor.mode hybrid with an --extractor.model",
 }
 """Options that help, by words of the reason for which a belief was not read."""

@@ -23,7 +23,7 @@ from coral.store.disk_list import DiskList, store_problems
 from coral.store.folder import RunFolder
 from coral.store.prompts import RunPrompts
 from coral.store.shards import Shard
-from coral.tasks import registry, sources
+from coral.tasks import boundary, registry, sources
 from coral.tasks.judged import JudgedTask, rules_of, with_verdicts
 from coral.tasks.protocol import Source, Task
 from coral.types import Message, Problem
@@ -107,7 +107,7 @@ class Plan:
         """Whether another split names exactly the problems of this run's (as `all` and the default may)."""
         other = dataclasses.replace(self.source, split=split)
         try:
-            pairs = zip_longest(self.task.problems(self.source), self.task.problems(other))
+            pairs = zip_longest(*(boundary.problems(self.task, one) for one in (self.source, other)))
             return all(a is not None and b is not None and a.id == b.id for a, b in pairs)
         except UserError:
             return False
@@ -156,7 +156,9 @@ def open_plan(config: EvalConfig, task: Task | None = None) -> Iterator[Plan]:
     Raises:
         UserError: no such task, data, split or prompt, or a bad record.
     """
-    task = with_verdicts(task or registry.load(config.task_name, **config.task_options))
+    task = with_verdicts(
+        registry.checked(task) if task else registry.load(config.task_name, **config.task_options)
+    )
     source = Source(
         data=config.data,
         split=config.split or "",
@@ -254,10 +256,10 @@ def check_agents(config: EvalConfig, task: Task) -> None:
 def _wanted(task: Task, source: Source, config: EvalConfig) -> Iterator[Problem]:
     """The task's problems; with `problems`, those of them that its file lists."""
     if config.problems is None:
-        yield from task.problems(source)
+        yield from boundary.problems(task, source)
         return
     missing = set(load_ids(config.problems))
-    for problem in task.problems(source):
+    for problem in boundary.problems(task, source):
         if problem.id in missing:
             missing.discard(problem.id)
             yield problem

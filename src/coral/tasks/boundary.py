@@ -1,5 +1,7 @@
 """Where the code of a task meets ours: whatever it raises becomes an answer, is counted and named.
 
+What it raises before a run, as it gives and states its problems, stops that run with its cause.
+
 A reader that fails makes the text unreadable, a grader that fails leaves the grade unknown, a comparison that
 fails finds two answers different. So no reply ends a run, and none that is replayed stops it from resuming.
 That no worker can start, or a package is missing, is no failure of the task, and ends the run with its cause.
@@ -7,15 +9,66 @@ That no worker can start, or a package is missing, is no failure of the task, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import msgspec
 
 from coral import workers
-from coral.errors import MissingExtra
-from coral.plugins import count_failure, failures
-from coral.tasks.protocol import Task
-from coral.types import Answered, Belief, Problem, Unreadable, Unsure
+from coral.errors import DataError, MissingExtra, UserError
+from coral.plugins import cause, count_failure, failures
+from coral.tasks.protocol import Source, Task
+from coral.types import PAIR_SEATS, Answered, Belief, Problem, Unreadable, Unsure
 
-__all__ = ["failures", "grade", "parse", "read", "same"]
+__all__ = ["failures", "grade", "parse", "problems", "read", "same"]
+
+
+def problems(task: Task, source: Source) -> Iterator[Problem]:
+    """`task.problems`, each as a problem should be: a task of somebody else's may give and state anything.
+
+    Raises:
+        DataError: it cannot give its problems, or state them.
+    """
+    if type(task).__module__.startswith("coral."):
+        yield from task.problems(source)
+        return
+    seen: set[str] = set()
+    try:
+        for number, problem in enumerate(task.problems(source), start=1):
+            _refuse_faulty(task, problem, number, seen)
+            yield problem
+    except UserError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"the task {task.info.name} cannot give its problems: {cause(error)}", remedy="mend its code"
+        ) from error
+
+
+def _refuse_faulty(task: Task, problem: object, number: int, seen: set[str]) -> None:
+    what = f"problem {number} of the task {task.info.name}"
+    if not isinstance(problem, Problem):
+        raise DataError(f"{what} is a {type(problem).__name__}", remedy="yield objects of coral.Problem")
+    try:
+        msgspec.convert(msgspec.to_builtins(problem), Problem)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise DataError(
+            f"{what} cannot be stored: {error}", remedy="give texts, such as target='4'"
+        ) from error
+    if problem.id in seen:
+        raise DataError(f"{what} has the id '{problem.id}' of another one", remedy="give each its own id")
+    seen.add(problem.id)
+    try:
+        stated = task.opening(problem)
+        for seat in PAIR_SEATS:
+            task.briefing(problem, seat)
+    except Exception as error:
+        raise DataError(
+            f"{what} cannot be stated: {cause(error)}", remedy="mend opening or briefing"
+        ) from error
+    if not isinstance(stated, str) or not stated.strip():
+        raise DataError(
+            f"{what} has an opening of {stated!r:.40}", remedy="opening returns the problem's text"
+        )
 
 
 def read(task: Task, text: str, problem: Problem) -> Belief:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from coral.errors import ConfigError, Notice, UserError
-from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, imported, known
+from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, cause, imported, known
 from coral.store.folder import RunFolder
 from coral.tasks import files, reasoning_gym, sources
 from coral.tasks.judged import with_verdicts
@@ -83,7 +83,41 @@ def load(name: str, **options: Any) -> Task:
             f"the task {name} has no option '{unknown[0]}'",
             remedy=known(there, unknown[0]) if there else "it has no options",
         )
-    return kind(**typed(name, kind, options))
+    values = typed(name, kind, options)
+    if ":" not in name:
+        return kind(**values)
+    try:
+        return checked(kind(**values))
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"the task {name} cannot be made: {cause(error)}", remedy="mend its class"
+        ) from error
+
+
+def checked(task: Task) -> Task:
+    """A task of somebody else's, if it says what a task says about itself.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    try:
+        info, instruction = task.info, task.instruction
+    except Exception as error:
+        raise ConfigError(
+            f"a {type(task).__name__} does not say how it is answered: {cause(error)}", remedy=_WHAT_A_TASK_IS
+        ) from error
+    for name, value, wanted in (("info", info, TaskInfo), ("instruction", instruction, str)):
+        if not isinstance(value, wanted):
+            raise ConfigError(
+                f"the {name} of {type(task).__name__} is {value!r:.40}, not a {wanted.__name__}",
+                remedy=_WHAT_A_TASK_IS,
+            )
+    return task
+
+
+_WHAT_A_TASK_IS = "docs/tasks.md says what a task is"
 
 
 def task_of(folder: RunFolder) -> Task:
@@ -113,14 +147,25 @@ def task_class(name: str) -> type[Task]:
             )
         if name not in names() and files.data_format(name) and Path(name).is_file():
             raise _data_as_task(name)
-        if name not in names() and (remedy := _resumes(Path(name))):
+        if name not in names() and (remedy := _resumes(Path(name)) or _own(name)):
             raise ConfigError(f"{name} is not a task", remedy=remedy)
         return cast("type[Task]", _PLUG_INS.load(name))
     found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
-    if not isinstance(found, type) or (missing := [part for part in REQUIRED if not hasattr(found, part)]):
-        what = f"it lacks {', '.join(missing)}" if isinstance(found, type) else "it is not a class"
-        raise ConfigError(f"{name} is not a task: {what}", remedy="docs/tasks.md says what a task is")
+    if not isinstance(found, type):
+        remedy = "a function that yields records becomes one by a line above it: @coral.task()"
+        raise ConfigError(f"{name} is not a task but a {type(found).__name__}", remedy=remedy)
+    if missing := [part for part in REQUIRED if not hasattr(found, part)]:
+        raise ConfigError(f"{name} is not a task: it lacks {', '.join(missing)}", remedy=_WHAT_A_TASK_IS)
     return cast("type[Task]", found)
+
+
+def _own(name: str) -> str:
+    """How the tasks of a Python file, or of a module of this folder, are named; empty of anything else."""
+    if name.endswith(".py") and Path(name).is_file():
+        return f"it is a file of Python: name the task in it, {name}:NAME"
+    module, _, task = name.rpartition(".")
+    is_module = bool(module) and Path(*module.split(".")).with_suffix(".py").is_file()
+    return f"a task of your own is named {module}:{task}" if is_module else ""
 
 
 def _resumes(path: Path) -> str:
@@ -186,7 +231,7 @@ def described(task: Task) -> dict[str, Any]:
         lacking = ", ".join(missing) or "a TaskInfo as its info"
         raise ConfigError(
             f"a {type(task).__name__} is not a task: it lacks {lacking}",
-            remedy="docs/tasks.md says what a task is",
+            remedy=_WHAT_A_TASK_IS,
         )
     kind = type(task)
     path = f"{kind.__module__}:{kind.__qualname__}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from coral.errors import ConfigError, DataError
+from coral.plugins import known
 from coral.tasks import sources
 from coral.tasks.files import Row
 from coral.tasks.own import open as free
@@ -57,6 +58,10 @@ def task(kind: Kind | None = None) -> Callable[[Make], type[Task]]:
 
     if callable(kind):
         raise ConfigError("@coral.task is called", remedy='write @coral.task() or @coral.task("phrase")')
+    if kind not in (None, *get_args(Kind)):
+        raise ConfigError(
+            f"@coral.task({kind!r}) names no kind of answers", remedy=known(get_args(Kind), str(kind))
+        )
     return decorate
 
 
