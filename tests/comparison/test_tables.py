@@ -53,6 +53,17 @@ def test_latex_escapes_everything_special():
     assert r"50\% \& more" in text
 
 
+def test_texts_stand_to_the_left_and_figures_to_the_right():
+    """In a paper and on a page; a minus is no hyphen, unless it joins words."""
+    rows = (("pair", "gpt-4", "-1.5 [-3.0, +0.5]", "-"), ("alone", "-", "< 0.0001", "-"))
+    table = Table("t", "t", ("arm", "model", "points", "nothing"), rows)
+    text = latex(table)
+    assert r"\begin{tabular}{llrr}" in text
+    assert r"pair & gpt-4 & $-$1.5 [$-$3.0, +0.5] & - \\" in text
+    assert as_html(table).count('class="text"') == 6
+    assert as_csv(table).splitlines()[2] == "alone,,< 0.0001,"
+
+
 def test_csv_reads_back_and_holds_no_formula():
     """A spreadsheet reads cells, and none that it would run."""
     rows = list(csv.reader(io.StringIO(as_csv(NASTY))))

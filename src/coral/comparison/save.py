@@ -99,7 +99,7 @@ def _as_page(several: SeveralRuns, p_values: bool) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<style>body{font:16px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
         ".wide{overflow-x:auto}td,th{padding:.1em .7em;text-align:right;white-space:nowrap}"
-        "td:first-child,th:first-child{text-align:left;white-space:normal}</style></head>\n"
+        ".text{text-align:left}td:first-child,th:first-child{white-space:normal}</style></head>\n"
         f"<body>\n{as_html(several, p_values=p_values)}\n</body></html>\n"
     )
 

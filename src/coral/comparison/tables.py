@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,30 +41,49 @@ def _row(cells: Sequence[str]) -> str:
 
 def as_html(table: Table) -> str:
     """The table for `report.html`. Every cell is data, never markup."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    )
+    texts = _texts(table)
+    head = _html_row("th", table.header, texts)
+    body = "\n".join(_html_row("td", row, texts) for row in table.rows)
     note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
     title = f"<h2>{html.escape(table.title)}</h2>\n" if table.title else ""
-    whole = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    whole = f"<table><thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
     return f'{title}<div class="wide">{whole}</div>{note}'
 
 
+def _html_row(tag: str, cells: Sequence[str], texts: Sequence[bool]) -> str:
+    kinds = (' class="text"' if is_text else "" for is_text in texts)
+    parts = (f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
+    return f"<tr>{''.join(parts)}</tr>"
+
+
+def _texts(table: Table) -> list[bool]:
+    """Which columns hold texts, and no figures: the first one, and those whose cells begin with a letter."""
+    told = [[row[place] for row in table.rows if row[place] != MISSING] for place in range(len(table.header))]
+    return [
+        not place or (bool(cells) and all(cell[:1].isalpha() for cell in cells))
+        for place, cells in enumerate(told)
+    ]
+
+
+MISSING = "-"
+"""Stands for what is not known."""
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "†": r"\dag{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$",
+    "×": r"$\times$",
 }  # fmt: skip
 
 
 def latex(table: Table) -> str:
-    """The table for a paper: `booktabs`, first column to the left, figures to the right."""
+    """The table for a paper: `booktabs`, texts to the left, figures to the right and with a real minus."""
+    columns = "".join("l" if is_text else "r" for is_text in _texts(table))
     lines = [" & ".join(map(_escaped, row)) + r" \\" for row in table.rows]
     note = f"% {' '.join(table.note.split())}\n" if table.note else ""
     return (
         f"% {table.title}; \\usepackage{{booktabs}}\n{note}"
-        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}\n\\toprule\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
         + " & ".join(map(_escaped, table.header))
         + " \\\\\n\\midrule\n"
         + "\n".join(lines)
@@ -72,15 +92,18 @@ def latex(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    spaced = _MINUS.sub("−", " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in spaced)
 
 
 def as_csv(table: Table) -> str:
-    """The table as a spreadsheet reads it; a cell that would be a formula there is quoted."""
+    """The table as a spreadsheet reads it; a cell that would be a formula there is quoted, one that is not
+    known is empty.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table.header)
-    writer.writerows([harmless(cell) for cell in row] for row in table.rows)
+    writer.writerows([harmless(cell) if cell != MISSING else "" for cell in row] for row in table.rows)
     return file.getvalue()
 
 

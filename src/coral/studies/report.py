@@ -57,7 +57,7 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;font-size:.85rem}td,th{padding:.25rem .6rem;text-align:right;"
     "border-bottom:1px solid #ddd}td{white-space:nowrap}.wide{overflow-x:auto}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+    ".text{text-align:left}img{max-width:100%}"
 )
 
 
