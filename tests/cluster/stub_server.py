@@ -1,7 +1,8 @@
 """A small server in the standard library alone that misbehaves as the words in its control file say.
 
 deaf: nothing is answered · hang: completions never end (busy: tokens are counted) · fail: completions
-are 500 · slow: they take a second · uncounted: /metrics is 404 · crash: it exits at once, telling why
+are 500 · lie: they are 200 without a reply · slow: they take a second · uncounted: /metrics is 404
+crash: it exits at once, telling why
 load=N: N requests more are said to be in flight
 """
 
@@ -106,6 +107,9 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
         if "fail" in words():
             self.answer(500, {"error": {"message": "the engine is dead"}})
+            return
+        if "lie" in words():
+            self.answer(200, {"error": {"message": "the engine is dead"}})
             return
         if "slow" in words():
             time.sleep(1)

@@ -77,6 +77,7 @@ def test_ready_is_a_completion(supervise):
 
 NOT_READY = {
     "completions fail though /health answers": ("fail", "500 "),
+    "completions are empty though they are 200": ("lie", 'no completion in \'{"error"'),
     "completions hang though /health answers": ("hang", "not ready after 1 s"),
     "nothing is answered": ("deaf", "/health does not answer"),
 }
@@ -120,6 +121,7 @@ HARM = {
     "stopped": lambda r: os.kill(r.server_pid(), signal.SIGSTOP),
     "deaf": lambda r: r.control.write_text("deaf"),
     "hung behind a healthy face": lambda r: r.control.write_text("hang"),
+    "dead engine that says 200": lambda r: r.control.write_text("lie"),
     "dead engine behind a healthy face": lambda r: r.control.write_text("fail"),
 }
 

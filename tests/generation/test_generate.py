@@ -138,6 +138,11 @@ BAD = {
     ),
     "a picture": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "other than text"),
     "no content": ({"messages": [{"role": "user", "content": None}]}, "not a text"),
+    "a tool call beside its text": (
+        {"messages": [{"role": "assistant", "content": "a", "tool_calls": [{"id": "1"}]}]},
+        "a message holds tool_calls",
+    ),
+    "a name": ({"messages": [{"role": "user", "content": "a", "name": "b"}]}, "a message holds name"),
     "an unknown role": ({"messages": [{"role": "tool", "content": "a"}]}, "'tool' is not a valid Role"),
     "another endpoint": ({"body": {"input": "a"}, "url": "/v1/embeddings"}, "/v1/embeddings"),
     "no temperature": (

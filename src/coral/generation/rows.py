@@ -21,6 +21,9 @@ CHAT = "/v1/chat/completions"
 _OURS = frozenset({"model", "messages", "n", "seed", "stream", "stream_options"})
 """Fields of a body that are read here, or that decide nothing: the model is the one of the options."""
 
+_OF_A_MESSAGE = frozenset({"role", "content", "reasoning_content", "reasoning"})
+"""Fields of a message that may say something: what a model thought is not shown to it again."""
+
 _SAMPLING = ("temperature", "top_p", "stop")
 _LENGTHS = ("max_completion_tokens", "max_tokens")
 
@@ -203,6 +206,9 @@ def _seed(seed: int, number: int) -> int:
 def _message(one: Any) -> Message:
     if not isinstance(one, dict):
         raise TypeError("a message is not an object")
+    unsent = [name for name, value in one.items() if value and name not in _OF_A_MESSAGE]
+    if unsent:
+        raise TypeError(f"a message holds {unsent[0]}, and only role and content are sent")
     content = one.get("content")
     if isinstance(content, list):
         kinds = {part.get("type") if isinstance(part, dict) else None for part in content}

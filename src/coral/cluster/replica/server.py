@@ -204,9 +204,19 @@ class Completion:
         server, model, timeout_s = self._arguments
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
         try:
-            server.request("POST", "/v1/chat/completions", body, timeout_s=timeout_s)
+            answer = server.request("POST", "/v1/chat/completions", body, timeout_s=timeout_s)
+            if not _is_completion(answer):
+                raise Refusal(502, f"no completion in {answer[:200].decode(errors='replace')!r}")
         except NO_ANSWER as error:
             self.failure = error
+
+
+def _is_completion(answer: bytes) -> bool:
+    """Whether a 200 holds what was asked for: a proxy before the engine may say 200 to anything."""
+    try:
+        return bool(json.loads(answer)["choices"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 class Liveness:
