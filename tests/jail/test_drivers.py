@@ -46,6 +46,15 @@ def test_what_isolates_nothing_needs_permission(here):
     assert jail.driver(allow_unsafe_code=True) == jail.driver("plain", allow_unsafe_code=True) == "plain"
 
 
+def test_what_would_help_is_said_once(here):
+    """Two drivers may lack the same package."""
+    other = jail.Finding("another", False, "walls", why="bwrap is not installed", remedy=NO_WRAP.remedy)
+    here(NO_WRAP, other)
+    with pytest.raises(UserError) as caught:
+        jail.driver()
+    assert caught.value.remedy.count(NO_WRAP.remedy) == 1
+
+
 def test_an_unknown_driver_is_named():
     with pytest.raises(UserError, match="chroot") as caught:
         jail.driver("chroot")

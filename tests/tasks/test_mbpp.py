@@ -126,10 +126,11 @@ def test_bad_records(load: Load, write: Write, change: dict[str, Any], message: 
     assert f"{path}, line 2: " in str(caught.value)
 
 
-def test_the_data_of_another_task(load: Load, data: Path) -> None:
+@pytest.mark.parametrize("other", ["gsm8k/test.sample.jsonl", "humaneval/HumanEval.jsonl.gz"])
+def test_the_data_of_another_task(load: Load, data: Path, other: str) -> None:
     """The message says which fields the file has, and asks whether it belongs to another task."""
     with pytest.raises(DataError) as caught:
-        load("mbpp", data / "gsm8k" / "test.sample.jsonl")
+        load("mbpp", data / other)
     assert "is it the file of another task" in caught.value.remedy
 
 

@@ -103,7 +103,7 @@ def choose(name: str | None = None, *, allow_unsafe_code: bool = False) -> str:
             return one
         findings.append(finding)
     why = "; ".join(f"{finding.driver}: {finding.why}" for finding in findings)
-    remedies = [finding.remedy for finding in findings if finding.remedy]
+    remedies = dict.fromkeys(finding.remedy for finding in findings if finding.remedy)
     raise UserError(
         f"no jail for untrusted programs works here ({why})",
         remedy="; or ".join([*remedies, f"{ALLOW} runs them as your own programs, with all that you may do"]),
