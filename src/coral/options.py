@@ -74,8 +74,35 @@ def merged(*sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_words(options: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` with each `Word` in them read by the type of its option."""
-    return {name: _read(value, types.get(name, Any)) for name, value in options.items()}
+    """`options` by the names of `types`, with each `Word` in them read by the type of its option.
+
+    Raises:
+        ConfigError: an option is there in two spellings.
+    """
+    named: dict[str, Any] = {}
+    for given, value in options.items():
+        name, part = _spelled(given, value, types)
+        old = named.get(name)
+        if name in named and not (isinstance(old, Mapping) and isinstance(part, Mapping)):
+            raise ConfigError(
+                f"{name} is there for the second time, as {given}", remedy="leave one of them out"
+            )
+        named[name] = merged(old, part) if isinstance(old, Mapping) else part
+    return {name: _read(value, types.get(name, Any)) for name, value in named.items()}
+
+
+def _spelled(name: Any, value: Any, types: Mapping[str, Any]) -> tuple[Any, Any]:
+    """An option as it is meant: `max-turns` is max_turns, and `agent.model` the model in agent."""
+    if not types or not isinstance(name, str):
+        return name, value
+    plain = name if name in types else name.replace("-", "_")
+    section, dot, inner = plain.partition(".")
+    if plain not in types and dot and section in types:
+        return section, {inner: value}
+    kind = types.get(plain)
+    if isinstance(kind, Section) and kind.short and isinstance(value, str) and not isinstance(value, Word):
+        value = {kind.short: value}
+    return (plain if plain in types else name), value
 
 
 def _read(value: Any, kind: Any) -> Any:
@@ -86,7 +113,8 @@ def _read(value: Any, kind: Any) -> Any:
     if isinstance(value, list):
         return [_read(item, _element(kind)) for item in value]
     if not isinstance(value, Word):
-        return value
+        alone = isinstance(value, str) and takes_several(kind) and str not in alternatives(kind)
+        return [value] if alone else value
     return _read_word(value, kind)
 
 

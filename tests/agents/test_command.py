@@ -264,7 +264,8 @@ def test_keys_are_shown_nowhere(program, monkeypatch):
 
 REFUSED = [
     ("./nothing.sh", "there is no program './nothing.sh'", "give the path"),
-    ("", None, ""),
+    ("", "command is empty", "leave it out"),
+    ("agent.sh", "agent.sh is not in PATH", "./agent.sh"),
     ("cat | head", "no shell reads the command", "sh -c"),
     ("cat > x", "no shell reads the command", "sh -c"),
     ("A=1 ./agent.sh", "there is no program 'A=1'", "env A=1"),
@@ -279,9 +280,8 @@ async def test_commands_that_cannot_be_run(command, cause, remedy, tmp_path, mon
     """Before there is a run folder."""
     monkeypatch.chdir(tmp_path)
     Path("agent.txt").write_text("cat")
-    if cause is None:
-        assert not ModelConfig(command=command).is_placed
-        return
+    Path("agent.sh").write_text("cat")
+    Path("agent.sh").chmod(0o700)
     with pytest.raises(ConfigError) as refused:
         await evaluate_async("gsm8k", agent={"command": command}, **options(tmp_path / "run"))
     assert cause in str(refused.value)

@@ -139,6 +139,11 @@ MISTAKES = [
     (["--partner", "none.yaml"], "none.yaml", "YAML file"),
     (["-m", "x"], "'-m' is not an option", "did you mean --agent.model MODEL?"),
     (["-x", "x"], "'-x' is not an option", "coral it --help"),
+    (["--agent", ""], "--agent is empty", "leave it out"),
+    (["--agent.model", ""], "--agent.model is empty", "leave it out"),
+    (["--agent.command", ""], "command is empty", "leave it out"),
+    (["--agent.http="], "http is empty", "leave it out"),
+    (["--agent.system_prompt", "--careful"], "has no value", "--agent.system_prompt=--careful"),
     (["stray"], "'stray' is not an option", "coral it"),
     (["--seed", "1", "stray"], "'stray' is not an option", "coral it"),
     (["--config", "/no/such.yaml"], "cannot read /no/such.yaml", "limit: 10"),
@@ -267,6 +272,34 @@ def test_an_agent_may_be_named_by_its_model(file, kind):
     for given in (["--agent", "openai/gpt-4o"], ["--config", file("agent: openai/gpt-4o")]):
         config = read(*given, "--agent.max_tokens", "5", kind=kind)
         assert (config.agent.model, config.agent.max_tokens) == ("openai/gpt-4o", 5)
+
+
+SPELLINGS = [
+    ("max-turns: 4", "max_turns", 4),
+    ("max-turns: 4\nagent.temperature: 0.5", "agent.temperature", 0.5),
+    ("agent: m\nagent.temperature: 0.5", "agent.model", "m"),
+    ("agent: {top-p: 0.5}", "agent.top_p", 0.5),
+    ("agent.top-p: 0.5\nagent: {model: m}", "agent.model", "m"),
+    ("metrics: a:b", "metrics", ("a:b",)),
+    ("agent: {extra_body: {top-k: 3}}", "agent.extra_body", {"top-k": 3}),
+    ("task.group: topic", "task", {"name": "hi_tom", "group": "topic"}),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "value"), SPELLINGS)
+def test_a_file_spells_options_as_words_do(file, text, name, value):
+    """Hyphens are underscores, a name with dots is a part of its section, and one text is a list of one."""
+    found = read("--config", file(text))
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+@pytest.mark.parametrize("text", ["max-turns: 4\nmax_turns: 5", "agent: {top-p: 0.5, top_p: 0.1}"])
+def test_two_spellings_of_an_option_are_refused(file, text):
+    """One of two values would be lost without a word."""
+    with pytest.raises(ConfigError, match="for the second time"):
+        read("--config", file(text))
 
 
 POSITIONS = [

@@ -312,12 +312,25 @@ def test_a_partner_has_the_agents_examples_unless_told(data, tmp_path, examples)
     assert len(heard["none"].messages[0]) == 2
 
 
+@pytest.mark.parametrize("names", [("prompt", "completion"), ("input", "target"), ("instruction", "output")])
+def test_an_example_may_name_its_parts_otherwise(examples, names):
+    """As data sets for training do; `@FILE` names a file here, too."""
+    from coral.conversation.examples import load_examples
+
+    path = examples(dict(zip(names, ("What?", "That. Answer: (A)"), strict=True)))
+    for name in (str(path), f"@{path}"):
+        assert [message.content for message in load_examples(name, "--agent.examples")] == [
+            "What?", "That. Answer: (A)",
+        ]  # fmt: skip
+
+
 BAD_EXAMPLES = {
     "no json": (["not json"], "line 1: this line is not JSON"),
     "a list": (["[1]"], "line 1: expected an object"),
     "no answer": ([SHORT, {"question": "What?"}], "line 2: an example has a question and an answer"),
     "an empty answer": ([{"question": "What?", "answer": " "}], "line 1: an example has a question and"),
-    "other fields": ([{"prompt": "a", "completion": "b"}], "line 1: an example has a question"),
+    "other fields": ([{"left": "a", "right": "b"}], "line 1: an example has a question"),
+    "choices": ([{"question": "?", "choices": ["a", "b"], "answer": "B"}], "and not its choices"),
     "no message": ([{"messages": []}], "line 1: the field 'messages' is not a list of messages"),
     "a text of messages": ([{"messages": "hi"}], "line 1: the field 'messages' is not a list"),
     "an unknown role": ([{"messages": [{"role": "human", "content": "x"}]}], "has the role 'human'"),

@@ -255,6 +255,10 @@ def _runnable(words: Sequence[str], option: str) -> tuple[str, ...]:
     if shutil.which(first) is not None:
         return whole
     if Path(first).is_file():
+        if os.access(first, os.X_OK):
+            raise ConfigError(
+                f"{option}.command: {first} is not in PATH", remedy=f"name it by its path: ./{first}"
+            )
         raise ConfigError(
             f"{option}.command: {first} may not be executed",
             remedy=f"chmod +x {shlex.quote(first)}, or put its interpreter before it",

@@ -74,6 +74,8 @@ def parse(
         else:
             path = name.split(".")
             wanted = _type_at(kind, path)
+            if value == "" and (is_section(wanted) or path[-1] == "model"):  # of a variable that is not set
+                raise ConfigError(f"--{name} is empty", remedy="give a name, or leave it out")
             read = read_section(Word(_single(name, value)), wanted) if is_section(wanted) else value
             words.append(_nested(path, read))
     remedy = f"`{command} --help` tells what it may be"
@@ -145,7 +147,8 @@ def _values(words: list[str], kind: Any, name: str, *, known: bool) -> list[Word
     if not words or _OPTION.match(words[0]):
         if bool in alternatives(kind) or not known:
             return [Word("true")]
-        raise ConfigError(f"--{name} has no value", remedy=f"give one behind it: --{name} VALUE")
+        joined = f", or --{name}={words[0]} if that is it" if words else ""
+        raise ConfigError(f"--{name} has no value", remedy=f"give one behind it: --{name} VALUE{joined}")
     values = [Word(words.pop(0))]
     while takes_several(kind) and words and not words[0].startswith("-"):
         values.append(Word(words.pop(0)))

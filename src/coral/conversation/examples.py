@@ -32,6 +32,8 @@ def load_examples(path: str, option: str) -> tuple[Message, ...]:
         DataError: the file cannot be read, or an example is none; names the line.
     """
     file = Path(path).expanduser()
+    if not file.is_file():  # texts of options are named as @FILE, so this may be, too
+        file = Path(path.removeprefix("@")).expanduser()
     if not file.is_file():
         raise DataError(f"{option}: there is no file '{path}'", remedy="give a jsonl file of examples")
     found = tuple(message for row in files.read(file) for message in _messages(row))
@@ -40,15 +42,27 @@ def load_examples(path: str, option: str) -> tuple[Message, ...]:
     return found
 
 
+_PAIRS = (
+    ("question", "answer"), ("prompt", "completion"), ("prompt", "response"), ("instruction", "output"),
+    ("input", "output"), ("input", "target"),
+)  # fmt: skip
+"""What a problem and its reply are called."""
 _FORM = 'write {"question": ..., "answer": ...}, or {"messages": [{"role": "user", "content": ...}, ...]}'
 
 
 def _messages(row: Row) -> list[Message]:
     """An example as it would have been a conversation: a user's message first, a reply last."""
     if "messages" not in row.fields:
-        if not (row.has("question") and row.has("answer")):
+        pair = next((pair for pair in _PAIRS if all(map(row.has, pair))), None)
+        if pair is None:
             raise row.error("an example has a question and an answer, or messages", remedy=_FORM)
-        return [Message(Role.USER, row.scalar("question")), Message(Role.ASSISTANT, row.scalar("answer"))]
+        if any(map(row.has, ("choices", "options"))):
+            raise row.error(
+                "an example shows what its question and answer say, and not its choices",
+                remedy="write the choices into the question, and the answer as a reply: Answer: (B)",
+            )
+        asked, said = map(row.scalar, pair)
+        return [Message(Role.USER, asked), Message(Role.ASSISTANT, said)]
     given = row.value("messages")
     if not isinstance(given, list) or not given:
         raise row.error("the field 'messages' is not a list of messages", remedy=_FORM)

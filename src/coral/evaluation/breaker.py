@@ -39,6 +39,11 @@ LATER = 20
 UNREADABLE = 40
 """So many beliefs stop a run if none of them can be read, and so many judgements without a verdict."""
 
+
+def _and_then(remedy: str) -> str:
+    return " Then" if remedy.endswith("?") else ", then"
+
+
 _THEN = "run the command again: nothing was stored as failed (--max_failed_rate 1 never stops for this)"
 
 _NO_ANSWER = (BadResponse, RateLimited, Unreachable)
@@ -201,7 +206,7 @@ class Breaker:
         return self._fruitless > 0 or any(row is not None and row.failures > 0 for row in rows)
 
     def _trip(self, cause: str, remedy: str, then: str = _THEN) -> NoReturn:
-        error = StoppedEarly(cause, remedy=f"{remedy or 'fix that'}, then {then}")
+        error = StoppedEarly(cause, remedy=f"{remedy or 'fix that'}{_and_then(remedy)} {then}")
         self._halt(error)
         raise error
 

@@ -124,7 +124,10 @@ class ModelConfig(Options):
         check_reply(self.http_reply)
 
     def _check_place(self) -> None:
-        placed = [name for name in PLACES if getattr(self, name) not in (None, "", ())]
+        for name in PLACES:
+            if getattr(self, name) == "":  # of a variable that is not set: another agent would take its place
+                raise ConfigError(f"{name} is empty", remedy="give a value, or leave it out")
+        placed = [name for name in PLACES if getattr(self, name) not in (None, ())]
         if len(placed) > 1:
             raise ConfigError(
                 f"{placed[0]} and {placed[1]} both say where the model is served", remedy="give one of them"

@@ -63,7 +63,10 @@ def read_plain(
         return _reported(error, target)
     text = find(said, paths["text"])
     if not isinstance(text, str):
-        where = f"the reply holds no text at '{paths['text']}', but {quote(described(said), target)}"
+        held = described(said if text is None else text)
+        if text is None and isinstance(said, dict) and paths["text"] in said:
+            held = "null"
+        where = f"the reply holds no text at '{paths['text']}', but {quote(held, target)}"
         return unusable(where, target, retry=False)
     return answer_of_text(
         text,

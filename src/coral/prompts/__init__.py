@@ -23,6 +23,7 @@ from coral.prompts.sandbox import TEMPLATE_ERRORS, sandboxed
 _BOM = b"\xef\xbb\xbf"
 SYSTEM = ("agent", "cot", "same", "panel")
 """Our templates of system prompts."""
+_BRACE = "a brace that is no template is written {{ '{' }}"
 _ENVIRONMENT = sandboxed(undefined=StrictUndefined)
 
 
@@ -81,7 +82,7 @@ def compiled(text: str) -> Template:
         return _ENVIRONMENT.from_string(text)
     except TEMPLATE_ERRORS as error:
         raise ConfigError(
-            f"a prompt template is broken: {error}", remedy="see Jinja2's template syntax"
+            f"a prompt template is broken: {error}", remedy=f"see Jinja2's template syntax; {_BRACE}"
         ) from None
 
 
@@ -130,7 +131,7 @@ def _file_text(name: str, where: str) -> str:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"{where}: cannot read '{name}': {reason}",
-            remedy=f"give @FILE, or @@{name} for a text that begins with @",
+            remedy=f"give @FILE in UTF-8, or @@{name} for a text that begins with @",
         ) from None
 
 
