@@ -74,6 +74,22 @@ def test_the_overview_leads_to_the_conversations_of_a_kind(page):
     assert f"{count} conversation" in page.inner_text("output")
 
 
+def test_the_commands_for_people_stand_where_they_are_wanted(page, stored):
+    """Of a run on its overview, of two runs beside them, ready to be copied."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit(page, "#/run/0")
+    said = page.locator(".people code").all_inner_texts()
+    assert said[0].startswith("coral chat open ")
+    assert said[1] == f"coral audit {stored / 'first'} --label"
+    page.locator(".people button").nth(1).click()
+    page.wait_for_selector(".people >> text=copied")
+    assert page.evaluate("navigator.clipboard.readText()") == said[1]
+    visit(page, "#/compare?a=1&b=0")
+    page.locator(".people summary").click()
+    wanted = f"coral judge {stored / 'second'} {stored / 'first'} --output judged"
+    assert page.inner_text(".people code") == wanted
+
+
 def test_a_conversation_is_found_read_and_left_with_the_keyboard(page):
     """Search, choose, open, next, back."""
     visit(page, "#/run/0/list")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -24,6 +25,7 @@ from coral.types import Conversation
 from coral.viewer import compare, conversation, queries
 from coral.viewer.forks import MOST_AT_ONCE, Fork, Wish
 from coral.viewer.index import RunIndex
+from coral.viewer.invitations import invitations
 from coral.viewer.lessons import lessons
 from coral.viewer.overview import overview
 from coral.viewer.pages import HEADERS, TOKEN_HEADER, Pages, page_files
@@ -140,7 +142,8 @@ class ViewServer:
         run.follow()
         taken = run.taken
         if run.overview is None or run.overview[0] != taken:
-            run.overview = (taken, await asyncio.to_thread(overview, run.index, run.name))
+            told = await asyncio.to_thread(overview, run.index, run.name)
+            run.overview = (taken, told | {"invitations": invitations(run.index.folder)})
         return answer({**run.overview[1], **self._state(int(request.match_info["run"]), run)})
 
     async def _conversations(self, request: web.Request) -> web.StreamResponse:
@@ -254,6 +257,7 @@ class ViewServer:
         return {
             "number": number,
             "name": run.name,
+            "quoted_path": shlex.quote(str(run.index.folder.path)),
             "task": run.index.identity.get("task", {}).get("name", ""),
             "indexing": not run.looked_at,
             "taken": run.taken,

@@ -6,6 +6,7 @@ import { Shown } from "./conversation.js";
 import { chance, FamilyCard } from "./family.js";
 import { sign, Strip } from "./marks.js";
 import { amount, Problem, useFetched } from "./overview.js";
+import { JudgeThese } from "./people.js";
 import { go, link } from "./route.js";
 import { visible } from "./text.js";
 
@@ -46,6 +47,7 @@ function Two({ runs, query }) {
       <${Choice} title="Second run" runs=${runs} value=${b} onChoose=${(value) => set({ b: value, id: "" })} />
       <button onClick=${() => set({ a: b, b: a })}>swap</button>
     </form>
+    ${query.id || a === b ? null : html`<${JudgeThese} runs=${[runs[a], runs[b]].filter(Boolean)} />`}
     ${error ? html`<${Problem} error=${error} />` : difference ? html`<${Differences} found=${difference} />` : html`<p class="quiet">Comparing…</p>`}
     ${query.id
       ? html`<${Pair} a=${a} b=${b} id=${query.id} back=${link("compare", { a, b, change: query.change })} runs=${runs} />`

@@ -49,7 +49,7 @@ function Pairs({ judge }) {
   if (pair.done === true) return html`<p class="card">All pairs are judged. Thank you.</p>`;
   const missing = pair.aspects.filter((aspect) => !choices[aspect]);
   return html`<p class="quiet" role="status">${pair.done} of ${pair.count} pairs judged</p>
-    <section class="turn problem-text"><h3>Problem</h3><div class="raw">${visible(pair.problem)}</div></section>
+    <section class="turn problem-text"><h2>Problem</h2><div class="raw">${visible(pair.problem)}</div></section>
     <div class="side-by-side">
       ${["left", "right"].map((side) => html`<div><h2>${side === "left" ? "Left" : "Right"}</h2><${Turns} turns=${pair[side]} /></div>`)}
     </div>
