@@ -121,6 +121,32 @@ GETS_NOTHING = {
         "        except OSError: pass\n"
         "    return got"
     ),
+    "changes devices and files": (
+        # To what they are: where the jail has a hole, this harms no machine.
+        LIBC + "import os\n"
+        "def tries(path):\n"
+        "    found = os.stat(path)\n"
+        "    mode, times = found.st_mode & 0o7777, (found.st_atime_ns, found.st_mtime_ns)\n"
+        "    number = os.open(path, os.O_RDONLY)\n"
+        "    yield 'chmod', lambda: os.chmod(path, mode)\n"
+        "    yield 'fchmod', lambda: os.fchmod(number, mode)\n"
+        "    yield 'fchmodat', lambda: os.chmod(os.path.basename(path), mode, dir_fd=os.open(os.path.dirname(path), 0))\n"
+        "    yield 'fchmodat2', lambda: libc.syscall(452, -100, path.encode(), mode, 0) and os.stat('/none')\n"
+        "    yield 'chown', lambda: os.chown(path, found.st_uid, found.st_gid)\n"
+        "    yield 'fchown', lambda: os.fchown(number, found.st_uid, found.st_gid)\n"
+        "    yield 'lchown', lambda: os.lchown(path, found.st_uid, found.st_gid)\n"
+        "    yield 'utime', lambda: os.utime(path, ns=times)\n"
+        "    yield 'futime', lambda: os.utime(number, ns=times)\n"
+        "    yield 'setxattr', lambda: os.setxattr(path, 'user.coral', b'')\n"
+        "    yield 'removexattr', lambda: os.removexattr(path, 'user.coral')\n"
+        "def attack():\n"
+        "    got = []\n"
+        "    for path in ('/dev/null', '/dev/zero', '/dev/urandom', STDLIB + '/os.py'):\n"
+        "        for name, one in tries(path):\n"
+        "            try: one(); got.append((path, name))\n"
+        "            except OSError: pass\n"
+        "    return got"
+    ),
     "keeps keys": LIBC
     + "def attack(): return [1] if libc.syscall(248, b'user', b'a', b'b', 1, -3) > 0 else []",
     "holds memory that no limit counts": (

@@ -48,6 +48,8 @@ class Afresh:
         code = interpreter.code_of(role, compiled=True)
         command = [*_walls(), "--cap-drop", "ALL"]
         if rules is None:
+            if os.geteuid() == 0:
+                raise SandboxError("on this processor nothing keeps root's programs from the devices")
             return processes.start(
                 [*command, *interpreter.command()], code=code, environment={}, by_shell=True
             )
@@ -182,6 +184,8 @@ def remedy(why: str, *, root: Path = Path("/")) -> str:
     """What would make bubblewrap work here, by the words with which it failed and what the kernel says."""
     if "not installed" in why or "0.8" in why:
         return _INSTALL
+    if "root's programs" in why:
+        return "run it as another user than root"
     for name, (forbids, permits) in _SWITCHES.items():
         switch = root / name.lstrip("/")
         if switch.exists() and switch.read_text().strip() == forbids:

@@ -2,6 +2,8 @@
 
 It refuses what no solution of a problem needs and what attacks on a kernel are made of: processes and
 namespaces of its own, sockets, mounts, tracing, keys, memory that no limit counts. Threads stay possible.
+So is writing to the devices, which are the machine's own, but not changing whose they are and who may use
+them: of root they could not be kept otherwise.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "io_setup": (206, 0),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "semget": (64, 190),
     "msgget": (68, 186), "mq_open": (240, 180), "quotactl": (179, 60), "acct": (163, 89),
     "syslog": (103, 116), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),
@@ -38,6 +41,12 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "personality": (135, 92),
     "fanotify_init": (300, 262), "modify_ldt": (154, None), "iopl": (172, None), "ioperm": (173, None),
     "uselib": (134, None), "vhangup": (153, 58),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "removexattrat": (466, 466), "file_setattr": (469, 469),
 }  # fmt: skip
 """System calls answered with "not permitted", by their numbers on x86_64 and aarch64."""
 _FORKS = {"fork": (57, None), "vfork": (58, None)}
