@@ -58,9 +58,10 @@ def mark(runs: SeveralRuns) -> SeveralRuns:
 def _as_audited(path: str, known: Mapping[str, Headline]) -> Headline | None:
     """None of a run that was not audited, or that has other conversations now than when it was."""
     found = known.get(Path(path).expanduser().resolve().name)
+    if found is None:
+        return None
     endings = RunFolder(path).endings()
-    held = len(endings.well) + len(endings.failed)
-    return found if found is not None and found.conversations == held else None
+    return found if found.conversations == len(endings.well) + len(endings.failed) else None
 
 
 def _verdict(found: Comparison, b: Headline | None, a: Headline | None) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import repeat
 
 import numpy as np
 
@@ -128,7 +129,9 @@ def _by_problem(sums: Sums, tally: Tally, order: Tally) -> Array:
     """
     parts = np.full((2, tally.num_problems + 1), np.nan)  # the last column is that of foreign problems
     parts[:, sums.problems] = sums.numerators, sums.denominators
-    return parts[:, [tally.problems.get(name, -1) for name in order.problems]]
+    if tally is order:
+        return parts[:, :-1]
+    return parts[:, [*map(tally.problems.get, order.problems, repeat(-1))]]
 
 
 def _signs(first: Array, second: Array) -> Array:

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import permutations
 from operator import attrgetter
 
-from coral.metrics.cost import EXTRACTOR, JUDGE, Call, Tokens, billed_of, calls_of, tokens_of
+from coral.metrics.cost import EXTRACTOR, JUDGE, NO_TOKENS, Call, Role, Tokens, billed_of, calls_of, tokens_of
 from coral.metrics.outcome import NO_CHANGE, Outcome, Rules, any_turn_right, change_of, first_right_turn
 from coral.metrics.reference import reference_values, success_value
 from coral.metrics.social import NAN, SocialFacts, persuasions, social_facts, total
@@ -104,11 +104,15 @@ def _spent(calls: list[Call], rules: Rules) -> dict[str, float]:
     """Tokens of every role, and of all together."""
     columns: dict[str, float] = {}
     whole = 0.0
-    for role in roles_of(rules):
-        own = [call for call in calls if call.role == role]
-        tokens = billed = tokens_of(own)
-        if any(call.billing != "list" for call in own):
-            billed = billed_of(own)
+    by_role: dict[Role, list[Call]] = {role: [] for role in roles_of(rules)}
+    at_list_price = True
+    for call in calls:
+        if call.role in by_role:
+            by_role[call.role].append(call)
+            at_list_price = at_list_price and call.billing == "list"
+    for role, own in by_role.items():
+        tokens = tokens_of(own) if own else NO_TOKENS
+        billed = tokens if at_list_price else billed_of(own)
         columns.update(zip(_token_columns(role), tokens, strict=True))
         columns.update(zip(billed_columns(role), billed, strict=True))
         whole += tokens.prompt + tokens.completion
