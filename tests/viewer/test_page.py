@@ -256,6 +256,19 @@ def test_no_screen_has_a_serious_barrier(page):
         assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == [], hash_
 
 
+def test_one_of_a_thing_has_no_s(page, tmp_path):
+    """A run of one problem, as one tries first."""
+    run = tmp_path / "one"
+    command("eval", "sally_anne", "--limit", "1", "--max_turns", "2", "--output", run)
+    with served("view", run) as address:
+        page.goto(f"{address}#/run/0")
+        page.wait_for_selector("main .headline")
+        assert re.search(r"\b1 of 1 conversation scored · 1 problem ·", page.inner_text("main .headline"))
+        page.goto(f"{address}#/run/0/list")
+        page.wait_for_selector("main .all .row a")
+        assert page.inner_text("output") == "1 conversation"
+
+
 def test_an_address_without_its_token_says_what_to_do(browser, address):
     """In words, not as an empty page."""
     page = browser.new_page()

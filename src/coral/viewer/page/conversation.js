@@ -8,7 +8,7 @@ import { Lesson, LessonsForm } from "./lessons.js";
 import { sign, Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
-import { LONGEST, inShort, markdown, marked, visible } from "./text.js";
+import { LONGEST, counted, inShort, markdown, marked, visible } from "./text.js";
 
 export function Conversation({ run, query }) {
   const { id, at, ...filters } = query;
@@ -53,7 +53,7 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
     <header>
       <h2>${visible(conversation.id)}</h2>
       <p>
-        ${conversation.stop} after ${conversation.turns.length} turns · gold
+        ${conversation.stop} after ${counted(conversation.turns.length, "turn")} · gold
         <b> ${inShort(conversation.problem.target || "none")}</b>
         ${Object.entries(conversation.problem.group).map(([name, value]) => html` · ${visible(name)} ${visible(value)}`)}
       </p>
@@ -119,7 +119,7 @@ function Turn({ run, id, turn, number, side, rendered, differs, seat, fork, less
 
 function Reply({ reply, rendered }) {
   return html`${reply.reasoning
-      ? html`<details class="aside"><summary>reasoning, ${reply.reasoning.length.toLocaleString("en")} characters</summary>
+      ? html`<details class="aside"><summary>reasoning, ${counted(reply.reasoning.length, "character")}</summary>
           <${Body} text=${reply.reasoning} rendered=${rendered} /></details>`
       : null}
     <${Body} text=${reply.text} rendered=${rendered} span=${reply.evidence} />
@@ -162,7 +162,7 @@ function Value({ reply }) {
 }
 
 const outcome = (end) =>
-  html`${sign(end.correct)} ${end.stop} after ${end.turns} more ${end.turns === 1 ? "turn" : "turns"}${end.answer == null ? "" : html`: <b>${inShort(end.answer)}</b>`}`;
+  html`${sign(end.correct)} ${end.stop} after ${counted(end.turns, "more turn")}${end.answer == null ? "" : html`: <b>${inShort(end.answer)}</b>`}`;
 
 // What is known of a reply beside its words.
 function details(reply) {
@@ -170,11 +170,11 @@ function details(reply) {
   const parts = [
     reply.reason,
     `read by ${reply.by === "model" ? "the extractor model" : "rules"}`,
-    tokens == null ? "" : `${tokens} tokens`,
+    tokens == null ? "" : counted(tokens, "token"),
     `${reply.latency_s.toFixed(1)} s`,
     reply.finish_reason === "length" ? "cut off by the limit of tokens" : "",
     reply.attempts > 1 ? `${reply.attempts} requests` : "",
-    reply.overrun ? `wrote ${reply.overrun} characters of an invented next turn` : "",
+    reply.overrun ? `wrote ${counted(reply.overrun, "character")} of an invented next turn` : "",
   ];
   return visible(["", ...parts.filter(Boolean)].join(" · "));
 }

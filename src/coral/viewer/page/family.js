@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { sign } from "./marks.js";
 import { amount, percent, Problem, useFetched } from "./overview.js";
 import { link } from "./route.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 const PART = 50;
 
@@ -101,7 +101,7 @@ function Matrix({ family, runs }) {
   if (state.error) return html`<${Problem} error=${state.error} />`;
   return html`<p><label><input type="checkbox" checked=${differ} onChange=${() => only(!differ)} />
         ${" "}only problems on which they differ</label>
-      <span class="quiet"> ${state.count == null ? "…" : `${state.count.toLocaleString("en")} problems`}</span></p>
+      <span class="quiet"> ${state.count == null ? "…" : counted(state.count, "problem")}</span></p>
     <div class="scroll" tabindex="0" role="group" aria-label="wide content"><table class="matrix">
       <thead><tr><th scope="col">problem</th>${family.runs.map((one) => html`<th scope="col">${visible(runs[one].name)}</th>`)}</tr></thead>
       <tbody>

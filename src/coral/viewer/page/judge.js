@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { Problem } from "./overview.js";
 import { go } from "./route.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 export function Judge({ query }) {
   const judge = query.judge || "";
@@ -48,7 +48,7 @@ function Pairs({ judge }) {
   if (!pair) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
   if (pair.done === true) return html`<p class="card">All pairs are judged. Thank you.</p>`;
   const missing = pair.aspects.filter((aspect) => !choices[aspect]);
-  return html`<p class="quiet" role="status">${pair.done} of ${pair.count} pairs judged</p>
+  return html`<p class="quiet" role="status">${pair.done} of ${counted(pair.count, "pair")} judged</p>
     <section class="turn problem-text"><h2>Problem</h2><div class="raw">${visible(pair.problem)}</div></section>
     <div class="side-by-side">
       ${["left", "right"].map((side) => html`<div><h2>${side === "left" ? "Left" : "Right"}</h2><${Turns} turns=${pair[side]} /></div>`)}

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { Welcome } from "./judge.js";
 import { Problem } from "./overview.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 export function Label({ query }) {
   const judge = query.judge || "";
@@ -60,14 +60,14 @@ function Texts({ judge }) {
   });
   if (!text) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
   if (text.done) {
-    return html`<p class="card">All ${text.count} texts are read. Thank you.
+    return html`<p class="card">All texts are read. Thank you.
       <button onClick=${() => go(text.count - 1)}>look at them again</button></p>`;
   }
   const submit = (event) => {
     event.preventDefault();
     send(written);
   };
-  return html`<p class="quiet" role="status">${text.read} of ${text.count} texts read; this is number ${text.number + 1}</p>
+  return html`<p class="quiet" role="status">${text.read} of ${counted(text.count, "text")} read; this is number ${text.number + 1}</p>
     <section class="turn problem-text"><h2>Problem</h2><div class="raw">${visible(text.question)}</div></section>
     <section class="turn whole s-0"><h2>Message</h2><div class="raw">${visible(text.message)}</div></section>
     <form class="card label" onSubmit=${submit}>

@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
 import { Problem } from "./overview.js";
-import { LONGEST, visible } from "./text.js";
+import { LONGEST, counted, visible } from "./text.js";
 
 const KINDS = { "": "none", dpo: "DPO pairs", sft: "SFT rows", kto: "KTO rows" };
 const SCORES = { correct: "is right", majority: "is what most say", rollouts: "leads to right answers (roll-outs)" };
@@ -38,7 +38,7 @@ export function LessonsForm({ run, conversation, onRows }) {
                 .filter(([name]) => sampled || name !== "rollouts")
                 .map(([name, title]) => html`<option value=${name} selected=${score === name}>${title}</option>`)}
             </select></label>
-            <output>${count == null ? "" : count === 1 ? "1 row of this conversation" : `${count} rows of this conversation`}</output>
+            <output>${count == null ? "" : `${counted(count, "row")} of this conversation`}</output>
             <span>as <code>coral build --kind ${kind}${score === "correct" ? "" : ` --score ${score}`}</code></span>`
         : null}
     </p>
@@ -61,7 +61,7 @@ export function Lesson({ row }) {
         ? `row: candidate ${row.candidate}`
         : `row: candidate ${row.candidate}, ${row.label ? "desirable" : "undesirable"}`;
   return html`<details class="lesson"><summary>${title}</summary>
-    <p class="quiet">prompt: the ${row.prompt} messages as sent${row.context == null ? "" : `, ${row.context} tokens`}, context
+    <p class="quiet">prompt: ${counted(row.prompt, "message")} as sent${row.context == null ? "" : `, ${counted(row.context, "token")}`}, context
       only, no loss</p>
     ${row.why
       ? html`<p class="quiet">Not token by token: ${visible(row.why)}. What is marked is trained, with its end mark.
@@ -70,7 +70,7 @@ export function Lesson({ row }) {
           of the template have a double frame.</p>`}
     ${row.trained.map(
       ({ column, text, tokens }) => html`<h4>${column} <small>${down ? "trained: made less likely" : EFFECTS[column]}, ${tokens
-          ? `${tokens.count} ${tokens.count === 1 ? "token" : "tokens"}`
+          ? counted(tokens.count, "token")
           : "with its end mark"}</small></h4>
         <div class=${`trained ${column === "rejected" || down ? "down" : ""}`}>
           ${tokens
@@ -89,7 +89,7 @@ function Tokens({ tokens }) {
         ? html`<span class=${mark ? "token mark" : "token"} title=${`${ids.length > 1 ? "tokens" : "token"} ${ids.join(", ")}`}>
             ${inBox(text)}${ids.length > 1 ? html`<sub>${ids.length}</sub>` : null}</span>`
         : visible(text),
-    )}${left ? ` … and ${left.toLocaleString("en")} more tokens` : ""}</div>`;
+    )}${left ? ` … and ${counted(left, "more token")}` : ""}</div>`;
 }
 
 // A line's end would be an empty box.

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { Legend, Strip } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 const ROW = 34; // pixels
 const PART = 100; // rows per request
@@ -189,7 +189,7 @@ function Filters({ overview, filters, set, count }) {
       <input type="search" ref=${input} value=${text} placeholder="words, or “a phrase” in quotes  ( / )"
         onInput=${(event) => type(event.target.value)} />
     </label>
-    <output>${count == null ? "…" : `${count.toLocaleString("en")} conversations`}</output>
+    <output>${count == null ? "…" : counted(count, "conversation")}</output>
     ${active ? html`<a href="#" onClick=${(event) => { event.preventDefault(); set(cleared(filters)); }}>clear</a>` : null}
   </form>`;
 }

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { VERDICTS, Legend } from "./marks.js";
 import { People } from "./people.js";
 import { link } from "./route.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 export const percent = (x, digits = 1) => (x == null ? "–" : `${(100 * x).toFixed(digits)}%`);
 
@@ -139,8 +139,8 @@ export function Overview({ run }) {
 
 const size = (found) =>
   [
-    `${found.scored} of ${found.conversations} conversations scored`,
-    `${found.problems} problems`,
+    `${found.scored} of ${counted(found.conversations, "conversation")} scored`,
+    counted(found.problems, "problem"),
     `${found.failed} failed`,
     ...(found.cost == null ? [] : [`$${found.cost.toFixed(2)}`]),
   ].join(" · ");
@@ -148,7 +148,7 @@ const size = (found) =>
 function Notes({ found }) {
   const notes = [...found.notes, ...found.damaged, ...(found.error ? [found.error] : [])];
   return html`${found.indexing
-    ? html`<p class="note" role="status">Reading the run: ${found.taken.toLocaleString("en")} lines so far…</p>`
+    ? html`<p class="note" role="status">Reading the run: ${counted(found.taken, "line")} so far…</p>`
     : null}
   ${notes.map((note) => html`<p class="note bad">${visible(note)}</p>`)}`;
 }
@@ -227,7 +227,7 @@ function Histogram({ steps, name }) {
       </rect>`;
     })}
     <text class="axis" x="0" y="100">${steps[0].from}</text>
-    <text class="axis" x=${Math.min(slots * w, 300)} y="100" text-anchor="end">${last.to}</text>
+    ${last.to === steps[0].from ? null : html`<text class="axis" x=${Math.max(Math.min(slots * w, 300), 60)} y="100" text-anchor="end">${last.to}</text>`}
   </svg>`;
 }
 
