@@ -28,6 +28,7 @@ def indented(text: str, by: str) -> str:
     return "\n".join(by + line for line in text.split("\n"))
 
 
+RUBY = "def add(a, b)\n  a + b\nend"
 NO_BREAK = "\u00a0"
 QUOTED = indented(block(OTHER), "> ")
 SUBMITTED = {
@@ -50,6 +51,9 @@ SUBMITTED = {
     "the fence behind words": f"My answer: ```python\n{OWN}\n```",
     "a full stop behind the fence": f"```python\n{OWN}\n```.",
     "words behind the closing fence": f"```python\n{OWN}\n``` This is my answer.",
+    "another language behind it, which looks like ours": f"{block(OWN)}\n\n{block(RUBY, 'ruby')}",
+    "within a document, fences alike": block(f"# Answer\n\n{block(OWN)}", "markdown"),
+    "within a document that does not end": f"```markdown\n# Answer\n\n{block(OWN)}",
     "within a document": block(f"# Answer\n\n{block(OWN)}", "markdown", "````"),
     "empty lines in the block": block(f"\n\n{OWN}\n\n"),
     "the later of two": f"{block(OTHER)}\n\nBetter:\n\n{block(OWN)}",
@@ -138,6 +142,8 @@ NOT_SUBMITTED = {
     "the partner's, without a fence": f"Your code:\n\n{OWN}\n\nDoes it work for texts?",
     "the partner's, indented": f"Your code:\n\n{indented(OWN, '    ')}\n\nDoes it work for texts?",
     "the partner's by name": f"My partner's program is:\n\n{block(OWN)}\n\nWhy?",
+    "the partner's, from a message": f"From your message:\n\n{block(OWN)}\n\nWhy?",
+    "another language": block(RUBY, "ruby"),
     "the signature alone": block(STUB),
     "dots": block("def add(a, b):\n    ..."),
     "pass": block("def add(a, b):\n    pass  # your code here"),
@@ -266,6 +272,9 @@ BODIES = {
     "in a block": block("    return a + b"),
     "in a block, flush": block("c = a + b\nreturn c"),
     "with a tab": "\treturn a + b",
+    "a variable that is called so": "    add = a + b\n    return add",
+    "a variable that is called so, in a block": block("    add = a + b\n    return add"),
+    "a variable that is called so, flush": block("add = a + b\nreturn add"),
     "and more behind it": "    return a + b\n\n\nprint(add(1, 2))",
     "a loop that returns": "for _ in range(2):\n    return a + b",
     "behind words": "This is the body:\n\n    c = a + b\n    return c\n",
@@ -335,6 +344,14 @@ def test_ways_to_have_a_method(body: str) -> None:
 def test_a_script_writes_by_another_name(script: str) -> None:
     """What it calls may have been given a name, or to a function."""
     assert code.read(block(script), Form()) == Answered(script)
+
+
+@pytest.mark.parametrize("broken", ["print(int(input())", "n = input()\nprint n", "for x in 1:\nprint(x)"])
+def test_a_script_that_does_not_parse_is_submitted(broken: str) -> None:
+    """As a function that does not parse is; what is not said to be Python, such as an outline, is none."""
+    text = f"{block('print(1)')}\n\nBetter:\n\n"
+    assert code.read(text + block(broken), Form()) == Answered(broken)
+    assert code.read(text + block(broken, ""), Form()) == Answered("print(1)")
 
 
 def test_a_script_writes_something() -> None:

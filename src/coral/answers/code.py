@@ -67,12 +67,20 @@ class _Message:
         own = [block for block in self.blocks if block.closed and not self.is_quotation(block)]
         for block in reversed(own):
             program = self._whole(block)
-            if defines(program, self.form):
+            if self._is_program(program, block.tag):
                 others = [other.code for other in own if other is not block]
                 return clean(with_helpers(program, others, self.form.beside))
             if (whole := completed(block.code, self.form.prompt)) is not None:
                 return whole
         return None
+
+    def _is_program(self, program: str, tag: str) -> bool:
+        """Whether a block holds a program of the form. Of one that does not parse its tag has a say."""
+        if tree_of(program) is not None:
+            return defines(program, self.form)
+        if not self.form.name:
+            return tag in _PYTHON and _WRITES.search(program) is not None
+        return tag not in _OTHER_LANGUAGES and defines(program, self.form)
 
     def _whole(self, block: Block) -> str:
         """The code of a block: moved to the margin, and up to a later fence where it only parses up to there,
@@ -109,6 +117,22 @@ class _Message:
         return "\n".join(line for at, line in enumerate(lines_of(self.text)) if at not in inside)
 
 
+_PYTHON = {"python", "python3", "py", "py3"}
+_OTHER_LANGUAGES = {
+    "ruby",
+    "rb",
+    "scala",
+    "groovy",
+    "crystal",
+    "elixir",
+    "ex",
+    "nim",
+    "julia",
+    "jl",
+    "kotlin",
+}
+"""Whose functions may look like Python's to who reads one line."""
+_WRITES = re.compile(r"^[ \t]*(?:print|sys\.stdout)\b", re.MULTILINE)
 _MAX_FENCES = 4
 _UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 """Marks that nobody sees, and no Python reads."""
@@ -178,7 +202,7 @@ _FILLER = (
     r"|read(?:ing)?) (?:over|through)"
     r"|trac(?:e|ing)|recall|take|compare|(?:re-?)?read(?:ing)?)|i(?:'ve|’ve| have)? (?:just )?(?:checked"
     r"|traced|examined|reviewed|read|tested|tried|ran|looked at"
-    r"|(?:went|walked|stepped|traced) (?:over|through))|regarding|about|re|in|with|for) )?"
+    r"|(?:went|walked|stepped|traced) (?:over|through))|regarding|about|re|in|with|for|from) )?"
 )
 _TRAILER = (
     r"(?:,? (?:is|was|reads|read|again|above|for reference|so far|looks like this|says|does this|has this"

@@ -52,6 +52,7 @@ def blocks(text: str) -> list[Block]:
     """All code blocks of a text, in order. A further opening fence within a block ends that one unclosed."""
     found: list[Block] = []
     opened: _Opened | None = None
+    within = 0  # blocks of a document that are open
     lines = lines_of(text)
     for number, line in enumerate(lines):
         if opened is not None and opened.quoted and not _QUOTED.match(line):
@@ -60,11 +61,17 @@ def blocks(text: str) -> list[Block]:
         if opened is None and (whole := _IN_ONE_LINE.fullmatch(line)) is not None:
             found.append(Block(whole["code"], "", number, number + 1, closed=True, quoted=False))
         elif opened is None:
-            opened = _opening(line, number)
+            opened, within = _opening(line, number), 0
         elif opened.is_closed_by(line):
+            if within:
+                within -= 1
+                continue
             found.append(opened.block(lines, number, closed=True))
             opened = None
-        elif (other := _opening(line, number)) is not None and other.tag and opened.may_hold_no(other):
+        elif (other := _opening(line, number)) is not None and other.tag and opened.mark == other.mark:
+            if opened.tag in _DOCUMENT:
+                within += 1
+                continue
             found.append(opened.block(lines, number, closed=False))
             opened = other
     if opened is not None:
@@ -97,10 +104,6 @@ class _Opened:
         if fence["mark"][0] != self.mark[0] or len(fence["mark"]) < len(self.mark):
             return False
         return re.fullmatch(r"\s*|[.,;:)]\s*|\s+\S+\s.*", fence["info"]) is not None
-
-    def may_hold_no(self, other: _Opened) -> bool:
-        """Whether the other fence cannot be content: a longer one, or a document's, may hold fences."""
-        return self.mark == other.mark and self.tag not in _DOCUMENT
 
     def block(self, lines: list[str], end: int, *, closed: bool) -> Block:
         inside = lines[self.number + 1 : end]
@@ -140,7 +143,7 @@ def _opening(line: str, number: int) -> _Opened | None:
 def _unwrapped(block: Block) -> list[Block]:
     """The blocks within a block that is a document, or begins with a fence; itself where it is none."""
     is_document = block.tag in _DOCUMENT or _FENCE.match(block.code.lstrip("\n")) is not None
-    if not is_document or not block.closed:
+    if not is_document or not (block.closed or block.tag in _DOCUMENT):
         return [block]
     return [
         Block(

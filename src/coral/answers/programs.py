@@ -77,8 +77,10 @@ def defines(program: str, form: Form) -> bool:
 
 
 def _is_defined(tree: ast.Module, form: Form) -> bool:
-    found = [_definition(node, form.name) for node in _top_level(tree.body)]
-    return any(node is not None and _holds(node, form.method) for node in found)
+    """Not by a variable of a function's body that is called so."""
+    found = (_definition(node, form.name) for node in _top_level(tree.body))
+    holding = [node for node in found if node is not None and _holds(node, form.method)]
+    return any(isinstance(node, _NAMING) for node in holding) or (bool(holding) and not _returns(tree))
 
 
 def clean(program: str) -> str:
