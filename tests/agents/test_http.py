@@ -150,22 +150,24 @@ async def test_a_whole_run(tmp_path):
 
 
 NOTHING = [
-    (lambda *_: {"reply": "7"}, "no text at 'text', but reply"),
-    (lambda *_: {"error": {"message": "bad tool"}}, "reports an error: bad tool"),
-    (lambda *_: web.Response(text="<html>hello"), "no JSON: <html>hello"),
-    (lambda *_: web.Response(status=400, text="what?"), "400"),
-    (lambda *_: web.Response(status=404), "404"),
+    (lambda *_: {"reply": "7"}, "no text at 'text', but reply", "--agent.http_reply"),
+    (lambda *_: {"text": None}, "no text at 'text', but null", "--agent.http_reply"),
+    (lambda *_: {"error": {"message": "bad tool"}}, "reports an error: bad tool", ""),
+    (lambda *_: web.Response(text="<html>hello"), "no JSON: <html>hello", "--agent.http_reply"),
+    (lambda *_: web.Response(status=400, text="what?"), "400", "--agent.http_request"),
+    (lambda *_: web.Response(status=404), "there is no such address (404)", "--agent.http"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "cause"), NOTHING, ids=[row[1] for row in NOTHING])
-async def test_a_run_that_comes_to_nothing_stops(tmp_path, answer, cause):
-    """After a handful of requests, with nothing stored as failed."""
+@pytest.mark.parametrize(("answer", "cause", "remedy"), NOTHING, ids=[row[1] for row in NOTHING])
+async def test_a_run_that_comes_to_nothing_stops(tmp_path, answer, cause, remedy):
+    """After a handful of requests, with nothing stored as failed, and the option that helps."""
     async with endpoint(answer) as (url, posted):
         agent = {"http": url, "backoff_s": 0.001}
         with pytest.raises(CoralError) as stopped:
             await evaluate_async("gsm8k", agent=agent, **run_options(tmp_path / "run"))
     assert cause in str(stopped.value)
+    assert remedy in stopped.value.remedy
     assert len(posted) <= 16
     assert not list(load_run(tmp_path / "run").conversations())
 

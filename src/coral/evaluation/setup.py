@@ -180,7 +180,10 @@ async def open_participants(
         if is_silent(options):
             model = Nobody(speaker_model(options))
         else:
-            where = f"--{name}" if name in {"agent", "partner"} else "--agents"
+            same = (
+                options == config.agent and not options.is_person
+            )  # what helps is said of the agent's options
+            where = "--agent" if same else f"--{name}" if name in {"agent", "partner"} else "--agents"
             model = await models.open(options, where)
         return Agent(
             name=name,

@@ -58,7 +58,7 @@ def read_plain(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         start = quote(" ".join(body[:20_000].decode("utf-8", "replace").split()), target)
         what = "nested too deep" if isinstance(fault, RecursionError) else "no JSON"
-        return unusable(f"the reply is {what}: {start or 'an empty line'}", target, retry=False)
+        return _elsewhere(f"the reply is {what}: {start or 'an empty line'}", target)
     if error := find(said, paths["error"]) if "error" in paths else None:
         return _reported(error, target)
     text = find(said, paths["text"])
@@ -67,7 +67,7 @@ def read_plain(
         if text is None and isinstance(said, dict) and paths["text"] in said:
             held = "null"
         where = f"the reply holds no text at '{paths['text']}', but {quote(held, target)}"
-        return unusable(where, target, retry=False)
+        return _elsewhere(where, target)
     return answer_of_text(
         text,
         finish_reason=_at(said, paths, "finish_reason"),
@@ -80,6 +80,12 @@ def read_plain(
 
 def _at(said: Any, paths: Mapping[str, str], name: str) -> Any:
     return find(said, paths[name]) if name in paths else None
+
+
+def _elsewhere(why: str, target: Target) -> AttemptFailure:
+    """A reply without a text where one is looked for."""
+    remedy = f"say with {target.option}.http_reply where the text is in the JSON that it answers"
+    return replace(unusable(why, target, retry=False), remedy=remedy)
 
 
 def _reported(error: Any, target: Target) -> AttemptFailure:

@@ -100,7 +100,8 @@ def _sort(status: int, said: ErrorBody, pause: float | None, target: Target) -> 
         return _Verdict(Unreachable, f"the server failed ({status})")
     if status == _UNKNOWN:
         return _Verdict(Unreachable, "the server answered 200 with an error")
-    return _Verdict(Rejected, f"the server refused the request ({status})")
+    posted = f"say with {target.option}.http_request what it wants" if target.plain is not None else ""
+    return _Verdict(Rejected, f"the server refused the request ({status})", posted)
 
 
 # Limits and credit ------------------------------------------------------------------------------------------
@@ -205,6 +206,10 @@ def _rejection(status: int, said: ErrorBody, target: Target) -> _Verdict | None:
         or said.parameter == "model"
         or (status != 401 and _names_no_model(about, target))
     ):
+        if target.plain is not None:
+            return _Verdict(
+                FatalReject, f"there is no such address{_shown(status)}", f"fix {target.option}.http"
+            )
         return _Verdict(
             FatalReject,
             f"the server knows no model '{target.wire_name}' or no such address{_shown(status)}; "
@@ -213,8 +218,9 @@ def _rejection(status: int, said: ErrorBody, target: Target) -> _Verdict | None:
     if status in {401, 403} or words.KEY.search(about):
         return _Verdict(FatalReject, f"the server refused the key{_shown(status)}; {_key_remedy(target)}")
     if 300 <= status < 400:
+        place = "base_url" if target.plain is None else "http"
         return _Verdict(
-            FatalReject, f"the address redirects elsewhere ({status}); give the final address as base_url"
+            FatalReject, f"the address redirects elsewhere ({status}); give the final address as {place}"
         )
     if said.parameter is not None:
         return _Verdict(
