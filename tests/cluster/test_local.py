@@ -262,6 +262,30 @@ def test_options_of_another_place_are_told(pool):
     assert "`ray` says nothing here: the place is local" in output
 
 
+CHANGED = {
+    "the place": ({"place": "slurm", "slurm": {"mem": "1G"}}, 2, "were started with place local"),
+    "replicas of a job": (
+        {"place": "slurm", "slurm": {"mem": "1G"}, "replicas_per_job": 2},
+        2,
+        "place local, replicas_per_job 1",
+    ),
+    "the server": ({"setup": ["true"]}, 0, "replicas that live keep their setup"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_file_that_was_edited_meanwhile_loses_no_replica(pool, name):
+    """Another place would not know those that live, and `down` would leave them with their GPUs."""
+    options, expected, words = CHANGED[name]
+    pool.up("--wait", "--replicas", "1")
+    pool.write(**options)
+    code, output = pool.up("--replicas", "1")
+    assert (code, words in output) == (expected, True), output
+    assert coral("status", pool.file, "--replicas", "1")[0] == 0
+    assert coral("down", pool.file)[1] == "down\n"
+    assert pool.supervisors() == []
+
+
 FILES = {
     "bytes": lambda path: (path / "pids/0").write_bytes(b"\xff\xff 1"),
     "words": lambda path: (path / "pids/0").write_text("mine 1"),

@@ -141,7 +141,7 @@ def _status(arguments: Sequence[str]) -> int:
 
 
 def _show(config: StatusConfig, console: Terminal) -> list[pool.Seen]:
-    seen = pool.look(config)
+    seen = pool.look(pool.as_brought_up(config))
     if config.json:
         _print_json(seen)
     else:
@@ -194,7 +194,7 @@ def _logs(arguments: Sequence[str]) -> int:
     file = _with_file([name] if name else [])
     config = parse(LogsConfig, [*file, *flags], command="coral cluster logs FILE", about=ABOUT["logs"])
     console = Terminal(soft_wrap=True)
-    seen = pool.look(config)
+    seen = pool.look(pool.as_brought_up(config))
     names = [replica] if replica else [one.record.id for one in seen if one.record]
     for one in names:
         path = pool.log_of(config, one)

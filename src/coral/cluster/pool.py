@@ -12,7 +12,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,8 @@ from coral.cluster.ray import RayPlace
 from coral.cluster.records import Record, locked, make_folder, read_records, remove_record
 from coral.cluster.slurm import SlurmPlace
 from coral.config import dump_yaml
-from coral.errors import Notice, UserError
+from coral.errors import ConfigError, Notice, UserError
+from coral.options import build_config, load_yaml_file
 from coral.store.whole import write_whole
 
 LOOK_EVERY_S = 1.0
@@ -129,6 +130,7 @@ def adjust(config: PoolConfig) -> str:
     make_folder(config.path)
     caution(config)
     with locked(config.path):
+        _check_change(config)
         place = place_of(config)
         _forget_the_dead(config, place)
         seen = look(config)
@@ -158,6 +160,51 @@ def caution(config: PoolConfig) -> None:
                 f"`{place}` says nothing here: the place is {config.place}, unless you write `place: {place}`"
             )
             warnings.warn(text, Notice, stacklevel=2)
+
+
+_LAYOUT = ("place", "replicas_per_job", "nodes")
+"""Options that say what a job is: with others, those that live would not be found, or counted wrongly."""
+_SERVED = ("server", "setup", "model")
+
+
+def as_brought_up(config: PoolConfig) -> PoolConfig:
+    """The options, with the layout of the last `up`: what lives is found though the file was edited."""
+    before = _saved(config)
+    return config if before is None else replace(config, **{name: getattr(before, name) for name in _LAYOUT})
+
+
+def _check_change(config: PoolConfig) -> None:
+    """Refuse another layout while replicas of the last one live, and say that they keep their server.
+
+    Raises:
+        UserError: names the options; or the place of the last `up` cannot be asked.
+    """
+    before = _saved(config)
+    if before is None:
+        return
+    layout, served = (
+        [name for name in names if getattr(before, name) != getattr(config, name)]
+        for names in (_LAYOUT, _SERVED)
+    )
+    if (layout or served) and (jobs := place_of(before).jobs()):
+        if layout:
+            was = ", ".join(f"{name} {getattr(before, name)}" for name in layout)
+            raise UserError(
+                f"{len(jobs)} jobs of the pool in {config.path} live, which were started with {was}",
+                remedy="end them first (coral cluster down), or give the same options",
+            )
+        text = (
+            f"replicas that live keep their {served[0]}: the new one takes effect after `coral cluster down`"
+        )
+        warnings.warn(text, Notice, stacklevel=2)
+
+
+def _saved(config: PoolConfig) -> PoolConfig | None:
+    """The options of the last `up`; None before the first one, or of a version with others."""
+    try:
+        return build_config(PoolConfig, load_yaml_file(config.path / SAVED), "cluster")
+    except ConfigError:
+        return None
 
 
 def _least_worth(seen: Sequence[Seen], count: int) -> list[Job]:
@@ -219,6 +266,7 @@ def down(config: PoolConfig, *, now: bool = False) -> list[Job]:
     Raises:
         UserError: the place cannot be asked, or another command is at work.
     """
+    config = as_brought_up(config)
     look(config)
     with locked(config.path):
         place = place_of(config)

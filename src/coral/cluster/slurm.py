@@ -50,7 +50,10 @@ class SlurmPlace:
         name = self._config.job_name
         listed = run_slurm("squeue", "-h", "-r", "--me", "-n", name, "-o", "%i|%T|%N|%r").splitlines()
         fields = (line.split("|", 3) for line in listed)
-        jobs = [Job(id=job, state=state, node=node, why=why) for job, state, node, why in fields]
+        jobs = [
+            Job(id=job, state=state, node=node, why="" if why == "None" else why)
+            for job, state, node, why in fields
+        ]
         return [job for job in jobs if job.state != "COMPLETING"]
 
     def add(self, count: int) -> str:
@@ -118,6 +121,6 @@ def run_slurm(*command: str) -> str:
     if done.returncode:
         raise UserError(
             f"{command[0]}: {' '.join(done.stderr.split())}",
-            remedy="fix `slurm` in the pool's file, or try again when SLURM is back",
+            remedy="fix what it refuses (of a pool, `slurm` in its file), or try again when SLURM is back",
         )
     return done.stdout.strip()
