@@ -279,7 +279,7 @@ class _Reader:
 
 _LIST = 'give a list of texts, {"text": [...], "label": [...]}, or a field for each (--task.choices A,B,C)'
 _COLUMN = re.compile(
-    r"(?:(?:options?|choice|answer|ending|op)[_ -]?)?(?:([A-Za-z])|(\d{1,2}))", re.IGNORECASE
+    r"(?:(?:options?|choice|answer|ending|sol|op)[_ -]?)?(?:([A-Za-z])|(\d{1,2}))", re.IGNORECASE
 )
 
 

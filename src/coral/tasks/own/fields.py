@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,7 +18,8 @@ PUBLISHED = ("test", "validation", "train")
 
 USUAL: dict[str, tuple[str, ...]] = {
     "question": (
-        "question", "problem", "prompt", "query", "input", "stem", "instruction", "question_text", "text",
+        "question", "problem", "prompt", "query", "input", "stem", "question_stem", "instruction",
+        "question_text", "text", "sentence", "goal", "ctx",
     ),
     "choices": (
         "choices", "options", "candidates", "alternatives", "endings", "answer_choices", "answer_options",
@@ -263,4 +265,17 @@ def grouping(first: Row, wanted: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def groups(row: Row, names: tuple[str, ...]) -> dict[str, str]:
     """The groups of a record. One whose field is missing or empty is in no group of that name."""
-    return {name: row.scalar(name) for name in names if row.has(name)}
+    return {name: _group(row, name) for name in names if row.has(name)}
+
+
+def _group(row: Row, name: str) -> str:
+    value = row.value(name)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping) or (isinstance(value, list) and len(value) != 1):
+        raise row.error(
+            f"the field '{name}' holds {reprlib.repr(value)}, and a group is one text",
+            remedy="name a field of one text or number with --task.group, or a part of this one: "
+            f"{name}.{next(iter(value), 0) if isinstance(value, Mapping) else 0}",
+        )
+    return row.scalar(name)

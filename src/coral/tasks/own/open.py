@@ -235,7 +235,26 @@ class _Reader:
                 f"the field '{self._fields['answer']}' holds {reprlib.repr(value)}, which is not an answer",
                 remedy="give a text, a number or a list of them, none of them empty",
             )
-        return list(dict.fromkeys(text for spellings in texts for text in spellings))
+        found = list(dict.fromkeys(text for spellings in texts for text in spellings))
+        self._refuse_solutions(found, row)
+        return found
+
+    def _refuse_solutions(self, answers: list[str], row: Row) -> None:
+        """A worked solution is no answer that anybody would give: all would be wrong.
+
+        Raises:
+            DataError: an answer is one.
+        """
+        if self._task.kind in ("exact", "text") or self._task.judge:
+            return
+        for answer in answers:
+            if _SOLUTION.search(answer) and ("####" in answer or self._task.kind != "math"):
+                gsm8k = "coral eval gsm8k" if "####" in answer else "--task.kind math"
+                raise row.error(
+                    f"the field '{self._fields['answer']}' holds a solution, {reprlib.repr(answer)}, and not "
+                    "its answer alone",
+                    remedy=f"{gsm8k} reads such data; or name the field of the answer with --task.answer",
+                )
 
     def _several(self, value: Any, row: Row) -> list[Any]:
         """The accepted answers: a list's, or those of a text that lists quoted texts, as in csv.
@@ -277,6 +296,8 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
+_SOLUTION = re.compile(r"\S.*\n\s*####|\S\s.*\\boxed\{", re.DOTALL)
+"""Words before the mark of an answer."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
