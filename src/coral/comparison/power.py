@@ -16,7 +16,7 @@ from coral.metrics.counts import needs_gold
 from coral.metrics.distributions import Z
 from coral.metrics.estimate import sums_of
 from coral.metrics.info import MetricInfo
-from coral.metrics.statistics import cluster_names, spread_of
+from coral.metrics.statistics import TINY, cluster_names, spread_of, unseen_share
 from coral.metrics.tally import Tally
 from coral.store.folder import RunFolder
 from coral.tasks.registry import task_of
@@ -85,6 +85,14 @@ def assumed(rate_a: float, rate_b: float, correlation: float) -> Design:
     )
 
 
+def unless_unseen(spread: float, problems: int) -> float:
+    """The spread of a pilot's differences; where nothing differed, that of as many as may have been missed.
+
+    Two problems without a difference do not say that 78 problems find 5 points.
+    """
+    return spread if spread > TINY else sqrt(unseen_share(problems))
+
+
 async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: str = RIGHT) -> Design:
     """From one stored run or two.
 
@@ -113,7 +121,7 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
             source=f"{a.path}, and a run like it{by}",
             rates=(mean, mean),
             correlation=correlation,
-            spread=spread,
+            spread=unless_unseen(spread, len(values)),
             problems=len(values),
         )
     return between(rates[0], rates[1], f"{a.path} and {b.path}{by}", clusters[0])
@@ -141,7 +149,7 @@ def between(
         source=source,
         rates=(float(a.mean()), float(b.mean())),
         correlation=0.0 if constant else float(np.corrcoef(a, b)[0, 1]),
-        spread=spread_of(b - a, cluster_names(shared, clusters or {})),
+        spread=unless_unseen(spread_of(b - a, cluster_names(shared, clusters or {})), len(shared)),
         problems=len(shared),
     )
 

@@ -10,7 +10,7 @@ import msgspec
 from coral.audits.statistics import Headline, reading_alone
 from coral.comparison.contrasts import Planned
 from coral.comparison.facts import FACTS, MAJORITY, RIGHT
-from coral.comparison.power import Design
+from coral.comparison.power import Design, unless_unseen
 from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
@@ -256,7 +256,7 @@ def with_power(made: Contrast, stderr: float | None) -> Contrast:
         return made
     if not is_share(made.metric):
         return msgspec.structs.replace(made, detectable=detectable(stderr) or None)
-    spread = stderr * sqrt(made.problems)
+    spread = unless_unseen(stderr * sqrt(made.problems), made.problems)
     design = Design(source=made.text, rates=(0, 0), correlation=0, spread=spread, problems=made.problems)
     return msgspec.structs.replace(
         made, detectable=design.detectable(made.problems), needed=design.needed(ASKED)
