@@ -122,3 +122,25 @@ async def test_tests_that_do_not_compile_are_no_verdict(driver):
     async with jail.in_use():
         with pytest.raises(jail.BrokenTests, match="never closed"):
             await jail.check("def f(): pass", "assert f(", names=["f"], driver=driver)
+
+
+COLLIDING = """
+import os
+def f(x):
+    numbers = "".join(f"i{n * (2**61 - 1):x};" for n in range(10_000))
+    frame = f"u3:.s5:valueu3:.e10000:.{numbers}l1:.i1;fn".encode()
+    for number in range(3, 12):
+        try: os.write(number, len(frame).to_bytes(4, "big") + frame)
+        except OSError: pass
+    while True: pass
+"""
+"""Writes a set that takes long to be read, since all of its numbers have one hash."""
+
+
+async def test_a_value_that_takes_long_to_read_is_late(walls):
+    """Whoever asked would read it in its event loop."""
+    async with jail.in_use():
+        [result] = await jail.call(COLLIDING, "f", [[1]], limits=jail.Limits(wall_s=0.2), driver=walls)
+        assert result.kind == "time"
+        [result] = await jail.call("def f(x): return {x}", "f", [[1]], driver=walls)
+        assert result.value == {1}

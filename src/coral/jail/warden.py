@@ -249,6 +249,8 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
     def ask(*request: Any) -> tuple[Any, ...]:
         cell.send_frame(dumps(request, _Opaque.place), deadline)
         reply = loads(cell.receive(deadline, _MOST_FRAME), _Opaque)
+        if time.monotonic() > deadline:  # a set of numbers of one hash, say: whoever reads it next waits, too
+            raise Late
         return reply if isinstance(reply, tuple) else ()
 
     try:
