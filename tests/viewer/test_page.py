@@ -150,6 +150,26 @@ def test_a_turn_is_replaced_and_what_becomes_of_it_stands_beside(browser, stored
         process.communicate()
 
 
+def test_a_run_that_joined_since_is_found_by_its_address(page, stored, tmp_path):
+    """Whoever leaves a page before it has heard of all that joined, such as the other half of a fork."""
+    shutil.copytree(stored, tmp_path / "mine")
+    with served("view", cwd=tmp_path) as address:
+        page.goto(address)
+        page.locator("button.link", has_text="mine/first").click()
+        page.wait_for_selector("main .headline")
+        page.evaluate(
+            """async () => {
+              const token = new URLSearchParams(location.search).get("token");
+              const headers = { "X-Coral-Token": token, "Content-Type": "application/json" };
+              const { places } = await (await fetch("api/places", { headers })).json();
+              const { number } = places.find((one) => one.name === "mine/second");
+              await fetch("api/places", { method: "POST", headers, body: JSON.stringify({ number }) });
+              location.hash = "#/run/1/list";
+            }"""
+        )
+        page.wait_for_selector("main .all .row a")
+
+
 def test_two_conversations_stand_side_by_side(page):
     """The first difference is marked in both."""
     visit(page, "#/compare?a=0&b=1&change=won")

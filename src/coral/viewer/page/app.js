@@ -50,6 +50,9 @@ function App() {
   const runs = fetched || stale;
   const [screen = "run", run = "0", part = ""] = route.path;
   useEffect(() => {
+    if (runs && !ALONE.includes(screen) && screen !== "compare" && !runs[run]) look((before) => before + 1); // begun since
+  }, [screen, run]);
+  useEffect(() => {
     const press = (event) => {
       if (ALONE.includes(screen)) return;
       if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -16,6 +16,7 @@ export function ForkForm({ run, id, number, seat, speakers, text, onBegun }) {
   const [samples, count] = useState(10);
   const [error, fail] = useState(null);
   const name = speakers.find((one) => one.seat === seat).name;
+  const same = kind === "replace" ? words === text : kind === "agent" && !Object.values(options).some(Boolean);
   const send = async (event) => {
     event.preventDefault();
     const filled = Object.entries(options).filter(([, value]) => value !== "");
@@ -58,7 +59,7 @@ export function ForkForm({ run, id, number, seat, speakers, text, onBegun }) {
     <label>Continuations of each kind
       <input type="number" min="1" max="1000" class="short" value=${samples} onInput=${(event) => count(event.target.value)} />
     </label>
-    <button>Continue from here</button>
+    <button disabled=${same}>${same ? "Nothing is changed yet" : "Continue from here"}</button>
     ${error ? html`<${Problem} error=${error} />` : null}
   </form>`;
 }
