@@ -115,3 +115,34 @@ def test_short_names_mean_the_same_in_python(tmp_path, as_file):
     (tmp_path / "study.yaml").write_text(json.dumps(options))
     with pytest.raises(ConfigError, match="dry_run and pilot make no study"):
         coral.study(tmp_path / "study.yaml" if as_file else options)
+
+
+CALLS = [
+    ({"lmit": 3}, "no option lmit", "did you mean limit?"),
+    ({"limit": "many"}, "limit must be a whole number (got 'many')", "coral eval --help"),
+    ({"data": [{"question": "?"}]}, "data is a list, not a path", "@coral.task()"),
+    ({"agent": ""}, "an agent's name is empty", "leave it out"),
+    ({"protocol": "cott"}, "no protocol 'cott'", "did you mean cot?"),
+]
+
+
+@pytest.mark.parametrize(("options", "cause", "remedy"), CALLS, ids=lambda value: str(value)[:30])
+def test_mistakes_in_python_are_told_as_on_the_command_line(options, cause, remedy):
+    """The option, what it was given, and what it may be."""
+    with pytest.raises(ConfigError) as refused:
+        coral.evaluate("sally_anne", **options)
+    assert cause in str(refused.value)
+    assert remedy in refused.value.remedy
+
+
+def test_a_stored_run_offers_what_a_fresh_one_does(tmp_path):
+    """Frames, pictures, the table of a notebook; where there is no run, that is said at once."""
+    run = coral.evaluate(
+        "sally_anne", agent=lambda _: "Answer: (A)", protocol="cot", limit=2, output=tmp_path / "run"
+    )
+    stored = coral.load_run(tmp_path / "run")
+    assert stored.summary == run.summary
+    assert stored._repr_html_() == run._repr_html_()
+    assert len(stored.turns()) == len(stored.conversations_frame()) == 2
+    with pytest.raises(coral.UserError, match="is not a run folder"):
+        coral.load_run(tmp_path / "nowhere")

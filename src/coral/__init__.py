@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from coral.evaluation.estimate import CostEstimate
     from coral.evaluation.frames import frame
     from coral.evaluation.progress import Progress
-    from coral.evaluation.run import Run
+    from coral.evaluation.run import Run, StoredRun
     from coral.improvement.results import Results
     from coral.metrics import Comparison, Estimate, Summary, Trace, TraceTurn
     from coral.models.protocol import Candidate, Generation, Model, Request, Sampling
@@ -110,7 +110,7 @@ _HOMES = {
     "coral.evaluation.estimate": ("CostEstimate",),
     "coral.evaluation.frames": ("frame",),
     "coral.evaluation.progress": ("Progress",),
-    "coral.evaluation.run": ("Run",),
+    "coral.evaluation.run": ("Run", "StoredRun"),
     "coral.improvement.results": ("Results",),
     "coral.metrics": ("Comparison", "Estimate", "Summary", "Trace", "TraceTurn"),
     "coral.models.protocol": ("Candidate", "Generation", "Model", "Request", "Sampling"),
@@ -183,6 +183,7 @@ __all__ = [
     "Speaker",
     "StopReason",
     "StoppedEarly",
+    "StoredRun",
     "StudyResults",
     "Summary",
     "Task",

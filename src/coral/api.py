@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from coral.evaluation.measure import save_summary
 from coral.evaluation.measure import score as _score
 from coral.evaluation.processes import run as _run
 from coral.evaluation.progress import Progress
-from coral.evaluation.run import Run
+from coral.evaluation.run import Run, StoredRun
 from coral.evaluation.watch import Watch
 from coral.improvement.config import ImproveConfig
 from coral.improvement.improve import improve as _improve
@@ -278,9 +279,17 @@ def _judge_named(options: dict[str, Any], judge: Any, given: Given) -> dict[str,
 
 def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:
     known = {item.name for item in dataclasses.fields(kind)}
-    for name in options:
+    for name, value in options.items():
         if name not in known:
-            raise ConfigError(f"no option {name}", remedy=f"options: {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"no option {name}", remedy=f"{hint}Options: {', '.join(sorted(known))}")
+        if name == "data" and not isinstance(value, str | os.PathLike | None):
+            raise ConfigError(
+                f"data is a {type(value).__name__}, not a path",
+                remedy="write it to a file, or yield its records from a function under @coral.task() and "
+                "evaluate that: docs/own_data.md",
+            )
 
 
 def estimate(
@@ -387,13 +396,21 @@ async def score_async(
     return summary
 
 
-def load_run(path: str | Path) -> RunFolder:
-    """A stored run, to read: `for conversation in coral.load_run(path).conversations(): ...`."""
-    return RunFolder(path)
+def load_run(path: str | Path) -> StoredRun:
+    """A stored run, to read: its `conversations()`, `turns()`, `summary`, `plot()`.
+
+    Raises:
+        UserError: there is no run.
+    """
+    run = StoredRun(path)
+    run.identity()
+    return run
 
 
 def _as_mapping(agent: Agent, objects: Objects) -> dict[str, Any]:
     if isinstance(agent, str):
+        if not agent:  # of a variable that is not set: the tiny model would take its place
+            raise ConfigError("an agent's name is empty", remedy="give a name, or leave it out")
         return {"model": agent}
     if isinstance(agent, ModelConfig):
         return {item.name: getattr(agent, item.name) for item in dataclasses.fields(agent)}

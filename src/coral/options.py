@@ -265,16 +265,23 @@ def _typed(value: Any, kind: Any, where: str, remedy: str) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         _refuse_part(value, kind, where, remedy)
-        advice = remedy
-        if words := _choices(kind):
-            cause = f"{where} must be one of {', '.join(words)} (got {value!r})"
-            near = difflib.get_close_matches(str(value), words, n=1)
-            advice = f"did you mean {near[0]}?" if near else remedy
-        elif wanted := in_words(kind):
-            cause = f"{where} must be {wanted} (got {value!r})"
-        else:
-            cause = f"{where} cannot be {value!r}: {error}"
-        raise ConfigError(cause, remedy=advice) from None
+        raise of_another_type(value, kind, where, error, remedy) from None
+
+
+def of_another_type(value: Any, kind: Any, where: str, error: Exception, remedy: str) -> ConfigError:
+    """What an option was given, and what it may be.
+
+    Args:
+        where: the option.
+        error: what the conversion says, where the type has no words of ours.
+    """
+    if words := _choices(kind):
+        near = difflib.get_close_matches(str(value), words, n=1)
+        cause = f"{where} must be one of {', '.join(words)} (got {value!r})"
+        return ConfigError(cause, remedy=f"did you mean {near[0]}?" if near else remedy)
+    if wanted := in_words(kind):
+        return ConfigError(f"{where} must be {wanted} (got {value!r})", remedy=remedy)
+    return ConfigError(f"{where} cannot be {value!r}: {error}", remedy=remedy)
 
 
 def _refuse_part(value: Any, kind: Any, where: str, remedy: str) -> None:

@@ -37,7 +37,12 @@ PREFIX = "python:"
 
 def is_object(config: ModelConfig) -> bool:
     """Whether options name a Python object."""
-    return (config.model.startswith(PREFIX) or ".py:" in config.model) and not config.is_placed
+    return is_python(config.model) and not config.is_placed
+
+
+def is_python(model: str) -> bool:
+    """Whether a model's name is that of a Python object: `python:module:name`, or `file.py:name`."""
+    return model.startswith(PREFIX) or ".py:" in model
 
 
 def is_own(config: ModelConfig) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from coral.agents.open import PREFIX, is_own
+from coral.agents.open import is_own, is_python
 from coral.config import ANY, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Options, option
 from coral.conversation import protocols
 from coral.conversation.controls import PREFIX as CONTROL
@@ -28,7 +28,7 @@ from coral.evaluation.people import check_people
 from coral.models import embedded
 from coral.models.config import HUMAN, PLACES, ModelConfig
 from coral.models.providers import provider_named
-from coral.options import Section, build_config, section, typed_options
+from coral.options import Section, build_config, of_another_type, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
 from coral.store.shards import check_division
 from coral.tasks import registry
@@ -447,9 +447,8 @@ def _check_types(config: EvalConfig) -> None:
             try:
                 msgspec.convert(value, hints[item.name])
             except msgspec.ValidationError as error:
-                raise ConfigError(
-                    f"{item.name} cannot be {value!r}: {error}", remedy="see `coral eval --help`"
-                ) from None
+                remedy = "see `coral eval --help`"
+                raise of_another_type(value, hints[item.name], item.name, error, remedy) from None
 
 
 _OF_A_SPEAKER = {
@@ -485,7 +484,7 @@ def filled_up(template: C, options: Mapping[str, Any], kind: type[C], name: str)
         any(place in options for place in PLACES)
         or _other_provider(template.model, model)
         or _embeds(template, model)
-        or str(options.get("model", "")).startswith(PREFIX)
+        or is_python(str(options.get("model", "")))
         or options.get("model") == HUMAN
         or bool("model" in options and (template.command or template.http))
     )

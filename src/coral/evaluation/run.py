@@ -15,8 +15,54 @@ from coral.store.folder import RunFolder
 from coral.types import Conversation
 
 
+class Views:
+    """What can be made of a run on disk."""
+
+    path: Path
+
+    def turns(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per turn; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self.path, rows="turns", library=library)
+
+    def conversations_frame(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A data frame with a row per conversation; docs/analysis.md lists its columns."""
+        from coral.evaluation.frames import frame
+
+        return frame(self.path, library=library)
+
+    def plot(self, kind: Kind = "headline", *, columns: Columns = 2) -> Any:
+        """A picture of the run, as a Figure of matplotlib: docs/plots.md shows the kinds.
+
+        Args:
+            kind: headline, beliefs, agreement, cost or groups.
+            columns: how many columns of a paper it spans.
+
+        Raises:
+            UserError: the run holds nothing of this kind, or matplotlib is not installed.
+        """
+        from coral.evaluation.pictures import plot_runs
+
+        return plot_runs([RunFolder(self.path)], kind, columns)
+
+
+class StoredRun(Views, RunFolder):
+    """A stored run, to read: its conversations, its summary, and what can be made of it."""
+
+    @property
+    def summary(self) -> Summary | None:
+        """Its metrics; None where it is unfinished."""
+        return self.read("summary.json", Summary)
+
+    def _repr_html_(self) -> str:
+        """The table of the run, as notebooks show it."""
+        table = "unfinished" if self.summary is None else as_html(self.summary)
+        return f"{table}<p><code>{escape(str(self.path))}</code></p>"
+
+
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Views):
     """A run on disk, and its summary.
 
     Attributes:
@@ -42,29 +88,3 @@ class Run:
     def conversations(self) -> Iterator[Conversation]:
         """Stream the conversations of the run."""
         return RunFolder(self.path).conversations()
-
-    def turns(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
-        """A data frame with a row per turn; docs/analysis.md lists its columns."""
-        from coral.evaluation.frames import frame
-
-        return frame(self, rows="turns", library=library)
-
-    def conversations_frame(self, *, library: Literal["pandas", "polars"] = "pandas") -> Any:
-        """A data frame with a row per conversation; docs/analysis.md lists its columns."""
-        from coral.evaluation.frames import frame
-
-        return frame(self, library=library)
-
-    def plot(self, kind: Kind = "headline", *, columns: Columns = 2) -> Any:
-        """A picture of the run, as a Figure of matplotlib: docs/plots.md shows the kinds.
-
-        Args:
-            kind: headline, beliefs, agreement, cost or groups.
-            columns: how many columns of a paper it spans.
-
-        Raises:
-            UserError: the run holds nothing of this kind, or matplotlib is not installed.
-        """
-        from coral.evaluation.pictures import plot_runs
-
-        return plot_runs([RunFolder(self.path)], kind, columns)
