@@ -45,6 +45,13 @@ def test_nothing_between_0_and_1_varies_more_than_a_quarter(levels):
             assert one.high is None or one.variance <= one.high <= 0.25
 
 
+def test_wordings_that_come_out_alike_say_nothing_of_others():
+    """No interval from 0 to 0: it would claim that wordings never matter."""
+    values = np.repeat(np.array([[[1.0, 0.0]], [[0.0, 0.0]], [[1.0, 1.0]], [[1.0, 0.0]]]), 2, axis=1)
+    found = {one.name: one for one in components(values, ("problem", "wording"))}
+    assert (found["wording"].variance, found["wording"].low, found["wording"].high) == (0.0, None, None)
+
+
 @pytest.mark.parametrize("problems", [10, 50, 200])
 def test_components_are_unbiased_and_their_intervals_hold(problems):
     """Four wordings, three samples. Intervals of Ting and others hold 95 of 100, and some more."""

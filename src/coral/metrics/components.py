@@ -84,6 +84,10 @@ def components(values: Array, factors: Sequence[str]) -> list[Component]:
         low, high = (max(0.0, end) for end in ends)
         of_problems = left or PROBLEM in [factors[axis] for axis in subset]
         told = judged.interval(value, terms, within) if judged is not None and of_problems else (low, high)
+        if (
+            max(squares[one] for one in terms) <= NEXT_TO_NOTHING
+        ):  # two wordings that came out alike do not say that all would
+            told = (None, None)
         within_reach = (None if end is None else min(end, max(most, value)) for end in told)
         name = SAMPLES if left else CROSS.join(factors[axis] for axis in subset)
         levels = samples if left else prod(sizes[axis] for axis in subset)

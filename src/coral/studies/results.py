@@ -155,9 +155,11 @@ def results_of(
     alone = _alone(arms) if graded else None
     votes = None if alone is None else Votes(alone)
     others = [arm for arm in arms.values() if alone is not None and _comparable(arm, alone)]
+    alike = next((names for names in asked.values() if alone is not None and alone.name in names), ())
     equal = [
         at_cost
         for arm in others
+        if arm.name not in alike  # the same agent in another wording is a facet, and no arm of its own
         for by in ("tokens", "usd")
         if votes is not None and (at_cost := at_equal_cost(arm, votes, by)) is not None
     ]
