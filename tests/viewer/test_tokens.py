@@ -9,9 +9,9 @@ import pytest
 import coral
 from coral import workers
 from coral.store.folder import RunFolder
+from coral.training.tokens import encode, folder_of
 from coral.viewer.index import RunIndex
 from coral.viewer.lessons import lessons
-from coral.viewer.tokens import encode, folder_of
 
 TINY = Path(str(resources.files("coral"))) / "assets" / "tiny"
 PROMPT = [("system", "You are Ann."), ("user", "Where is the ball?")]
@@ -137,7 +137,7 @@ def test_rows_have_the_tokens_of_who_speaks_or_of_whom_one_names(run, tmp_path):
 
 async def test_a_template_that_does_not_end_stops_nothing(tmp_path, monkeypatch):
     """It runs in a process that is ended."""
-    from coral.viewer import tokens
+    from coral.training import tokens
 
     monkeypatch.setattr(tokens, "TIME_LIMIT_S", 0.5)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

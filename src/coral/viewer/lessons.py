@@ -15,9 +15,9 @@ from coral.rows.options import RowOptions
 from coral.rows.preview import OneProblem, preview
 from coral.rows.row import TrainingRow
 from coral.rows.run import open_run
+from coral.training.tokens import Said, folder_of, trained
 from coral.types import Conversation, Message
 from coral.viewer.index import WORKING, RunIndex
-from coral.viewer.tokens import Said, folder_of, trained
 
 TRAINED = ("chosen", "rejected", "completion")
 """Columns whose words, with the mark that ends them, carry loss. The prompt is context."""
