@@ -335,7 +335,7 @@ async def test_an_object_extracts_beliefs_where_it_is_asked_to(tmp_path, data):
         (object(), "a object is not a model"),
         ({"model": ["a"]}, "a list is not a model"),
         ("python:coral.nowhere:agent", "cannot be imported: ModuleNotFoundError"),
-        ("python:json:nothing", "cannot be imported: AttributeError"),
+        ("python:json:nothing", "cannot be imported: there is no 'nothing'"),
         ("python:json", "cannot be imported"),
         ("python:json:decoder", "a module is not a model"),
         ("python:m:make.<locals>.agent", "no module holds it by a name"),

@@ -122,7 +122,7 @@ def test_the_command_line_names_it(here, words, value, capsys):
 
 
 REFUSED = [
-    ("reading.py:nothing", "cannot be imported: AttributeError", "module:name"),
+    ("reading.py:nothing", "cannot be imported: there is no 'nothing'", "There are: "),
     ("missing.py:read", "there is no file missing.py", "give the path"),
     ("reading.py:one", "not a function of a text and a problem", "def read(text, problem)"),
     ("reading.py:NeedsMore", "cannot be made: TypeError", "without arguments"),

@@ -97,8 +97,8 @@ async def test_a_class_that_cannot_be_imported_is_told_with_what_to_do(own, tmp_
     [
         (lambda own: own.Sums, "Sums is a class"),
         (lambda _: 7, "a int is not a task: it lacks info"),
-        (lambda _: "own_things:adds", "not a task: it is not a class"),
-        (lambda _: "own_things:Nothing", "cannot be imported: AttributeError"),
+        (lambda _: "own_things:adds", "is not a task but a"),
+        (lambda _: "own_things:Nothing", "cannot be imported: there is no"),
         (lambda _: "no_such_module:Task", "cannot be imported: ModuleNotFoundError"),
         (lambda _: "pathlib:Path", "not a task: it lacks problems"),
     ],
