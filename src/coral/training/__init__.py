@@ -6,6 +6,6 @@ rows ──► rows.py ──► encode.py, check.py ──► trainer.py (TRL) 
                       what is refused         evaluation           tokenizer
 ```
 
-`fairseq2.py` writes the same training as a config and a launch script of fairseq2's recipes. `tokens.py` finds the
-tokens that `encode.py` does, to be looked at, without the libraries of trainers.
+`fairseq2.py` writes the same training as a config and a launch script of fairseq2's recipes. `tokens.py`
+finds the tokens that `encode.py` does, to be looked at, without the libraries of trainers.
 """
