@@ -89,6 +89,25 @@ def test_effects_of_persuasion_are_told_from_who_speaks_first():
     assert abs(np.mean(values)) < 0.005
 
 
+def test_problems_of_one_cluster_are_one_draw_and_are_counted_each():
+    """Twins that always agree tell as much as one of them, of right and of persuasion; both are problems."""
+    single = square(np.random.default_rng(5), 20)
+    of_persuasion = {_Directed(a, b, a < b): parts for (a, b), parts in single.items() if a != b}
+    for effects, cells in ((_of_right, single), (_of_persuasion, of_persuasion)):
+        double = {
+            key: {f"{name}{of}": part for name, part in parts.items() for of in "xy"}
+            for key, parts in cells.items()
+        }
+        clusters = {f"p{place}{of}": f"p{place}" for place in range(20) for of in "xy"}
+        alone, twins = effects(cells, MODELS), effects(double, MODELS, clusters)
+        assert len(alone) == len(twins) > 0
+        for one, other in zip(alone, twins, strict=True):
+            assert (one.problems, other.problems) == (20, 40)
+            assert (other.value, other.low, other.high, other.p_value) == pytest.approx(
+                (one.value, one.low, one.high, one.p_value)
+            )
+
+
 def test_of_two_models_actor_and_partner_cannot_be_told_apart():
     """That one persuades is that the other is persuaded: only who speaks first is said."""
     parts = {f"p{place}": (float(place % 2), 1.0) for place in range(20)}

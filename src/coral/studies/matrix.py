@@ -64,6 +64,7 @@ class Effect(Record, frozen=True, omit_defaults=False):
             persuasion).
         model: empty where it is of all models.
         p_bh: adjusted for all effects (Benjamini and Hochberg 1995).
+        problems: that have something to count in some cell.
     """
 
     of: str
@@ -195,6 +196,11 @@ def aligned(cells: Mapping[Key, Parts], clusters: Mapping[str, str] = ALONE) -> 
     return {key: ratio for key, ratio in ratios.items() if ratio.value is not None}
 
 
+def _number_of_problems(cells: Mapping[Key, Parts]) -> int:
+    """Of all cells, whether or not problems share a cluster."""
+    return len({problem for parts in cells.values() for problem in parts})
+
+
 def _of_right(
     right: Mapping[tuple[str, str], Parts], models: Sequence[str], clusters: Mapping[str, str] = ALONE
 ) -> list[Effect]:
@@ -207,14 +213,14 @@ def _of_right(
     if weights is None:
         return []
     opener, responder = (_by_model(models, part) for part in weights)
-    found = []
+    found, problems = [], _number_of_problems(right)
     for place, model in enumerate(models):
         for kind, weight in (
             ("opener", opener[place]),
             ("responder", responder[place]),
             ("responder minus opener", responder[place] - opener[place]),
         ):
-            found += _effect("right", kind, model, weight, list(ratios.values()))
+            found += _effect("right", kind, model, weight, list(ratios.values()), problems)
     return found
 
 
@@ -227,15 +233,17 @@ def _of_persuasion(
         lambda cell: _zero_sum(models, cell.partner),
         lambda cell: [0.5 if cell.first else -0.5],
     ]
-    cells, found = list(ratios.values()), list[Effect]()
+    cells, problems, found = list(ratios.values()), _number_of_problems(directed), list[Effect]()
     weights = _weights(ratios, columns)
     if weights is None:  # of two models persuading is the other's being persuaded: the order alone is left
         alone = _weights(ratios, [lambda cell: [float(cell.actor == models[0]) - 0.5], columns[2]])
-        return [] if alone is None else _effect("persuasion", "speaks first", "", alone[1][0], cells)
+        return (
+            [] if alone is None else _effect("persuasion", "speaks first", "", alone[1][0], cells, problems)
+        )
     for kind, part in zip(("actor", "partner"), weights, strict=False):
         for model, weight in zip(models, _by_model(models, part), strict=True):
-            found += _effect("persuasion", kind, model, weight, cells)
-    return found + _effect("persuasion", "speaks first", "", weights[2][0], cells)
+            found += _effect("persuasion", kind, model, weight, cells, problems)
+    return found + _effect("persuasion", "speaks first", "", weights[2][0], cells, problems)
 
 
 def _zero_sum(models: Sequence[str], model: str) -> list[float]:
@@ -263,7 +271,9 @@ def _by_model(models: Sequence[str], weights: Array) -> Array:
     return np.vstack([weights, -weights.sum(axis=0)])
 
 
-def _effect(of: str, kind: str, model: str, weights: Array, cells: Sequence[Ratio]) -> list[Effect]:
+def _effect(
+    of: str, kind: str, model: str, weights: Array, cells: Sequence[Ratio], problems: int
+) -> list[Effect]:
     """By Student's t: a mean over many cells is nearly continuous. As a share where nothing varies."""
     value = float(sum(weight * (cell.value or 0.0) for weight, cell in zip(weights, cells, strict=True)))
     residuals = weights @ np.array([cell.residuals for cell in cells])
@@ -276,7 +286,7 @@ def _effect(of: str, kind: str, model: str, weights: Array, cells: Sequence[Rati
         half = t_quantile(UPPER, len(residuals) - 1) * stderr
         interval = Interval(value - half, value + half)
         p_value = 2 * t_cdf(-abs(value) / stderr, len(residuals) - 1)
-    return [Effect(of, kind, model, value, *interval, p_value, None, len(residuals))]
+    return [Effect(of, kind, model, value, *interval, p_value, None, problems)]
 
 
 def _tests(arms: Mapping[str, Group], names: Mapping[tuple[str, str], str]) -> list[PairTest]:
