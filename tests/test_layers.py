@@ -11,7 +11,7 @@ PACKAGE = Path(coral.__file__).parent
 ORDER = (
     ("errors",),
     ("types", "end_marks", "config", "version"),
-    ("answers", "prompts", "store", "workers", "mutation", "plugins", "roster", "supervisor"),
+    ("answers", "prompts", "store", "workers", "mutation", "notation", "plugins", "roster", "supervisor"),
     ("engine", "jail"),
     ("models",),
     ("agents",),

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::coral.errors.Notice")
 
 ABC = {"question": "2+2?", "choices": ["3", "4", "5"]}
 NAMES = {"question": "Whose?", "choices": ["Ann", "Bob", "Cid"]}
+APART = {"question": "Whose?", "answer": "Ann"}
+MARKS = {"question": "Whose?"}
 LETTERED = {"question": "Whose?", "choices": {"text": ["Ann", "Bob"], "label": ["1", "2"]}}
 
 
@@ -67,6 +69,9 @@ LETTERED = {"question": "Whose?", "choices": {"text": ["Ann", "Bob"], "label": [
         ({"question": "Whose?", "choices": "{'text': array(['Ann', 'Bob'], dtype=object), 'label': "
           "array(['A', 'B'], dtype=object)}", "answer": "B"}, "B"),
         ({"question": "Whose?", "choices": "Ann | Bob", "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": {"text": ["Ann", "Bob"], "correct": 1}, "answer": "B"}, "B"),
+        ({"question": "Whose?", "choices": [{"text": "Ann", "correct": False},
+          {"text": "Bob", "correct": True}], "answer": "B"}, "B"),
         ({"question": "Whose?", "choices": "Ann\nBob; Cid", "answer": "B"}, "B"),
         ({"question": "Whose?", "choices": {"a": "Ann", "b": "Bob"}, "answer": "b"}, "B"),
         ({"question": "Whose?", "choices": {"1": "Ann", "2": "Bob"}, "answer": 2}, "B"),
@@ -147,6 +152,27 @@ def test_indices_count_as_the_whole_file_tells(
             "question.1.content",
         ),
         ([NAMES | {"answer": "B", "id": 1}, NAMES | {"answer": "B", "id": 1}], {}, "--task.id FIELD"),
+        ([APART | {"wrong": ["Bob", "Bob"]}], {}, "line 1: the wrong answer 'Bob' is there twice"),
+        ([APART | {"wrong": ["Bob", " Ann "]}], {}, "line 1: the right answer 'Ann' is a wrong one, too"),
+        ([APART | {"wrong": ["Bob"]}, APART | {"wrong": []}], {}, "line 2: it has no wrong answer"),
+        ([APART | {"wrong": ["Bob"]}, APART], {}, "--task.wrong FIELD"),
+        ([APART | {"wrong": ["Bob", ""]}], {}, "empty"),
+        ([APART | {"wrong1": "Bob", "wrong2": "Cid"}, APART], {}, "line 2: it has no wrong answer"),
+        ([APART | {"wrong": ["Bob"], "answer": ["Ann", "Eve"]}], {}, "--task.answer"),
+        ([APART | {"wrong": ["Bob"]}], {"wrong": "false"}, "(--task.wrong)"),
+        ([APART | {"wrong": ["Bob"]}], {"wrong": "wrong", "choices": "wrong"}, "leave out --task.wrong"),
+        ([{"question": "?", "wrong": ["Bob"]}], {}, "--task.answer FIELD; the record has: question, wrong"),
+        (
+            [APART | {"wrong": ["Bob"]}, {"question": "?", "wrong": ["Bob"]}],
+            {},
+            "line 2: the field 'answer' is",
+        ),
+        ([MARKS | {"choices": {"Ann Lee": 1, "Bob Lee": 1}}], {}, "a single 1"),
+        (
+            [MARKS | {"choices": {"text": ["Ann", "Bob", "Bob"], "label": [1, 0, 0]}}],
+            {},
+            "'Bob' is there twice",
+        ),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -189,7 +215,56 @@ def test_one_letter_that_is_always_right_is_said(write: Write, others: str, told
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         list(registry.load("choices").problems(source))
-    assert any("(A) is right in all 10 problems" in str(one.message) for one in caught) is told
+    said = [str(one.message) for one in caught if "(A) is right in all 10 problems" in str(one.message)]
+    assert ["--task.shuffle true" in one for one in said] == [True] * told
+
+
+WRONG = {"question": "Whose?", "incorrect_answers": ["Bob", "Cid", "Dan"]}
+COLUMNS = {"distractor1": "Bob", "distractor2": "Cid", "distractor3": "Dan"}
+MARKED = {"choices": ["Ann", "Bob", "Cid", "Dan"], "labels": [1, 0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("record", "options"),
+    [
+        (WRONG | {"correct_answer": "Ann", "category": "x", "type": "multiple"}, {}),
+        (WRONG | {"best_answer": "Ann", "correct_answers": ["Eve", "Ann"]}, {}),
+        (WRONG | {"correct_answers": ["Ann"]}, {}),
+        (WRONG | {"correct_answer": "Ann", "incorrect_answers": "Dan; Bob; Cid"}, {}),
+        ({"question": "Whose?", "correct_answer": "Ann", "support": "..."} | COLUMNS, {}),
+        ({"Question": "Whose?", "Correct Answer": "Ann", "Incorrect Answer 1": "Bob",
+          "Incorrect Answer 2": "Cid", "Incorrect Answer 3": "Dan"}, {}),
+        ({"question": "Whose?", "mc1_targets": MARKED, "mc2_targets": {}}, {}),
+        ({"question": "Whose?", "mc1_targets": {"Bob": 0, "Ann": 1, "Dan": 0, "Cid": 0}}, {}),
+        ({"question": "Whose?", "choices": [{"text": name, "is_correct": name == "Ann"}
+                                            for name in MARKED["choices"]]}, {}),
+        ({"question": "Whose?", "yes": "Ann", "no": ["Bob", "Cid", "Dan"]}, {"answer": "yes", "wrong": "no"}),
+        ({"question": "Whose?", "yes": "Ann", "x": "Bob", "y": "Cid", "z": "Dan"},
+         {"answer": "yes", "wrong": "x,y,z"}),
+        ({"question": "Whose?", "choices": MARKED["choices"], "answer": "A"}, {"shuffle": True}),
+    ],
+    ids=lambda value: str(value)[:60],
+)  # fmt: skip
+def test_the_problem_alone_orders_right_and_wrong_answers(
+    write: Write, record: Any, options: dict[str, Any]
+) -> None:
+    """However the data list them, and whatever the seed, one question has its choices in one order."""
+    path = str(write("mine.jsonl", [record]))
+    for seed in (0, 1):
+        [problem] = registry.load("choices", **options).problems(Source(data=path, split="", seed=seed))
+        assert problem.choices == ("Dan", "Cid", "Bob", "Ann")
+        assert problem.target == "D"
+
+
+def test_shuffled_choices_have_their_right_one_under_each_letter(load: Load, write: Write) -> None:
+    """Whoever always takes the first choice is right by chance alone; ids are those of the file's order."""
+    records = [NAMES | {"question": f"{n}?", "answer": "A"} for n in range(300)]
+    path = write("mine.jsonl", records)
+    shuffled = load("choices", path, options={"shuffle": True})
+    counts = [sum(problem.target == letter for problem in shuffled) for letter in "ABC"]
+    assert min(counts) > 70
+    assert {problem.choices[ord(problem.target) - ord("A")] for problem in shuffled} == {"Ann"}
+    assert [problem.id for problem in shuffled] == [problem.id for problem in load("choices", path)]
 
 
 @pytest.mark.parametrize(("form", "target"), [("text", "B"), ("index", "C"), ("letter", None)])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import ClassVar
 
+from coral.notation.lists import as_list
 from coral.tasks import lettered, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import content_id, distinct, published_id
-from coral.tasks.notation import as_list
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 

@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 from coral.answers import programs
 from coral.answers.programs import Form
 from coral.errors import DataError
+from coral.notation.lists import as_list
 from coral.tasks import sources
 from coral.tasks.code import shared, split
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct, published_id
-from coral.tasks.notation import as_list
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem, Seat
 

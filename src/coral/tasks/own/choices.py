@@ -3,6 +3,7 @@
 {"question": "...", "choices": ["...", "..."], "answer": "B"}
 {"question": "...", "choices": {"text": ["...", "..."], "label": ["A", "B"]}, "answerKey": "B"}
 question,A,B,C,answer
+{"question": "...", "correct_answer": "...", "incorrect_answers": ["...", "..."]}
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import reprlib
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from string import ascii_uppercase
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
-from coral.errors import DataError, Notice
-from coral.tasks import lettered, notation, sources
+from coral.errors import ConfigError, DataError, Notice
+from coral.notation import shapes
+from coral.tasks import files, lettered, sources
 from coral.tasks.files import Row
-from coral.tasks.identity import distinct
+from coral.tasks.identity import content_id, distinct
 from coral.tasks.own import fields
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
@@ -37,6 +39,9 @@ class Choices(lettered.SplitContext):
         question: field of the question; by default one of the usual names.
         choices: field of the list of choices, or the fields that hold one each.
         answer: field of the right answer: its letter, its place, or its own text.
+        wrong: field of the wrong answers, or the fields that hold one each, where the right one stands apart.
+        shuffle: the choices stand in an order that question and choices alone decide, the same in every run
+            and for every seed; always so where data list the right answer apart, or mark it.
         gold: false: the records hold no right answers, and nothing is graded.
         context: field of a text that is stated above the question.
         id: field of a name that is unique; by default a hash of what the problem says.
@@ -50,6 +55,8 @@ class Choices(lettered.SplitContext):
     question: str = ""
     choices: str | tuple[str, ...] = ""
     answer: str = ""
+    wrong: str | tuple[str, ...] = ""
+    shuffle: bool = False
     gold: bool = True
     context: str = ""
     id: str = ""
@@ -98,8 +105,8 @@ def _told_where_all_are_alike(problems: Iterator[Problem]) -> Iterator[Problem]:
         yield problem
     if len(targets) == 1 and targets.total() >= _TELLING and "" not in targets:
         warnings.warn(
-            f"({problem.target}) is right in all {targets.total()} problems: shuffle the choices, or whoever "
-            "prefers one letter is right",
+            f"({problem.target}) is right in all {targets.total()} problems, and so is whoever prefers one "
+            "letter: --task.shuffle true gives the choices of each problem an order of their own",
             Notice,
             stacklevel=2,
         )
@@ -108,34 +115,38 @@ def _told_where_all_are_alike(problems: Iterator[Problem]) -> Iterator[Problem]:
 _TELLING = 10
 
 
-class _Listed(NamedTuple):
-    """The choices of one record, what the data call them, if they do, and the fields that hold one each."""
-
-    texts: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-
-
 class _Reader:
     """Reads the records of one data set, whose fields its records tell together."""
 
     def __init__(self, task: Choices, read: Callable[[], Iterator[Row]]) -> None:
         first = fields.profile(read())
         self._task = task
-        self._columns = self._listed_columns(first)
+        self._part = part = _part(task, first)
+        said = task.wrong if part == "wrong" else task.choices
+        self._columns = self._listed_columns(first, said)
         self._group = fields.grouping(first, task.group)
         named = {"question": task.question, "answer": task.answer, "context": task.context, "id": task.id}
         if not self._columns:
-            named["choices"] = task.choices if isinstance(task.choices, str) else task.choices[0]
-        self._fields = fields.of_task(first, named, gold=task.gold)
-        if not self._columns and "choices" not in self._fields:
+            named[part] = said if isinstance(said, str) else said[0]
+        self._marked = part in named and not task.answer and _is_marked(first, named[part])
+        self._ordered = task.shuffle or self._marked or part == "wrong"
+        best = fields.recognised("best", first) if part == "wrong" else ""  # of TruthfulQA's right ones
+        named["answer"] = task.answer or best
+        if part == "wrong" and not (named["answer"] or fields.recognised("answer", first)):
+            raise first.error(
+                "which field holds the right answer, beside the wrong ones?",
+                remedy=f"say --task.answer FIELD; the record has: {', '.join(fields.paths(first))}",
+            )
+        gold = part == "wrong" or (task.gold and not self._marked)
+        self._fields = fields.of_task(first, named, gold=gold)
+        if not self._columns and part not in self._fields:
             raise first.error(
                 "which fields hold the choices?",
-                remedy=f"say --task.choices FIELD, or without choices use the task open; "
-                f"the record has: {', '.join(fields.paths(first))}",
+                remedy="say --task.choices FIELD, or --task.wrong FIELD of wrong answers, or without choices "
+                f"use the task open; the record has: {', '.join(fields.paths(first))}",
             )
-        self._mark = "" if self._columns else _separator(first.found(self._fields["choices"]))
-        unnamed = self._columns and not task.choices
+        self._mark = "" if self._columns else shapes.separator(first.found(self._fields[part]))
+        unnamed = self._columns and not said
         self._fields.tell(
             first.file,
             "; ".join(
@@ -143,28 +154,29 @@ class _Reader:
                     None,
                     (
                         f"choices are split at {self._mark!r}" if self._mark else "",
+                        "the problem alone decides the order of its choices" if self._ordered else "",
                         "" if task.gold else fields.UNKNOWN,
                     ),
                 )
             ),
-            **({"choices": ", ".join(self._columns)} if unnamed else {}),
+            **({part: ", ".join(self._columns)} if unnamed else {}),
+            **({"answer": f"'{best}'"} if best and not task.answer else {}),
         )
         self._read = read
         self._first_index = task.first_index
 
-    def _listed_columns(self, first: Row) -> tuple[str, ...]:
+    def _listed_columns(self, first: Row, named: str | tuple[str, ...]) -> tuple[str, ...]:
         """The fields that hold one choice each; none where one field holds them all."""
-        named = self._task.choices
         if not named:
-            usual = fields.recognised("choices", first)
-            return () if usual and first.has(usual) else _columns(tuple(first.fields))
+            usual = fields.recognised(self._part, first)
+            return () if usual and first.has(usual) else shapes.columns(tuple(first.fields), self._part)
         names = fields.several(named)
         if len(names) == 1:
             return ()
         for name in names:
             if not first.knows(name):
                 raise first.error(
-                    f"there is no field '{name}' (--task.choices)",
+                    f"there is no field '{name}' (--task.{self._part})",
                     remedy=f"name one field of a list, or one for each choice; the record has: "
                     f"{', '.join(fields.paths(first))}",
                 )
@@ -178,39 +190,77 @@ class _Reader:
         """
         question = fields.statement(row, self._fields)
         listed = self._choices(row)
+        order = list(range(len(listed.texts)))
+        if self._ordered:  # by digests: `random` may change with Python, and the file's own order tells
+            order.sort(key=lambda place: content_id(question, listed.texts[place]))
         return Problem(
             id=fields.name_of(row, self._fields, question, *listed.texts),
             task=self._task.info.name,
             question=question,
-            choices=listed.texts,
-            target=lettered.letter(self._target(row, listed)) if self._task.gold else "",
+            choices=tuple(listed.texts[place] for place in order),
+            target=lettered.letter(order.index(self._target(row, listed))) if self._task.gold else "",
             group=fields.groups(row, self._group),
         )
 
-    def _choices(self, row: Row) -> _Listed:
+    def _choices(self, row: Row) -> shapes.Listed:
         if self._columns:
             held = [row.scalar(name) if row.has(name) else "" for name in self._columns]
-            listed = _Listed(tuple(_without_blanks(held)), columns=self._columns)
+            listed = shapes.Listed(tuple(_without_blanks(held)), columns=self._columns)
         else:
-            value = fields.value(row, self._fields, "choices")
-            found = _listed(value.split(self._mark) if self._mark and isinstance(value, str) else value)
+            value = fields.value(row, self._fields, self._part)
+            found = shapes.listed_in(
+                value.split(self._mark) if self._mark and isinstance(value, str) else value
+            )
+            if self._part == "wrong" and (shapes.is_text(value) or value == []):
+                found = found or shapes.Listed(shapes.texts_of([value] if value else []))
             if found is None:
                 raise row.error(
-                    f"the field '{self._fields['choices']}' is not a list of choices", remedy=_LIST
+                    f"the field '{self._fields[self._part]}' is not a list of choices", remedy=_LIST
                 )
-            listed = found._replace(texts=_unlettered(found.texts))
+            listed = found._replace(texts=shapes.unlettered(found.texts))
+        if self._part == "wrong":
+            listed = self._with_right(row, listed.texts)
         if not 2 <= len(listed.texts) <= len(ascii_uppercase):
             raise row.error(f"it has {len(listed.texts)} choices", remedy="2 to 26 can be lettered")
         if not all(listed.texts):
             raise row.error("one of the choices is empty", remedy="fix or delete this record")
+        twice = next((text for text in listed.texts if listed.texts.count(text) > 1), None)
+        if self._marked and twice is not None:
+            raise row.error(f"the choice '{twice}' is there twice", remedy=_ONCE)
         return listed
 
-    def _target(self, row: Row, listed: _Listed) -> int:
+    def _with_right(self, row: Row, wrong: tuple[str, ...]) -> shapes.Listed:
+        """The right answer, and behind it the wrong ones that stand apart."""
+        name = self._fields["answer"]
+        value = row.found(name)
+        if files.is_blank(value):
+            raise row.error(
+                f"the field '{name}' is missing or empty", remedy="fill it in, or delete this record"
+            )
+        if isinstance(value, Mapping) or (isinstance(value, list) and len(value) != 1):
+            raise row.error(
+                f"the field '{name}' holds {reprlib.repr(value)}, and one choice has to be right",
+                remedy="name a field of one right answer with --task.answer; the task open takes a list",
+            )
+        right = row.scalar(name)
+        if not wrong:
+            raise row.error("it has no wrong answer", remedy="add one, or delete this record")
+        if right in wrong:
+            raise row.error(f"the right answer '{right}' is a wrong one, too", remedy=_ONCE)
+        if twice := next((text for text in wrong if text and wrong.count(text) > 1), ""):
+            raise row.error(f"the wrong answer '{twice}' is there twice", remedy=_ONCE)
+        return shapes.Listed((right, *wrong))
+
+    def _target(self, row: Row, listed: shapes.Listed) -> int:
         """Where the right choice stands, counted from 0.
 
         Raises:
             DataError: the answer names none, or could name two.
         """
+        if self._part == "wrong":
+            return 0
+        if self._marked:
+            return self._marked_place(row, listed)
         value, name = fields.value(row, self._fields, "answer"), self._fields["answer"]
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
@@ -233,7 +283,16 @@ class _Reader:
             remedy="the answer is a choice's letter, its index, or its own text",
         )
 
-    def _readings(self, value: Any, listed: _Listed) -> Iterator[tuple[AnswerForm, int | None]]:
+    def _marked_place(self, row: Row, listed: shapes.Listed) -> int:
+        marks = shapes.marks_of(listed)
+        if marks is None or sum(marks) != 1:
+            raise row.error(
+                f"the field '{self._fields['choices']}' does not mark one choice as right",
+                remedy="give each choice a 1 or a 0, with a single 1; the task open takes several",
+            )
+        return marks.index(True)
+
+    def _readings(self, value: Any, listed: shapes.Listed) -> Iterator[tuple[AnswerForm, int | None]]:
         """In which ways the answer can be read, of those that the user admits."""
         said, wanted, number = str(value).strip(), self._task.answer_form, _index(value)
         text = _named(said, listed.texts)
@@ -253,7 +312,7 @@ class _Reader:
             yield "index", next((place for place in places if place not in (None, text)), None)
 
     @staticmethod
-    def _in_range(place: int, listed: _Listed) -> int | None:
+    def _in_range(place: int, listed: shapes.Listed) -> int | None:
         return place if 0 <= place < len(listed.texts) else None
 
     def _counted_from(self) -> int:
@@ -277,94 +336,32 @@ class _Reader:
         return 0 if zero else 1
 
 
+_ONCE = "change or delete one of the two, or delete this record"
 _LIST = 'give a list of texts, {"text": [...], "label": [...]}, or a field for each (--task.choices A,B,C)'
-_COLUMN = re.compile(
-    r"(?:(?:options?|choice|answer|ending|sol|op)[_ -]?)?(?:([A-Za-z])|(\d{1,2}))", re.IGNORECASE
-)
 
 
-def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Fields such as `A`, `B`, `C`, `option_a`, `choice1`, `ending0`, from the first one on without a gap."""
-    families: dict[str, dict[int, str]] = {}
-    for name in names:
-        found = _COLUMN.fullmatch(name)
-        if found and (found[1] or not name.isdecimal()):
-            place = ascii_uppercase.index(found[1].upper()) if found[1] else int(found[2])
-            families.setdefault(name[: found.start(found.lastindex or 0)].lower(), {})[place] = name
-    for family in families.values():
-        start = min(family)
-        run = [family[place] for place in range(start, start + len(family)) if place in family]
-        if start <= 1 and len(run) == len(family) >= 2:
-            return tuple(run)
-    return ()
-
-
-_TEXTS = ("text", "texts", "value", "content", "option", "choice", "answer")
-_LABELS = ("label", "labels", "key", "letter", "id", "name")
-"""What a mapping calls a choice, and the name of a choice."""
-
-
-def _separator(value: Any) -> str:
-    """What stands between the choices of a text that is no list in the notation of Python or JSON."""
-    if not isinstance(value, str) or value.strip()[:1] in {"[", "(", "{"}:
-        return ""
-    return next((mark for mark in ("\n", "|", ";") if mark in value.strip()), "")
-
-
-def _listed(value: Any) -> _Listed | None:
-    """A list of texts or of `{"text", "label"}`, the same inside out, or a mapping from label to text."""
-    if isinstance(value, str) and value.strip()[:1] == "{":
-        value = notation.literal(value)
-    if isinstance(value, Mapping):
-        return _of_mapping(value)
-    items = notation.as_list(value)
-    if not items:
-        return None
-    if all(isinstance(item, tuple) and len(item) == 2 for item in items):  # a map of parquet
-        return _of_mapping(dict(items))
-    if all(isinstance(item, Mapping) for item in items):
-        text, label = (next((name for name in names if name in items[0]), "") for names in (_TEXTS, _LABELS))
-        if not all(_is_text(item.get(text)) for item in items):
-            return None
-        return _Listed(_texts(item[text] for item in items), _labels([item.get(label) for item in items]))
-    return _Listed(_texts(items)) if all(map(_is_text, items)) else None
-
-
-def _of_mapping(value: Mapping[Any, Any]) -> _Listed | None:
-    """Lists of texts and labels, or each label with its text; labels without one are left out."""
-    text, label = (next((name for name in names if name in value), "") for names in (_TEXTS, _LABELS))
-    texts, labels = value.get(text), value.get(label)
-    if isinstance(texts, list) and (
-        labels is None or (isinstance(labels, list) and len(labels) == len(texts))
+def _part(task: Choices, first: Row) -> str:
+    """What the fields hold: all choices, or the wrong ones, beside a right one that stands apart."""
+    if task.choices and task.wrong:
+        raise ConfigError(
+            "--task.choices and --task.wrong name fields of choices, and one of them is read",
+            remedy="leave out --task.wrong where a field holds all choices, or else --task.choices",
+        )
+    names, usual = tuple(first.fields), fields.recognised("choices", first)
+    if task.choices or (
+        not task.wrong and ((usual and first.has(usual)) or shapes.columns(names, "choices"))
     ):
-        return _Listed(_texts(texts), _labels(labels or []))
-    held = {str(key): choice for key, choice in value.items() if choice is not None}
-    short = all(re.fullmatch(r"[A-Za-z]|\d{1,2}", key) for key in held)
-    told = all(_is_text(choice) if short else isinstance(choice, str) for choice in held.values())
-    return _Listed(_texts(held.values()), tuple(held)) if held and told else None
+        return "choices"
+    apart = task.wrong or fields.recognised("wrong", first) or shapes.columns(names, "wrong")
+    return "wrong" if apart else "choices"
 
 
-def _is_text(item: Any) -> bool:
-    """Blanks are told apart later, by name."""
-    return item is None or isinstance(item, str | int | float | Decimal)
-
-
-def _labels(labels: list[Any]) -> tuple[str, ...]:
-    return () if any(label is None for label in labels) else _texts(labels)
-
-
-def _texts(items: Iterable[Any]) -> tuple[str, ...]:
-    return tuple("" if item is None else str(item).strip() for item in items)
-
-
-def _unlettered(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The choices without letters of their own: `A. Ann`, `B. Bob` are lettered when they are stated."""
-    found = [_OWN_LETTER.fullmatch(text) for text in texts]
-    letters = "".join(one[1].upper() for one in found if one)
-    return tuple(one[2] for one in found if one) if letters == ascii_uppercase[: len(texts)] else texts
-
-
-_OWN_LETTER = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
+def _is_marked(first: Row, name: str) -> bool:
+    """Whether choices are told right or wrong one by one, in records without a field of the answer."""
+    name = name or fields.recognised("choices", first)
+    listed = shapes.listed_in(first.found(name))
+    taken = frozenset({name, fields.recognised("question", first)})
+    return bool(listed and shapes.marks_of(listed)) and not fields.recognised("answer", first, taken)
 
 
 def _without_blanks(held: list[str]) -> list[str]:
@@ -374,7 +371,7 @@ def _without_blanks(held: list[str]) -> list[str]:
     return held
 
 
-def _lettered(said: str, listed: _Listed) -> int | None:
+def _lettered(said: str, listed: shapes.Listed) -> int | None:
     """The place of a letter, of a label of the data's own, or of the field that holds a choice."""
     if listed.labels:
         return _named(said, listed.labels)

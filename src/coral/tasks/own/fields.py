@@ -23,13 +23,20 @@ USUAL: dict[str, tuple[str, ...]] = {
     ),
     "choices": (
         "choices", "options", "candidates", "alternatives", "endings", "answer_choices", "answer_options",
+        "mc1_targets",
     ),
+    "wrong": (
+        "incorrect_answers", "wrong_answers", "distractors", "incorrect_choices", "wrong_choices",
+        "incorrect_options", "wrong_options", "incorrect_answer", "wrong_answer", "distractor", "incorrect",
+        "wrong",
+    ),
+    "best": ("best_answer",),
     "answer": (
         "answer", "label", "target", "gold", "answer_key", "correct_answer", "correct_option",
         "correct_choice", "right_answer", "correct", "answer_index", "answer_idx", "correct_index", "answers",
         "gold_answer", "gold_label", "ground_truth", "final_answer", "expected_answer", "expected",
         "expected_output", "reference_answer", "reference", "ideal", "key", "solution", "output", "response",
-        "cop",
+        "cop", "correct_answers", "best_answer",
     ),
     "context": ("context", "passage", "article", "paragraph", "story"),
     "id": ("id", "question_id", "problem_id", "uid", "qid"),

@@ -20,7 +20,8 @@ import msgspec
 
 from coral.answers import math, phrase, prose, quantities
 from coral.errors import ConfigError
-from coral.tasks import files, mathematics, notation, phrases, sources
+from coral.notation import lists
+from coral.tasks import files, mathematics, phrases, sources
 from coral.tasks.files import Row
 from coral.tasks.identity import distinct
 from coral.tasks.own import fields
@@ -264,7 +265,7 @@ class _Reader:
         """
         if not isinstance(value, str) or value.strip()[:1] != "[":
             return list(value) if isinstance(value, list | tuple) else [value]
-        listed = notation.as_list(value)
+        listed = lists.as_list(value)
         if not listed or not all(isinstance(one, str | int | float) for one in listed):
             return [value]
         if all(isinstance(one, str) for one in listed) or self._task.kind == "number":

@@ -1,0 +1,1 @@
+"""Lists, mappings and choices as files write them."""
