@@ -11,14 +11,14 @@ from random import Random
 
 import halves
 import speakers
-from lines import Example, Line, drill, named, view
+from drills import DRILLS
+from lines import Example, Line, view
 
 from coral.tasks import generated, split_chain
 from coral.tasks.sally_anne import SallyAnne, state
 from coral.tasks.split_chain import SplitChain
-from coral.tasks.stories.generator import CONTAINERS, Difficulty
+from coral.tasks.stories.generator import Difficulty
 from coral.tasks.stories.questions import Question, draw_question, draw_split_question
-from coral.tasks.stories.render import render_choices
 from coral.types import PAIR_SEATS, RESPONDER, Problem
 
 ACCURACY = 0.70
@@ -48,27 +48,26 @@ class Lesson:
 MEDIUM = Difficulty(max_events=6, max_tells=1, max_distractors=1)
 """A notch below the task's defaults, so that training on the task itself has something to gain."""
 SHORT = Difficulty(min_events=1, max_events=3, max_tells=0, max_distractors=0)
-LETTERS = Lesson(SHORT, {"letters": 0.7, "alone": 0.3}, orders=(0, 1, 2))
-SHORT_STORIES = Lesson(SHORT, {"alone": 0.75, "letters": 0.15, "keys": 0.1}, orders=(0, 1, 2))
-STORIES = Lesson(MEDIUM, {"alone": 1})
-TALK = Lesson(MEDIUM, {"alone": 0.5, "dialogue": 0.5})
-COMPARISONS = Lesson(MEDIUM, {"compare": 0.9, "keys": 0.04, "days": 0.02, "alone": 0.02, "dialogue": 0.02})
-MEETING_DAYS = Lesson(
-    MEDIUM, {"days": 0.33, "alone": 0.32, "dialogue": 0.16, "compare": 0.08, "chain": 0.08, "keys": 0.03}
+COPYING = Lesson(SHORT, {"repeat": 1})
+LETTERS = Lesson(SHORT, {"letters": 0.55, "alone": 0.25, "repeat": 0.2}, orders=(0, 1, 2))
+LATER = Lesson(SHORT, {"later": 1})
+LOOKING_UP = Lesson(SHORT, {"decide": 0.35, "repeat": 0.3, "look up": 0.2, "compare": 0.15})
+SHORT_STORIES = Lesson(
+    SHORT,
+    {"alone": 0.6, "decide": 0.12, "repeat": 0.1, "look up": 0.1, "letters": 0.08},
+    orders=(0, 1, 2),
 )
-LATER = Lesson(MEDIUM, {"later": 1})
-LATER_PLACE = Lesson(MEDIUM, {"compare": 1})
-DECIDE = Lesson(MEDIUM, {"decide": 0.6, "compare": 0.4})
 EVERYTHING = Lesson(
     MEDIUM,
     {
-        "days": 0.36,
-        "alone": 0.32,
-        "dialogue": 0.14,
-        "compare": 0.06,
-        "decide": 0.06,
-        "chain": 0.03,
-        "keys": 0.03,
+        "alone": 0.27,
+        "days": 0.27,
+        "chain": 0.13,
+        "dialogue": 0.1,
+        "decide": 0.08,
+        "look up": 0.06,
+        "repeat": 0.05,
+        "compare": 0.04,
     },
 )
 
@@ -77,17 +76,9 @@ def draw_examples(rng: Random, lesson: Lesson = EVERYTHING) -> list[Example]:
     """One problem's examples: a drill, a line alone, or a dialogue from both seats."""
     kind = rng.choices(list(lesson.kinds), list(lesson.kinds.values()))[0]
     order = rng.choice(lesson.orders)
+    if kind in DRILLS:
+        return [DRILLS[kind](rng)]
     match kind:
-        case "letters":
-            return [_recite(rng)]
-        case "compare":
-            return [halves.compare(rng)]
-        case "decide":
-            return [halves.decide(rng)]
-        case "later":
-            return [halves.later(rng)]
-        case "keys":
-            return [halves.look_up(rng)]
         case "alone":
             question = draw_question(rng, "train", order, lesson.difficulty)
             return [view(STORY, state(question, rng), [_alone(rng, question)], RESPONDER)]
@@ -111,14 +102,6 @@ def _chain_problem(rng: Random) -> Problem:
     while generated.split_of(problem := split_chain.draw(rng, CHAIN.num_choices)) != "train":
         pass
     return problem
-
-
-def _recite(rng: Random) -> Example:
-    """A drill without a story: which letter belongs to which place."""
-    choices = tuple(rng.sample(CONTAINERS, 4))
-    pairs = [named(choice, choices) for choice in choices]
-    rng.shuffle(pairs)
-    return drill(render_choices(choices), f"I see the {', the '.join(pairs)}.")
 
 
 def _alone(rng: Random, question: Question) -> Line:

@@ -33,15 +33,12 @@ PROMPT_WEIGHT = 0.1
 DECISIVE_WEIGHT = 4.0
 """Weight of the words that decide: the place a reason names, and the letter."""
 LESSONS = (
-    (750_000, dialogues.LETTERS),
-    (2_000_000, dialogues.SHORT_STORIES),
-    (2_500_000, dialogues.STORIES),
-    (5_500_000, dialogues.TALK),
-    (6_500_000, dialogues.COMPARISONS),
-    (7_000_000, dialogues.MEETING_DAYS),
-    (7_300_000, dialogues.LATER),
-    (7_600_000, dialogues.LATER_PLACE),
-    (8_000_000, dialogues.DECIDE),
+    (2_200_000, dialogues.COPYING),
+    (3_000_000, dialogues.LETTERS),
+    (3_500_000, dialogues.LOOKING_UP),
+    (3_750_000, dialogues.LATER),
+    (4_250_000, dialogues.LOOKING_UP),
+    (5_150_000, dialogues.SHORT_STORIES),
 )
 """Up to how many tokens which lesson is learned; everything after that."""
 BATCH = 16
@@ -211,7 +208,10 @@ def train(args: argparse.Namespace) -> None:
     """Train to the end, with a line of figures and a checkpoint now and then."""
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    vocabulary.build(args.out)
+    if args.resume:
+        vocabulary.copy(args.resume.parent, args.out)  # built anew, edited dialogues would give other ids
+    else:
+        vocabulary.build(args.out)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     run = Training(args.out, tokenizer.get_vocab_size(), args)
     for number, (until, lesson) in enumerate((*LESSONS, (args.tokens, dialogues.EVERYTHING))):
@@ -240,7 +240,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--tokens", type=float, default=11e6, help="training tokens, padding not counted")
+    parser.add_argument("--tokens", type=float, default=13e6, help="training tokens, padding not counted")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
