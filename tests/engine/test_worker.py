@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 import weakref
 
 import pytest
 
-from coral.engine import llama
+from coral.engine import llama, worker
 from coral.engine.model import EmbeddedModel, EngineLimits
 from coral.errors import FatalReject, Rejected, Unreachable
 
@@ -32,12 +33,23 @@ def buggy_folder(tmp_path, folder):
     return tmp_path
 
 
-def fail_steps(monkeypatch, *, times, after=0):
-    """Let forward passes fail, as a bug or a full memory would: `times` of them, `after` so many more."""
-    passes = itertools.count()
-    whole = llama.Llama.forward
+def fail_steps(monkeypatch, *, times, after=0, beside=1):
+    """Let forward passes fail, as a bug or a full memory would: `times` of them, `after` so many more.
+
+    The first pass waits for `beside` requests, so that all of these are there when it fails.
+    """
+    passes, posted = itertools.count(), itertools.count(1)
+    whole, post, all_posted = llama.Llama.forward, worker.Worker.post, threading.Event()
+
+    def count(self, ticket):
+        post(self, ticket)
+        if next(posted) >= beside:
+            all_posted.set()
+
+    monkeypatch.setattr(worker.Worker, "post", count)
 
     def forward(self, batch):
+        assert all_posted.wait(60)
         if after <= next(passes) < after + times:
             raise MemoryError("no room for scores")
         return whole(self, batch)
@@ -109,10 +121,10 @@ async def test_a_step_that_fails_under_load_leaves_no_row_behind(folder, ask, mo
     async with EmbeddedModel(folder, limits=EngineLimits(slots=8)) as model:
         load = [ask(f"story {number}", n=9, max_tokens=12) for number in range(3)]
         expected = [texts(await model.generate(request)) for request in load]
-        fail_steps(monkeypatch, times=1, after=8)
+        fail_steps(monkeypatch, times=1, after=8, beside=3)
         failed = await asyncio.gather(*map(model.generate, load), return_exceptions=True)
         after = [texts(reply) for reply in await asyncio.gather(*map(model.generate, load))]
-    assert sum(isinstance(error, Unreachable) for error in failed) > 1
+    assert [type(error) for error in failed] == [Unreachable] * 3
     assert after == expected
 
 

@@ -136,8 +136,14 @@ def test_addresses_are_taken_as_people_paste_them(given, tidy, reason):
 UNREADABLE_ADDRESSES = ["http://[::1:80", "dns://[::1:80", "http://gpu:99999", "http://gpu:x"]
 
 
+def test_an_empty_address_is_refused():
+    """It is a forgotten value, which must not lead to a provider's own address."""
+    with pytest.raises(ConfigError, match="base_url is empty"):
+        resolve(ModelConfig(model="m", base_url=""), {})
+
+
 @pytest.mark.parametrize(
-    "address", ["localhost:8000", "gpu", "", "ftp://gpu/v1", "http://", *UNREADABLE_ADDRESSES]
+    "address", ["localhost:8000", "gpu", "ftp://gpu/v1", "http://", *UNREADABLE_ADDRESSES]
 )
 def test_a_bad_address_is_refused(address):
     """An address without http:// would fail on every request: it is refused before the first."""
