@@ -65,11 +65,11 @@ WORSE = model("two", 0.4, "start", accepted=False)
 STAYS = "No checkpoint of pair-dpo was taken over: the model stays as it was."
 TAKEN = (
     "**one**: agreement correctness 50.0% [40.0, 60.0] before and 60.0% [50.0, 70.0] after, on 100 "
-    "spec-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
+    "held-out problems; paired difference **+10.0 points [+8.0, +12.0], n = 100**."
 )
 REFUSED = (
     "The last checkpoint, **two**: agreement correctness 50.0% [40.0, 60.0] before and 40.0% [30.0, 50.0] "
-    "after, on 100 spec-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
+    "after, on 100 held-out problems; paired difference **-10.0 points [-12.0, -8.0], n = 100**. It was not "
     "taken over from start: target is not higher."
 )
 
@@ -111,7 +111,7 @@ def test_the_headline_begins_with_the_problems_that_no_gate_saw():
         "**one**: agreement correctness 50.0% [40.0, 60.0] before and 55.0% [45.0, 65.0] after, on 100 "
         "problems that no gate saw; paired difference **+5.0 points [+3.0, +7.0], n = 100**"
     )
-    assert "spec-out problems" in second
+    assert "held-out problems" in second
 
 
 @pytest.mark.parametrize(

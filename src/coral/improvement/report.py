@@ -64,7 +64,7 @@ def _before_and_after(results: Results, model: ModelResult) -> str:
 def _change_on(start: ModelResult, model: ModelResult, sight: Sight) -> str:
     before, after = (_figure(one, sight) for one in (start, model))
     problems = model.measured[sight].problems
-    what = "problems that no gate saw" if sight == "final" else "spec-out problems"
+    what = "problems that no gate saw" if sight == "final" else "held-out problems"
     return (
         f"agreement correctness {before} before and {after} after, on {problems} {what}; "
         f"paired difference **{told(model.since_start[sight])}**"
