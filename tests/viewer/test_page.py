@@ -332,7 +332,7 @@ def test_a_folder_of_many_conversations_opens_from_the_disk(page, stored, tmp_pa
     base = (tmp_path / "out" / "index.html").as_uri()
     page.goto(f"{base}#/run/0")
     page.wait_for_selector(".headline")
-    assert "6000 conversations" in page.inner_text(".headline")
+    assert "6,000 of 6,000 conversations scored" in page.inner_text(".headline")
     page.goto(f"{base}#/run/0/list?text=q29%23199")
     page.wait_for_selector("output:text-matches('^1 ')", timeout=60_000)
     assert page.locator(".all .row a").all_inner_texts() == ["q29#199"]

@@ -139,7 +139,7 @@ export function Overview({ run }) {
 
 const size = (found) =>
   [
-    `${found.scored} of ${counted(found.conversations, "conversation")} scored`,
+    `${found.scored.toLocaleString("en")} of ${counted(found.conversations, "conversation")} scored`,
     counted(found.problems, "problem"),
     `${found.failed} failed`,
     ...(found.cost == null ? [] : [`$${found.cost.toFixed(2)}`]),
