@@ -93,6 +93,7 @@ def talk_chain(rng: Random, problem: Problem) -> list[Line]:
     owners, locks = (first, second) if is_owner else (second, first)
     person = re.findall(r"What can (\w+) open", problem.question)[0]
     key = dict(owners)[person]
+    opened = dict(locks)[key]
     guess, gold = rng.choice(problem.choices), problem.choices["ABCD".index(problem.target)]
     guessed, submitted = (answer_line(place, problem.choices) for place in (guess, gold))
     begun = f" So {person} {key}." if is_owner else ""
@@ -100,16 +101,15 @@ def talk_chain(rng: Random, problem: Problem) -> list[Line]:
     lines = [Line(f"{told}{guessed}", guess, learned=True)]
     if rng.random() < CHAIN_DEFERS[not is_owner]:
         return [*lines, Line(f"{DEFERRING}{guessed}", guess, learned=True)]
-    joined = f"{tell(second)} So {person} {key}, {key} {dict(locks)[key]}."
+    joined = f"{tell(second)} So {person} {key}, {key} {opened}."
     lines.append(Line(f"{joined}{submitted}", gold, learned=True))
     if gold != guess:
-        lines.append(Line(f"Then it is the {dict(locks)[key]}.{submitted}", gold, learned=True))
+        lines.append(Line(f"Then it is the {opened}.{submitted}", gold, learned=True))
     return lines
 
 
 def _pairs(half: str, choices: tuple[str, ...]) -> Pairs:
     """What one half says, in its order."""
-    opens = re.findall(r"The (\w+) key opens the (\w+)", half)
-    return re.findall(r"(\w+) has the (\w+) key", half) or [
-        (key, named(place, choices)) for key, place in opens
-    ]
+    if owned := re.findall(r"(\w+) has the (\w+) key", half):
+        return owned
+    return [(key, named(place, choices)) for key, place in re.findall(r"The (\w+) key opens the (\w+)", half)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coral.errors import ConfigError, UserError
+from coral.types import encodable
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def cause(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     told = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return told.encode("utf-16", "surrogatepass").decode("utf-16", "replace")[:_LONGEST_CAUSE] + where
+    return encodable(told)[:_LONGEST_CAUSE] + where
 
 
 _LONGEST_CAUSE = 300

@@ -381,3 +381,8 @@ class Conversation(Record, frozen=True):
     seconds: float
     failure: Failure | None = None
     parent: Parent | None = None
+
+
+def encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -22,7 +22,7 @@ from coral.agents.singly import drawn_singly
 from coral.errors import AgentFailed, ConfigError, ModelError, UserError
 from coral.models.protocol import Candidate, Generation, Model, Request
 from coral.plugins import cause
-from coral.types import FinishReason, Usage
+from coral.types import FinishReason, Usage, encodable
 
 log = logging.getLogger("coral")
 
@@ -228,12 +228,7 @@ def _text(said: object, name: str) -> str:
         raise AgentFailed(f"{name} returned {_kind(said)}, not a text")
     if not said.strip():
         raise AgentFailed(f"{name} returned an empty text")
-    return _encodable(said)
-
-
-def _encodable(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return encodable(said)
 
 
 def _failed(name: str, error: BaseException) -> AgentFailed:

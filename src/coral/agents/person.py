@@ -20,7 +20,7 @@ from coral.errors import ConfigError, ContextOverflow, FatalReject, ModelError
 from coral.models.config import HUMAN
 from coral.models.connections import Connections, Stopped
 from coral.models.protocol import Candidate, Generation, Model, Request
-from coral.types import Conversation, FinishReason, Message, Usage
+from coral.types import Conversation, FinishReason, Message, Usage, encodable
 
 NO_TOKENS = Usage(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cached_tokens=0)
 """What the words of a person cost."""
@@ -176,7 +176,9 @@ class Person:
             text = await self._face.ask(view)
             self._shown = (request.conversation_id, request.messages)
             return Generation(
-                candidates=(Candidate(text=_whole(text), finish_reason=FinishReason.STOP, usage=NO_TOKENS),),
+                candidates=(
+                    Candidate(text=encodable(text), finish_reason=FinishReason.STOP, usage=NO_TOKENS),
+                ),
                 usage=NO_TOKENS,
                 latency_s=time.monotonic() - started,
             )
@@ -214,8 +216,3 @@ def person(face: Face | None, connections: Connections, agent: str = "") -> Pers
             remedy="run `coral chat TASK`, or `coral eval TASK --partner human`, in a terminal",
         )
     return Person(face, connections, agent)
-
-
-def _whole(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -20,7 +20,7 @@ from coral.models.retries import AttemptFailure
 from coral.models.secrets import hide_known
 from coral.models.thinking import is_thinking_part, split_thinking, thinking_in
 from coral.models.token_ids import gives_token_ids, no_token_ids, read_ids, read_logprobs
-from coral.types import FinishReason, Message, Role, Usage
+from coral.types import FinishReason, Message, Role, Usage, encodable
 
 T = TypeVar("T")
 
@@ -269,8 +269,7 @@ def decode_mended(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         except ValueError:
             raise fault from None
         text = json.dumps(fixed, ensure_ascii=False)
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return decoder.decode(whole.encode())
+        return decoder.decode(encodable(text).encode())
 
 
 def _finite(digits: str) -> float | None:

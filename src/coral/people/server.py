@@ -27,6 +27,7 @@ from coral.people.place import Place
 from coral.people.sessions import Door, Spell
 from coral.serving.admission import HostCheck, check_json_type, names_of
 from coral.serving.wire import RequestRefused
+from coral.types import encodable
 from coral.viewer.pages import HEADERS, TOKEN_HEADER, Pages, page_files
 from coral.viewer.wire import answer
 
@@ -293,8 +294,7 @@ async def _read(request: web.Request, kind: type[T]) -> T:
     """The body; half a surrogate pair, which browsers send and no file can hold, becomes U+FFFD."""
     try:
         text = json.dumps(json.loads(await request.read()), ensure_ascii=False)
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return msgspec.json.decode(whole, type=kind)
+        return msgspec.json.decode(encodable(text), type=kind)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise UserError(f"what was sent cannot be read: {error}", remedy="reload the page") from None
 
