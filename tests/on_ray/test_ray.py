@@ -26,21 +26,24 @@ def test_up_is_a_wish(pool):
     assert pool.records() == []
 
 
-def test_a_killed_server_is_started_again_in_its_actor(pool):
+def test_a_killed_server_is_started_again_in_its_actor(pool, eventually):
     """By the supervisor, as everywhere: the resources are kept."""
     pool.coral("up", "--wait")
     record = pool.ready(2)[0]
     (server,) = psutil.Process(record["pid"]).children()
     os.kill(server.pid, signal.SIGKILL)
-    pool.ready(1)
-    after = {one["id"]: one for one in pool.ready(2)}
-    assert (after[record["id"]]["starts"], after[record["id"]]["pid"]) == (2, record["pid"])
+
+    def ready():  # what lasts, since "one is ready" may pass unseen
+        return {(one["id"], one["starts"], one["pid"]) for one in pool.records() if one["state"] == "ready"}
+
+    eventually(lambda: (record["id"], 2, record["pid"]) in ready())
+    assert {one["id"] for one in pool.ready(2)} >= {record["id"]}
 
 
 @pytest.mark.parametrize("what", ["supervisor", "worker"])
 def test_a_killed_replica_is_replaced(pool, what, eventually):
     """Ray Serve notices that the supervisor has ended, or that its own worker has: with it the supervisor
-    drains. Nobody calls `up`."""
+    drains. Nobody calls `up`, which forgets the dead once their records are silent."""
     pool.coral("up", "--wait")
     record, other = pool.ready(2)
     supervisor = psutil.Process(record["pid"])
@@ -52,8 +55,12 @@ def test_a_killed_replica_is_replaced(pool, what, eventually):
         return {one["pid"] for one in alive} - {record["pid"], other["pid"]}
 
     eventually(replaced)
-    assert pool.coral("up", "--wait")[0] == 0
-    assert record["id"] not in {one["id"] for one in pool.records()}
+
+    def forgotten():
+        assert pool.coral("up", "--wait")[0] == 0
+        return record["id"] not in {one["id"] for one in pool.records()}
+
+    eventually(forgotten)  # where Ray is fast, the new one is there before the old record counts as silent
 
 
 def test_a_server_that_cannot_start_is_told(pool):
