@@ -17,6 +17,8 @@ from pathlib import Path
 
 import yaml
 
+from coral.improvement.arms import Sight
+
 RECIPE = Path(__file__).parent
 CORAL = (sys.executable, "-m", "coral")
 TRAINING_SEED_STEP = 1_000
@@ -79,10 +81,10 @@ def further(out: Path, seed: int, trainings: int) -> Iterator[Further]:
             yield Further(f"{arm}-training-{number}", arm, train=("--seed", str(other)))
 
 
-def train(out: Path, one: Further) -> None:
-    """Sample, build, train, and evaluate on the final problems; what is complete is left alone."""
+def train(out: Path, one: Further, sight: Sight = "final") -> None:
+    """Sample, build, train, and evaluate on the problems of a sight; what is complete is left alone."""
     arm, folder = out / "models" / f"{one.arm}-1", out / "further" / one.name
-    if (folder / "final" / "summary.json").is_file():
+    if (folder / sight / "summary.json").is_file():
         return
     rows = arm / "rows"
     if one.build:
@@ -97,8 +99,8 @@ def train(out: Path, one: Further) -> None:
     trained = folder / "train"
     options = ("--rows", str(rows), "--output", str(trained), *one.train)
     coral("train", "--config", str(settings), *options)
-    start = out / "models" / "start" / "final" / "config.yaml"
-    options = ("--agent.model", str(trained), "--output", str(folder / "final"))
+    start = out / "models" / "start" / sight / "config.yaml"
+    options = ("--agent.model", str(trained), "--output", str(folder / sight))
     coral("eval", "--config", str(start), *options)
 
 
