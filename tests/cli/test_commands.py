@@ -1,11 +1,16 @@
 """The command line as a user meets it."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -211,15 +216,27 @@ def test_the_table_stands_in_blocks_with_aligned_columns(coral_command, finished
 def test_the_table_fits_a_narrow_terminal(finished, width, monkeypatch):
     """No figure is cut at 60 columns; rich would put an ellipsis."""
     monkeypatch.delenv("COLUMNS", raising=False)  # it would count for more than the terminal
-    done = subprocess.run(
-        ["script", "-qec", f"stty cols {width}; {sys.executable} -m coral score {finished}", "/dev/null"],
-        env={**os.environ, "TERM": "xterm"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout).splitlines()
+    monkeypatch.setenv("TERM", "xterm")
+    output = in_a_terminal([sys.executable, "-m", "coral", "score", finished], width)
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output).splitlines()
     table = plain[: next(number for number, line in enumerate(plain) if line.startswith("requests"))]
-    assert "…" not in done.stdout
+    assert "…" not in output
     assert [line for line in table if len(line) > width] == []
+
+
+def in_a_terminal(command, width):
+    """All that a command writes to a terminal of this width; `script` may lose the end on busy cores."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 50, width, 0, 0))
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its) as process:
+        os.close(its)
+        read = b""
+        with suppress(OSError):  # EIO: nobody has the terminal open any more
+            while more := os.read(ours, 65536):
+                read += more
+    os.close(ours)
+    assert process.returncode == 0, read
+    return read.decode()
 
 
 ONLY = {"failed": "6", "long": "5 3 2 1 4 6", "all": "1 2 3 4 5 6"}

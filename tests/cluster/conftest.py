@@ -19,11 +19,12 @@ STUB = str(Path(__file__).with_name("stub_server.py"))
 SUPERVISOR = str(Path(coral.cluster.replica.__file__).parent)
 FAST = (
     *("--host", "127.0.0.1", "--check_every_s", "0.1", "--give_up_after_s", "3", "--probe_every_s", "0.3"),
-    *("--drain_s", "5", "--stop_within_s", "2", "--backoff_s", "0.05", "--ready_within_s", "20"),
+    *("--drain_s", "5", "--stop_within_s", "2", "--backoff_s", "0.05", "--ready_within_s", "120"),
 )
+ENDS_WITHIN_S = 120
 
 
-def _eventually(look, *, within_s=30.0):
+def _eventually(look, *, within_s=240.0):
     deadline = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -56,22 +57,26 @@ class Supervised:
         except FileNotFoundError:
             return {"state": "gone"}
 
-    def await_state(self, *states, starts=None):
+    def await_state(self, state, *, starts=0):
+        """Its record, once it is in this state and has started its server so often.
+
+        Wait for a state that lasts: one that passes may pass unseen on busy cores.
+        """
+
         def look():
             record = self.record()
-            return record["state"] in states and starts in (None, record.get("starts")) and record
+            return record["state"] == state and record.get("starts", 0) >= starts and record
 
         return _eventually(look)
 
     def server_pid(self):
-        (child,) = psutil.Process(self.process.pid).children()
-        return child.pid
+        return _eventually(lambda: [child.pid for child in psutil.Process(self.process.pid).children()])[0]
 
     def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

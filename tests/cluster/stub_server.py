@@ -25,8 +25,7 @@ parser.add_argument("--control", type=Path)
 parser.add_argument("--name", default="stub")
 parser.add_argument("--key_file", type=Path)
 parser.add_argument("--rank", type=int, default=0, help="above 0: work without a port, as an engine does")
-parser.add_argument("--delay_s", type=float, default=0.0)
-parser.add_argument("--once", type=Path, help="delay only where there is no such file, and make it")
+parser.add_argument("--await_file", type=Path, help="take the port when there is such a file")
 parser.add_argument(
     "--stray", type=Path, help="start a child in a session of its own; its pid goes into this file"
 )
@@ -134,9 +133,7 @@ class Listener(ThreadingHTTPServer):
     request_queue_size = 512
 
 
-if options.once is None or not options.once.exists():
-    if options.once is not None:
-        options.once.touch()
-    time.sleep(options.delay_s)
+while options.await_file and not options.await_file.exists():
+    time.sleep(0.02)
 socketserver.TCPServer.allow_reuse_address = True
 Listener((options.host, options.port), Handler).serve_forever()

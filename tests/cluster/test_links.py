@@ -120,7 +120,7 @@ def test_a_lost_link_costs_half_a_minute_and_no_row(hosts, replicas, batch, tmp_
     eventually(lambda: has_replies(tmp_path))
     hosts.set_link("far", "down")
     assert running.wait(240) == 0
-    assert replicas["far"].record()["state"] == "ready"
+    replicas["far"].await_state("ready")
     found = replies(tmp_path)
     assert [row["prompt"] for row in found] == [f"row {number}" for number in range(ROWS)]
     assert all(row["error"] is None for row in found)

@@ -21,7 +21,7 @@ from coral.cluster.records import Record, locked
 STUB = str(Path(__file__).with_name("stub_server.py"))
 FAST = {
     "check_every_s": 0.1, "give_up_after_s": 5, "probe_every_s": 0.5, "drain_s": 5, "stop_within_s": 3,
-    "silent_after_s": 1, "ready_within_s": 20,
+    "silent_after_s": 1, "ready_within_s": 120,
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def coral(*arguments):
     """Run `coral cluster ...` as a user does; returns exit code, standard output and error together."""
     done = subprocess.run(
         [sys.executable, "-m", "coral", "cluster", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
 

@@ -45,11 +45,16 @@ def texts(run):
     return {one.id: [turn.reply.text for turn in one.turns] for one in run.conversations()}
 
 
-async def hold(folder, output, *, limit=100, progress=None, **agent):
-    options = {"model": "scripted", "replicas": str(folder), "backoff_s": 0.05, "max_backoff_s": 0.2, **agent}
+async def hold(folder, output, *, limit=100, samples=1, progress=None, **agent):
+    """A run with short pauses, and as many attempts as take as long as those of the default."""
+    options = {
+        "model": "scripted", "replicas": str(folder), "backoff_s": 0.05, "max_backoff_s": 0.2,
+        "max_attempts": 100, **agent,
+    }  # fmt: skip
     return await evaluate_async(
-        "sally_anne", agent=options, limit=limit, max_connections=12, output=str(output), progress=progress
-    )
+        "sally_anne", agent=options, limit=limit, samples=samples, max_connections=12, output=str(output),
+        progress=progress,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -60,18 +65,23 @@ def _fast(monkeypatch):
 
 async def test_replicas_come_and_go_and_no_text_differs(supervise, tmp_path):
     """Begun before any replica, with one server killed, one stopped, one drained: as if nothing had been."""
-    folder = tmp_path
-    calm = supervise("calm", server=scripted(), flags=CHECKS)
-    running = asyncio.ensure_future(hold(folder, tmp_path / "out" / "disturbed"))
-    await asyncio.to_thread(calm.await_state, "ready")
-    others = [supervise(name, server=scripted(), flags=CHECKS) for name in ("killed", "stopped", "drained")]
-    for replica in others:
+    folder, progress = tmp_path / "appears", Progress()
+    replicas = [
+        supervise(name, server=scripted(), flags=CHECKS) for name in ("calm", "killed", "stopped", "drained")
+    ]
+    running = asyncio.ensure_future(hold(folder, tmp_path / "out" / "disturbed", progress=progress))
+    for replica in replicas:
         await asyncio.to_thread(replica.await_state, "ready")
-    killed, stopped, drained = others
-    os.kill(killed.server_pid(), signal.SIGKILL)
-    os.kill(stopped.server_pid(), signal.SIGSTOP)
-    drained.process.terminate()
-    disturbed = await asyncio.wait_for(running, 120)
+    killed, stopped = (replica.server_pid() for replica in replicas[1:3])
+    assert progress.done == 0
+    folder.symlink_to(tmp_path)  # all four at once, so that the run still goes on when they are disturbed
+    while progress.done < 5:
+        assert not running.done()
+        await asyncio.sleep(0.01)
+    os.kill(killed, signal.SIGKILL)
+    os.kill(stopped, signal.SIGSTOP)
+    replicas[3].process.terminate()
+    disturbed = await asyncio.wait_for(running, 240)
     assert disturbed.summary.stop_reasons.get("failed", 0) == 0
     undisturbed = await hold(folder, tmp_path / "out" / "undisturbed")
     assert texts(disturbed) == texts(undisturbed)
@@ -82,18 +92,27 @@ async def test_conversations_in_flight_follow_the_replicas(supervise, tmp_path):
     progress = Progress()
     one = supervise("one", server=scripted("--latency_s", "0.3"), flags=CHECKS)
     await asyncio.to_thread(one.await_state, "ready")
-    running = asyncio.ensure_future(hold(tmp_path, tmp_path / "out", limit=150, progress=progress))
-    most = [0, 0]
-    while progress.done < 12:
-        most[0] = max(most[0], progress.in_flight)
-        await asyncio.sleep(0.02)
+    # More than there is time for: the run is stopped when all has been seen.
+    running = asyncio.ensure_future(
+        hold(tmp_path, tmp_path / "out", limit=200, samples=50, progress=progress)
+    )
+
+    async def most_until(done):
+        most = 0
+        while progress.done < done:
+            assert not running.done()
+            most = max(most, progress.in_flight)
+            await asyncio.sleep(0.02)
+        return most
+
+    assert await most_until(12) == 12
     two = supervise("two", server=scripted("--latency_s", "0.3"), flags=CHECKS)
     await asyncio.to_thread(two.await_state, "ready")
-    while not running.done():
-        most[1] = max(most[1], progress.in_flight)
+    while progress.in_flight <= 12:
         await asyncio.sleep(0.02)
+    assert await most_until(progress.done + 24) == 24
+    progress.stopping = True
     await running
-    assert most == [12, 24]
 
 
 async def test_without_a_replica_the_run_is_owed(supervise, tmp_path):
@@ -110,13 +129,14 @@ async def test_without_a_replica_the_run_is_owed(supervise, tmp_path):
 
 def test_a_killed_client_resumes(supervise, tmp_path):
     """The replicas do not notice; the same command ends the run as one that was never killed."""
-    replica = supervise("one", server=scripted(), flags=CHECKS)
+    replica = supervise("one", server=scripted("--latency_s", "0.3"), flags=CHECKS)
     replica.await_state("ready")
     command = [
-        sys.executable, "-m", "coral", "eval", "sally_anne", "--limit", "40", "--max_connections", "4",
+        sys.executable, "-m", "coral", "eval", "sally_anne", "--limit", "40",
         "--agent.model", "scripted", "--agent.replicas", str(tmp_path), "--output",
     ]  # fmt: skip
-    killed = subprocess.Popen([*command, str(tmp_path / "out" / "killed")], stdout=subprocess.DEVNULL)
+    slow = ("--max_connections", "4")  # it takes 10 s, and is looked at 20 times a second
+    killed = subprocess.Popen([*command, str(tmp_path / "out" / "killed"), *slow], stdout=subprocess.DEVNULL)
     folder = RunFolder(tmp_path / "out" / "killed")
     while not folder.has_begun or len(list(folder.conversations())) < 10:
         assert killed.poll() is None

@@ -66,11 +66,10 @@ def eventually():
 
 
 def _fits(one, record):
-    """Whether a record has these values. It may have been requeued more often: where cores are busy, a time
-    limit of a minute may come again before anybody looks."""
-    return all(
-        one[name] >= value if name == "requeued" else one[name] == value for name, value in record.items()
-    )
+    """Whether a record has these values. It may have been requeued or started more often: where cores are
+    busy, a time limit of a minute may come again before anybody looks."""
+    counts = {"requeued", "starts"}
+    return all(one[name] >= value if name in counts else one[name] == value for name, value in record.items())
 
 
 class SlurmPool:
