@@ -23,6 +23,7 @@ from coral.audits.sheet import Text, write_sheet
 from coral.audits.statistics import Audited, Pair, agreement_of, headline, share_of
 from coral.audits.verdicts import VerdictAuditor, digest
 from coral.audits.watch import Allowance, asking
+from coral.batches.model import is_sold
 from coral.budget import Limits
 from coral.comparison.compare import check_same_task
 from coral.comparison.contrasts import Planned, parse_contrast
@@ -78,6 +79,9 @@ class AuditConfig(Options):
     """Price table (YAML) that overlays the shipped one."""
     max_connections: int = option(64, decides=False, within=COUNT)
     """Most requests in flight to the second extractor."""
+    batch: bool = option(False, decides=False)
+    """Ask a second extractor and judge of OpenAI or Anthropic by their batch APIs, at half the price: each of
+    them in one batch, which may take up to 24 hours."""
     output: str | None = option(None, decides=False)
     """Folder of the audit; by default `audit` in the first run's or the study's."""
 
@@ -109,6 +113,20 @@ class AuditConfig(Options):
             raise ConfigError("the second judge has no model", remedy="give --judge.model MODEL")
         return found
 
+    def check_batch(self) -> None:
+        """Refuse batches where nobody who is asked is sold in them.
+
+        Raises:
+            ConfigError: says so.
+        """
+        second, judge = self.second(), self.second_judge()
+        asked = [second if second is not None and second.mode != "rules" else None, judge]
+        if self.batch and not any(is_sold(one) for one in asked if one is not None):
+            raise ConfigError(
+                "batch is set, and nobody who is asked here is sold in batches",
+                remedy="leave it out, or name one of openai/ or anthropic/: --extractor.model, --judge.model",
+            )
+
 
 async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | None = None) -> AuditResults:
     """Draw the sample, read it again, and write the report.
@@ -123,6 +141,7 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
     for other in list(folders.values())[1:]:
         check_same_task(next(iter(folders.values())), other)
     out = folder_of(paths, config)
+    config.check_batch()
     second, judge, progress = config.second(), config.second_judge(), progress or Progress()
     allowance = Allowance(Limits(config.max_tokens_total, config.max_cost, config.max_hours), config.prices)
     async with workers.in_use():
@@ -144,8 +163,10 @@ async def audit(paths: Sequence[str], config: AuditConfig, progress: Progress | 
             planned = planned_in(paths)
             results = await _results(frames, readings, read, extractions, planned)
             results = await _with_people(results, readings, people)
-            asked = VerdictAuditor(out, config.max_connections, judge, config.verdicts, progress, allowance)
-            verdicts = await asked.audit(frames, readings, planned)
+            judges = VerdictAuditor(
+                out, config.max_connections, config.batch, judge, config.verdicts, progress, allowance
+            )
+            verdicts = await judges.audit(frames, readings, planned)
             results = msgspec.structs.replace(results, verdicts=verdicts)
             _write(lambda: _save(results, out.path), out)
     return results
@@ -239,7 +260,8 @@ async def _read_again(
     is never asked for again.
     """
     task = readings[0].frame.task
-    async with asking(out, options, config.max_connections, progress, "the second extractor") as second:
+    who, most = "the second extractor", config.max_connections
+    async with asking(out, options, most, progress, who, batch=config.batch) as second:
         extractor = Extractor(
             mode=options.mode,
             task=task,

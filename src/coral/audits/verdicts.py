@@ -61,6 +61,7 @@ class VerdictAuditor:
     """Has the judged answers of a sample judged again.
 
     Attributes:
+        batch: it is asked by batches, where it is sold so.
         judge: the second one's options; None for none.
         labels: file with people's verdicts; None for none.
         progress: counters of the answers that are judged again.
@@ -69,6 +70,7 @@ class VerdictAuditor:
 
     out: RunFolder
     max_connections: int
+    batch: bool
     judge: JudgeConfig | None
     labels: str | None
     progress: Progress
@@ -117,8 +119,8 @@ class VerdictAuditor:
     async def _ask(self, answers: Mapping[str, Answer], options: JudgeConfig) -> dict[str, Judgement]:
         """What the second judge says of each answer that it replies to."""
         asked = digest(options)
-        who = "the second judge"
-        async with asking(self.out, options, self.max_connections, self.progress, who) as second:
+        who, most = "the second judge", self.max_connections
+        async with asking(self.out, options, most, self.progress, who, batch=self.batch) as second:
             judge = Judge(
                 task=next(iter(answers.values())).task,
                 model=await second.models.open(options, "--judge"),

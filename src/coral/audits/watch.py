@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from coral.agents.open import Models
+from coral.agents.open import Build, Models
+from coral.batches.model import Batches, is_sold
 from coral.budget import Budget, Limits, OutOfBudget
 from coral.conversation import calls
 from coral.errors import ABOUT_THE_TEXT, FatalReject, Interrupted, ModelError, StoppedEarly
@@ -15,8 +16,10 @@ from coral.evaluation.breaker import HANDFUL
 from coral.evaluation.progress import Progress
 from coral.generation.breaker import Breaker
 from coral.metrics import load_prices
+from coral.models.client import build_model
 from coral.models.config import ModelConfig
 from coral.models.connections import Connections, Stopped
+from coral.models.crew import AT_ONCE_BY_BATCH
 from coral.models.protocol import Generation, Model, Request
 from coral.store.folder import RunFolder
 from coral.store.journal import Calls, Journal
@@ -55,13 +58,14 @@ class Asking(NamedTuple):
 
 @asynccontextmanager
 async def asking(
-    out: RunFolder, options: ModelConfig, max_connections: int, progress: Progress, who: str
+    out: RunFolder, options: ModelConfig, max_connections: int, progress: Progress, who: str, *, batch: bool
 ) -> AsyncIterator[Asking]:
     """Ask a model about texts; what an earlier session asked is not sent again.
 
     Args:
         options: of the model.
         who: is asked, such as "the second extractor".
+        batch: ask by batches, which are written down in the folder, where the model is sold so.
 
     Raises:
         StoppedEarly, Interrupted: as `Watch.check`.
@@ -71,17 +75,29 @@ async def asking(
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(Connections())
             at_once = min(options.max_connections or max_connections, max_connections)
+            build: Build = build_model
+            if batch and is_sold(options):
+                at_once, build = AT_ONCE_BY_BATCH, _batches(out, progress, stack)
             watch = Watch(connections.stop, progress, who, at_once)
             progress.retry_state = connections.retry_state
             stack.enter_context(progress.telling(watch.stop))
             try:
-                yield Asking(Models(connections, stack, max_connections=max_connections), journal, watch)
+                models = Models(connections, stack, max_connections=max_connections, build=build)
+                yield Asking(models, journal, watch)
             except (ModelError, Stopped, OutOfBudget) as error:
                 watch.check(error)
                 raise
             watch.check()
     finally:
         journal.close()
+
+
+def _batches(out: RunFolder, progress: Progress, stack: AsyncExitStack) -> Build:
+    """What builds a model that is asked by batches; what is waited for is told."""
+    batches = Batches(out.path / "batches", lambda: progress.in_flight, progress.notes.append)
+    progress.waiting_for = batches.waiting.describe
+    stack.push_async_callback(batches.close)
+    return batches.build
 
 
 class Watch:
