@@ -161,7 +161,7 @@ def _problems(name: str, **options: Any) -> list[coral.Problem]:
         ("Unmade", "cannot be made: RuntimeError: not today"),
         ("Half", "it lacks problems, opening"),
         ("breaks", "the line is dead (faulty_tasks.py, line"),
-        ("wants", "missing 1 required positional argument"),
+        ("wants", "needs its option n -> give --task.n VALUE"),
         ("later", "is not iterable"),
         ("bare", "a line above it: @coral.task()"),
         ("RECORDS", "not a task but a list"),

@@ -136,22 +136,27 @@ def test_values_get_the_type_of_the_option() -> None:
     assert registry.load("gpqa", subset=None) == registry.load("gpqa")
 
 
-def test_options_without_types_and_words_are_taken_as_they_are() -> None:
-    """A task of another package may annotate as it likes, or not at all."""
+def test_options_of_a_class_that_is_annotated_as_its_author_likes() -> None:
+    """What is not annotated has the type of its default; of another type, any value is taken as it is."""
 
     class Loose:
         """No section about options."""
 
-        def __init__(self, level=3, depth: complex = 1j, *, ratio: float = 0.5) -> None:  # type: ignore[no-untyped-def]
-            pass
+        def __init__(self, level=3, depth: complex = 1j, *, ratio: float = 0.5, what=None) -> None:  # type: ignore[no-untyped-def]
+            """Make one.
+
+            Args:
+                what: of any kind.
+            """
 
     found = options_of(Loose)  # type: ignore[arg-type]
     assert [(option.name, option.kind, option.default, option.about) for option in found] == [
-        ("level", "", "3", ""),
+        ("level", "a whole number", "3", ""),
         ("depth", "", "1j", ""),
         ("ratio", "a number", "0.5", ""),
+        ("what", "", "none", "of any kind."),
     ]
-    values = {"level": "x", "depth": 2, "ratio": 1}
+    values = {"level": 4, "depth": 2, "ratio": 1, "what": "x"}
     assert typed("loose", Loose, values) == values  # type: ignore[arg-type]
 
 

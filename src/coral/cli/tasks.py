@@ -108,8 +108,13 @@ def _print_fetch(console: Terminal, info: TaskInfo) -> None:
 
 
 def _print_one(options: argparse.Namespace) -> None:
+    kind, console = registry.task_class(options.name), standard_output()
+    needed = [f"--task.{option.name}" for option in options_of(kind) if option.default is None]
+    if needed:  # there is no such task before they are given
+        console.print(f"{options.name} is a task that needs {', '.join(needed)}.", soft_wrap=True)
+        _print_options(console, options_of(kind))
+        return
     task = registry.load(options.name)
-    console = standard_output()
     for line in _details(task.info):
         console.print(line, soft_wrap=True)
     console.print("\nAn answer is asked for in these words:")
@@ -149,7 +154,8 @@ def _print_options(console: Terminal, options: Sequence[Option]) -> None:
 
 def _print_option(console: Terminal, option: Option) -> None:
     kind = f"{option.kind}, " if option.kind else ""
-    console.print(f"  --task.{option.name}: {kind}by default {option.default}")
+    default = "has to be given" if option.default is None else f"by default {option.default}"
+    console.print(f"  --task.{option.name}: {kind}{default}")
     if option.about:
         console.print(Padding(Text(visible(option.about)), (0, 0, 0, 6)))
 

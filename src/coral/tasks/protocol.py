@@ -56,7 +56,8 @@ class TaskInfo:
 class Task(Protocol):
     """A task plugs in by the entry point group `coral.tasks`: name -> class.
 
-    The class is built with keyword arguments that all have defaults; they are its `--task.*` options.
+    The class is built with keyword arguments, which are its `--task.*` options. Those of a package's task all
+    have defaults; one of a task that is named by its path may have none, and then has to be given.
     """
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -76,13 +78,7 @@ def load(name: str, **options: Any) -> Task:
         BrokenTask: the package that adds it cannot be imported, or holds no task.
     """
     kind = task_class(name)
-    there = [option.name for option in options_of(kind)]
-    unknown = [option for option in options if option not in there]
-    if unknown:
-        raise ConfigError(
-            f"the task {name} has no option '{unknown[0]}'",
-            remedy=known(there, unknown[0]) if there else "it has no options",
-        )
+    _check(name, kind, options)
     values = typed(name, kind, options)
     if ":" not in name:
         return kind(**values)
@@ -94,6 +90,29 @@ def load(name: str, **options: Any) -> Task:
         raise ConfigError(
             f"the task {name} cannot be made: {cause(error)}", remedy="mend its class"
         ) from error
+
+
+def _check(name: str, kind: type[Task], options: Collection[str]) -> None:
+    """Refuse options that there are not, and that one is missing which has no default.
+
+    Raises:
+        ConfigError: names it.
+    """
+    there = options_of(kind)
+    names = [option.name for option in there]
+    for option in options:
+        if option not in names:
+            raise ConfigError(
+                f"the task {name} has no option '{option}'",
+                remedy=known(names, option) if there else "it has no options",
+            )
+    for one in there:
+        if one.default is None and one.name not in options:
+            wanted = f" ({one.kind})" if one.kind else ""
+            raise ConfigError(
+                f"the task {name} needs its option {one.name}{wanted}",
+                remedy=f"give --task.{one.name} VALUE, or the parameter a default",
+            )
 
 
 def checked(task: Task) -> Task:
@@ -156,7 +175,17 @@ def task_class(name: str) -> type[Task]:
         raise ConfigError(f"{name} is not a task but a {type(found).__name__}", remedy=remedy)
     if missing := [part for part in REQUIRED if not hasattr(found, part)]:
         raise ConfigError(f"{name} is not a task: it lacks {', '.join(missing)}", remedy=_WHAT_A_TASK_IS)
+    _check_names(found)
     return cast("type[Task]", found)
+
+
+def _check_names(kind: type[Task]) -> None:
+    """Raises ConfigError where a parameter is called what names the task among its options."""
+    if "name" in (option.name for option in options_of(kind)):
+        raise ConfigError(
+            f"{kind.__name__} has an option called name, which says what task it is",
+            remedy="call the parameter something else",
+        )
 
 
 def _own(name: str) -> str:
@@ -234,6 +263,7 @@ def described(task: Task) -> dict[str, Any]:
             remedy=_WHAT_A_TASK_IS,
         )
     kind = type(task)
+    _check_names(kind)
     path = f"{kind.__module__}:{kind.__qualname__}"
     options = {
         option.name: _plain(getattr(task, option.name))
@@ -245,7 +275,7 @@ def described(task: Task) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     try:
-        return msgspec.json.decode(msgspec.json.encode(value))
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=os.fspath))
     except (TypeError, ValueError, msgspec.MsgspecError):
         return f"a {type(value).__name__}"
 
