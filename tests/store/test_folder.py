@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import subprocess
@@ -52,20 +53,77 @@ def test_another_identity_is_refused_with_the_difference(tmp_path):
     assert "another --output" in caught.value.remedy
 
 
-def test_only_what_differs_is_told_under_its_full_name(tmp_path):
+@pytest.mark.parametrize(
+    ("there", "wanted", "told"),
+    [
+        ({"seed": 0}, {"seed": 1}, ["seed: 0 there, 1 now"]),
+        ({"agent": {"top_p": 1.0}}, {"agent": {}}, ["agent.top_p: 1.0 there, not set now"]),
+        ({}, {"select": "diverse"}, ['select: not set there, "diverse" now']),
+        ({"partner": {"model": "a", "seed": 0}}, {}, ["only there: partner"]),
+        ({"a": {"b": {}}}, {"a": {"c": {}, "d": {}}}, ["only there: a.b", "only now: a.c, a.d"]),
+        ({"partner": {"model": "a"}}, {"partner": None}, ['partner: {"model":"a"} there, null now']),
+        ({"prompts": "0123456789abcdef"}, {"prompts": "fedcba9876543210"}, ["prompts: not the same"]),
+        ({"prompts": "0123456789abcdef"}, {}, ['prompts: "0123456789abcdef" there, not set now']),
+    ],
+)  # fmt: skip
+def test_only_what_differs_is_told_under_its_full_name(tmp_path, there, wanted, told):
     """Two models may have options of the same names; what neither run has changed is noise."""
-    there = {"agent": {"model": "a", "top_p": 1.0}, "partner": {"model": "a"}, "seed": 0}
-    wanted = {"agent": {"model": "a"}, "partner": {"model": "b"}, "seed": 0, "select": "diverse"}
+    same = {"task": {"name": "t"}, "extractor": {"mode": "rules"}}
     folder = RunFolder(tmp_path)
-    with folder.claim(there, {}):
+    with folder.claim({**same, **there}, {}):
         folder.append(conversation("a#0"))
-    with pytest.raises(RunFolderError) as caught, RunFolder(tmp_path).claim(wanted, {}):
+    with pytest.raises(RunFolderError) as caught, RunFolder(tmp_path).claim({**same, **wanted}, {}):
         pass
-    assert str(caught.value).splitlines()[1:] == [
-        "  agent.top_p: 1.0 there, not given now",
-        '  partner.model: "a" there, "b" now',
-        '  select: not given there, "diverse" now',
-    ]
+    assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in told]
+
+
+KINDS = {
+    "a run of conversations": {"task": {"name": "t"}, "protocol": "coral"},
+    "a study": {"study": {"arms": {}}},
+    "an audit": {"audit": {"runs": []}},
+    "a training": {"training": {"kind": "dpo"}},
+}
+
+
+@pytest.mark.parametrize(("there", "wanted"), list(itertools.permutations(KINDS, 2)))
+def test_a_folder_of_another_kind_is_refused_as_such(tmp_path, there, wanted):
+    """No option makes a study of a run: that every one differs, or the schema, says nothing."""
+    with RunFolder(tmp_path).claim({"schema": SCHEMA, **KINDS[there]}, {}, free_while_empty=False):
+        pass
+    with (
+        pytest.raises(RunFolderError, match=f"holds {there}, and {wanted} is asked for$") as caught,
+        RunFolder(tmp_path).claim(KINDS[wanted], {}),
+    ):
+        pass
+    assert caught.value.remedy == f"give another --output for {wanted}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_options_of_a_kind_are_refused_in_its_name(tmp_path, kind):
+    """A study is no run."""
+    with RunFolder(tmp_path).claim({**KINDS[kind], "seed": 0}, {}):
+        pass
+    with (
+        pytest.raises(
+            RunFolderError, match=f"belongs to {kind.removesuffix(' of conversations')} with"
+        ) as caught,
+        RunFolder(tmp_path).claim({**KINDS[kind], "seed": 1}, {}),
+    ):
+        pass
+    assert caught.value.remedy.endswith(f"for a new {kind.split()[1]}")
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("eval", "sample"), ("sample", "eval")])
+def test_samples_and_runs_are_told_apart_by_their_commands(tmp_path, there, wanted):
+    """Not by the options that only one of the two has."""
+    made = {"eval": KINDS["a run of conversations"]}
+    made["sample"] = {**made["eval"], "candidates": 5, "agent": {"temperature": 0.8}}
+    folder = RunFolder(tmp_path)
+    with folder.claim(made[there], {}):
+        folder.append(conversation("a#0"))
+    told = f"holds a run of `coral {there}`, and this is `coral {wanted}`"
+    with pytest.raises(RunFolderError, match=told), RunFolder(tmp_path).claim(made[wanted], {}):
+        pass
 
 
 @pytest.mark.parametrize(

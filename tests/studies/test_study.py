@@ -194,6 +194,44 @@ async def test_a_study_may_grow_and_is_no_other(serve, data, tmp_path):
                 await coral.study_async(options(url, data, out, **other))
 
 
+PAIRS = {"preset": "pairs", "models": [{"name": "a"}, {"name": "b", "temperature": 0.5}]}
+OF_ONE = {"arms": {"alone": {"protocol": "single"}}}
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "told", "resumes"),
+    [
+        (PAIRS, {"preset": "controls"}, "the preset pairs, .* with the preset controls", "--preset pairs"),
+        (PAIRS, {**PAIRS, "preset": "matrix"}, "preset pairs, .* with the preset matrix", "--preset pairs"),
+        (PAIRS, OF_ONE, "with the preset pairs, and this is one without a preset", "--preset pairs"),
+        (OF_ONE, {"preset": "controls"}, "without a preset, .* preset controls", "without --preset"),
+        ({"preset": "equal_cost"}, PAIRS, "equal_cost, .* with the preset pairs", "--preset equal_cost"),
+    ],
+)  # fmt: skip
+async def test_the_folder_of_another_preset_is_refused_by_its_name(
+    serve, data, tmp_path, there, now, told, resumes
+):
+    """Not by each of its arms and contrasts; and told with what resumes the one that is there."""
+    async with serve() as (url, _):
+        await coral.study_async(options(url, data, tmp_path / "study", limit=1, **there))
+        with pytest.raises(RunFolderError, match=f"{told}$") as caught:
+            await coral.study_async(options(url, data, tmp_path / "study", limit=1, **now))
+    assert resumes in caught.value.remedy
+    assert "another --output" in caught.value.remedy
+
+
+async def test_arms_of_a_preset_that_are_written_out_are_the_same_study(serve, data, tmp_path):
+    """The preset is a short way to say them."""
+    async with serve() as (url, asked):
+        given = options(url, data, tmp_path / "study", limit=1)
+        await coral.study_async({**given, "preset": "equal_cost"})
+        sent = asked.total()
+        config = build_config(StudyConfig, {**given, "preset": "equal_cost"}, "study")
+        written_out = {"arms": config.arm_options(), "contrasts": [one.text for one in config.planned()]}
+        await coral.study_async({**given, **written_out})
+        assert asked.total() == sent
+
+
 ARMS = {"alone": {"protocol": "single"}, "pair": {}}
 REFUSED = [
     ({}, "the study has no arms", "--preset controls"),

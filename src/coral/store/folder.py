@@ -26,7 +26,7 @@ from coral.config import dump_yaml
 from coral.errors import RunFolderError
 from coral.store.lines import Appender, decode, line_files, read_lines
 from coral.store.lock import holder, sign, take_lock
-from coral.store.others import is_of_a_run, kind_of, not_a_run
+from coral.store.others import is_of_a_run, kind_of, not_a_run, same_kind, with_other_options
 from coral.store.shards import FOLDER, Shard, shards
 from coral.store.stored import Endings, StoredConversations
 from coral.store.whole import whole_file, write_whole
@@ -39,7 +39,6 @@ class _Reply(msgspec.Struct, frozen=True):
 
 _REPLIES = msgspec.json.Decoder(_Reply)
 _ENCODER = msgspec.json.Encoder()
-_ABSENT = object()
 ADJUSTMENTS = "adjustments.json"
 BEGUN = "begun"
 """Of `run.json`: when the run began."""
@@ -352,6 +351,7 @@ class RunFolder:
             return
         stored = _read(path, dict[str, Any])
         wanted = msgspec.json.decode(text)
+        same_kind(self.path, stored, wanted)
         if stored.get("schema") != wanted.get("schema"):
             raise RunFolderError(
                 f"{self.path} was made by another version of Coral (schema {stored.get('schema')}, this one "
@@ -364,11 +364,7 @@ class RunFolder:
         if free_while_empty and self._holds_nothing():
             self._replace(path.name, _dated(text))
             return
-        shown = "\n".join(changes(_without_notes(stored), _without_notes(wanted)))
-        raise RunFolderError(
-            f"{self.path} belongs to a run with other options:\n{shown}",
-            remedy="give the same options to resume it, or another --output for a new run",
-        )
+        raise with_other_options(self.path, _without_notes(stored), _without_notes(wanted))
 
     def _holds_nothing(self) -> bool:
         """Whether nothing that was paid for is here: then the folder may become that of another run.
@@ -421,20 +417,6 @@ def _dated(text: str) -> str:
 def _without_notes(stored: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run, of what its file says: by which version and when it began does not."""
     return {name: value for name, value in stored.items() if name not in {"version", BEGUN}}
-
-
-def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
-    """A line for each option that differs, by its full name: what the folder has, and what is asked for."""
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        for key in {**there, **wanted}:
-            inner = f"{name}.{key}" if name else str(key)
-            yield from changes(there.get(key, _ABSENT), wanted.get(key, _ABSENT), inner)
-    elif there != wanted:
-        yield f"  {name}: {_said(there)} there, {_said(wanted)} now"
-
-
-def _said(value: object) -> str:
-    return "not given" if value is _ABSENT else msgspec.json.encode(value).decode()
 
 
 def _pretty(value: object) -> str:

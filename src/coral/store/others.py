@@ -1,8 +1,9 @@
-"""Folders that hold something else than one run of conversations: what they are, and what to name instead."""
+"""Folders that hold something else than what is asked for: what they are, and what to do instead."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ OF_A_LOOP = {"common", "evaluate"}
 """What that of every loop states."""
 LOOP = "loop"
 """Folder in that of a loop that holds its `run.json`."""
+_ABSENT = object()
+_DIGEST = re.compile(r"[0-9a-f]{16,}")
 
 
 def is_of_a_run(record: Mapping[str, Any]) -> bool:
@@ -65,6 +68,78 @@ def not_a_run(path: Path, record: Mapping[str, Any]) -> RunFolderError:
         f"{path} is {kind or 'something else'}, not a run of conversations",
         remedy=f"name one of its runs, such as {first}" if first else "name the folder of a run",
     )
+
+
+def same_kind(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a folder of another kind, such as that of a study for a run: no option would make them one.
+
+    Args:
+        there: its `run.json`.
+        wanted: what is to be written there.
+
+    Raises:
+        RunFolderError: it is of another kind.
+    """
+    held, asked = _named(path, there), _named(path, wanted)
+    if held and asked and held != asked:
+        raise RunFolderError(
+            f"{path} holds {held}, and {asked} is asked for", remedy=f"give another --output for {asked}"
+        )
+
+
+def _named(path: Path, record: Mapping[str, Any]) -> str:
+    return "a run of conversations" if is_of_a_run(record) else kind_of(path, record)
+
+
+def with_other_options(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> RunFolderError:
+    """Says what decided the folder, what is asked for now, and what to do."""
+    kind = "a run" if is_of_a_run(there) else kind_of(path, there) or "a run"
+    new = f"another --output for a new {kind.split()[-1]}"
+    if kind == "a run" and ("candidates" in there) != ("candidates" in wanted):
+        made, now = ("sample", "eval") if "candidates" in there else ("eval", "sample")
+        return RunFolderError(
+            f"{path} holds a run of `coral {made}`, and this is `coral {now}`",
+            remedy=f"`coral {made}` resumes it; give {new}",
+        )
+    shown = "\n".join(changes(there, wanted))
+    return RunFolderError(
+        f"{path} belongs to {kind} with other options:\n{shown}",
+        remedy=f"give the same options to resume it, or {new}",
+    )
+
+
+def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
+    """A line for each option that differs, by its full name: what the folder has, and what is asked for.
+
+    Sections that one side does not have, such as arms of a study, are told in one line by their names.
+    """
+    if not (isinstance(there, dict) and isinstance(wanted, dict)):
+        if there != wanted:
+            yield f"  {name}: {_told(there, wanted)}"
+        return
+    lone: dict[str, list[str]] = {"only there": [], "only now": []}
+    for key in {**there, **wanted}:
+        inner = f"{name}.{key}" if name else str(key)
+        before, now = there.get(key, _ABSENT), wanted.get(key, _ABSENT)
+        if before is _ABSENT and isinstance(now, dict):
+            lone["only now"].append(inner)
+        elif now is _ABSENT and isinstance(before, dict):
+            lone["only there"].append(inner)
+        else:
+            yield from changes(before, now, inner)
+    for side, names in lone.items():
+        if names:
+            yield f"  {side}: {', '.join(names)}"
+
+
+def _told(there: object, wanted: object) -> str:
+    if all(isinstance(value, str) and _DIGEST.fullmatch(value) for value in (there, wanted)):
+        return "not the same"  # nobody can read a fingerprint
+    return f"{_said(there)} there, {_said(wanted)} now"
+
+
+def _said(value: object) -> str:
+    return "not set" if value is _ABSENT else msgspec.json.encode(value).decode()
 
 
 def _root_of_loop(path: Path) -> Path:

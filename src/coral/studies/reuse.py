@@ -15,7 +15,8 @@ from coral.evaluation.given import Given
 from coral.evaluation.plan import open_plan
 from coral.evaluation.session import decided_by
 from coral.evaluation.setup import settled
-from coral.store.folder import RunFolder, changes
+from coral.store.folder import RunFolder
+from coral.store.others import changes
 
 _NOT_OF_THE_RUN = shutil.ignore_patterns("lock", "fork", "audit", "*.partial")
 

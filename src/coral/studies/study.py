@@ -113,10 +113,25 @@ def _begun(config: StudyConfig, arms: Mapping[str, EvalConfig], watch: Watch) ->
         for arm in others:  # a mistake in the last arm is met before the first one is paid for
             check_agents(arm, plan.task)
     out = RunFolder(config.folder)
+    _same_preset(out, config)
     with out.claim(config.identity(), _stored(config), lock=config.lock == "file", free_while_empty=False):
         if config.reuse:
             adopt(arms, config.reuse, watch.say)
         yield out
+
+
+def _same_preset(out: RunFolder, config: StudyConfig) -> None:
+    """Refuse the folder of another preset by its name. One whose arms are written out is the same study."""
+    wanted = msgspec.json.decode(msgspec.json.encode(config.identity()["study"]))
+    differs = out.has_begun and out.record().get("study") not in (None, wanted)
+    there = load_yaml_file(out.path / "config.yaml").get("preset") if differs else config.preset
+    if there != config.preset:
+        held, asked = (
+            f"with the preset {one}" if one else "without a preset" for one in (there, config.preset)
+        )
+        resume = f"--preset {there} resumes" if there else "without --preset, its options resume"
+        cause = f"{out.path} holds a study {held}, and this is one {asked}"
+        raise RunFolderError(cause, remedy=f"give another --output for a new study; {resume} what is there")
 
 
 async def run_pilot(config: StudyConfig, watch: Watch | None = None) -> list[Forecast] | None:
@@ -209,6 +224,5 @@ def _write(results: StudyResults, out: Path) -> None:
 
 def _stored(config: StudyConfig) -> dict[str, Any]:
     """All options as `config.yaml` keeps them: without secrets, and readable by `--config`."""
-    values: dict[str, Any] = msgspec.to_builtins(config)
-    del values["data_password"], values["dry_run"]
-    return values
+    values = msgspec.to_builtins(config)
+    return {name: x for name, x in values.items() if name not in {"data_password", "dry_run"}}
