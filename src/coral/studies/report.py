@@ -102,8 +102,8 @@ def opening(results: StudyResults) -> list[str]:
         holding = [one for one in tested if one.p_holm is not None and one.p_holm < 0.05]
         said = "; ".join(f"{one.text}: {_difference(one)}{_mark(one)}" for one in holding)
         lines.append(
-            f"Of {len(tested)} planned contrasts, {len(holding)} hold among all of them (Holm, 0.05)"
-            + (f": {said}." if said else ".")
+            f"Of {len(tested)} planned contrasts, {len(holding)} {'holds' if len(holding) == 1 else 'hold'} "
+            "among all of them (Holm, 0.05)" + (f": {said}." if said else ".")
         )
     failed = [f"{arm.failed:,} of {arm.conversations:,} in {arm.name}" for arm in results.arms if arm.failed]
     if failed:
