@@ -186,6 +186,13 @@ def test_tokens_per_right_answer_cover_the_truth_and_never_reach_below_zero(prob
     assert (below > defined / 2) == (problems * share < 5)
 
 
+def test_a_p_value_far_out_is_small_and_not_nought():
+    """In the far tail 1 - cdf is 0 in floating point, which would stand in tables as a certainty."""
+    effects = [1.0] * 450 + [0.0] * 550
+    _, p_value = paired_interval(0.45, effects)
+    assert 0 < p_value < 1e-100
+
+
 def test_paired_interval_by_hand():
     """8 pairs: 3 up, 1 down. One more each way: centre (4-2)/10, variance (4+2)/10 - 0.04 over 10."""
     (low, high), p_value = paired_interval(2 / 8, [1, 1, 1, -1, 0, 0, 0, 0])

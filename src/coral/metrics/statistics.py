@@ -10,8 +10,7 @@ ratio's, by the delta method with the G/(G-1) correction for G problems (Liang a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, sqrt
-from statistics import NormalDist
+from math import erfc, exp, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -231,7 +230,7 @@ def paired_interval(
     if few:
         half, p_value = t_quantile(UPPER, n - 1) * stderr, 2 * t_cdf(-abs(centre) / stderr, n - 1)
     else:
-        half, p_value = Z * stderr, 2 * NormalDist().cdf(-abs(centre) / stderr)
+        half, p_value = Z * stderr, erfc(abs(centre) / stderr / sqrt(2))
     if p_value < LEVEL:  # the normal distribution's far tail claims what so few problems cannot show
         p_value = max(p_value, min(JUST_BELOW, sign_flip_p_value(seen)))
     return Interval(max(-most, centre - half), min(most, centre + half)), p_value
