@@ -33,8 +33,8 @@ def option_classes():
             if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
                 continue
             if kind.__name__.endswith(("Config", "Options", "OfKind")) and kind.__module__ == info.name:
-                found[kind.__name__] = kind
-    return [found[name] for name in sorted(found.keys() - NOT_OPTIONS)]
+                found[kind.__name__, kind.__module__] = kind  # two rooms have a JudgeConfig
+    return [found[name] for name in sorted(found) if name[0] not in NOT_OPTIONS]
 
 
 CLASSES = option_classes()

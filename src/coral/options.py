@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 import yaml
@@ -52,10 +52,16 @@ def section(kind: Callable[[], type[Any]], *, short: str | None = None) -> dict[
     return {"section": Section(lambda _: types_of(kind()), short, kind)}
 
 
+class Names:
+    """Marks, in `Annotated`, the type of an option that holds names: a comma in a text stands between two."""
+
+
 def types_of(kind: type[Any]) -> dict[str, Any]:
     """The types of the options of a dataclass; `Section` for those that are sections themselves."""
     hints = typing.get_type_hints(kind)
-    return {item.name: item.metadata.get("section", hints[item.name]) for item in dataclasses.fields(kind)}
+    found = {item.name: item.metadata.get("section", hints[item.name]) for item in dataclasses.fields(kind)}
+    named = {item.name for item in dataclasses.fields(kind) if item.metadata.get("names")}
+    return {name: Annotated[one, Names] if name in named else one for name, one in found.items()}
 
 
 def merged(*sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,11 +117,63 @@ def _read(value: Any, kind: Any) -> Any:
     if isinstance(value, Mapping):
         return read_words(value, section_types(kind, value))
     if isinstance(value, list):
-        return [_read(item, _element(kind)) for item in value]
-    if not isinstance(value, Word):
-        alone = isinstance(value, str) and takes_several(kind) and str not in alternatives(kind)
-        return [value] if alone else value
-    return _read_word(value, kind)
+        parts = [
+            part for item in value for part in (_parts(item, kind) if isinstance(item, Word) else [item])
+        ]
+        return _joined([_read(item, _element(kind)) for item in parts], kind)
+    if isinstance(value, Word):
+        return _joined(_read_word(value, kind), kind)
+    return _alone(value, kind) if isinstance(value, str) else value
+
+
+def _alone(text: str, kind: Any) -> Any:
+    """One text in the place of a list: what it names, or itself alone."""
+    parts = _parts(text, kind)
+    if takes_several(kind) and (len(parts) > 1 or str not in alternatives(kind)):
+        return [_read(Word(part), _element(kind)) for part in parts]
+    return text
+
+
+def _parts(text: str, kind: Any) -> list[Any]:
+    """What a text in the place of a list stands for: names, numbers and the like have commas between them.
+
+    A comma before `name=` belongs to the name of a scripted model, and one in a path that is there to that.
+    """
+    plain = is_names(kind) or not {str, dict, Any} & {
+        typing.get_origin(one) or one for one in alternatives(_element(kind))
+    }
+    if not plain or _is_there(text):
+        return [text]
+    listed = re.fullmatch(r"\s*\[(.*)\]\s*", text)  # what YAML cannot read in brackets, such as @FILE
+    parts = [part.strip().strip("'\"") for part in _COMMA.split(listed[1] if listed else text)]
+    return [type(text)(part) for part in parts if part] or [text]
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a name
+        return False
+
+
+_COMMA = re.compile(r",(?!\s*[\w.]+=)")
+
+
+def _joined(value: Any, kind: Any) -> Any:
+    """Names in the place of one text, which has commas between them."""
+    several = isinstance(value, list) and is_names(kind) and not takes_several(kind)
+    return ",".join(map(str, value)) if several else value
+
+
+def listed(kind: Any) -> Any:
+    """The type of an option of somebody's own; as one of names where it is a list of texts alone."""
+    lists = str not in alternatives(kind) and _element(kind) is str
+    return Annotated[kind, Names] if lists else kind
+
+
+def is_names(kind: Any) -> bool:
+    """Whether an option holds names."""
+    return typing.get_origin(kind) is Annotated and Names in typing.get_args(kind)
 
 
 def is_section(kind: Any) -> bool:
@@ -166,12 +224,13 @@ def _read_word(word: Word, kind: Any) -> Any:
         return _read_anything(word)
     if word == "null" and NoneType in kinds:
         return None
-    if word.lstrip().startswith("[") and takes_several(kind) and isinstance(listed := _flow(word), list):
+    lists = takes_several(kind) or is_names(kind)
+    if word.lstrip().startswith("[") and lists and isinstance(listed := _flow(word), list):
         return listed
     if any(typing.get_origin(one) is dict for one in kinds):
         return _flow(word)
-    if takes_several(kind) and str not in kinds:
-        return [str(word)]
+    if takes_several(kind) and isinstance(several := _alone(str(word), kind), list):
+        return several
     try:
         return msgspec.convert(str(word), kind, strict=False)
     except msgspec.ValidationError:  # `typed_options` says so, by name
@@ -199,6 +258,7 @@ def _flow(word: str) -> Any:
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
     """What a union admits; another type alone."""
+    kind = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
     return typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
 
 

@@ -101,6 +101,8 @@ VALUES = [
     (EvalConfig, ["--partner.extra_body.think", "false"], "partner", {"extra_body": {"think": False}}),
     (EvalConfig, ["--partner", "{top_p: 1}", "--partner.stop", "b"], "partner", {"top_p": 1, "stop": ["b"]}),
     (EvalConfig, ["--task.orders", "[0, 2]"], "task", {"name": "hi_tom", "orders": [0, 2]}),
+    (EvalConfig, ["--task", "sally_anne", "--task.orders", "0,2"], "task",
+     {"name": "sally_anne", "orders": [0, 2]}),
     (EvalConfig, ["--limit", "3", "--limit", "4"], "limit", 4),
     (BuildConfig, ["--runs", "a", "b", "--held_out", "c"], "runs", ["a", "b"]),
     (BuildConfig, ["--runs", "a b"], "runs", ["a b"]),

@@ -36,7 +36,7 @@ ABOUT = (
 class CompareConfig(Options):
     """What is compared beside Coral's own metrics, and how it is shown."""
 
-    metrics: tuple[str, ...] | None = option(None, decides=True)
+    metrics: tuple[str, ...] | None = option(None, decides=True, names=True)
     """Further metrics, `module:function` each, or names that packages add; by default those of either run."""
     by: str | None = option(None, decides=True)
     """A group of the problems, such as `category`: what is right of all is compared in each group, too."""

@@ -21,6 +21,7 @@ from coral.options import (
     Word,
     alternatives,
     build_config,
+    is_names,
     is_section,
     load_yaml_file,
     merged,
@@ -150,9 +151,14 @@ def _values(words: list[str], kind: Any, name: str, *, known: bool) -> list[Word
         joined = f", or --{name}={words[0]} if that is it" if words else ""
         raise ConfigError(f"--{name} has no value", remedy=f"give one behind it: --{name} VALUE{joined}")
     values = [Word(words.pop(0))]
-    while takes_several(kind) and words and not words[0].startswith("-"):
+    while words and not words[0].startswith("-") and (takes_several(kind) or _goes_on(values[-1], kind)):
         values.append(Word(words.pop(0)))
     return values
+
+
+def _goes_on(word: Word, kind: Any) -> bool:
+    """Whether names follow behind a comma and a blank."""
+    return is_names(kind) and word.rstrip().endswith(",")
 
 
 def _type_at(kind: type[Any], path: Sequence[str]) -> Any:

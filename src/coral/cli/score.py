@@ -25,7 +25,7 @@ class ScoreConfig(Options):
     """Prices (YAML) that are laid over the shipped ones; `coral prices` shows those."""
     everything: bool = option(False, decides=False)
     """Show every metric, by the name it has in summary.json."""
-    metrics: tuple[str, ...] | None = option(None, decides=True)
+    metrics: tuple[str, ...] | None = option(None, decides=True, names=True)
     """Further metrics, `module:function` each, or names that packages add; by default those of the run."""
     regrade: bool = option(False, decides=True)
     """Grade every stored answer anew, with the graders of this version."""

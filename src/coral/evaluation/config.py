@@ -28,7 +28,7 @@ from coral.evaluation.people import check_people
 from coral.models import embedded
 from coral.models.config import HUMAN, PLACES, ModelConfig
 from coral.models.providers import provider_named
-from coral.options import Section, build_config, of_another_type, section, typed_options
+from coral.options import Section, build_config, listed, of_another_type, section, typed_options
 from coral.serving.launch import LaunchConfig, check_agent
 from coral.store.shards import check_division
 from coral.tasks import registry
@@ -41,8 +41,12 @@ OF_PROTOCOL = Section(
 
 
 def _task_types(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The types of a task's options; a judge, where the task takes one, has those of a model."""
-    types = registry.option_types(str(options.get("name", "")))
+    """The types of a task's options; a judge, where the task takes one, has those of a model.
+
+    A list of texts counts as one of names: a task has no other way to say so.
+    """
+    found = registry.option_types(str(options.get("name", "")))
+    types = {name: listed(kind) for name, kind in found.items()}
     judge = {"judge": section(lambda: JudgeConfig, short="model")["section"]} if "judge" in types else {}
     return {"name": str, **types, **judge}
 
@@ -169,15 +173,15 @@ class EvalConfig(Options):
     """Prompts of your own in place of ours, beside the system prompt: texts or @FILEs."""
     prompt_library: str | None = option(None, decides=True)
     """A published prompt library (JSON) whose prompts `agent.prompt` may name."""
-    metrics: tuple[str, ...] = option((), decides=False)
+    metrics: tuple[str, ...] = option((), decides=False, names=True)
     """Further metrics: functions of a trace, `module:function` each, or names that packages add."""
     prices: str | None = option(None, decides=False)
     """Prices (YAML) that are laid over the shipped ones; `coral prices` shows those."""
     cache: str | None = option(None, decides=False)
     """Folder of replies that outlive their run: what any run with this folder asked before, of the same model
     with the same seed, is not asked, and not paid for, again. By default none."""
-    report_to: str = option("none", decides=False)
-    """Trackers that are told of it besides: none, or wandb, trackio, mlflow, tensorboard with commas."""
+    report_to: str = option("none", decides=False, names=True)
+    """Trackers that are told of it besides: none, or several of wandb, trackio, mlflow, tensorboard."""
     output: str | None = option(None, decides=False)
     """Run folder; by default runs/<task>-<protocol>-<model>-<digest of the options>."""
     human_input: Literal["terminal", "stdin"] = option("terminal", decides=False)

@@ -128,7 +128,7 @@ class ImproveConfig(Options):
     the model that comes with the package."""
     iterations: int = option(1, decides=False, within=COUNT)
     """How often the loop goes round. May grow later."""
-    controls: tuple[str, ...] = option((), decides=False)
+    controls: tuple[str, ...] = option((), decides=False, names=True)
     """Trained beside the main arm for comparison: alone-dpo, pair-sft, alone-sft ... Those alone get as many
     candidates and at most as many rows as the pair's. May grow later."""
     seed: int = option(0, decides=True, within=ANY)
@@ -189,9 +189,9 @@ class ImproveConfig(Options):
         decides=True, default_factory=ServeConfig, **section(lambda: ServeConfig, short="command")
     )
     """Who runs the checkpoints."""
-    report_to: str = option("none", decides=False)
-    """Trackers that are told of every evaluation, and of all models at the end: none, or wandb, trackio,
-    mlflow, tensorboard with commas. `train.report_to` is that of the trainings."""
+    report_to: str = option("none", decides=False, names=True)
+    """Trackers that are told of every evaluation, and of all models at the end: none, or several of wandb,
+    trackio, mlflow, tensorboard. `train.report_to` is that of the trainings."""
     launch: tuple[str, ...] = option((), decides=False)
     """What starts a training instead of this Python: {config} is its file of options, such as
     [accelerate, launch, --config_file, fsdp.yaml, -m, coral, train, --config, "{config}"]."""

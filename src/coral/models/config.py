@@ -36,7 +36,7 @@ class ModelConfig(Options):
     model: str = option("", decides=True)
     """`provider/name` (see docs/models.md), a checkpoint folder, or the server's own name together with
     `base_url`. By default the tiny model in the package."""
-    base_url: str | tuple[str, ...] | None = option(None, decides=False)
+    base_url: str | tuple[str, ...] | None = option(None, decides=False, names=True)
     """Address of an OpenAI-compatible server; a list if several serve the same model; dns://NAME:PORT if they
     share a name that is looked up again and again."""
     replicas: str | None = option(None, decides=False)

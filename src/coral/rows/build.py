@@ -42,7 +42,7 @@ from coral.types import Message
 class BuildConfig(RowOptions):
     """All options of a build."""
 
-    runs: list[str] = option(decides=True, default_factory=list)
+    runs: list[str] = option(decides=True, names=True, default_factory=list)
     """Run folders to make rows of (the first arguments of the command)."""
     output: str = option("", decides=False)
     """Folder to write. It must not exist: nothing is overwritten."""
@@ -52,7 +52,7 @@ class BuildConfig(RowOptions):
     """jsonl or parquet."""
     tokenizer: str | None = option(None, decides=True)
     """fairseq2: a model or tokenizer folder with a chat template."""
-    held_out: list[str] = option(decides=True, default_factory=list)
+    held_out: list[str] = option(decides=True, names=True, default_factory=list)
     """What no row may come from: run folders of evaluations, or names of splits of the runs' own data."""
     data_password: str | None = option(None, decides=False)
     """Password of an encrypted archive (GPQA) whose split is held out. Never stored."""

@@ -35,8 +35,8 @@ class ServerConfig(Options):
     """Largest request body in megabytes; a larger one is refused with 413."""
     max_n: int = option(128, decides=False, within=NOT_NEGATIVE)
     """Most candidates of one request."""
-    allowed_hosts: str = option("", decides=False)
-    """Names with dots that clients use for this server, separated by commas; `*.example` and `*` match."""
+    allowed_hosts: str = option("", decides=False, names=True)
+    """Names with dots that clients use for this server, a list of them; `*.example` and `*` match."""
     faults: str = option("", decides=True)
     """What to do wrong on purpose, such as 429:0.05,drop:0.01,outage:5@30; see docs/serving.md."""
     fault_seed: int = option(0, decides=True, within=ANY)

@@ -43,16 +43,16 @@ class StudyConfig(EvalConfig):
     """controls: partners that insist on the right and on a wrong answer, and what is shown of them.
     equal_cost: one agent several times, with self-correction, and the pair, at equal tokens.
     pairs: all ordered pairs of `models`. matrix: these, and each model alone."""
-    models: tuple[str | dict[str, Any], ...] = option((), decides=True)
+    models: tuple[str | dict[str, Any], ...] = option((), decides=True, names=True)
     """Models of the presets pairs and matrix: names, or options of an agent with a `name`. More may join a
     study later: what the others have done is kept."""
-    prompts: tuple[str, ...] = option((), decides=True)
+    prompts: tuple[str, ...] = option((), decides=True, names=True)
     """Wordings of the system prompt, each a name (see agent.prompt) or @FILE: every arm is run with each of
     them, and the report says how much the wording varies the result."""
     arms: dict[str, dict[str, Any] | None] = option(decides=True, default_factory=dict)
     """The arms by name, each with the options in which it differs: {alone: {protocol: single}, pair: {}}.
     With a preset they are added to its arms, or change them."""
-    contrasts: tuple[str, ...] = option((), decides=True)
+    contrasts: tuple[str, ...] = option((), decides=True, names=True)
     """What is compared, planned before: "pair - alone", or with a metric, "turns: pair - alone". By default
     that of the preset, or every arm with the first."""
 
@@ -60,7 +60,7 @@ class StudyConfig(EvalConfig):
     """Hold so many problems of each arm, say what all will take, and end. They count: the same command
     without it resumes from them."""
 
-    reuse: tuple[str, ...] = option((), decides=False)
+    reuse: tuple[str, ...] = option((), decides=False, names=True)
     """Folders of other studies, or of runs: a run there that has exactly the options of an arm is copied in
     place of being held again."""
 
@@ -115,7 +115,7 @@ class StudyConfig(EvalConfig):
     def _wordings(self) -> dict[str, dict[str, Any]]:
         """Options of an agent for each wording, by a name that can be part of an arm's."""
         found = {}
-        for prompt in (part.strip() for one in self.prompts for part in one.split(",")):
+        for prompt in map(str.strip, self.prompts):
             name = re.sub(r"[^A-Za-z0-9]+", "_", Path(prompt.lstrip("@")).stem).strip("_")
             if not name or name in found:
                 raise ConfigError(

@@ -73,14 +73,8 @@ def labelled(models: tuple[str | dict[str, Any], ...]) -> dict[str, dict[str, An
     """
     found: dict[str, dict[str, Any]] = {}
     for one in models:
-        for options in [{"model": part.strip()} for part in _split(one)] if isinstance(one, str) else [one]:
-            _add(found, options)
+        _add(found, {"model": one.strip()} if isinstance(one, str) else one)
     return found
-
-
-def _split(word: str) -> list[str]:
-    """`a,b` names two models; the name of a scripted one holds commas of its own."""
-    return [word] if ":" in word else word.split(",")
 
 
 def _add(found: dict[str, dict[str, Any]], options: Mapping[str, Any]) -> None:

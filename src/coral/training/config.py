@@ -59,8 +59,8 @@ class TrainerConfig(Options):
     """Scale of the adapter: its update is multiplied by alpha / rank."""
     lora_dropout: float = option(0.0, decides=True, within=BELOW_ONE)
     """Dropout before the adapter."""
-    lora_targets: str = option("all-linear", decides=True)
-    """Layers with an adapter: all-linear, or names separated by commas."""
+    lora_targets: str = option("all-linear", decides=True, names=True)
+    """Layers with an adapter: all-linear, or a list of names."""
 
     chat_template: str | None = option(None, decides=True)
     """File with a chat template (Jinja) instead of the model's own; it is saved with the checkpoint."""
@@ -86,8 +86,8 @@ class TrainerConfig(Options):
     """Checkpoints (with optimizer state) that stay when the training is done."""
     logging_steps: int = option(5, decides=False, within=COUNT)
     """Optimizer steps between two log lines."""
-    report_to: str = option("none", decides=False)
-    """Where the log goes besides `history.jsonl`: none, or tensorboard, wandb, trackio with commas."""
+    report_to: str = option("none", decides=False, names=True)
+    """Where the log goes besides `history.jsonl`: none, or several of tensorboard, wandb, trackio."""
     run_name: str | None = option(None, decides=False)
     """Name of the run there; by default the output folder's."""
     dry_run: bool = option(False, decides=False)
