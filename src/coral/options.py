@@ -166,7 +166,7 @@ def _joined(value: Any, kind: Any) -> Any:
 
 
 def listed(kind: Any) -> Any:
-    """The type of an option of somebody's own; as one of names where it is a list of texts alone."""
+    """The type of an option that cannot say whether it holds names, such as a task's: a list of texts does."""
     lists = str not in alternatives(kind) and _element(kind) is str
     return Annotated[kind, Names] if lists else kind
 

@@ -41,10 +41,7 @@ OF_PROTOCOL = Section(
 
 
 def _task_types(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The types of a task's options; a judge, where the task takes one, has those of a model.
-
-    A list of texts counts as one of names: a task has no other way to say so.
-    """
+    """The types of a task's options; a judge, where the task takes one, has those of a model."""
     found = registry.option_types(str(options.get("name", "")))
     types = {name: listed(kind) for name, kind in found.items()}
     judge = {"judge": section(lambda: JudgeConfig, short="model")["section"]} if "judge" in types else {}
