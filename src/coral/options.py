@@ -166,7 +166,7 @@ def _joined(value: Any, kind: Any) -> Any:
 
 
 def listed(kind: Any) -> Any:
-    """The type of an option that cannot say whether it holds names, such as a task's: a list of texts does."""
+    """The type of an option that cannot say whether it holds names, as of a task: a list of texts does."""
     lists = str not in alternatives(kind) and _element(kind) is str
     return Annotated[kind, Names] if lists else kind
 
