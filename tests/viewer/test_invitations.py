@@ -7,12 +7,14 @@ import yaml
 
 import coral
 from coral.cli import main
+from coral.people.invitations import seat
 from coral.store.folder import RunFolder
-from coral.viewer.invitations import invitations
 
 
-def commands(run):
-    return [shlex.split(one["command"]) for one in invitations(RunFolder(run))]
+def words(run):
+    """Of the command for a seat; None where there is none."""
+    found = seat(RunFolder(run))
+    return found and shlex.split(found["command"])
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +27,9 @@ def sampled(tmp_path_factory):
 
 def test_a_chat_is_about_the_problems_of_the_run(sampled, capsys):
     """With its agent, into a folder of its own; whatever made the run."""
-    chat, label = commands(sampled)
+    chat = words(sampled)
     assert chat[:3] == ["coral", "chat", "sally_anne"]
     assert chat[-3:] == ["--output", f"{sampled}-with-people", "--web"]
-    assert label == ["coral", "audit", str(sampled), "--label"]
     assert main([*chat[1:], "--dry_run", "true"]) == 0
     shown = capsys.readouterr().out
     questions = [one.problem.question for one in coral.load_run(sampled).conversations()]
@@ -37,13 +38,13 @@ def test_a_chat_is_about_the_problems_of_the_run(sampled, capsys):
 
 def test_a_chat_has_the_options_of_own_data_and_agents(stored, capsys):
     """Fields of a file, and a Python function as the agent."""
-    chat, _ = commands(stored / "first")
+    chat = words(stored / "first")
     assert main([*chat[1:], "--dry_run", "true"]) == 0
     assert "What is" in capsys.readouterr().out
 
 
 PEOPLE = [
-    ({"partner": {"model": "human"}}, "chat --config"),
+    ({"partner": {"model": "human"}}, ["coral", "chat", "--config"]),
     ({"agent": {"control": "wrong"}}, None),
 ]
 
@@ -53,16 +54,13 @@ def test_other_runs(sampled, tmp_path, changes, begins):
     """A chat is resumed; an agent that says what it was told to is no partner."""
     config = yaml.safe_load((sampled / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | changes))
-    found = [shlex.join(one) for one in commands(tmp_path)]
-    assert found[-1].startswith("coral audit")
-    assert len(found) == (1 if begins is None else 2)
-    if begins:
-        assert found[0].startswith(f"coral {begins}")
+    found = words(tmp_path)
+    assert (found and found[:3]) == begins
 
 
 @pytest.mark.parametrize("text", [None, "[", "- 1"])
-def test_a_run_without_readable_options_can_still_be_read_by_people(tmp_path, text):
-    """Only what the options are needed for is left out."""
+def test_a_run_without_readable_options_has_no_seat(tmp_path, text):
+    """Whom one would talk with is not known."""
     if text is not None:
         (tmp_path / "config.yaml").write_text(text)
-    assert [one[1] for one in commands(tmp_path)] == ["audit"]
+    assert words(tmp_path) is None

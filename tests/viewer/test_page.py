@@ -18,7 +18,10 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
-READY = "main .headline, main .all .row a, main article .turn, main .aligned a"
+SCREENS = (
+    "#/run/0", "#/run/0/list?kind=lost", "#/run/0/conversation?id=q1%230", "#/compare", "#/run/0/people",
+)  # fmt: skip
+READY = "main .headline, main .all .row a, main article .turn, main .aligned a, main .people .card"
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +77,43 @@ def test_the_overview_leads_to_the_conversations_of_a_kind(page):
     assert f"{count} conversation" in page.inner_text("output")
 
 
-def test_the_commands_for_people_stand_where_they_are_wanted(page, stored):
-    """Of a run on its overview, of two runs beside them, ready to be copied."""
+def test_a_seat_has_a_command_to_copy(page):
+    """It asks a model; the page is one click away from every screen of a run."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visit(page, "#/run/0")
-    said = page.locator(".people code").all_inner_texts()
-    assert said[0].startswith("coral chat open ")
-    assert said[1] == f"coral audit {stored / 'first'} --label"
-    page.locator(".people button").nth(1).click()
+    for screen in ("#/run/0", "#/run/0/list", "#/run/0/conversation?id=q1%230"):
+        visit(page, screen)
+        page.locator("nav >> text=People").click()
+        page.wait_for_selector(".people .command")
+    said = page.locator(".people code").first.inner_text()
+    assert said.startswith("coral chat open ")
+    page.locator(".people >> text=copy").first.click()
     page.wait_for_selector(".people >> text=copied")
-    assert page.evaluate("navigator.clipboard.readText()") == said[1]
-    visit(page, "#/compare?a=1&b=0")
-    page.locator(".people summary").click()
-    wanted = f"coral judge {stored / 'second'} {stored / 'first'} --output judged"
-    assert page.inner_text(".people code") == wanted
+    assert page.evaluate("navigator.clipboard.readText()") == said
+
+
+def test_blind_pages_are_opened_from_the_page(page, stored, tmp_path):
+    """With a token of their own, in a window of their own; the command stands beside, with its options."""
+    first, second = (shutil.copytree(stored / name, tmp_path / name) for name in ("first", "second"))
+    with served("view", first, second) as address:
+        page.goto(f"{address}#/run/1/people")
+        readers = page.locator(".card", has_text="Read answers, blind")
+        readers.locator("text=Open this page").click()
+        with page.expect_popup() as opened:
+            readers.locator("text=Go there").click()
+        opened.value.wait_for_selector("text=Which answer does a message submit?")
+        assert opened.value.evaluate("window.opener") is None
+        page.goto(f"{address}#/compare?a=1&b=0")
+        page.locator(".people summary").first.click()
+        page.locator("text=Open this page").click()
+        with page.expect_popup() as opened:
+            page.locator("text=Go there").click()
+        judging = opened.value
+        judging.fill("input", "Ada")
+        judging.click("text=Begin")
+        judging.wait_for_selector("text=0 of 30 pairs judged")
+        page.locator("text=with options of your own").click()
+        wanted = f"coral judge {second} {first} --output judged"
+        assert page.locator(".people code").last.inner_text() == wanted
 
 
 def test_a_conversation_is_found_read_and_left_with_the_keyboard(page):
@@ -260,7 +286,7 @@ def test_a_judge_sees_two_conversations_and_goes_on(browser, stored, tmp_path):
 def test_no_screen_is_wider_than_the_window(page, width):
     """Nothing has to be scrolled sideways but tables and pictures in their own frames."""
     page.set_viewport_size({"width": width, "height": 800})
-    for hash_ in ("#/run/0", "#/run/0/list", "#/run/0/conversation?id=q1%230", "#/compare"):
+    for hash_ in SCREENS:
         visit(page, hash_)
         page.wait_for_timeout(150)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
@@ -270,7 +296,7 @@ def test_no_screen_is_wider_than_the_window(page, width):
 def test_no_screen_has_a_serious_barrier(page):
     """By axe's rules: contrast, names, roles, order of headings."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-browser` has it")
-    for hash_ in ("#/run/0", "#/run/0/list?kind=lost", "#/run/0/conversation?id=q1%230", "#/compare"):
+    for hash_ in SCREENS:
         visit(page, hash_)
         found = axe.Axe().run(page).response["violations"]
         assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == [], hash_

@@ -50,6 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
         UserError: a folder is no run, or the address cannot be bound.
     """
+    from coral.people.pages import PeoplePages
     from coral.viewer.places import Places
     from coral.viewer.runs import open_runs
     from coral.viewer.serve import serve
@@ -69,13 +70,15 @@ def run(arguments: Sequence[str]) -> int:
         if not config.no_browser:
             webbrowser.open(address)
 
-    forms, screen = ([Places(root, runs)], "start") if root else ([], _screen(runs))
-    run_in_loop(
-        serve(
-            runs, host=config.host, port=config.port, on_ready=announce, forms=forms, screen=screen,
-            tokenizer=tokenizer,
-        )
-    )  # fmt: skip
+    async def work() -> None:
+        forms, screen = ([Places(root, runs)], "start") if root else ([], _screen(runs))
+        async with PeoplePages(runs, config.host) as people:
+            await serve(
+                runs, host=config.host, port=config.port, on_ready=announce, forms=[*forms, people],
+                screen=screen, tokenizer=tokenizer,
+            )  # fmt: skip
+
+    run_in_loop(work())
     return EXIT_DONE
 
 

@@ -1,1 +1,1 @@
-"""People in the seats of conversations, in their browsers: `coral chat TASK --web`."""
+"""People in their browsers: in the seats of conversations, and on the blind pages that the viewer opens."""

@@ -26,9 +26,14 @@ from coral.store.folder import RunFolder
 from coral.store.lines import decode, read_file
 from coral.store.whole import write_whole
 from coral.types import Conversation, Record, StopReason
+from coral.viewer.families import names_of_runs
 from coral.viewer.wire import answer, said
 
 DESIGN, JUDGEMENTS = "judging.json", "judgements.jsonl"
+FOLDER = "judged"
+"""Of a run: judgements that were begun in the viewer."""
+PAIRS = 100
+"""Most pairs, unless the options say another number."""
 ASPECTS = ("verbosity", "politeness", "effective disagreement", "naturalness", "persuasiveness")
 """Those of the paper's study (section 5.3)."""
 LONGEST_NAME = 60
@@ -129,6 +134,24 @@ def draw(
         )
     where = tuple(str(folder.path.resolve()) for folder in folders)
     return Design(runs=where, names=tuple(names), aspects=wanted, seed=seed, pairs=tuple(drawn))
+
+
+def judging_of(paths: Sequence[Path]) -> Judging:
+    """The judgements of runs that lie in one of them: those that were begun there, or new ones of as many
+    pairs and of the aspects that `coral judge` has by default.
+
+    Raises:
+        UserError: as `draw`, or a folder cannot be read or written.
+    """
+    wanted = {str(path.resolve()) for path in paths}
+    for begun in sorted(one for path in paths for one in path.glob(f"{FOLDER}/*/{DESIGN}")):
+        judging = Judging.resume(begun.parent)
+        if set(judging.design.runs) == wanted:
+            return judging
+    given = [str(path) for path in paths]
+    design = draw(given, pairs=PAIRS, aspects=ASPECTS, seed=0, names=names_of_runs(given))
+    number = sum(1 for _ in (paths[0] / FOLDER).glob("*")) + 1
+    return Judging.begin(paths[0] / FOLDER / f"{number:03}", design)
 
 
 def _first_of_each_problem(folder: RunFolder) -> dict[str, str]:

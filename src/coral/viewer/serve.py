@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -39,20 +40,29 @@ async def serve(
         ConfigError: the address cannot be bound.
     """
     server = ViewServer(runs, forms=forms, allowed_hosts=names_of(host), tokenizer=tokenizer)
-    runner = web.AppRunner(server.app, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except (OSError, UnicodeError) as error:
-            raise refused_bind(host, port, error) from None
+    async with listening(server, host, port) as taken:
         server.start()
-        taken = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
         on_ready(f"http://{shown}:{taken}/?token={server.token}{f'#/{screen}' if screen else ''}")
         await _until_signal()
         await server.close()
+
+
+@asynccontextmanager
+async def listening(server: ViewServer, host: str, port: int) -> AsyncIterator[int]:
+    """Answer requests while the context is open; yields the port.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    runner = web.AppRunner(server.app, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except (OSError, UnicodeError) as error:
+            raise refused_bind(host, port, error) from None
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
 

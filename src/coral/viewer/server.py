@@ -25,7 +25,6 @@ from coral.types import Conversation
 from coral.viewer import compare, conversation, queries
 from coral.viewer.forks import MOST_AT_ONCE, Fork, Wish
 from coral.viewer.index import RunIndex
-from coral.viewer.invitations import invitations
 from coral.viewer.lessons import lessons
 from coral.viewer.overview import overview
 from coral.viewer.pages import HEADERS, TOKEN_HEADER, Pages, page_files
@@ -142,8 +141,7 @@ class ViewServer:
         run.follow()
         taken = run.taken
         if run.overview is None or run.overview[0] != taken:
-            told = await asyncio.to_thread(overview, run.index, run.name)
-            run.overview = (taken, told | {"invitations": invitations(run.index.folder)})
+            run.overview = (taken, await asyncio.to_thread(overview, run.index, run.name))
         return answer({**run.overview[1], **self._state(int(request.match_info["run"]), run)})
 
     async def _conversations(self, request: web.Request) -> web.StreamResponse:

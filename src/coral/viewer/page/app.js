@@ -5,8 +5,10 @@ import { Compare } from "./compare.js";
 import { Conversation } from "./conversation.js";
 import { Judge } from "./judge.js";
 import { Label } from "./label.js";
+import { isOneFile } from "./inside.js";
 import { List } from "./list.js";
 import { Overview, Problem, useFetched } from "./overview.js";
+import { People } from "./people.js";
 import { go, link, parse } from "./route.js";
 import { Start } from "./start.js";
 import { visible } from "./text.js";
@@ -77,7 +79,7 @@ function App() {
       <h1 class="hidden">${document.title}</h1>
       ${current && runs.length > 1
         ? html`<label><span class="hidden">Run</span>
-            <select value=${run} onChange=${(event) => go(`run/${event.target.value}/${part === "list" ? "list" : ""}`)}>
+            <select value=${run} onChange=${(event) => go(`run/${event.target.value}/${["list", "people"].includes(part) ? part : ""}`)}>
               ${runs.map((one) => html`<option value=${`${one.number}`} selected=${`${one.number}` === run}>${visible(one.name)}</option>`)}
             </select></label>`
         : html`<b>${current ? visible(current.name) : "Compare"}</b>`}
@@ -87,6 +89,9 @@ function App() {
         ${runs.length > 1
           ? html`<a href=${link("compare")} aria-current=${screen === "compare" ? "page" : null}>Compare</a>`
           : null}
+        ${isOneFile
+          ? null
+          : html`<a href=${link(`run/${current ? run : 0}/people`)} aria-current=${part === "people" ? "page" : null}>People</a>`}
       </nav>
       <button class="plain" onClick=${() => toggle(!help)} aria-label="keys">?</button>
     </header>
@@ -105,6 +110,7 @@ function Screen({ screen, run, part, query, runs }) {
   }
   if (part === "list") return html`<${List} key=${run} run=${run} query=${query} />`;
   if (part === "conversation") return html`<${Conversation} key=${`${run} ${query.id}`} run=${run} query=${query} />`;
+  if (part === "people") return html`<${People} key=${run} run=${run} runs=${runs} />`;
   return html`<${Overview} key=${run} run=${run} />`;
 }
 

@@ -3,7 +3,6 @@
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
 import { VERDICTS, Legend } from "./marks.js";
-import { People } from "./people.js";
 import { link } from "./route.js";
 import { counted, visible } from "./text.js";
 
@@ -114,7 +113,6 @@ export function Overview({ run }) {
         </section>`
       : null}
     ${found.metrics.length ? html`<${Metrics} metrics=${found.metrics} />` : null}
-    ${found.invitations ? html`<${People} invitations=${found.invitations} />` : null}
     <section class="card wide">
       <h2>How it was made</h2>
       <details>

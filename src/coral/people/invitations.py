@@ -1,8 +1,4 @@
-"""How people take part in what a page shows: the commands that give them pages of their own.
-
-A person in a seat, a judge or a labeller must not see the viewer's pages: gold and verdicts stand there.
-So each has a server with a token of its own, and the viewer tells how to start it.
-"""
+"""The commands by which people take part in a run that a page shows."""
 
 from __future__ import annotations
 
@@ -24,32 +20,24 @@ AS_THE_RUN = (
 """Options of a run that decide which problems a person talks about, and how."""
 
 
-def invitations(folder: RunFolder) -> list[dict[str, str]]:
-    """What people can do with a run, each with its command."""
+def seat(folder: RunFolder) -> dict[str, str] | None:
+    """How to sit in a seat: what that is, and its command; None where there is nobody to talk with."""
     path = str(folder.path)
-    quoted = shlex.quote(path)
-    label = {
-        "what": "read which answer each message submits, blind, for an audit",
-        "command": f"coral audit {quoted} --label",
-    }
     try:
         config = load_yaml_file(folder.path / "config.yaml")
     except UserError:
-        return [label]
+        return None
     seats = [config.get("agent") or {}, config.get("partner") or {}, *(config.get("agents") or ())]
     if any(one.get("model") == HUMAN for one in seats):
         command = f"coral chat --config {shlex.quote(f'{path}/config.yaml')}"
-        return [{"what": "go on with this chat, where it stopped; links stay", "command": command}, label]
+        return {"what": "Go on with this chat where it stopped; its links stay.", "command": command}
     if seats[0].get("control"):
-        return [label]
+        return None
     words = [*_chat(config), "--output", f"{path}-with-people", "--web"]
-    return [
-        {
-            "what": "sit in a seat: talk with this agent about these problems, in the browser",
-            "command": shlex.join(["coral", "chat", *words]),
-        },
-        label,
-    ]
+    return {
+        "what": "Talk with this run's agent about its problems.",
+        "command": shlex.join(["coral", "chat", *words]),
+    }
 
 
 def _chat(config: Mapping[str, Any]) -> Iterator[str]:
