@@ -124,9 +124,25 @@ def test_a_killed_supervisor_is_lost_and_replaced(pool, tmp_path, ended, eventua
     eventually(lambda: ended(supervisor))
     code, (seen,) = pool.seen()
     assert (code, seen["state"], seen["job"]) == (1, "lost", None)
+    assert "its job is gone" in coral("status", pool.file)[1]
     assert pool.up("--wait")[0] == 0
     assert ended(int(stray.read_text().split()[0]))
     assert [seen["state"] for seen in pool.seen()[1]] == ["ready"]
+
+
+@pytest.mark.parametrize("command", ["up", "status", "down"])
+def test_a_folder_that_was_removed_hides_no_replica(pool, command, eventually):
+    """A second pool beside them, or "down", would leave processes with their GPUs that nobody knows of."""
+    pool.up("--wait")
+    (*pids,) = pool.supervisors()
+    pool.folder.rename(pool.folder.with_name("away"))
+    code, output = coral(command, pool.file)
+    assert code == 2
+    assert f"kill {' '.join(map(str, sorted(pids)))}" in output
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: pool.supervisors() == [])
+    assert ("kill" in coral(command, pool.file)[1]) is False
 
 
 def test_a_server_that_cannot_start_is_told(pool):

@@ -138,6 +138,10 @@ SILENCE = {
     "dead engine that says 200": lambda r: r.control.write_text("lie"),
     "dead engine behind a healthy face": lambda r: r.control.write_text("fail"),
 }
+SAID = {
+    "dead engine that says 200": ": a completion fails: no completion in ",
+    "dead engine behind a healthy face": ": a completion fails: 500 ",
+}
 HARM = {
     "kill -9": lambda r: os.kill(r.server_pid(), signal.SIGKILL),
     "exit": lambda r: os.kill(r.server_pid(), signal.SIGTERM),
@@ -160,13 +164,16 @@ def test_a_broken_server_is_started_again(supervise, name):
 
 
 @pytest.mark.parametrize("name", sorted(SILENCE.keys() - {"deaf"}))  # which looks as one that is stopped
-def test_clients_are_told_to_stay_away_from_a_silent_server(supervise, name):
+def test_clients_are_told_to_stay_away_from_a_silent_server(supervise, name, eventually):
     """Long before it is given up; once it answers again it takes requests, and was never started again."""
     replica = supervise(flags=("--give_up_after_s", "8" if name.startswith("hung") else "600"))
     replica.await_state("ready")
     SILENCE[name](replica)
     record = replica.await_state("unwell")
     assert record["why"].startswith("no sign of life for ")
+    assert SAID.get(name, "") in eventually(
+        lambda: (found := replica.record())["state"] == "unwell" and found["why"]
+    )
     os.kill(replica.server_pid(), signal.SIGCONT)
     replica.control.unlink(missing_ok=True)
     assert replica.await_state("ready")["starts"] == 1

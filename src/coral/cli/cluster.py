@@ -161,14 +161,13 @@ def _print_status(config: PoolConfig, seen: Sequence[pool.Seen], console: Termin
     rows = [("job", "state", "node", "address", "")]
     for one in seen:
         record, job = one.record, one.job
-        why = record.why if record and record.why else (job.why if job and not record else "")
         rows.append(
             (
                 record.job if record else (job.id if job else ""),
                 one.state,
                 record.node if record else (job.node if job else ""),
                 (record.url if record else None) or "-",
-                why.splitlines()[0] if why else "",
+                one.why.partition("\n")[0],
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

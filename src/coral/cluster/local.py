@@ -40,6 +40,21 @@ class LocalPlace:
                 jobs.append(Job(id=pid, state="RUNNING", why=f"slot {path.name}"))
         return jobs
 
+    def unknown(self) -> list[int]:
+        """Supervisors of this pool that its folder does not name: it was removed or replaced while they ran.
+
+        Ask while the pool is locked: one that is being started is not named yet.
+        """
+        named = {int(job.id) for job in self.jobs()}
+        ours = f"--folder={self._config.path}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if ours in words and words[0] != b"bash" and _started(int(entry.name)):
+                    found.append(int(entry.name))
+        return sorted(set(found) - named)
+
     def add(self, count: int) -> str:
         """See `Place`."""
         self._pids.mkdir(exist_ok=True)

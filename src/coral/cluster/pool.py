@@ -53,6 +53,15 @@ class Seen:
         return self.record.shown_state
 
     @property
+    def why(self) -> str:
+        """Why it is in that state, as far as anybody said."""
+        if self.record is None:
+            return self.job.why if self.job else ""
+        if self.state != "lost":
+            return self.record.why or ""
+        return "its job is gone" if self.job is None else f"silent for {self.record.age_s:.0f} s"
+
+    @property
     def is_ready(self) -> bool:
         """Whether it takes requests."""
         return self.state == "ready"
@@ -72,6 +81,7 @@ def look(config: PoolConfig) -> list[Seen]:
         UserError: there is no such pool, or its place cannot be asked.
     """
     if not config.path.is_dir():
+        _check_known(config)
         raise UserError(
             f"there is no pool in {config.path}", remedy="bring it up first: coral cluster up FILE"
         )
@@ -84,6 +94,21 @@ def look(config: PoolConfig) -> list[Seen]:
     for job in jobs.values():
         seen += [Seen(record=None, job=job)] * (config.replicas_per_job - spoke[job.id])
     return seen
+
+
+def _check_known(config: PoolConfig) -> None:
+    """Refuse to act on a pool whose folder was removed or replaced while its replicas ran.
+
+    Raises:
+        UserError: names their processes.
+    """
+    unknown = LocalPlace(config).unknown() if config.place == "local" else []
+    if unknown:
+        pids = " ".join(map(str, unknown))
+        raise UserError(
+            f"replicas live that {config.path} does not know, since it was removed or replaced: {pids}",
+            remedy=f"put the folder back, or end them: kill {pids}",
+        )
 
 
 def wanted(config: PoolConfig, seen: Sequence[Seen]) -> int:
@@ -130,6 +155,7 @@ def adjust(config: PoolConfig) -> str:
     make_folder(config.path)
     caution(config)
     with locked(config.path):
+        _check_known(config)
         _check_change(config)
         place = place_of(config)
         _forget_the_dead(config, place)
@@ -269,6 +295,7 @@ def down(config: PoolConfig, *, now: bool = False) -> list[Job]:
     config = as_brought_up(config)
     look(config)
     with locked(config.path):
+        _check_known(config)
         place = place_of(config)
         if not now:
             place.drain(place.jobs())

@@ -227,6 +227,7 @@ class Liveness:
 
     Attributes:
         metrics: what the server counted at the latest look.
+        failure: how the latest completion failed, to be put behind a message; empty where it did not.
     """
 
     def __init__(self, server: Server, model: str, *, probe_every_s: float, timeout_s: float) -> None:
@@ -238,6 +239,7 @@ class Liveness:
         self._completion: Completion | None = None
         self._doubted = False
         self._waiting = False
+        self.failure = ""
 
     def silent_s(self) -> float:
         """Look once; returns the seconds since the last sign of life."""
@@ -273,6 +275,7 @@ class Liveness:
     def _note_completion(self, now: float) -> None:
         if self._completion is not None and not self._completion.pending:
             self._doubted = not self._completion.answered
+            self.failure = f": a completion fails: {self._completion.failure}" if self._doubted else ""
             self._completion = None
             self._seen = self._seen if self._doubted else now
 

@@ -250,7 +250,7 @@ class Replica:
             self._pause(server, every_s)
             silent_s = liveness.silent_s()
             unwell_s, most_s = liveness.limits_s(options.give_up_after_s, every_s)
-            why = f"no sign of life for {silent_s:.0f} s"
+            why = f"no sign of life for {silent_s:.0f} s{liveness.failure}"
             if (
                 unwell and silent_s > most_s
             ):  # never on the strength of a single look, which may have been slow
