@@ -139,6 +139,7 @@ def test_a_folder_that_was_removed_hides_no_replica(pool, command, eventually):
     code, output = coral(command, pool.file)
     assert code == 2
     assert f"kill {' '.join(map(str, sorted(pids)))}" in output
+    assert not pool.folder.exists()
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: pool.supervisors() == [])

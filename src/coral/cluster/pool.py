@@ -152,6 +152,8 @@ def up(config: PoolConfig) -> str:
 
 def adjust(config: PoolConfig) -> str:
     """As `up`; returns nothing where nothing had to be done."""
+    if not config.path.exists():
+        _check_known(config)  # first, so that the folder can be put back
     make_folder(config.path)
     caution(config)
     with locked(config.path):
