@@ -324,6 +324,37 @@ def test_an_example_may_name_its_parts_otherwise(examples, names):
         ]  # fmt: skip
 
 
+CHAT = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "That. Answer: (A)"}]
+SHAPES = {
+    "names in capitals": ("x.csv", "Question,Answer\nWhat?,That. Answer: (A)\n"),
+    "semicolons": ("x.csv", "question;answer\nWhat?;That. Answer: (A)\n"),
+    "chat in csv": ("x.csv", "messages\n" + '"' + json.dumps(CHAT).replace('"', '""') + '"\n'),
+    "a list": ("x.json", json.dumps([{"problem": "What?", "solution": "That. Answer: (A)"}])),
+    "parts of content": (
+        "x.jsonl",
+        json.dumps({"messages": [{**one, "content": [{"text": one["content"]}]} for one in CHAT]}),
+    ),
+    "human and gpt": (
+        "x.jsonl",
+        json.dumps({"conversations": [
+            {"from": who, "value": one["content"]} for who, one in zip(("human", "gpt"), CHAT, strict=True)
+        ]}),
+    ),
+    "user and assistant": ("x.jsonl", json.dumps({one["role"]: one["content"] for one in CHAT})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_examples_of_other_shapes(tmp_path, case):
+    """Files that people have already are read as they are."""
+    from coral.conversation.examples import load_examples
+
+    name, text = SHAPES[case]
+    (tmp_path / name).write_text(text)
+    found = load_examples(str(tmp_path / name), "--agent.examples")
+    assert [(one.role.value, one.content) for one in found] == [(one["role"], one["content"]) for one in CHAT]
+
+
 BAD_EXAMPLES = {
     "no json": (["not json"], "line 1: this line is not JSON"),
     "a list": (["[1]"], "line 1: expected an object"),
@@ -333,7 +364,8 @@ BAD_EXAMPLES = {
     "choices": ([{"question": "?", "choices": ["a", "b"], "answer": "B"}], "and not its choices"),
     "no message": ([{"messages": []}], "line 1: the field 'messages' is not a list of messages"),
     "a text of messages": ([{"messages": "hi"}], "line 1: the field 'messages' is not a list"),
-    "an unknown role": ([{"messages": [{"role": "human", "content": "x"}]}], "has the role 'human'"),
+    "an unknown role": ([{"messages": [{"role": "robot", "content": "x"}]}], "has the role 'robot'"),
+    "several answers": ([{"question": "What?", "answer": ["a", "b"]}], "'answer' of an example is not one"),
     "a system message": (
         [{"messages": [{"role": "system", "content": "x"}, *LONG["messages"]]}], "by system, user, assistant",
     ),

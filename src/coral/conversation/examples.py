@@ -2,19 +2,22 @@
 
 {"question": "What is 2 + 2?", "answer": "Two and two are four. Answer: 4"}
 {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}
+{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from coral import prompts
 from coral.errors import ConfigError, DataError
+from coral.notation import lists
 from coral.tasks import files
 from coral.tasks.files import Row
+from coral.tasks.own.fields import plain
 from coral.types import Message, Problem, Role
 
 ShownAs = Literal["turns", "system"]
@@ -35,7 +38,8 @@ def load_examples(path: str, option: str) -> tuple[Message, ...]:
     if not file.is_file():  # texts of options are named as @FILE, so this may be, too
         file = Path(path.removeprefix("@")).expanduser()
     if not file.is_file():
-        raise DataError(f"{option}: there is no file '{path}'", remedy="give a jsonl file of examples")
+        fault = f"'{path}' is a folder" if file.is_dir() else f"there is no file '{path}'"
+        raise DataError(f"{option}: {fault}", remedy="give a file of examples, such as jsonl or csv")
     found = tuple(message for row in files.read(file) for message in _messages(row))
     if not found:
         raise DataError(f"{path} is empty", remedy="name the file that holds the examples")
@@ -44,28 +48,25 @@ def load_examples(path: str, option: str) -> tuple[Message, ...]:
 
 _PAIRS = (
     ("question", "answer"), ("prompt", "completion"), ("prompt", "response"), ("instruction", "output"),
-    ("input", "output"), ("input", "target"),
+    ("input", "output"), ("input", "target"), ("problem", "solution"), ("problem", "answer"),
+    ("query", "response"), ("user", "assistant"),
 )  # fmt: skip
-"""What a problem and its reply are called."""
+"""What a problem and its reply are called; case, blanks, `_` and `-` do not count."""
+_CHATS = ("messages", "conversations", "conversation")
+_SPEAKERS = {"human": "user", "gpt": "assistant", "model": "assistant"}
+"""What chats of other tools call the two."""
 _FORM = 'write {"question": ..., "answer": ...}, or {"messages": [{"role": "user", "content": ...}, ...]}'
 
 
 def _messages(row: Row) -> list[Message]:
     """An example as it would have been a conversation: a user's message first, a reply last."""
-    if "messages" not in row.fields:
-        pair = next((pair for pair in _PAIRS if all(map(row.has, pair))), None)
-        if pair is None:
-            raise row.error("an example has a question and an answer, or messages", remedy=_FORM)
-        if any(map(row.has, ("choices", "options"))):
-            raise row.error(
-                "an example shows what its question and answer say, and not its choices",
-                remedy="write the choices into the question, and the answer as a reply: Answer: (B)",
-            )
-        asked, said = map(row.scalar, pair)
-        return [Message(Role.USER, asked), Message(Role.ASSISTANT, said)]
-    given = row.value("messages")
-    if not isinstance(given, list) or not given:
-        raise row.error("the field 'messages' is not a list of messages", remedy=_FORM)
+    there = {plain(name): name for name in row.fields}
+    chat = next((there[name] for name in _CHATS if name in there), None)
+    if chat is None:
+        return [Message(role, text) for role, text in zip(_BOTH, _pair(row, there), strict=True)]
+    given = lists.as_list(row.value(chat))  # in csv a list is a text
+    if not given:
+        raise row.error(f"the field '{chat}' is not a list of messages", remedy=_FORM)
     messages = [_message(one, row) for one in given]
     roles = [message.role for message in messages]
     if roles != [Role.USER, Role.ASSISTANT] * (len(roles) // 2):
@@ -76,8 +77,33 @@ def _messages(row: Row) -> list[Message]:
     return messages
 
 
+_BOTH = (Role.USER, Role.ASSISTANT)
+
+
+def _pair(row: Row, there: Mapping[str, str]) -> tuple[str, str]:
+    """The texts of a problem and its reply; `there`: the record's fields by their plain names."""
+    named = [(there[asked], there[said]) for asked, said in _PAIRS if asked in there and said in there]
+    pair = next((pair for pair in named if all(map(row.has, pair))), None)
+    if pair is None:
+        has = f"this record has: {', '.join(filter(row.has, there.values())) or 'nothing'}"
+        raise row.error("an example has a question and an answer, or messages", remedy=f"{_FORM}; {has}")
+    if any(map(row.has, ("choices", "options"))):
+        raise row.error(
+            "an example shows what its question and answer say, and not its choices",
+            remedy="write the choices into the question, and the answer as a reply: Answer: (B)",
+        )
+    for name in pair:
+        if isinstance(row.value(name), list | dict):
+            raise row.error(f"the field '{name}' of an example is not one text", remedy=_FORM)
+    return row.scalar(pair[0]), row.scalar(pair[1])
+
+
 def _message(one: object, row: Row) -> Message:
-    role, content = (one.get("role"), one.get("content")) if isinstance(one, dict) else (None, None)
+    one = one if isinstance(one, dict) else {}
+    role, content = one.get("role", one.get("from")), one.get("content", one.get("value"))
+    role = _SPEAKERS.get(role, role) if isinstance(role, str) else role
+    if isinstance(content, list) and all(isinstance(part, dict) and "text" in part for part in content):
+        content = "\n\n".join(str(part["text"]) for part in content)
     roles = [known.value for known in Role]
     if role not in roles:
         raise row.error(f"a message has the role {role!r:.40}", remedy=f"a role is {' or '.join(roles)}")
