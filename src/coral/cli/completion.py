@@ -42,7 +42,7 @@ OPTIONS = {
     "train": "coral.training.config:TrainConfig",
     "improve": "coral.improvement.config:ImproveConfig",
     "study": "coral.studies.config:StudyConfig",
-    "audit": "coral.audits.audit:AuditConfig",
+    "audit": "coral.cli.audit:AuditCommand",
     "fork": "coral.studies.fork:ForkConfig",
     "generate": "coral.generation.config:GenerateConfig",
     "make": "coral.generation.make_config:MakeConfig",
