@@ -305,7 +305,9 @@ def typed_options(kind: type[Any], options: Mapping[str, Any], where: str, *, re
     typed = {}
     for name, value in options.items():
         whole = f"{prefix}{name}"
-        typed[name] = _typed(value, types[name], whole, remedy)
+        named = known[name].metadata.get("names") and isinstance(value, str)
+        given = _alone(value, Annotated[types[name], Names]) if named else value
+        typed[name] = _typed(given, types[name], whole, remedy)
         check_bounds(known[name], typed[name], whole)
         inner = known[name].metadata.get("section")
         if isinstance(inner, Section) and inner.kind and isinstance(value, Mapping):

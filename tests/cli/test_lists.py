@@ -17,7 +17,7 @@ from coral.cli.score import ScoreConfig
 from coral.config import dump_yaml
 from coral.evaluation.config import EvalConfig
 from coral.improvement.config import ImproveConfig
-from coral.options import alternatives, takes_several
+from coral.options import alternatives, build_config, takes_several
 from coral.rows.build import BuildConfig
 from coral.studies.config import StudyConfig
 from coral.training.config import TrainConfig
@@ -49,6 +49,12 @@ def _first(kind: Any) -> Any:
 def test_every_list_of_texts_holds_names_or_stands_here() -> None:
     """A new one must be thought about: people write commas between names."""
     assert {name for name, item in lists().items() if not item.metadata.get("names")} == TEXTS
+
+
+def test_names_in_one_text_from_python() -> None:
+    """As on the command line; the entries of a list are what they are."""
+    assert build_config(ScoreConfig, {"metrics": "m:x, m.py:y"}, "score").metrics == ("m:x", "m.py:y")
+    assert build_config(ScoreConfig, {"metrics": ["m:x,y"]}, "score").metrics == ("m:x,y",)
 
 
 SPELLINGS = [["a,b"], ["a, b"], ["a,", "b"], ["a", "b"], ["[a, b]"], ["[a,b]"], ["'a' , b"]]

@@ -206,7 +206,7 @@ async def test_evaluation_and_sampling_do_not_share_a_folder(serve, data, tmp_pa
             await sampled(url, data, tmp_path / "run", limit=1, candidates=3)
         with pytest.raises(RunFolderError, match="select"):
             await sampled(url, data, tmp_path / "run", limit=1, select="correct")
-        with pytest.raises(RunFolderError, match="candidates"):
+        with pytest.raises(RunFolderError, match="holds a run of `coral sample`, and this is `coral eval`"):
             await evaluate_async("hi_tom", **options(url, data, tmp_path / "run", limit=1))
 
 

@@ -147,7 +147,7 @@ async def test_wordings_are_facets_of_a_study(serve, data, tmp_path):
             {
                 "task": {"name": "hi_tom"}, "data": data, "limit": 10, "samples": 2, "max_turns": 4,
                 "agent": {"model": "scripted", "base_url": url}, "extractor": {"mode": "rules"},
-                "arms": {"alone": {"protocol": "single"}, "pair": {}}, "prompts": ["agent,same"],
+                "arms": {"alone": {"protocol": "single"}, "pair": {}}, "prompts": ["agent", "same"],
                 "output": str(tmp_path / "study"),
             }
         )  # fmt: skip
