@@ -40,6 +40,7 @@ HEADER = 60  # pixels that the page's header covers
 
 def main() -> None:
     runs, pictures = map(Path, sys.argv[1:])
+    pictures.mkdir(parents=True, exist_ok=True)
     for name, command in RUNS.items():
         if not (runs / name / "summary.json").exists():
             subprocess.run([*CORAL, *command.split(), "--output", runs / name], check=True)
