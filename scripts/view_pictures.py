@@ -12,7 +12,7 @@ import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,12 +27,18 @@ RUNS = {
     "trees": "sample sally_anne --split train --limit 20 --samples 1 --candidates 4 --rollouts 3"
     " --agent.temperature 1",
 }
+CHANGED = "compare?a=0&b=1&change=lost"
 SCREENS = {  # file: caption, how wide it stands on the picture of all screens, and which part of it
     "view_overview": ("overview", 453, "top"),
     "view_list": ("conversations in which a right answer was given up", 453, "top"),
     "view_conversation": ("a conversation", 453, "bottom"),
     "view_compare": ("two runs, paired by problem", 684, "top"),
     "view_side": ("two conversations side by side", 684, "bottom"),
+}
+AS_OPENED = {  # file: the screen, how high it stands, and what it has to have
+    "view_overview": ("run/0", 760, ["main .headline"]),
+    "view_list": ("run/0/list?kind=lost", 520, ["main .all .row a"]),
+    "view_compare": (CHANGED, 760, [".aligned a", ".card table"]),
 }
 LESSON = "sally_anne-9c18c1c879f7%230"  # begins wrong, and is put right; other weights need another one
 HEADER = 60  # pixels that the page's header covers
@@ -47,9 +53,8 @@ def main() -> None:
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with served(runs / "whole", runs / "whole-hot") as address:
-            overview(browser, address, pictures)
-            given_up(browser, address, pictures)
-            compared(browser, address, pictures)
+            for name, (screen, height, wanted) in AS_OPENED.items():
+                shown(browser, address, screen, height, wanted, pictures / f"{name}.png")
             side_by_side(browser, address, pictures)
         with served(runs / "halves") as address:
             conversation(browser, address, pictures)
@@ -70,16 +75,14 @@ def served(*runs: Path) -> Iterator[str]:
         process.communicate()
 
 
-def overview(browser: Browser, address: str, pictures: Path) -> None:
-    page = opened(browser, f"{address}#/run/0", height=760)
-    page.wait_for_selector("main .headline")
-    save(page, pictures / "view_overview.png")
-
-
-def given_up(browser: Browser, address: str, pictures: Path) -> None:
-    page = opened(browser, f"{address}#/run/0/list?kind=lost", height=520)
-    page.wait_for_selector("main .all .row a")
-    save(page, pictures / "view_list.png")
+def shown(
+    browser: Browser, address: str, screen: str, height: int, wanted: Sequence[str], picture: Path
+) -> None:
+    """A screen as it opens, once it has what is wanted."""
+    page = opened(browser, f"{address}#/{screen}", height=height)
+    for selector in wanted:
+        page.wait_for_selector(selector)
+    save(page, picture)
 
 
 def conversation(browser: Browser, address: str, pictures: Path) -> None:
@@ -91,15 +94,8 @@ def conversation(browser: Browser, address: str, pictures: Path) -> None:
     save(page, pictures / "view_conversation.png")
 
 
-def compared(browser: Browser, address: str, pictures: Path) -> None:
-    page = opened(browser, f"{address}#/compare?a=0&b=1&change=lost", height=760)
-    page.wait_for_selector(".aligned a")
-    page.wait_for_selector(".card table")
-    save(page, pictures / "view_compare.png")
-
-
 def side_by_side(browser: Browser, address: str, pictures: Path) -> None:
-    page = opened(browser, f"{address}#/compare?a=0&b=1&change=lost", height=900)
+    page = opened(browser, f"{address}#/{CHANGED}", height=900)
     page.locator(".aligned a").first.click()
     page.wait_for_selector(".side-by-side #turn-2")
     page.locator("#turn-2").first.evaluate("turn => turn.scrollIntoView({block: 'end'})")

@@ -55,8 +55,7 @@ def main() -> None:
     args, options = parser.parse_known_args()
     for seed in range(args.seeds):
         out = args.output / str(seed)
-        improve = ("improve", "--config", str(RECIPE / "improve.yaml"), "--seed", str(seed))
-        coral(*improve, "--output", str(out), *options)
+        improve(out, seed, *options)
         for one in further(out, seed, args.trainings):
             train(out, one)
     if reports := sorted(str(path) for path in args.output.glob("*/report.json")):
@@ -127,6 +126,11 @@ def keep_chosen(pairs: Path, folder: Path) -> Path:
             pair = json.loads(line)
             file.write(json.dumps({"prompt": pair["prompt"], "completion": pair["chosen"]}) + "\n")
     return folder
+
+
+def improve(out: Path, seed: int, *options: str) -> None:
+    config = str(RECIPE / "improve.yaml")
+    coral("improve", "--config", config, "--seed", str(seed), "--output", str(out), *options)
 
 
 def coral(*words: str) -> None:

@@ -33,9 +33,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/tiny_tune"))
     args, options = parser.parse_known_args()
     out: Path = args.output
-    improve = ("improve", "--config", str(run.RECIPE / "improve.yaml"), "--seed", str(SEED))
-    controls = f"[{', '.join(ARMS[1:])}]"
-    run.coral(*improve, "--controls", controls, "--output", str(out), *options)
+    run.improve(out, SEED, "--controls", ",".join(ARMS[1:]), *options)
     rows = []
     for arm in ARMS:
         rows.append([arm, "as improve.yaml says", *judged(out, out / "models" / f"{arm}-1")])
