@@ -434,6 +434,46 @@ def test_a_study_opens_with_its_contrasts_and_a_start_page_with_all(page, tmp_pa
         page.wait_for_selector("output:text-matches('^1 ')")
 
 
+AT_ONCE = """([selector, text, key]) => new Promise((done) => {
+  const press = (pressed) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key: pressed, bubbles: true }));
+  const watch = new MutationObserver(() => {
+    const found = document.querySelector(selector);
+    if (!found || !found.textContent.includes(text)) return;
+    watch.disconnect();
+    press(key);
+    done();
+  });
+  watch.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  press(key);
+  setTimeout(() => done("never shown"), 10000);
+})"""
+
+
+@pytest.mark.parametrize(
+    ("screen", "shown", "key", "after"),
+    [
+        ("label", ("[role=status]", "1 of"), "u", "[role=status] >> text=2 of"),
+        ("list", (".row.chosen", "q1#0"), "j", ".row.chosen >> text=q2#0"),
+        ("conversation", ("article h2", "q1#0"), "j", "article h2 >> text=q2#0"),
+    ],
+)
+def test_a_key_goes_to_what_is_shown(page, stored, tmp_path, screen, shown, key, after):
+    """From the moment it stands there, painted or not: not to the text, the row or the conversation before it."""
+    if screen == "label":
+        run = shutil.copytree(stored / "second", tmp_path / "run")
+        with served("audit", run, "--label", "--sample", "5") as address:
+            page.goto(address)
+            page.fill("input", "Ada")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("text=0 of")
+            assert page.evaluate(AT_ONCE, [*shown, key]) is None
+            page.wait_for_selector(after)
+        return
+    visit(page, "#/run/0/list" if screen == "list" else "#/run/0/conversation?id=q0%230&at=0")
+    assert page.evaluate(AT_ONCE, [*shown, key]) is None
+    page.wait_for_selector(after)
+
+
 def test_a_person_reads_blind_with_the_keyboard(page, stored, tmp_path):
     """A name, an answer, a letter; a reload resumes, and an answer can be looked at again."""
     run = shutil.copytree(stored / "second", tmp_path / "run")

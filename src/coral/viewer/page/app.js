@@ -4,6 +4,7 @@ import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { Compare } from "./compare.js";
 import { Conversation } from "./conversation.js";
 import { Judge } from "./judge.js";
+import { inField, useKeys } from "./keys.js";
 import { Label } from "./label.js";
 import { isOneFile } from "./inside.js";
 import { List } from "./list.js";
@@ -54,18 +55,13 @@ function App() {
   useEffect(() => {
     if (runs && !ALONE.includes(screen) && screen !== "compare" && !runs[run]) look((before) => before + 1); // begun since
   }, [screen, run]);
-  useEffect(() => {
-    const press = (event) => {
-      if (ALONE.includes(screen)) return;
-      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "?") toggle((shown) => !shown);
-      if (event.key === "Escape" && help) toggle(false);
-      if (event.key === "o") go(`run/${run}`);
-      if (event.key === "l") go(`run/${run}/list`);
-      if (event.key === "c" && runs && runs.length > 1) go("compare");
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+  useKeys((event) => {
+    if (ALONE.includes(screen) || inField(event)) return;
+    if (event.key === "?") toggle((shown) => !shown);
+    if (event.key === "Escape" && help) toggle(false);
+    if (event.key === "o") go(`run/${run}`);
+    if (event.key === "l") go(`run/${run}/list`);
+    if (event.key === "c" && runs && runs.length > 1) go("compare");
   });
   if (error) return html`<main><${Problem} error=${error} /></main>`;
   if (!runs) return html`<p class="quiet">Loading…</p>`;

@@ -1,9 +1,10 @@
 // One conversation: both seats, and beside each turn what was read of it and by which words.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
 import { ForkForm, Forks } from "./fork.js";
 import { isOneFile } from "./inside.js";
+import { inField, useKeys } from "./keys.js";
 import { Lesson, LessonsForm } from "./lessons.js";
 import { sign, Verdict } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
@@ -20,15 +21,11 @@ export function Conversation({ run, query }) {
     const { rows } = await get(`runs/${run}/conversations`, { ...filters, offset: next, limit: 1 });
     if (rows.length) go(`run/${run}/conversation`, { ...filters, id: rows[0].id, at: next });
   };
-  useEffect(() => {
-    const press = (event) => {
-      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "n" || event.key === "j") step(1);
-      if (event.key === "p" || event.key === "k") step(-1);
-      if (event.key === "Escape") go(`run/${run}/list`, filters);
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+  useKeys((event) => {
+    if (inField(event)) return;
+    if (event.key === "n" || event.key === "j") step(1);
+    if (event.key === "p" || event.key === "k") step(-1);
+    if (event.key === "Escape") go(`run/${run}/list`, filters);
   });
   return html`<div>
     <nav class="steps" aria-label="in the list">

@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { Welcome } from "./judge.js";
+import { inField, useKeys } from "./keys.js";
 import { Problem } from "./overview.js";
 import { counted, visible } from "./text.js";
 
@@ -27,8 +28,14 @@ function Texts({ judge }) {
     fail(null);
     scrollTo(0, 0);
   };
-  const go = (at) => get("labels", { judge, at }).then(take, fail);
-  const send = (answer) => post("labels", { judge, key: text.key, answer }).then(take, fail);
+  const asking = useRef(false); // until the next text is here, a key would answer the last one again
+  const ask = (request) => {
+    if (asking.current) return;
+    asking.current = true;
+    request().then(take, fail).finally(() => (asking.current = false));
+  };
+  const go = (at) => ask(() => get("labels", { judge, at }));
+  const send = (answer) => ask(() => post("labels", { judge, key: text.key, answer }));
   useEffect(() => {
     go();
   }, []);
@@ -36,27 +43,23 @@ function Texts({ judge }) {
     if (input.current && typing.current) input.current.focus();
   }, [text && text.key]);
   const step = (by) => text && !text.done && text.number + by >= 0 && text.number + by < text.count && go(text.number + by);
-  useEffect(() => {
-    const press = (event) => {
-      if (!text || text.done || event.ctrlKey || event.metaKey) return;
-      if (event.target.matches("input, textarea")) {
-        if (event.key === "Escape") {
-          typing.current = false;
-          event.target.blur();
-        }
-        return;
+  useKeys((event) => {
+    if (!text || text.done) return;
+    if (inField(event)) {
+      if (event.key === "Escape") {
+        typing.current = false;
+        event.target.blur();
       }
-      if (event.key === "u") send(text.words[0]);
-      if (event.key === "x") send(text.words[1]);
-      if (event.key === "k") step(-1);
-      if (event.key === "j") step(1);
-      if (event.key === "/") {
-        event.preventDefault();
-        input.current.focus();
-      }
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+      return;
+    }
+    if (event.key === "u") send(text.words[0]);
+    if (event.key === "x") send(text.words[1]);
+    if (event.key === "k") step(-1);
+    if (event.key === "j") step(1);
+    if (event.key === "/") {
+      event.preventDefault();
+      input.current.focus();
+    }
   });
   if (!text) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
   if (text.done) {

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { get } from "./api.js";
+import { inField, useKeys } from "./keys.js";
 import { Legend, Strip } from "./marks.js";
 import { Problem, useFetched } from "./overview.js";
 import { go, link } from "./route.js";
@@ -72,23 +73,19 @@ function Rows({ run, rows, filters, set, seats }) {
     const row = rows.at(number);
     if (row) go(`run/${run}/conversation`, { ...filters, id: row.id, at: number });
   };
-  useEffect(() => {
-    const press = (event) => {
-      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-      const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-      if (step) {
-        event.preventDefault();
-        const next = Math.max(0, Math.min((rows.count || 1) - 1, chosen + step));
-        choose(next);
-        const { scrollTop } = box.current;
-        if (next * ROW < scrollTop) box.current.scrollTop = next * ROW;
-        if ((next + 1) * ROW > scrollTop + height) box.current.scrollTop = (next + 1) * ROW - height;
-      } else if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
-        open(chosen);
-      }
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+  useKeys((event) => {
+    if (inField(event)) return;
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      const next = Math.max(0, Math.min((rows.count || 1) - 1, chosen + step));
+      choose(next);
+      const { scrollTop } = box.current;
+      if (next * ROW < scrollTop) box.current.scrollTop = next * ROW;
+      if ((next + 1) * ROW > scrollTop + height) box.current.scrollTop = (next + 1) * ROW - height;
+    } else if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
+      open(chosen);
+    }
   });
   const shown = [];
   for (let number = first; number <= last; number += 1) shown.push([number, rows.at(number)]);
@@ -138,16 +135,11 @@ function Filters({ overview, filters, set, count }) {
     const timer = setTimeout(() => set({ text }), 250);
     return () => clearTimeout(timer);
   }, [text]);
-  useEffect(() => {
-    const press = (event) => {
-      if (event.key === "/" && !event.target.matches("input, select, textarea")) {
-        event.preventDefault();
-        input.current.focus();
-      }
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
+  useKeys((event) => {
+    if (event.key !== "/" || inField(event)) return;
+    event.preventDefault();
+    input.current.focus();
+  });
   const groups = overview ? Object.entries(overview.groups) : [];
   const flips = overview && ["lost", "gained"].includes(filters.kind);
   const active = Object.entries(filters).filter(([name, value]) => value && name !== "sort").length;
