@@ -41,8 +41,9 @@ class Cost(NamedTuple):
 
 
 @contextmanager
-def fake_server(latency_s: float, sigma: float):
-    command = [sys.executable, HERE / "fake_server.py", "--latency_s", str(latency_s), "--sigma", str(sigma)]
+def fake_server(latency_s: float, sigma: float, *options: str):
+    settings = ("--latency_s", str(latency_s), "--sigma", str(sigma), *options)
+    command = [sys.executable, HERE / "fake_server.py", *settings]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield int(process.stdout.readline())
@@ -63,13 +64,14 @@ def measured(command: list[str]) -> Cost:
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def write_problems(path: Path, count: int) -> None:
+def write_problems(path: Path, count: int, golds: str = "A") -> None:
     options = [f"statement number {n} about the body" for n in range(10)]
     with path.open("w") as file:
         for number in range(count):
+            gold = golds[number % len(golds)]
             row = {
                 "question_id": number, "question": f"{QUESTION} ({number})", "options": options,
-                "answer": "A", "answer_index": 0, "category": "physics", "cot_content": "", "src": "made",
+                "answer": gold, "answer_index": "ABCDEFGHIJ".index(gold), "category": "physics", "cot_content": "", "src": "made",
             }  # fmt: skip
             file.write(json.dumps(row) + "\n")
 

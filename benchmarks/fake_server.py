@@ -1,10 +1,10 @@
 """A chat-completions server that costs almost nothing, so that a benchmark measures the client.
 
-    python benchmarks/fake_server.py [--latency_s 0.2] [--sigma 0.5]
+    python benchmarks/fake_server.py [--latency_s 0.2] [--sigma 0.5] [--hashed]
 
 With `--sigma` latencies are log-normal, with `--latency_s` as their median. Prints its port. Plays two agents
-that agree at turn 4 (A, B, A, A), and an extractor. It parses no JSON: it looks for a few byte strings in the
-body.
+that agree at turn 4 (A, B, A, A), and an extractor; with `--hashed` agents that say A (60%) or B by a hash of
+what they are asked. It parses no JSON: it looks for a few byte strings in the body.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import zlib
 
 import uvloop
 
@@ -44,6 +45,8 @@ def reply(body: bytes) -> bytes:
     """What is said to a request."""
     if b"# Message" in body:
         return EXTRACTED[b"B" if b"Answer: (B)" in body else b"A"]
+    if Connection.hashed:
+        return TURN[b"A" if zlib.crc32(body) % 10 < 6 else b"B"]
     first_of_opener = b"you brought to your partner" in body and b'"role":"assistant"' not in body
     return TURN[b"B" if first_of_opener else b"A"]
 
@@ -52,6 +55,7 @@ class Connection(asyncio.Protocol):
     """Keep-alive HTTP/1.1 with Content-Length bodies."""
 
     latency_s = sigma = 0.0
+    hashed = False
     loop: asyncio.AbstractEventLoop
 
     def connection_made(self, transport):
@@ -80,8 +84,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency_s", type=float, default=0.0)
     parser.add_argument("--sigma", type=float, default=0.0)
+    parser.add_argument("--hashed", action="store_true")
     options = parser.parse_args()
-    Connection.latency_s, Connection.sigma = options.latency_s, options.sigma
+    Connection.latency_s, Connection.sigma, Connection.hashed = options.latency_s, options.sigma, options.hashed
     Connection.loop = asyncio.get_running_loop()
     server = await Connection.loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
