@@ -71,7 +71,8 @@ def write_problems(path: Path, count: int, golds: str = "A") -> None:
             gold = golds[number % len(golds)]
             row = {
                 "question_id": number, "question": f"{QUESTION} ({number})", "options": options,
-                "answer": gold, "answer_index": "ABCDEFGHIJ".index(gold), "category": "physics", "cot_content": "", "src": "made",
+                "answer": gold, "answer_index": "ABCDEFGHIJ".index(gold),
+                "category": "physics", "cot_content": "", "src": "made",
             }  # fmt: skip
             file.write(json.dumps(row) + "\n")
 

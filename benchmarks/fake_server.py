@@ -86,7 +86,8 @@ async def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.0)
     parser.add_argument("--hashed", action="store_true")
     options = parser.parse_args()
-    Connection.latency_s, Connection.sigma, Connection.hashed = options.latency_s, options.sigma, options.hashed
+    Connection.latency_s, Connection.sigma = options.latency_s, options.sigma
+    Connection.hashed = options.hashed
     Connection.loop = asyncio.get_running_loop()
     server = await Connection.loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)

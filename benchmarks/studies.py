@@ -3,11 +3,12 @@
     python benchmarks/studies.py [--problems 1000] [--arms 8]
     python benchmarks/studies.py --problems 12500 --preset
 
-The server costs almost nothing and answers A or B by a hash of what it is asked, so that answers differ and flip; the
-gold answers are A and B by turns. By default each arm holds pairs of four turns that differ in temperature; with
-`--preset` the arms are the eight of `--preset controls`, half of whose seats ask no model. `report` is the same command
-again: everything is there, it reads, counts, draws and writes. CPU and memory are what the operating system counted for
-the process alone, start-up included; ratios of one run tell more than its seconds.
+The server costs almost nothing and answers A or B by a hash of what it is asked, so that answers differ and
+flip; the gold answers are A and B by turns. By default each arm holds pairs of four turns that differ in
+temperature; with `--preset` the arms are the eight of `--preset controls`, half of whose seats ask no model.
+`report` is the same command again: everything is there, it reads, counts, draws and writes. CPU and memory are
+what the operating system counted for the process alone, start-up included; ratios of one run tell more than
+its seconds.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def requests_of(folder: Path) -> int:
 
 def show(what: str, cost: Cost, requests: int) -> None:
     each = f"{1000 * cost.cpu_s / requests:>12.3f}" if requests else f"{'-':>12}"
-    print(f"{what:<24}{requests:>10,}{cost.wall_s:>9.1f}{cost.cpu_s:>9.1f}{each}{cost.peak_mb:>9.0f}", flush=True)
+    spent = f"{cost.wall_s:>9.1f}{cost.cpu_s:>9.1f}{each}{cost.peak_mb:>9.0f}"
+    print(f"{what:<24}{requests:>10,}{spent}", flush=True)
 
 
 def main() -> None:

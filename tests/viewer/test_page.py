@@ -435,7 +435,8 @@ def test_a_study_opens_with_its_contrasts_and_a_start_page_with_all(page, tmp_pa
 
 
 AT_ONCE = """([selector, text, key]) => new Promise((done) => {
-  const press = (pressed) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key: pressed, bubbles: true }));
+  const press = (pressed) =>
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: pressed, bubbles: true }));
   const watch = new MutationObserver(() => {
     const found = document.querySelector(selector);
     if (!found || !found.textContent.includes(text)) return;
@@ -458,7 +459,7 @@ AT_ONCE = """([selector, text, key]) => new Promise((done) => {
     ],
 )
 def test_a_key_goes_to_what_is_shown(page, stored, tmp_path, screen, shown, key, after):
-    """From the moment it stands there, painted or not: not to the text, the row or the conversation before it."""
+    """From the moment it stands there, painted or not: not to the text, row or conversation of before."""
     if screen == "label":
         run = shutil.copytree(stored / "second", tmp_path / "run")
         with served("audit", run, "--label", "--sample", "5") as address:
