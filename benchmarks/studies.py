@@ -6,9 +6,9 @@
 The server costs almost nothing and answers A or B by a hash of what it is asked, so that answers differ and
 flip; the gold answers are A and B by turns. By default each arm holds pairs of four turns that differ in
 temperature; with `--preset` the arms are the eight of `--preset controls`, half of whose seats ask no model.
-`report` is the same command again: everything is there, it reads, counts, draws and writes. CPU and memory are
-what the operating system counted for the process alone, start-up included; ratios of one run tell more than
-its seconds.
+`report` is the same command again: everything is there, it reads, counts, draws and writes.
+CPU and memory are what the operating system counted for the process alone, start-up included; ratios of one
+run tell more than its seconds.
 """
 
 from __future__ import annotations
