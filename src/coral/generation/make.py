@@ -7,10 +7,9 @@ twice.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,13 +18,12 @@ from typing import Any
 import msgspec
 
 from coral import jail
-from coral.errors import RunFolderError
+from coral.generation.beside import begin, check_options, claimed, options_before
 from coral.generation.generate import Counts as Replies
 from coral.generation.generate import generate
 from coral.generation.make_config import MakeConfig
 from coral.models import embedded
 from coral.store.lines import Appender, decode, read_lines
-from coral.store.lock import take_lock
 from coral.store.whole import whole_file
 from coral.tasks import sources
 from coral.tasks.code import mbpp_cr, review
@@ -35,7 +33,6 @@ from coral.tasks.protocol import Source
 from coral.types import Answered, Problem
 from coral.version import version
 
-OPTIONS = "options.json"
 SAMPLE_MORE = "ask for more --samples, at another --agent.temperature, or of a stronger or weaker model"
 
 
@@ -87,8 +84,11 @@ async def make(config: MakeConfig, made: Made) -> Made:
     fingerprint = sources.fingerprint(source, mbpp_cr.MbppCr.info)
     problems = list(islice(_problems(source), config.limit))
     output = Path(config.output)
-    folder = output.with_name(f"{output.name}.parts")
-    with _claimed(output, folder, config.decisive(fingerprint)):
+    folder = begin(output)
+    decisive = config.decisive(fingerprint)
+    with claimed(folder):
+        if (before := options_before(folder, decisive)) is not None:
+            check_options(output, before, decisive)
         samples = await _asked(config, folder, problems, made) if config.has_model else None
         if made.replies.total and not made.replies.is_complete:
             return made
@@ -175,48 +175,6 @@ def _sample(choice: dict[str, Any], problem: Problem) -> Sample | None:
     if choice["finish_reason"] == "length" or not isinstance(belief, Answered):
         return None
     return Sample(belief.value, {"sample": choice["index"]})
-
-
-# The folder -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _claimed(output: Path, folder: Path, decisive: dict[str, Any]) -> Iterator[None]:
-    """Keep other processes out of the folder while the body runs.
-
-    Raises:
-        RunFolderError: somebody else works there, or with other options; or OUTPUT is somebody else's.
-    """
-    if output.exists() and not folder.exists():
-        raise RunFolderError(
-            f"{output} exists, and is not the work of this command",
-            remedy="move it away, or name another --output",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not take_lock(descriptor, folder):
-            raise RunFolderError(
-                f"another process works in {folder}", remedy="wait for it, or name another --output"
-            )
-        _check_options(output, folder / OPTIONS, decisive)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _check_options(output: Path, path: Path, decisive: dict[str, Any]) -> None:
-    now = msgspec.json.decode(msgspec.json.encode(decisive))
-    with suppress(FileExistsError), whole_file(path, replace=False) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(now), indent=1))
-        return
-    before = msgspec.json.decode(path.read_bytes())
-    different = sorted(name for name in {*now, *before} if before.get(name) != now.get(name))
-    if different:
-        raise RunFolderError(
-            f"{output} was begun with other options: {', '.join(different)}",
-            remedy=f"give the same ones, name another --output, or delete {path.parent}",
-        )
 
 
 @contextmanager

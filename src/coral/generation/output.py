@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from coral.errors import RunFolderError
+from coral.generation.beside import begin, check_options, claimed, folder_of, locked, options_before
 from coral.generation.parts import FAILED, Parts
 from coral.generation.rows import Rows
-from coral.store.lock import take_lock
 from coral.store.shards import Shard, shards
 from coral.store.whole import whole_file
 from coral.types import Record
 
-OPTIONS = "options.json"
 DIVISION = "shards"
 """Among the options of a batch: into how many it is divided."""
 COMPLETE, LINES = "complete.json", "lines.of.output"
@@ -65,7 +63,7 @@ class Output:
 
     def __init__(self, path: Path, rows: Rows, shard: Shard | None) -> None:
         self._path, self._rows, self._shard = path, rows, shard
-        self._folder = path.with_name(f"{path.name}.parts")
+        self._folder = folder_of(path)
         numbers = range(shard.index, len(rows), shard.count) if shard else range(len(rows))
         self.parts = Parts(self._of(shard) if shard else self._folder, rows, numbers)
 
@@ -79,20 +77,11 @@ class Output:
         Raises:
             RunFolderError: somebody else works there, or with other options; or OUTPUT is somebody else's.
         """
-        if self._path.exists() and not self._folder.exists():
-            raise RunFolderError(
-                f"{self._path} exists, and is not the work of this command",
-                remedy="move it away, or name another --output",
-            )
-        self._folder.mkdir(parents=True, exist_ok=True)
+        begin(self._path)
         self._check_options({**decisive, DIVISION: self._shard.count if self._shard else None})
         folder = self.parts.folder
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as is_ours:
-            if not is_ours:
-                raise RunFolderError(
-                    f"another process works in {folder}", remedy="wait for it, or name another --output"
-                )
+        with claimed(folder):
             self.parts.read()
             try:
                 yield
@@ -100,23 +89,16 @@ class Output:
                 self.parts.close()
 
     def _check_options(self, decisive: dict[str, Any]) -> None:
-        path = self._folder / OPTIONS
-        now = msgspec.json.decode(msgspec.json.encode(decisive))
-        with suppress(FileExistsError), whole_file(path, replace=False) as file:
-            file.write(msgspec.json.format(msgspec.json.encode(now), indent=1))
+        before = options_before(self._folder, decisive)
+        if before is None:
             return
-        before = msgspec.json.decode(path.read_bytes())
-        if before.get(DIVISION) != now[DIVISION]:
+        then, now = before.get(DIVISION), decisive[DIVISION]
+        if then != now:
             raise RunFolderError(
-                f"{self._path} was begun {_division(before.get(DIVISION))}, not {_division(now[DIVISION])}",
-                remedy=f"{_as_before(before.get(DIVISION))}, or name another --output",
+                f"{self._path} was begun {_division(then)}, not {_division(now)}",
+                remedy=f"{_as_before(then)}, or name another --output",
             )
-        different = sorted(name for name in now if before.get(name) != now[name])
-        if different:
-            raise RunFolderError(
-                f"{self._path} was begun with other options: {', '.join(different)}",
-                remedy=f"give the same ones, name another --output, or delete {self._folder}",
-            )
+        check_options(self._path, before, decisive)
 
     def withdraw(self) -> None:
         """Before work begins: that this shard is complete holds no longer."""
@@ -134,7 +116,7 @@ class Output:
             return Written(failed=failed)
         self._complete(self._shard, model, failed)
         while True:  # others that write OUTPUT are waited for: the last one to do so knows most
-            with _locked(self._folder) as is_ours:
+            with locked(self._folder) as is_ours:
                 if is_ours:
                     return self._join(shards(self._shard.count))
             await asyncio.sleep(LOOK_EVERY_S)
@@ -177,16 +159,6 @@ class Output:
 
     def _of(self, shard: Shard) -> Path:
         return self._folder / shard.folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether a folder could be locked, which it then is while the body runs."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        yield take_lock(descriptor, folder)
-    finally:
-        os.close(descriptor)
 
 
 def _division(count: int | None) -> str:

@@ -18,7 +18,7 @@ OF_A_LOOP = {"common", "evaluate"}
 LOOP = "loop"
 """Folder in that of a loop that holds its `run.json`."""
 _ABSENT = object()
-_DIGEST = re.compile(r"[0-9a-f]{16,}")
+_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{16,}")
 
 
 def is_of_a_run(record: Mapping[str, Any]) -> bool:
