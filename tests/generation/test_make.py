@@ -114,9 +114,8 @@ async def test_other_options_are_refused(data, options):
     """A set is of one piece; the message says what differs."""
     await run(data)
     [(name, now)] = options.items()
-    with pytest.raises(
-        RunFolderError, match=rf"was begun with other options:\n  {name}: .* there, {now} now$"
-    ):
+    told = rf"was begun with other options:\n  {name}: .* there, {now} now$"
+    with pytest.raises(RunFolderError, match=told):
         await run(data, **options)
 
 
