@@ -65,6 +65,8 @@ async def test_nothing_is_left_behind(driver, folder, descendants):
             "import os\nos.mkdir('d')\nos.symlink('/', 'd/l')\nos.mkfifo('d/p')\nos.chmod('d', 0)",
         ):
             await jail.check(program, "assert f() == 1", names=["f"], limits=LIMITS, driver=driver)
+        # On a busy machine the last of them, too, may have been ended with its worker; this one has time.
+        await jail.check("def f(): return 1", "assert f() == 1", names=["f"], driver=driver)
         started = descendants()
     assert started
     assert all_gone(started)

@@ -20,6 +20,8 @@ IMAGE = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 _TMP_MIB = 64
 _MEMORY_MIB = 2048
 _PROCESSES = 32
+_OF_A_USER = ("nofile=256", "nproc=4096")
+"""All containers share a user, so the limit of its processes is far above a container's own."""
 _LONGEST_S = 600
 """A container ends after so many seconds, whoever forgot it: the death of its client does not end it."""
 _ASKING_S = 20
@@ -55,7 +57,9 @@ class Containers:
     def command(self, label: str, role: Role) -> list[str]:
         """What starts the container of this name."""
         limits = ["--memory", f"{_MEMORY_MIB}m", "--memory-swap", f"{_MEMORY_MIB}m", "--cpus", "1"]
-        limits += ["--pids-limit", str(_PROCESSES), "--ulimit", "core=0"]
+        limits += ["--pids-limit", str(_PROCESSES)]
+        # Those not named are the most that there is, to which nobody may go from within another container.
+        limits += [word for limit in ("core=0", *_OF_A_USER) for word in ("--ulimit", limit)]
         walls = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--user", "65534:65534"]
         walls += ["--security-opt", "no-new-privileges", "--ipc", "private"]
         walls += ["--tmpfs", f"/tmp:rw,noexec,nosuid,nodev,size={_TMP_MIB}m,mode=1777"]  # noqa: S108  theirs

@@ -126,11 +126,12 @@ def type_of(default: Any) -> Any:
 
 def in_words(hint: Any) -> str:
     """What a type admits, such as "a whole number"; "" for a type that options do not have."""
-    if isinstance(hint, type) and hint in _WORDS:
-        return _WORDS[hint]
-    if isinstance(hint, type) and issubclass(hint, Path | enum.Enum):
-        return "a path" if issubclass(hint, Path) else " or ".join(_stated(one.value) for one in hint)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    is_class = isinstance(hint, type) and origin is None  # Python 3.10 calls tuple[int, ...] a class, too
+    if is_class and hint in _WORDS:
+        return _WORDS[hint]
+    if is_class and issubclass(hint, Path | enum.Enum):
+        return "a path" if issubclass(hint, Path) else " or ".join(_stated(one.value) for one in hint)
     if origin is Literal:
         return " or ".join(_stated(value) for value in inner)
     if origin in (Union, UnionType):
