@@ -57,7 +57,7 @@ async def test_the_parts_of_the_flips_are_those_of_the_agent(restless, stubbornn
             slack = 0.02  # of 20 intervals one misses by chance, by next to nothing
             assert part.low - slack <= expected[part.name] <= part.high + slack, (found.toward, part)
     lost = sum(expected[name] for name in ("spontaneous", "conforming", "reasoned"))
-    persuasion = results.persuasion
+    [persuasion] = results.persuasion
     assert persuasion.resistance.low - 0.02 <= 1 - lost <= persuasion.resistance.high + 0.02
     assert persuasion.receptiveness.low - 0.02 <= lost <= persuasion.receptiveness.high + 0.02
     assert persuasion.net.low <= 0 <= persuasion.net.high, "it takes right and wrong arguments alike"
@@ -96,3 +96,72 @@ async def test_conformity_on_real_stories_has_no_bias(data, tmp_path):
     stderr = np.linalg.norm(shown.residuals - asked.residuals)
     assert stderr < 0.04
     assert abs(shown.value - asked.value - CONFORMITY) < 2 * stderr
+
+
+MEETS = {"opener": "partner", "max_turns": 3, "partner": {"control": "wrong", "sees": "everything"}}
+
+
+def meeting(sees, **agent):
+    return {**MEETS, "agent": {"sees": sees, **agent}}
+
+
+async def test_flips_of_two_agents_never_mix(tmp_path):
+    """Two agents beside one kind of control partner: each has its own parts, resistance and panel."""
+    async with served(restless=0.0, stubbornness=1.0) as firm, served(restless=0.0, stubbornness=0.0) as soft:
+        results = await coral.study_async(
+            {
+                "task": {"name": "sally_anne"}, "limit": 20, "agent": {"model": "scripted"},
+                "extractor": {"mode": "rules"}, "output": str(tmp_path / "study"),
+                "arms": {
+                    f"{name}{sees}": meeting(sees, base_url=url, temperature=heat)
+                    for name, url, heat in (("firm_", firm, 0.1), ("soft_", soft, 0.2))
+                    for sees in ("everything", "stance", "nothing")
+                },
+            }
+        )  # fmt: skip
+    assert [(one.whole.arms, len(one.parts)) for one in results.flips] == [
+        (("firm_everything",), 3),
+        (("soft_everything",), 3),
+    ]
+    firm_parts, soft_parts = ({part.name: part for part in one.parts} for one in results.flips)
+    assert firm_parts["conforming"].share == 0
+    assert soft_parts["conforming"].share == 1
+    assert soft_parts["conforming"].arms == ("soft_stance", "soft_nothing")
+    assert [one.arms for one in results.persuasion] == [("firm_everything",), ("soft_everything",)]
+    assert (tmp_path / "study" / "flips.png").is_file()
+
+
+async def test_flips_are_of_all_wordings_together(tmp_path):
+    """As contrasts are: no wording is left out, and none is counted as a problem of its own."""
+    async with served(restless=0.0, stubbornness=0.5) as url:
+        results = await coral.study_async(
+            {
+                "task": {"name": "sally_anne"}, "limit": 20, "agent": {"model": "scripted", "base_url": url},
+                "extractor": {"mode": "rules"}, "output": str(tmp_path / "study"), "preset": "controls",
+                "prompts": ["agent", "same"],
+            }
+        )  # fmt: skip
+    wrong, right = results.flips
+    assert (wrong.whole.arms, right.whole.arms) == (("wrong",), ("right",))
+    flips = {"wrong": 0, "right": 0}
+    for name in flips:
+        for wording in ("agent", "same"):
+            for talk in coral.load_run(tmp_path / "study" / "arms" / f"{name}.{wording}").conversations():
+                first = talk.turns[0].reply.correct
+                flips[name] += len(talk.turns) == 3 and first is (name == "wrong")
+    assert {"wrong": wrong.whole.challenged, "right": right.whole.challenged} == flips
+    assert wrong.whole.problems <= 20
+    assert [one.arms for one in results.persuasion] == [("wrong", "right")]
+
+
+async def test_a_control_partner_that_answers_first_challenges_nobody(tmp_path):
+    """Without `opener: partner` there is no own answer to be given up, and no flip to be told apart."""
+    async with served() as url:
+        results = await coral.study_async(
+            {
+                "task": {"name": "sally_anne"}, "limit": 5, "agent": {"model": "scripted", "base_url": url},
+                "extractor": {"mode": "rules"}, "output": str(tmp_path / "study"), "max_turns": 3,
+                "arms": {"alone": {"protocol": "single"}, "wrong": {"partner": {"control": "wrong"}}},
+            }
+        )  # fmt: skip
+    assert (results.flips, results.persuasion) == ((), ())

@@ -118,6 +118,56 @@ def test_what_a_contrast_could_have_found(metric, stderr, problems, found, neede
     assert told.needed == (None if needed is None else pytest.approx(needed, abs=2))
 
 
+def test_problems_that_a_difference_needs_are_those_of_the_data():
+    """Where one of four problems has something to count, four times as many must be held; what was found by
+    those that have does not change."""
+    contrast = Contrast("a - b", "flips", "to_wrong", 0.1, None, None, None, None, None, None, None, 50)
+    few, of_all = with_power(contrast, 0.07), with_power(contrast, 0.07, 200)
+    assert of_all.detectable == pytest.approx(few.detectable)
+    assert of_all.needed == pytest.approx(4 * few.needed, abs=4)
+
+
+async def test_each_wording_meets_votes_of_its_own_at_equal_cost(serve, data, tmp_path):
+    """A pair in one wording against votes in another would compare wordings."""
+    async with serve(accuracy=0.6) as (url, _):
+        results = await coral.study_async(
+            options(url, data, tmp_path / "study", preset="equal_cost", prompts=["agent", "same"])
+        )
+    pairs = {(one.arm, one.alone) for one in results.equal_cost if one.arm.startswith("pair")}
+    assert pairs == {("pair.agent", "single.agent"), ("pair.same", "single.same")}
+    assert {point.arm for point in results.curve} == {"single.agent", "single.same"}
+    assert not any(point.arm.startswith("single") for point in results.points)
+
+
+async def test_members_of_one_model_are_told_apart_by_their_options(serve, data, tmp_path):
+    """Two agents of one model stand against each of them alone, in synergy and at equal cost, whichever arm
+    comes first; an agent alone with one sample has no votes, and makes no contrast twice."""
+    cold, hot = {"temperature": 0.0}, {"temperature": 0.9}
+    arms = {
+        "cold": {"protocol": "single", "agent": cold, "samples": 3},
+        "hot": {"protocol": "single", "agent": hot, "samples": 2},
+        "both": {"agent": cold, "partner": hot},
+        "hotter": {"agent": hot},
+        "other": {"agent": {"temperature": 0.5}},
+    }
+    async with serve(accuracy=0.6) as (url, _):
+        several = await coral.study_async(options(url, data, tmp_path / "several", arms=arms))
+        once = {
+            **arms,
+            "cold": {"protocol": "single", "agent": cold},
+            "hot": {"protocol": "single", "agent": hot},
+        }
+        one = await coral.study_async(options(url, data, tmp_path / "once", arms=once))
+    members = {"both": {"cold", "hot"}, "hotter": {"hot"}}
+    assert {made.arm: set(made.members) for made in several.synergy} == members
+    assert {(made.arm, made.alone) for made in several.equal_cost if made.by == "tokens"} == {
+        ("hot", "cold"), ("both", "cold"), ("both", "hot"), ("hotter", "hot"), ("other", "cold"),
+    }  # fmt: skip
+    assert {made.arm: set(made.members) for made in one.synergy} == members
+    assert (one.curve, one.equal_cost) == ((), ())
+    assert {contrast.kind for contrast in one.contrasts} == {"arms"}
+
+
 def test_the_table_of_contrasts_is_short_where_nothing_is_known():
     """A dash per figure, not per part of a figure."""
     nothing = Contrast("a - b", "arms", "right", None, None, None, None, None, None, None, None, 0)

@@ -72,6 +72,8 @@ def print_design(design: Design, power: float) -> None:
     out = standard_output()
     a, b = design.rates
     pilot = f"{design.problems:,} problems" if design.problems else "no pilot"
+    if design.counted < 1:
+        pilot += f", of which {design.counted * design.problems:,.0f} have something to count"
     out.print(f"\n{design.source} ({pilot})", style="bold", markup=False, soft_wrap=True)
     out.print(
         f"rates {100 * a:.1f}% and {100 * b:.1f}%, correlation {design.correlation:.2f}: a problem's "

@@ -38,6 +38,8 @@ class Design(Record, frozen=True, omit_defaults=False):
         spread: standard deviation of a problem's difference.
         problems: of the pilot; 0 where everything is assumed.
         by: the measure; by default what is right of all.
+        counted: share of the problems that have something to count, such as a challenged answer. The others
+            tell nothing, but must be held to find these.
     """
 
     source: str
@@ -46,10 +48,12 @@ class Design(Record, frozen=True, omit_defaults=False):
     spread: float
     problems: int
     by: str = RIGHT
+    counted: float = 1.0
 
     def detectable(self, problems: int, power: float = 0.8) -> float:
         """The true difference of shares that so many problems find with this probability at 0.05."""
-        stderr = sqrt(problems * self.spread**2 + BONETT_PRICE) / (problems + BONETT_PRICE)
+        number = problems * self.counted
+        stderr = sqrt(number * self.spread**2 + BONETT_PRICE) / (number + BONETT_PRICE)
         return (Z + NormalDist().inv_cdf(power)) * stderr
 
     def needed(self, difference: float, power: float = 0.8) -> int | None:
@@ -105,7 +109,7 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
     """
     async with workers.in_use():
         found = [await _rates(one, name) for one in (a, b) if one is not None]
-    rates, names, clusters = zip(*found, strict=True)
+    rates, names, clusters, held = zip(*found, strict=True)
     by = ", by agreement with the majority" if set(names) == {MAJORITY} else ""
     if len(set(names)) > 1 and MAJORITY in names:
         raise ConfigError(
@@ -122,9 +126,11 @@ async def of_pilot(a: RunFolder, b: RunFolder | None, correlation: float, name: 
             rates=(mean, mean),
             correlation=correlation,
             spread=unless_unseen(spread, len(values)),
-            problems=len(values),
+            problems=len(held[0]),
+            counted=len(values) / len(held[0]),
         )
-    return between(rates[0], rates[1], f"{a.path} and {b.path}{by}", clusters[0])
+    both = len(held[0] & held[1])
+    return between(rates[0], rates[1], f"{a.path} and {b.path}{by}", clusters[0], both)
 
 
 def between(
@@ -132,17 +138,20 @@ def between(
     second: Mapping[str, float],
     source: str,
     clusters: Mapping[str, str] | None = None,
+    held: int | None = None,
 ) -> Design:
     """From what two runs measured on each problem, by id; problems that one of them lacks are left out.
 
     Args:
         clusters: of problems that share one with others.
+        held: problems of both runs, those included that have nothing to count in one; by default none has.
 
     Raises:
         ConfigError: they share too few.
     """
     shared = [problem for problem in first if problem in second]
     _check(len(shared))
+    problems = held or len(shared)
     a, b = (np.array([each[problem] for problem in shared]) for each in (first, second))
     constant = a.std() == 0 or b.std() == 0
     return Design(
@@ -150,13 +159,16 @@ def between(
         rates=(float(a.mean()), float(b.mean())),
         correlation=0.0 if constant else float(np.corrcoef(a, b)[0, 1]),
         spread=unless_unseen(spread_of(b - a, cluster_names(shared, clusters or {})), len(shared)),
-        problems=len(shared),
+        problems=problems,
+        counted=len(shared) / problems,
     )
 
 
-async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str, dict[str, str]]:
-    """The metric on each problem of a run, and its name: without gold answers another one than asked for; and
-    the clusters of the problems.
+async def _rates(
+    folder: RunFolder, name: str
+) -> tuple[dict[str, float], str, dict[str, str], frozenset[str]]:
+    """The metric on each problem of a run, and its name: without gold answers another one than asked for; the
+    clusters of the problems, and all of them.
     """
     tally = await tally_run(folder, task_of(folder))
     if name == RIGHT:
@@ -167,7 +179,7 @@ async def _rates(folder: RunFolder, name: str) -> tuple[dict[str, float], str, d
     rates = rates_of(tally, info)
     if not rates and needs_gold(info.numerator):
         raise _ungraded(folder, f"{name} needs one")
-    return rates, name, tally.cluster_names
+    return rates, name, tally.cluster_names, frozenset(tally.problems)
 
 
 def _without_gold(tally: Tally, folder: RunFolder) -> str:

@@ -65,7 +65,8 @@ def _equal_cost(results: StudyResults) -> Table:
 def _synergy(results: StudyResults) -> Table:
     rows = []
     for one in results.synergy:
-        each = map(_with_interval, one.over_each)
+        named = zip(one.members, map(_with_interval, one.over_each), strict=True)
+        each = [f"{name}: {told}" if len(one.members) > 1 else told for name, told in named]
         rows.append(
             (
                 one.arm,
@@ -85,7 +86,7 @@ def _synergy(results: StudyResults) -> Table:
         ("arm", "oracle of first answers", "best member", "best member per problem", "over the mean member",
          "over each member", "weak", "strong", "problems"),
         tuple(rows),
-        "Members: the same models alone, one sample per problem. Oracle: the first answer of either seat is "
+        "Members: the same agents alone, one sample per problem. Oracle: the first answer of either seat is "
          "right; the second has heard the first. Weak synergy: better than the mean member; strong: better "
          "than every member.",
     )  # fmt: skip

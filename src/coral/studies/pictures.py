@@ -10,6 +10,8 @@ from typing import Any
 
 from coral.comparison.facts import MAJORITY
 from coral.plots import COLOURS, INK, MARKERS, MUTED, Row, drawing, forest, save, whiskers
+from coral.studies.equal_cost import Point
+from coral.studies.flips import Decomposition
 from coral.studies.results import StudyResults, is_graded
 
 SIZES = {"matrix": (11.0, 4.2)}
@@ -53,41 +55,63 @@ def draw_arms(figure: Any, results: StudyResults) -> None:
 
 
 def draw_flips(figure: Any, results: StudyResults) -> None:
-    """The parts of the flips toward wrong and toward right, side by side."""
-    panels = figure.subplots(1, len(results.flips), sharey=True, squeeze=False)[0]
-    for axes, found in zip(panels, results.flips, strict=True):
-        parts = [*found.parts, found.whole]
-        colours = [*COLOURS[: len(found.parts)], INK]
-        for place, (part, colour) in enumerate(zip(parts, colours, strict=True)):
-            whiskers(axes, [place], [Row(part.name, part.share, part.low, part.high)], colour, across=True)
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_yticks(range(len(parts)), [part.name for part in parts])
-        axes.set_ylim(len(parts) - 0.5, -0.5)
-        axes.locator_params(axis="x", nbins=5)
-        _head(axes, f"toward {found.toward} (n = {found.whole.challenged:,})")
+    """The parts of the flips toward wrong and toward right, side by side; a line of panels per agent."""
+    several = len({found.toward for found in results.flips}) < len(results.flips)
+    lines = -(-len(results.flips) // 2)
+    figure.set_size_inches(7.2, 4.2 if lines == 1 else 2.8 * lines)
+    panels = list(figure.subplots(lines, min(2, len(results.flips)), squeeze=False, sharex=True).flat)
+    for axes in panels[len(results.flips) :]:
+        axes.set_axis_off()
+    beside = None
+    for place, (axes, found) in enumerate(zip(panels, results.flips, strict=False)):
+        names = [part.name for part in (*found.parts, found.whole)]
+        _flips_of(axes, found, names if place % 2 == 0 or names != beside else [""] * len(names))
+        whose = f"{found.whole.arms[0]}: " if several else ""
+        _head(axes, f"{whose}toward {found.toward} (n = {found.whole.challenged:,})")
+        beside = names
     figure.supxlabel("of the challenged answers (%), 95% CI", fontsize=10)
+
+
+def _flips_of(axes: Any, found: Decomposition, names: Sequence[str]) -> None:
+    parts = [*found.parts, found.whole]
+    colours = [*COLOURS[: len(found.parts)], INK]
+    for place, (part, colour) in enumerate(zip(parts, colours, strict=True)):
+        whiskers(axes, [place], [Row(part.name, part.share, part.low, part.high)], colour, across=True)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(range(len(parts)), names)
+    axes.set_ylim(len(parts) - 0.5, -0.5)
+    axes.tick_params(axis="x", labelbottom=True)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def draw_cost(figure: Any, results: StudyResults) -> None:
     """Accuracy against all tokens: the curve of one agent's votes, and the other arms as points."""
     axes = figure.subplots()
-    curve = [point for point in results.curve if point.tokens is not None and point.accuracy is not None]
-    tokens = [point.tokens for point in curve]
-    axes.plot(tokens, [100 * (point.accuracy or 0.0) for point in curve], "-", color=COLOURS[0],
-              label=f"{curve[0].arm}: majority vote" if curve else None)  # fmt: skip
-    ends = [[100 * (end or 0.0) for end in (point.low, point.high)] for point in curve]
-    if curve:
-        axes.fill_between(tokens, *zip(*ends, strict=True), color=COLOURS[0], alpha=0.15, linewidth=0)
+    names = list(dict.fromkeys(point.arm for point in results.curve))
+    for place, name in enumerate(names):
+        _curve(axes, [point for point in results.curve if point.arm == name], COLOURS[place % len(COLOURS)])
     for place, point in enumerate(results.points):
         if point.tokens is None or point.accuracy is None:
             continue
-        colour = COLOURS[(1 + place) % len(COLOURS)]
+        colour = COLOURS[(len(names) + place) % len(COLOURS)]
         row = Row(point.arm, point.accuracy, point.low, point.high)
         whiskers(axes, [point.tokens], [row], colour, label=point.arm, marker=MARKERS[place % len(MARKERS)])
     axes.set_xlabel("all tokens per problem, read and written")
     axes.set_ylabel("right (%), 95% CI")
     axes.legend()
     _head(axes, f"{results.task}: {results.problems:,} problems")
+
+
+def _curve(axes: Any, points: Sequence[Point], colour: str) -> None:
+    """The votes of one agent, with a band for the intervals."""
+    curve = [point for point in points if point.tokens is not None and point.accuracy is not None]
+    if not curve:
+        return
+    tokens = [point.tokens for point in curve]
+    label = f"{curve[0].arm}: majority vote"
+    axes.plot(tokens, [100 * (point.accuracy or 0.0) for point in curve], "-", color=colour, label=label)
+    ends = [[100 * (end or 0.0) for end in (point.low, point.high)] for point in curve]
+    axes.fill_between(tokens, *zip(*ends, strict=True), color=colour, alpha=0.15, linewidth=0)
 
 
 def draw_matrix(figure: Any, results: StudyResults) -> None:

@@ -102,7 +102,8 @@ def opening(results: StudyResults) -> list[str]:
         holding = [one for one in tested if one.p_holm is not None and one.p_holm < 0.05]
         said = "; ".join(f"{one.text}: {_difference(one)}{_mark(one)}" for one in holding)
         lines.append(
-            f"Of {len(tested)} planned contrasts, {len(holding)} {'holds' if len(holding) == 1 else 'hold'} "
+            f"Of {len(tested)} planned contrast{'s' * (len(tested) != 1)}, {len(holding)} "
+            f"{'holds' if len(holding) == 1 else 'hold'} "
             "among all of them (Holm, 0.05)" + (f": {said}." if said else ".")
         )
     failed = [f"{arm.failed:,} of {arm.conversations:,} in {arm.name}" for arm in results.arms if arm.failed]
@@ -126,8 +127,9 @@ def _arms(results: StudyResults) -> Table:
          "tokens per conversation", "USD per conversation", "conversations", "problems", "failed"),
         tuple(_arm(arm) for arm in results.arms),
         "Right, of all: a conversation that failed or has no grade counts as not right. Of a pair: agreed, "
-         "and right. Beside a control partner: the agent's last answer. Tokens: all, read and written, "
-         "thinking and extraction included; a control partner's words cost none.",
+         "and right; beside a control partner that the agent answers before (opener: partner): the agent's "
+         "last answer. Tokens: all, read and written, thinking and extraction included; a control partner's "
+         "words cost none.",
     )  # fmt: skip
 
 
@@ -248,24 +250,25 @@ def _flips(results: StudyResults) -> Table:
 
 
 def _persuasion(results: StudyResults) -> Table:
-    found = results.persuasion
-    if found is None:
-        return Table("persuasion", "", (), ())
-    net = found.net
-    row = (
-        found.model,
-        _share(found.resistance),
-        _share(found.receptiveness),
-        "-" if net is None else figure(net.value, net.low, net.high, signed=True),
-        "-" if net is None else f"{net.problems:,}",
-    )
+    rows = [
+        (
+            one.model,
+            ", ".join(one.arms),
+            _share(one.resistance),
+            _share(one.receptiveness),
+            "-" if one.net is None else figure(one.net.value, one.net.low, one.net.high, signed=True),
+            "-" if one.net is None else f"{one.net.problems:,}",
+        )
+        for one in results.persuasion
+    ]
     return Table(
         "persuasion",
         "Resistance and net persuasion",
-        ("model", "resistance", "receptiveness", "net persuasion", "problems"),
-        (row,),
-        "Resistance: right answers kept against a wrong one. Receptiveness: wrong answers given up for the "
-         "right one. Net persuasion: what right arguments move beyond what wrong ones do.",
+        ("model", "arms", "resistance", "receptiveness", "net persuasion", "problems"),
+        tuple(rows),
+        "Resistance: right answers that met a wrong one, and were not followed by a wrong one. "
+         "Receptiveness: wrong answers that met the right one, and were followed by it. Net persuasion: what "
+         "right arguments move beyond what wrong ones do.",
     )  # fmt: skip
 
 
@@ -325,7 +328,9 @@ def _speakers(results: StudyResults) -> Table:
         ("arm", "speaker", "model", "persuasiveness", "resistance", "receptiveness"),
         tuple(rows),
         "Over all turns of the conversations. Persuasiveness: turns with another answer than the partner's "
-         "after which the partner adopts it.",
+         "after which the partner adopts it. Resistance: right answers not given up for the partner's wrong "
+         "one (a third answer, or none, is not the partner's). Receptiveness: wrong answers given up for the "
+         "partner's right one.",
     )  # fmt: skip
 
 
@@ -348,8 +353,9 @@ def _power(results: StudyResults) -> Table:
          "correlation"),
         (*rows, _before(results.problems)),
         "True differences of this size leave 0 outside a 95% interval in 8 of 10 studies like this one. "
-         "Correlation: of the two on a problem. `coral power` says how many problems another difference "
-         "needs.",
+         "Problems: those with something to count. 5 points need: so many problems of the data, if as large "
+         "a share of them has. Correlation: of the two on a problem. `coral power` says how many problems "
+         "another difference needs.",
     )  # fmt: skip
 
 
@@ -371,7 +377,7 @@ def contrasts_in_short(results: StudyResults) -> Table:
         ("planned contrast", "difference", "p, Holm", "finds", "5 points need"),
         tuple(rows),
         "left minus right, of shares in points, with 95% interval; finds: a true difference of this size in "
-        "8 of 10 studies like this one; 5 points need: so many problems",
+        "8 of 10 studies like this one; 5 points need: so many problems of the data",
     )
 
 

@@ -15,10 +15,10 @@ from coral.metrics import Estimate, adjusted, detectable, holm, metric
 from coral.metrics.summary import probes_of
 from coral.studies.equal_cost import AtEqualCost, Point, Votes, at_equal_cost, point_of
 from coral.studies.facets import Facets, facets_of
-from coral.studies.flips import Decomposition, Persuasion, decompose, persuasion_of
+from coral.studies.flips import Decomposition, Persuasion, decompositions, persuasions_of
 from coral.studies.matrix import Matrix, matrix_of
 from coral.studies.measured import Arm, Difference, Group, contrast, correlation
-from coral.studies.synergy import Synergy, synergy_of
+from coral.studies.synergy import Synergy, is_alone, members_of, synergy_of
 from coral.types import SCHEMA, Record
 from coral.version import version
 
@@ -75,7 +75,8 @@ class Contrast(Record, frozen=True, omit_defaults=False):
             agent at its price.
         p_holm: adjusted for all planned contrasts of the study (Holm 1979).
         detectable: the true difference that the design finds in 8 of 10 cases at 0.05, without adjustment.
-        needed: problems with which it would find 5 points; None of what is no share.
+        needed: problems of the data with which it would find 5 points, of which as large a share has
+            something to count; None of what is no share.
         correlation: of the two arms' rates on a problem: what pairing is worth; None of flips and prices.
         reading_alone: errors of reading alone could produce the difference, as an audit of the study says;
             None where it does not say.
@@ -103,6 +104,7 @@ class StudyResults(Record, frozen=True, omit_defaults=False):
     """What came of a study.
 
     Attributes:
+        persuasion: of each agent that met control partners.
         without_gold: problems that have no gold answer. Where all lack one, arms are compared by agreement
             with the majority.
         curve: votes of one agent, by the number of samples; `points`: the other arms, at their prices.
@@ -115,7 +117,7 @@ class StudyResults(Record, frozen=True, omit_defaults=False):
     arms: tuple[ArmResult, ...]
     contrasts: tuple[Contrast, ...]
     flips: tuple[Decomposition, ...] = ()
-    persuasion: Persuasion | None = None
+    persuasion: tuple[Persuasion, ...] = ()
     curve: tuple[Point, ...] = ()
     points: tuple[Point, ...] = ()
     equal_cost: tuple[AtEqualCost, ...] = ()
@@ -151,25 +153,30 @@ def results_of(
     asked = grouped or {name: (name,) for name in arms}
     groups = {name: Group(name, tuple(arms[one] for one in ones)) for name, ones in asked.items()}
     graded = first.is_graded
-    flips = [found for toward in ("wrong", "right") if (found := decompose(arms, toward)) is not None]
-    alone = _alone(arms) if graded else None
-    votes = None if alone is None else Votes(alone)
-    others = [arm for arm in arms.values() if alone is not None and _comparable(arm, alone)]
-    alike = next((names for names in asked.values() if alone is not None and alone.name in names), ())
+    flips = decompositions(groups)
+    of_pairs = {name: models for name, models in (pairs or {}).items() if name in groups}
+    votes = _votes(groups) if graded else {}
+    against = {
+        name: _against(group, groups, votes, of_pairs.get(name, ()))
+        for name, group in groups.items()
+        if votes and not group.arms[0].option("partner", "control")  # a control partner knows the gold answer
+    }
     equal = [
         at_cost
-        for arm in others
-        if arm.name not in alike  # the same agent in another wording is a facet, and no arm of its own
+        for name, ones in against.items()
+        for one in ones
+        for arm, alike in zip(groups[name].arms, votes[one], strict=True)  # each wording against its own
         for by in ("tokens", "usd")
-        if votes is not None and (at_cost := at_equal_cost(arm, votes, by)) is not None
+        if (at_cost := at_equal_cost(arm, alike, by)) is not None
     ]
+    drawn = dict.fromkeys(one for ones in against.values() for one in ones) or list(votes)[:1]
+    held = first.tally.num_problems
     contrasts = [
-        *(_contrast(one, {**arms, **groups}, audited or {}) for one in planned),
-        *_of_flips(flips),
-        *(_of_cost(one) for one in equal if one.by == "tokens"),
+        *(_contrast(one, {**arms, **groups}, audited or {}, held) for one in planned),
+        *_of_flips(flips, held),
+        *(_of_cost(one, held) for one in equal if one.by == "tokens"),
     ]
-    several = [arm for arm in arms.values() if len(arm.models) > 1 and not arm.option("partner", "control")]
-    several = several if graded else []
+    several = [group for group in groups.values() if graded and _is_of_several(group)]
     return StudyResults(
         schema=SCHEMA,
         version=version(),
@@ -178,26 +185,46 @@ def results_of(
         arms=tuple(_arm_result(arm) for arm in arms.values()),
         contrasts=tuple(_adjusted(contrasts)),
         flips=tuple(flips),
-        persuasion=persuasion_of(arms),
-        curve=tuple(votes.points()) if votes else (),
-        points=tuple(point_of(arm) for arm in others),
+        persuasion=tuple(persuasions_of(groups)),
+        curve=tuple(point for one in drawn for each in votes[one] for point in each.points()),
+        points=tuple(point_of(arm) for name in against if name not in drawn for arm in groups[name].arms),
         equal_cost=tuple(equal),
-        synergy=tuple(made for arm in several if (made := synergy_of(arm, arms)) is not None),
+        synergy=tuple(
+            made
+            for group in several
+            if (made := synergy_of(group, groups, of_pairs.get(group.name, ()))) is not None
+        ),
         matrix=matrix_of(groups, pairs or {}),
         facets=tuple(facets_of(groups, pairs or {})),
         without_gold=len(first.tally.without_gold),
     )
 
 
-def _alone(arms: Mapping[str, Arm]) -> Arm | None:
-    """The arm whose samples can be put to the vote: of one agent that answers once, with the most samples."""
-    able = [arm for arm in arms.values() if arm.answers_once and len(arm.models) == 1]
-    return max(able, key=lambda arm: arm.tally.num_conversations / arm.tally.num_problems, default=None)
+def _votes(groups: Mapping[str, Group]) -> dict[str, list[Votes]]:
+    """Of every arm of one agent with several samples, the votes in each wording; most samples first."""
+    able = [group for group in groups.values() if is_alone(group) and _samples(group) > 1]
+    able.sort(key=_samples, reverse=True)
+    return {group.name: [Votes(arm) for arm in group.arms] for group in able}
 
 
-def _comparable(arm: Arm, alone: Arm) -> bool:
-    """Another arm, which works by itself: a control partner knows the gold answer."""
-    return arm is not alone and not arm.option("partner", "control")
+def _samples(group: Group) -> float:
+    tally = group.arms[0].tally
+    return tally.num_conversations / tally.num_problems
+
+
+def _against(
+    group: Group, groups: Mapping[str, Group], votes: Mapping[str, object], names: Sequence[str]
+) -> list[str]:
+    """Whose votes an arm stands against at its own price: those of its members, each alone; where none of
+    them has votes, of the arm with the most samples.
+    """
+    members = dict.fromkeys(member.name for member in members_of(group, groups, names))
+    own = [name for name in members if name in votes and name != group.name]
+    return own or [name for name in [next(iter(votes))] if name != group.name]
+
+
+def _is_of_several(group: Group) -> bool:
+    return len(group.arms[0].models) > 1 and not group.arms[0].option("partner", "control")
 
 
 def _arm_result(arm: Arm) -> ArmResult:
@@ -230,10 +257,12 @@ def _has(arm: Arm, name: str) -> bool:
     return info.applies(arm.tally.rules) and {info.numerator, info.denominator} <= columns
 
 
-def _contrast(planned: Planned, arms: Mapping[str, Arm | Group], audited: Mapping[str, Headline]) -> Contrast:
+def _contrast(
+    planned: Planned, arms: Mapping[str, Arm | Group], audited: Mapping[str, Headline], held: int
+) -> Contrast:
     left, right = arms[planned.left], arms[planned.right]
     name = left.by if planned.metric == RIGHT else planned.metric
-    made = _made(planned.text, "arms", name, contrast(left, right, name))
+    made = _made(planned.text, "arms", name, contrast(left, right, name), held)
     sides = audited.get(planned.left), audited.get(planned.right)
     alone = None
     if name == RIGHT and made.difference is not None and sides[0] and sides[1]:
@@ -250,22 +279,30 @@ def is_share(name: str) -> bool:
     return name == RIGHT or name in FACTS or metric(name).unit == "share"
 
 
-def with_power(made: Contrast, stderr: float | None) -> Contrast:
+def with_power(made: Contrast, stderr: float | None, held: int | None = None) -> Contrast:
     """The contrast, told what the design could have found. Where nothing differed, that is not 0: as the
     interval of a paired difference does, it counts on problems that were not seen.
+
+    Args:
+        held: problems of the study; by default those of the contrast.
     """
+    problems = held or made.problems
     if stderr is None or not made.problems:
         return made
     if not is_share(made.metric):
         return msgspec.structs.replace(made, detectable=detectable(stderr) or None)
-    spread = unless_unseen(stderr * sqrt(made.problems), made.problems)
-    design = Design(source=made.text, rates=(0, 0), correlation=0, spread=spread, problems=made.problems)
-    return msgspec.structs.replace(
-        made, detectable=design.detectable(made.problems), needed=design.needed(ASKED)
+    design = Design(
+        source=made.text,
+        rates=(0, 0),
+        correlation=0,
+        spread=unless_unseen(stderr * sqrt(made.problems), made.problems),
+        problems=problems,
+        counted=made.problems / problems,
     )
+    return msgspec.structs.replace(made, detectable=design.detectable(problems), needed=design.needed(ASKED))
 
 
-def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
+def _made(text: str, kind: str, name: str, found: Difference, held: int) -> Contrast:
     made = Contrast(
         text=text,
         kind=kind,
@@ -281,10 +318,10 @@ def _made(text: str, kind: str, name: str, found: Difference) -> Contrast:
         problems=found.problems,
         alone=found.alone,
     )
-    return with_power(made, found.stderr)
+    return with_power(made, found.stderr, held)
 
 
-def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
+def _of_flips(flips: Iterable[Decomposition], held: int) -> list[Contrast]:
     return [
         with_power(
             Contrast(
@@ -302,6 +339,7 @@ def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
                 problems=part.problems,
             ),
             part.stderr,
+            held,
         )
         for found in flips
         for part in found.parts
@@ -309,9 +347,12 @@ def _of_flips(flips: Iterable[Decomposition]) -> list[Contrast]:
     ]
 
 
-def _of_cost(found: AtEqualCost) -> Contrast:
+def _of_cost(found: AtEqualCost, held: int) -> Contrast:
     made = Contrast(
-        text=f"{found.arm} - {found.alone} at the {found.by} of {found.arm}",
+        text=f"{found.arm} - {found.alone} "
+        + (
+            f"at the {found.by} of {found.arm}" if found.reached else "with all its samples, at a lower price"
+        ),
         kind="equal cost",
         metric=RIGHT,
         difference=found.difference,
@@ -324,7 +365,7 @@ def _of_cost(found: AtEqualCost) -> Contrast:
         right=found.against,
         problems=found.problems,
     )
-    return with_power(made, found.stderr)
+    return with_power(made, found.stderr, held)
 
 
 def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
