@@ -247,6 +247,22 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def one_known(conversation, seat):
+    """A user's reward that is known of one conversation."""
+    return 1.0 if conversation.id.endswith("#3") else None
+
+
+def test_a_problem_that_comes_up_again_in_a_step_is_talked_about_anew(tmp_path):
+    """With fewer problems than groups no conversation is held twice. One known reward has no deviation, which
+    a log line leaves out.
+    """
+    rollout = {**QUICK["rollout"], "limit": 1}
+    options = {**QUICK, "rollout": rollout, "max_steps": 1, "reward": f"{__name__}:one_known"}
+    coral.train("grpo", output=tmp_path / "out", keep_rollouts=True, **options)
+    lines = (tmp_path / "out" / "rollouts" / "step-000000.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["id"].rpartition("#")[2] for line in lines) == ["0", "1", "2", "3"]
+
+
 def test_a_step_that_came_to_nothing_is_not_kept(tmp_path):
     """All conversations failed: said with the cause, and the next session holds them anew."""
     model = Path(shutil.copytree(TINY, tmp_path / "short"))
@@ -270,6 +286,26 @@ REFUSED = {
         "temperature is 0.0",
     ),
     "a cut distribution": ({"rollout": {"task": "sally_anne", "agent": {"top_p": 0.9}}}, "top_p"),
+    "a cut in words of a server": (
+        {"rollout": {"task": "sally_anne", "agent": {"extra_body": {"min_p": 0.1}}}},
+        "rollout.agent changes the distribution .min_p",
+    ),
+    "a partner's temperature": (
+        {"rollout": {"task": "sally_anne", "partner": {"temperature": 0.2}}},
+        "rollout.partner.temperature is 0.2, and rollout.agent.temperature is 1.0",
+    ),
+    "a partner's cut": (
+        {"rollout": {"task": "sally_anne", "partner": {"top_p": 0.9}}},
+        "rollout.partner changes the distribution .top_p",
+    ),
+    "a first agent's temperature": (
+        {"rollout": {"task": "sally_anne", "agents": [{"temperature": 0.2}, {"model": "m"}]}},
+        r"rollout.agents\[0\].temperature is 0.2",
+    ),
+    "another first agent": (
+        {"rollout": {"task": "sally_anne", "agents": [{"model": "m"}, {}]}},
+        r"rollout.agents\[0\].model is m",
+    ),
     "another model": ({"rollout": {"task": "sally_anne", "agent": {"model": "m"}}}, "rollout.agent.model"),
     "a served policy": (
         {"rollout": {"task": "sally_anne", "agent": {"base_url": "http://h/v1"}}},
@@ -285,6 +321,12 @@ REFUSED = {
     "probes": ({"rollout": {"task": "sally_anne", "probe": True}}, "rollout.probe says nothing"),
     "an adapter's rank": ({"lora_rank": 4}, "no adapter is trained"),
 }
+
+
+def test_a_partner_that_is_not_trained_samples_as_it_likes():
+    """Only what the loss is computed on has to be drawn as the loss takes it to be."""
+    partner = {"model": "openai/gpt-4o-mini", "temperature": 0.2, "top_p": 0.9}
+    GrpoConfig(**{**QUICK, "output": "out", "rollout": {**QUICK["rollout"], "partner": partner}})
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -94,6 +94,21 @@ async def test_a_reward_that_fails_is_named(talk):
         await reward_group(f"{__name__}:broken", [talk(*GROUP["found"])], ("opener",), PAIR, Task())
 
 
+def no_number(conversation, seat):
+    return float("nan")
+
+
+def endless(conversation, seat):
+    return float("-inf")
+
+
+@pytest.mark.parametrize("name", ["no_number", "endless"])
+async def test_a_reward_is_finite(talk, name):
+    """One that is not would leave all conversations of its group without an advantage."""
+    with pytest.raises(UserError, match=f"{name} fails on conversation p#0: .*finite"):
+        await reward_group(f"{__name__}:{name}", [talk(*GROUP["found"])], ("opener",), PAIR, Task())
+
+
 @pytest.mark.parametrize("name", ["agreed", "", "no_module:f"])
 async def test_an_unknown_reward_is_refused(talk, name):
     """With those that there are."""

@@ -9,7 +9,7 @@ import msgspec
 
 from coral.config import NOT_NEGATIVE, Bounds, deciding, option
 from coral.errors import ConfigError
-from coral.evaluation.config import EvalConfig
+from coral.evaluation.config import AgentConfig, EvalConfig
 from coral.options import build_config, section
 from coral.rl.rewards import reward_named
 from coral.training.config import TrainerConfig
@@ -48,8 +48,6 @@ class GrpoConfig(TrainerConfig):
     """How the losses of tokens are averaged; names are TRL's."""
     scale_rewards: Literal["group", "batch", "none"] = option("group", decides=True)
     """Divide advantages by the standard deviation of the group's rewards, the batch's, or not at all."""
-    clip: float = option(0.2, decides=True, within=Bounds(above=0, below=1))
-    """How far a probability may move in one step: the ratio is clipped to 1 - clip and 1 + clip."""
     generate: Literal["auto", "engine", "transformers"] = option("auto", decides=True)
     """Who samples the policy: the embedded engine (CPU, Llama architecture) or transformers (any model and
     device); auto takes the engine where it can."""
@@ -92,15 +90,36 @@ class GrpoConfig(TrainerConfig):
             raise ConfigError(
                 f"rollout.agent.temperature is {agent.temperature}", remedy="give one above 0: it explores"
             )
-        if agent.top_p not in (None, 1.0) or agent.extra_body.get("top_k"):
-            raise ConfigError(
-                "rollout.agent cuts the distribution (top_p, top_k), and the loss knows of no cut",
-                remedy="leave them out",
-            )
         if agent.base_url or agent.replicas:
             raise ConfigError(
                 "rollout.agent names a server, and the model that is trained changes from step to step",
                 remedy="leave it out; a partner may have one",
+            )
+        everybody = list(config.participants().items())
+        for index, (name, options) in enumerate(everybody if self.partner_is_policy else everybody[:1]):
+            self._check_trained(
+                f"rollout.agents[{index}]" if config.agents else f"rollout.{name}", options, agent
+            )
+
+    def _check_trained(self, name: str, options: AgentConfig, agent: AgentConfig) -> None:
+        """The loss takes all that it trains for drawn at one temperature, from the whole distribution."""
+        if options.model != self.model:
+            raise ConfigError(
+                f"{name}.model is {options.model}, and the first agent is the model that is trained",
+                remedy="name the partner behind it",
+            )
+        cuts = [cut for cut in ("top_p",) if options.top_p not in (None, 1.0)]
+        cuts += sorted(options.extra_body.keys() - {"chat_template_kwargs"})
+        if cuts:
+            raise ConfigError(
+                f"{name} changes the distribution ({', '.join(cuts)}), and the loss knows of no such change",
+                remedy="leave it out",
+            )
+        if options.temperature != agent.temperature:
+            raise ConfigError(
+                f"{name}.temperature is {options.temperature}, and rollout.agent.temperature is "
+                f"{agent.temperature}: both are the model that is trained, and the loss knows one of them",
+                remedy=f"leave {name}.temperature out",
             )
 
     def eval_config(self, model: str | None = None) -> EvalConfig:

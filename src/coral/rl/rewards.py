@@ -7,6 +7,7 @@ the group.
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ async def _of_function(
         try:
             value = function(held.conversation, seat)
             value = await value if inspect.isawaitable(value) else value
-            values.append(None if value is None else float(value))
+            values.append(None if value is None else _finite(float(value)))
         except Exception as error:
             cause = f"{type(error).__name__}: {error}".removesuffix(": ")
             raise UserError(
@@ -145,6 +146,13 @@ async def reward_group(
         for one, value in zip(usable, values, strict=True):
             found.setdefault(one.conversation.id, {})[seat] = value
     return [found.get(one.id, {}) for one in conversations]
+
+
+def _finite(value: float) -> float:
+    """An infinite reward, or one that is no number, leaves its whole group without any."""
+    if not math.isfinite(value):
+        raise ValueError(f"it gave {value}; a reward is a finite number, or None where it is not known")
+    return value
 
 
 def _share(right: bool | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -151,8 +152,10 @@ class Rollouts:
         try:
             return await all_of(
                 converse(group.problem, sample=sample, agents=self._participants.agents, config=config)
-                for group in groups
-                for sample in range(self._config.group_size)
+                for group, samples in zip(
+                    groups, sample_numbers(groups, self._config.group_size), strict=True
+                )
+                for sample in samples
             )
         except STOPS_THE_RUN as error:
             raise UserError(
@@ -200,6 +203,19 @@ def plan_groups(config: GrpoConfig, plan: Plan) -> list[Group]:
             own = seats if config.seats_per_group > 1 else (seats[len(groups) % len(seats)],)
             groups.append(Group(plan.problems[index], own))
     return groups
+
+
+def sample_numbers(groups: Sequence[Group], size: int) -> list[range]:
+    """The numbers of each group's conversations: where a problem comes up again in a step, they go on, since
+    the same number would be the same conversation.
+    """
+    seen: Counter[str] = Counter()
+    numbers = []
+    for group in groups:
+        begin = seen[group.problem.id]
+        numbers.append(range(begin, begin + size))
+        seen[group.problem.id] += size
+    return numbers
 
 
 def _refuse_failed(held: Sequence[Conversation]) -> None:

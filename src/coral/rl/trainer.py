@@ -202,7 +202,6 @@ def build_trainer(
         shuffle_dataset=False,
         temperature=config.eval_config().agent.temperature,
         beta=config.beta,
-        epsilon=config.clip,
         loss_type=config.loss,
         scale_rewards=config.scale_rewards,
     )

@@ -88,8 +88,13 @@ def take_steps(trainer: Any, plan: Plan, folder: Path) -> Session:
         trainer=trainer,
         finished=trainer.state.global_step >= plan.steps,
         resumed_from=int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0,
-        history=tuple(trainer.state.log_history),
+        history=tuple(map(_known, trainer.state.log_history)),
     )
+
+
+def _known(line: Mapping[str, Any]) -> Log:
+    """A log line without what is not known: the deviation of a single reward, for one."""
+    return {name: value for name, value in line.items() if value is not None}
 
 
 class _AllStepsTaken(Exception):
@@ -249,7 +254,7 @@ def follower(watch: Watch, plan: Plan) -> Any:
         """Passes log lines on, ends a training that has diverged, and stops on request."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-            values = {name: float(value) for name, value in (logs or {}).items()}
+            values = {name: float(value) for name, value in _known(logs or {}).items()}
             _refuse_divergence(values, state.global_step)
             if state.is_world_process_zero:
                 watch.on_log(state.global_step, plan.steps, values)
