@@ -56,7 +56,7 @@ class SallyAnne(lettered.SplitContext):
         num_choices: lettered choices; 2 to 8.
         orders: orders of belief that are asked for, in turn; each 0 (reality) to 3 (what A thinks B thinks C
             thinks).
-        split_information: each seat is told only what its own witness saw; neither part settles the question.
+        split_information: each seat is told only what its own witness saw; whose day was last decides.
         split_context: each seat is told half of the story's lines alone; a half may settle the question.
     """
 

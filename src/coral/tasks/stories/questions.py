@@ -47,11 +47,10 @@ def draw_question(rng: Random, split: str, order: int, difficulty: Difficulty) -
 
 
 def draw_split_question(rng: Random, split: str, order: int, difficulty: Difficulty) -> Question:
-    """A question that neither witness's part settles.
+    """A question whose answer depends on which witness saw the last day.
 
-    Both saw the people asked about again after the first day, with different ends. So the days of one
-    witness, moved before or after those of the other, give one answer or the other, and each part looks the
-    same in both.
+    Both saw the people asked about again after the first day, with different ends. A part tells something of
+    the other one all the same: few days follow the first, closely. docs/sally_anne.md says how much.
 
     Raises:
         ConfigError: the difficulty allows (nearly) no such story.
