@@ -119,6 +119,7 @@ def test_short_names_mean_the_same_in_python(tmp_path, as_file):
 
 CALLS = [
     ({"lmit": 3}, "no option lmit", "did you mean limit?"),
+    ({"temperature": 0}, "no option temperature", "did you mean agent={'temperature': ...}?"),
     ({"limit": "many"}, "limit must be a whole number (got 'many')", "coral eval --help"),
     ({"data": [{"question": "?"}]}, "data is a list, not a path", "@coral.task()"),
     ({"agent": ""}, "an agent's name is empty", "leave it out"),

@@ -34,7 +34,8 @@ from coral.metrics import Summary
 from coral.metrics.own import MetricFunction
 from coral.models.config import ModelConfig
 from coral.models.protocol import Model
-from coral.options import build_config, load_yaml_file, read_words, types_of
+from coral.options import build_config, in_a_section, load_yaml_file, read_words, types_of
+from coral.plugins import kind_of
 from coral.rows.build import BuildConfig
 from coral.rows.build import build as _build
 from coral.rows.report import Report
@@ -281,12 +282,14 @@ def _refuse_unknown(kind: type[Any], options: Mapping[str, Any]) -> None:
     known = {item.name for item in dataclasses.fields(kind)}
     for name, value in options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            inside = [one.partition(".")[0] for one in in_a_section(name, types_of(kind))]
+            near = [f"{section}={{'{name}': ...}}" for section in inside]
+            near = near or difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(f"no option {name}", remedy=f"{hint}Options: {', '.join(sorted(known))}")
         if name == "data" and not isinstance(value, str | os.PathLike | None):
             raise ConfigError(
-                f"data is a {type(value).__name__}, not a path",
+                f"data is {kind_of(value)}, not a path",
                 remedy="write it to a file, or yield its records from a function under @coral.task() and "
                 "evaluate that: docs/own_data.md",
             )

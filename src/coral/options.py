@@ -212,6 +212,15 @@ def section_types(kind: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return types_of(kind) if _is_dataclass(kind) else {}
 
 
+def in_a_section(name: str, types: Mapping[str, Any]) -> list[str]:
+    """`section.name`, of the first section that has an option of this very name; nothing where none has."""
+    return [
+        f"{section}.{name}"
+        for section, kind in types.items()
+        if is_section(kind) and name in section_types(kind, {})
+    ][:1]
+
+
 def takes_several(kind: Any) -> bool:
     """Whether an option of this type holds a list."""
     return any(typing.get_origin(one) in (list, tuple) for one in alternatives(kind))

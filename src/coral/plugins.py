@@ -18,18 +18,8 @@ from coral.types import encodable
 
 log = logging.getLogger(__name__)
 
-# What a module with a mistake in it raises when it is imported.
-BROKEN = (
-    ImportError,
-    AttributeError,
-    NameError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    LookupError,
-    OSError,
-    RuntimeError,
-)
+FOREIGN = (Exception, SystemExit)
+"""What code that is not ours may raise: `sys.exit()` in it ends no run, and no command without a word."""
 
 
 class BrokenPlugIn(UserError):
@@ -91,7 +81,7 @@ class PlugIns:
     def _load(self, entry: metadata.EntryPoint) -> Any:
         try:
             found = entry.load()
-        except BROKEN as error:
+        except FOREIGN as error:
             raise self.broken(entry, f"{type(error).__name__}: {error}") from error
         self.check(entry, found)
         if missing := [name for name in self._required if not hasattr(found, name)]:
@@ -189,11 +179,11 @@ def imported(path: str, *, kind: str, otherwise: str) -> Any:
     try:
         holder = importlib.import_module(module if file is None else file.stem)
         _check_file(holder, file)
-    except BROKEN as error:
+    except FOREIGN as error:
         inside = not (isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]))
         raise ConfigError(
             f"the {kind} {path} cannot be imported: {type(error).__name__}: {error}",
-            remedy=f"mend {module}, or install what it imports"
+            remedy=_mend(module, error)
             if inside
             else f"give module:name of what is there, from its folder or installed; or {otherwise}",
         ) from error
@@ -211,6 +201,12 @@ def imported(path: str, *, kind: str, otherwise: str) -> Any:
     return found
 
 
+def _mend(module: str, error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f'what {module} does as a program belongs under: if __name__ == "__main__":'
+    return f"mend {module}, or install what it imports"
+
+
 def _defined_in(module: Any) -> list[str]:
     """The names that a module defines itself."""
     own = (
@@ -224,6 +220,12 @@ def _check_file(module: Any, file: Path | None) -> None:
     where = getattr(module, "__file__", None)
     if file is not None and (where is None or Path(where).resolve() != file):
         raise ImportError(f"another module is called {file.stem}: {where}; rename the file")
+
+
+def kind_of(value: object) -> str:
+    """The type of what a user gave, with its article: `a dict`, `an int`."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def known(names: Collection[str], wanted: str) -> str:

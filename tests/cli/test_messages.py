@@ -74,6 +74,8 @@ MISTAKES = [
     ([*TASK, "--partner.sees", "all"], "--partner.sees must be one of", "coral eval"),
     # unknown options
     ([*TASK, "--limt", "3"], "no option --limt", "did you mean --limit?"),
+    ([*TASK, "--temperature", "0"], "no option --temperature", "did you mean --agent.temperature?"),
+    ([*TASK, "--max_tokens", "9"], "no option --max_tokens", "did you mean --agent.max_tokens?"),
     ([*TASK, "--agent.modle", "x"], "no option --agent.modle", "did you mean --agent.model?"),
     ([*TASK, "--partner.modle", "x"], "no option --partner.modle", "did you mean --partner.model?"),
     ([*TASK, "--extractor.mod", "rules"], "no option --extractor.mod", "did you mean --extractor.mod"),

@@ -149,6 +149,14 @@ async def raising_async(_):
     raise SystemExit(3)
 
 
+def interrupting(_):
+    raise KeyboardInterrupt
+
+
+def yielding(_):
+    yield "A"
+
+
 async def hanging(_):
     await asyncio.Event().wait()
 
@@ -165,6 +173,11 @@ class Unsayable(Exception):
 class RaisingModel(Foreign):
     async def generate(self, request):
         raise KeyError("secret")
+
+
+class Nameless:
+    def generate(self, messages):
+        return "A"
 
 
 class SpentModel(Foreign):
@@ -185,7 +198,9 @@ class ShortModel(Foreign):
         (raising(ValueError("\ud800")), "ValueError: \ufffd"),
         (exiting, "SystemExit: enough"),
         (raising_async, "SystemExit: 3"),
-        (iterating, "StopIteration"),
+        (iterating, "StopIteration (test_objects.py, line"),
+        (interrupting, "KeyboardInterrupt (test_objects.py, line"),
+        (yielding, "returned a generator (return the whole text"),
         (cancelling, "cancelled itself"),
         (lambda _: None, "returned nothing, not a text"),
         (lambda _: 7, "a value of type int"),
@@ -199,6 +214,7 @@ class ShortModel(Foreign):
     ],
     ids=[
         "raises", "raises unsayably", "raises surrogates", "exits", "exits async", "stops iterating",
+        "interrupts", "yields",
         "cancels",
         "none", "number", "bytes", "blank", "hangs", "hangs in a thread",
         "model raises", "model returns text", "model returns too few",
@@ -328,11 +344,12 @@ async def test_an_object_extracts_beliefs_where_it_is_asked_to(tmp_path, data):
 @pytest.mark.parametrize(
     ("agent", "words"),
     [
-        (7, "a int is not a model"),
+        (7, "an int is not a model"),
         (Foreign, "Foreign is a class"),
+        (Nameless(), "a Nameless has `generate`, as a model has, but no `name`"),
         (lambda: "A", "cannot be called with one argument"),
         (lambda messages, more: "A", "cannot be called with one argument"),
-        (object(), "a object is not a model"),
+        (object(), "an object is not a model"),
         ({"model": ["a"]}, "a list is not a model"),
         ("python:coral.nowhere:agent", "cannot be imported: ModuleNotFoundError"),
         ("python:json:nothing", "cannot be imported: there is no 'nothing'"),

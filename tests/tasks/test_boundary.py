@@ -103,12 +103,13 @@ def test_beliefs_pass(belief: Any) -> None:
 
 
 async def test_a_stop_passes() -> None:
-    """What ends the process or the run is no failure of the task."""
+    """What ends the process or the run is no failure of the task; `sys.exit()` in its code is one."""
     cannot = Broken(workers.CannotStart("f", "no library"))
     with pytest.raises(KeyboardInterrupt):
         boundary.read(Broken(KeyboardInterrupt()), "4", PROBLEM)
-    with pytest.raises(SystemExit):
-        await boundary.grade(Broken(SystemExit()), "4", PROBLEM)
+    assert await boundary.grade(Broken(SystemExit()), "4", PROBLEM) is None
+    assert await boundary.same(Broken(SystemExit()), "4", "5", PROBLEM) is False
+    assert isinstance(boundary.read(Broken(SystemExit(2)), "4", PROBLEM), Unreadable)
     for call in (boundary.grade(cannot, "4", PROBLEM), boundary.same(cannot, "4", "5", PROBLEM)):
         with pytest.raises(workers.CannotStart):
             await call

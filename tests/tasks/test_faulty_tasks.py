@@ -102,6 +102,11 @@ class Unmade(Task):
         raise RuntimeError("not today")
 
 
+class Leaves(Task):
+    def __init__(self):
+        raise SystemExit(1)
+
+
 class Half:
     pass
 
@@ -136,6 +141,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("faulty")
     (path / "faulty_tasks.py").write_text(CODE)
     (path / "faulty_import.py").write_text("import no_such_package_anywhere\n")
+    (path / "program.py").write_text("raise SystemExit(2)\n")
+    (path / "asserts.py").write_text("assert False, 'no key'\n")
     yield path
     sys.modules.pop("faulty_tasks", None)
 
@@ -159,6 +166,7 @@ def _problems(name: str, **options: Any) -> list[coral.Problem]:
         ("Info", "not a TaskInfo"),
         ("Instruction", "the instruction of Instruction is None, not a str"),
         ("Unmade", "cannot be made: RuntimeError: not today"),
+        ("Leaves", "cannot be made: SystemExit: 1"),
         ("Half", "it lacks problems, opening"),
         ("breaks", "the line is dead (faulty_tasks.py, line"),
         ("wants", "needs its option n -> give --task.n VALUE"),
@@ -187,6 +195,8 @@ def test_a_sound_task_is_let_through(folder: Path) -> None:
     [
         ("faulty_tasks.py", "name the task in it, faulty_tasks.py:NAME"),
         ("faulty_tasks.Task", "is named faulty_tasks:Task"),
+        ("program.py:x", "what program.py does as a program belongs under: if __name__"),
+        ("asserts.py:x", "mend asserts.py"),
         ("faulty_import.py:x", "or install what it imports"),
         ("faulty_nowhere:x", "from its folder or installed"),
     ],

@@ -127,8 +127,8 @@ def test_indices_count_as_the_whole_file_tells(
         ([{"question": "?", "choices": ["B", "A"], "answer": "A"}], {}, "--task.answer_form"),
         ([NAMES | {"answer": "Dan"}], {}, "letter, its index, or its own text"),
         ([NAMES | {"answer": "D"}], {}, "names none of the 3 choices"),
-        ([{"question": "?", "choices": ["Ann", "Ann"], "answer": "Ann"}], {}, "names none"),
-        ([{"question": "?", "choices": ["Ann"], "answer": "A"}], {}, "2 to 26"),
+        ([{"question": "?", "choices": ["Ann", "Ann"], "answer": "Ann"}], {}, "as 2 of the choices do"),
+        ([{"question": "?", "choices": ["Ann"], "answer": "A"}], {}, "it has 1 choice 2 to 26"),
         ([{"question": "?", "choices": ["Ann", " "], "answer": "A"}], {}, "empty"),
         ([{"question": "?", "choices": 5, "answer": "A"}], {}, "a list of texts"),
         ([NAMES], {}, "--task.answer FIELD"),
@@ -305,6 +305,12 @@ def test_short_lists_leave_their_last_fields_empty(load: Load, write: Write) -> 
         ("open", [{"question": "2+2?", "answer": 4}], "answers are numbers"),
         ("open", [{"question": "Who?", "answer": "Ann"}], "answers are phrases"),
         ("choices", [{"question": "?", "A": "Ann", "B": "Bob", "answer": "B"}], "choices in A, B"),
+        (
+            "open",
+            [{"instruction": "Add", "input": "1 2", "output": "3"}],
+            "question in 'instruction', answer in 'output', context in 'input'",
+        ),
+        ("open", [{"prompt": "Who?", "completion": "Ann"}], "answer in 'completion'"),
         ("open", [NAMES | {"answer": "B"}], "'choices' is not told to the agents: the task choices would"),
     ],
 )
@@ -315,6 +321,32 @@ def test_what_was_recognised_is_said(write: Write, task: str, records: list[Any]
         warnings.simplefilter("always")
         list(registry.load(task).problems(source))
     assert [told in str(one.message) and one.category is Notice for one in caught] == [True]
+
+
+def test_problems_that_are_there_twice_are_told(write: Write) -> None:
+    """They count twice, as they always did; who reads the intervals should know."""
+    record = NAMES | {"answer": "B"}
+    source = Source(
+        data=str(write("mine.jsonl", [record, {**record, "question": "Which?"}, record])), split=""
+    )
+    with pytest.warns(Notice, match="repeats an earlier problem, the first in line") as told:
+        assert len(list(registry.load("choices").problems(source))) == 3
+    assert "too narrow" in str(told[-1].message)
+
+
+@pytest.mark.parametrize("task", ["choices", "open"])
+def test_a_nan_is_a_cell_that_is_missing(tmp_path: Path, task: str) -> None:
+    """pandas writes it into columns of numbers; it is no answer."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    records = {
+        "question": ["Whose?", "Whose else?"],
+        "choices": [["Ann", "Bob"]] * 2,
+        "answer": [0.0, float("nan")],
+    }
+    parquet.write_table(arrow.table(records), tmp_path / "mine.parquet")
+    source = Source(data=str(tmp_path / "mine.parquet"), split="")
+    with pytest.raises(DataError, match="record 2: the field 'answer' is missing or empty"):
+        list(registry.load(task).problems(source))
 
 
 def test_seeded_parts_divide_a_file_of_ones_own(load: Load, write: Write) -> None:
@@ -462,11 +494,13 @@ def test_a_file_in_place_of_a_task_says_who_reads_it(write: Write, record: Any, 
 
 
 def test_a_file_that_nobody_reads_in_place_of_a_task(write: Write) -> None:
-    """Neither empty files nor damaged ones have fields to name."""
-    for text in ("", "{"):
-        with pytest.raises(ConfigError) as raised:
-            registry.load(str(write("mine.jsonl", text)))
-        assert "coral tasks" in raised.value.remedy
+    """Files that are empty, damaged or of another kind are told as they are where `--data` names them."""
+    for name, text, cause in (
+        ("mine.jsonl", "", "is empty"), ("mine.jsonl", "{", "is not JSON"), ("a.xlsx", "PK", "kind of file"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"{name} is not a task, and .* {cause}") as raised:
+            registry.load(str(write(name, text)))
+        assert raised.value.remedy
 
 
 @coral.task("phrase")

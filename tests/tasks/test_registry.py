@@ -173,6 +173,7 @@ BROKEN = [
     ("import does_not_exist", "ModuleNotFoundError", "a package it needs is missing"),
     ("def x(:", "SyntaxError", "a typing error"),
     ("1 / len([1]) + {}['x']", "KeyError", "an error while it is imported"),
+    ("raise SystemExit(2)", "SystemExit", "it ends as it is imported"),
     ("", "AttributeError", "the class is not there"),
     ("Parrot = 3", "TypeError", "not a class"),
 ]

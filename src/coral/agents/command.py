@@ -388,7 +388,7 @@ class _Process:
 
     async def _handed_over(self, line: bytes, waiting: asyncio.Future[bytes]) -> bytes:
         assert self._process.stdin is not None
-        with suppress(ConnectionError):  # it ends: then its output ends, too
+        with suppress(ConnectionError, RuntimeError):  # it ends (uvloop: it has): then its output ends, too
             self._process.stdin.write(line)
             await self._process.stdin.drain()
         return await waiting

@@ -21,7 +21,7 @@ from typing import Any
 from coral.agents.singly import drawn_singly
 from coral.errors import AgentFailed, ConfigError, ModelError, UserError
 from coral.models.protocol import Candidate, Generation, Model, Request
-from coral.plugins import cause
+from coral.plugins import FOREIGN, cause
 from coral.types import FinishReason, Usage, encodable
 
 log = logging.getLogger("coral")
@@ -69,6 +69,7 @@ class FunctionModel:
 
     async def _within_time(self, messages: Messages) -> object:
         call = asyncio.ensure_future(self._call(messages))
+        call.add_done_callback(_seen)
         try:
             await asyncio.wait({call}, timeout=self._timeout_s)
         finally:
@@ -90,7 +91,7 @@ class FunctionModel:
             return await said if inspect.isawaitable(said) else said
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
-        except BaseException as error:  # foreign code, which may call sys.exit
+        except FOREIGN as error:
             raise _failed(self.name, error) from error
 
     async def __aenter__(self) -> FunctionModel:
@@ -124,7 +125,7 @@ class GuardedModel:
             generation = await self._model.generate(request)
         except (ModelError, asyncio.CancelledError, KeyboardInterrupt):
             raise
-        except BaseException as error:
+        except FOREIGN as error:
             raise _failed(self.name, error) from error
         return self._usable(generation, request.n)
 
@@ -144,7 +145,7 @@ class GuardedModel:
                 await self._model.__aenter__()
             except UserError:
                 raise
-            except Exception as error:
+            except FOREIGN as error:
                 raise ConfigError(
                     f"the model {self.name} cannot be opened: {cause(error)}",
                     remedy="fix its __aenter__, or leave it out where nothing is to be opened",
@@ -157,7 +158,7 @@ class GuardedModel:
         if hasattr(self._model, "__aexit__"):
             try:
                 await self._model.__aexit__(kind, error, trace)
-            except Exception as failure:  # noqa: BLE001  what the run found must not be lost for it
+            except FOREIGN as failure:  # what the run found must not be lost for it
                 log.warning("the model %s could not be closed: %s", self.name, cause(failure))
 
 
@@ -194,6 +195,12 @@ def _is_async(function: Callable[..., object]) -> bool:
     )
 
 
+def _seen(call: asyncio.Future[object]) -> None:
+    """Look at what a call raised: where Ctrl-C ends the loop nobody else does, and asyncio complains."""
+    if not call.cancelled():
+        call.exception()
+
+
 async def in_thread(call: Callable[[], object]) -> object:
     """What `call` returns or raises. Its thread is a daemon: one that hangs keeps no process alive."""
     loop = asyncio.get_running_loop()
@@ -218,9 +225,9 @@ async def in_thread(call: Callable[[], object]) -> object:
     said, error = await future
     if error is None:
         return said
-    raise (
-        RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
-    )  # no coroutine raises it
+    if isinstance(error, StopIteration | KeyboardInterrupt):  # no coroutine raises the one, Ctrl-C no thread
+        raise RuntimeError(type(error).__name__).with_traceback(error.__traceback__)
+    raise error
 
 
 def _text(said: object, name: str) -> str:
@@ -238,4 +245,6 @@ def _failed(name: str, error: BaseException) -> AgentFailed:
 
 
 def _kind(value: object) -> str:
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        return "a generator (return the whole text instead of yielding parts)"
     return "nothing" if value is None else f"a value of type {type(value).__name__}"

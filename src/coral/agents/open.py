@@ -29,7 +29,7 @@ from coral.models.config import HUMAN, ModelConfig
 from coral.models.connections import Connections
 from coral.models.listing import list_models
 from coral.models.protocol import Model
-from coral.plugins import cause, imported
+from coral.plugins import FOREIGN, cause, imported, kind_of
 
 PREFIX = "python:"
 """Of the name of a model that is an object of this process."""
@@ -235,7 +235,7 @@ def _made(kind: type) -> object:
     """An object of a class that was named, where no argument is needed."""
     try:
         return kind()
-    except Exception as error:
+    except FOREIGN as error:
         raise ConfigError(
             f"the class {kind.__name__} cannot be made without arguments: {cause(error)}",
             remedy="name a function, or an object of the class that the module holds",
@@ -248,8 +248,13 @@ def _refuse_others(given: object) -> None:
         raise ConfigError(f"{given.__name__} is a class, not a model", remedy="give an object of it")
     if is_model(given):
         return
+    if callable(getattr(given, "generate", None)):
+        raise ConfigError(
+            f"{kind_of(given)} has `generate`, as a model has, but no `name`",
+            remedy='give it one, such as `name = "mine"`: records call the model so',
+        )
     if not callable(given):
-        raise ConfigError(f"a {type(given).__name__} is not a model", remedy=remedy)
+        raise ConfigError(f"{kind_of(given)} is not a model", remedy=remedy)
     if not takes_messages(given):
         raise ConfigError(
             f"{_path_of(given)} cannot be called with one argument",

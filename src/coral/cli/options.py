@@ -21,6 +21,7 @@ from coral.options import (
     Word,
     alternatives,
     build_config,
+    in_a_section,
     is_names,
     is_section,
     load_yaml_file,
@@ -195,7 +196,8 @@ def _refuse_unknown(options: Mapping[str, Any], kind: type[Any], command: str) -
         if name in types:
             continue
         inner = _path_in(value)
-        near = difflib.get_close_matches(str(name), types, n=1)
+        near = [] if inner else in_a_section(str(name), types)
+        near = near or difflib.get_close_matches(str(name), types, n=1)
         hint = f"did you mean --{near[0]}{inner}?" if near else f"`{command} --help` lists the options"
         raise ConfigError(f"no option --{name}{inner}", remedy=hint)
 

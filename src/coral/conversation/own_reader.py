@@ -18,7 +18,7 @@ from typing import Any
 
 from coral.agents.function import takes_messages
 from coral.errors import ConfigError
-from coral.plugins import count_failure, imported
+from coral.plugins import FOREIGN, count_failure, imported
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Answered, Belief, Problem, Unreadable, Unsure
@@ -51,7 +51,7 @@ class OwnReader:
                 return said
             if said is not None and not isinstance(said, str):
                 raise TypeError(f"it returned {said!r:.80}, which is neither a belief nor a text")
-        except Exception as error:  # noqa: BLE001  foreign code
+        except FOREIGN as error:
             what = f"the extractor {self.name}"
             return Unreadable(f"extractor failed: {count_failure(what, error, f'problem {problem.id}')}")
         if said is None:
@@ -86,7 +86,7 @@ def own_reader(name: str, found: Any = None) -> OwnReader:
     if isinstance(found, type):
         try:
             found = found()
-        except Exception as error:
+        except FOREIGN as error:
             raise ConfigError(
                 f"the extractor {name} cannot be made: {type(error).__name__}: {error}",
                 remedy="its class is called without arguments",

@@ -56,6 +56,8 @@ _REMEDIES = {
     "cut by": "raise --agent.max_tokens",
     "the extractor's reply was empty or cut": "raise --extractor.max_tokens, or change --extractor.model",
     "the extractor gave no reply": "change --extractor.model, or use --extractor.mode rules",
+    "extractor failed": "mend the extractor: it returns the answer as a text, None, or a belief of coral",
+    "the extractor finds no": "mend the extractor, or use --extractor.mode hybrid with an --extractor.model",
     "reader failed": "mend the task's read: it returns coral.Answered, coral.Unsure or coral.Unreadable",
     "not read by rules": "use --extractor.mode hybrid with an --extractor.model",
 }

@@ -17,7 +17,7 @@ from typing import Any
 from coral.errors import ConfigError
 from coral.metrics.info import MetricInfo
 from coral.metrics.trace import Trace
-from coral.plugins import PlugIns, count_failure, imported
+from coral.plugins import FOREIGN, PlugIns, count_failure, imported
 from coral.types import Conversation
 
 Value = bool | float | tuple[float, float] | None
@@ -59,7 +59,7 @@ class OwnMetric:
         arguments = (trace, conversation) if self._wants_conversation else (trace,)
         try:
             part, whole = self._parts(self._function(*arguments))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code
+        except FOREIGN as error:
             count_failure(f"the metric {self.name}", error, f"conversation {conversation.id}")
             part, whole = _UNKNOWN
         return dict(zip(self.columns, (part, whole), strict=True))

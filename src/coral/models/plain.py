@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coral.errors import ConfigError
+from coral.plugins import kind_of
 
 if TYPE_CHECKING:
     from coral.models.protocol import Request
@@ -158,4 +159,4 @@ def described(value: Any) -> str:
         return ", ".join(map(str, list(value)[:8])) or "nothing"
     if isinstance(value, list):
         return f"a list of {len(value)}" + (f", the first of {described(value[0])}" if value else "")
-    return f"a {type(value).__name__}" if value is not None else "null"
+    return "null" if value is None else kind_of(value)

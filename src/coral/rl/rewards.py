@@ -18,7 +18,7 @@ from coral.conversation.protocols import ConversationProtocol
 from coral.errors import ConfigError, UserError
 from coral.metrics.outcome import change_of
 from coral.metrics.trace import AnswerClasses, Trace, trace_of
-from coral.plugins import imported
+from coral.plugins import FOREIGN, imported
 from coral.tasks import boundary
 from coral.tasks.protocol import Task
 from coral.types import Conversation, Seat, StopReason
@@ -108,7 +108,7 @@ async def _of_function(
             value = function(held.conversation, seat)
             value = await value if inspect.isawaitable(value) else value
             values.append(None if value is None else _finite(float(value)))
-        except Exception as error:
+        except FOREIGN as error:
             cause = f"{type(error).__name__}: {error}".removesuffix(": ")
             raise UserError(
                 f"the reward {name} fails on conversation {held.conversation.id}: {cause}",

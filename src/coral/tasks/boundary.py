@@ -15,7 +15,7 @@ import msgspec
 
 from coral import workers
 from coral.errors import DataError, MissingExtra, UserError
-from coral.plugins import cause, count_failure, failures
+from coral.plugins import FOREIGN, cause, count_failure, failures, kind_of
 from coral.tasks.protocol import Source, Task
 from coral.types import PAIR_SEATS, Answered, Belief, Problem, Unreadable, Unsure
 
@@ -38,7 +38,7 @@ def problems(task: Task, source: Source) -> Iterator[Problem]:
             yield problem
     except UserError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise DataError(
             f"the task {task.info.name} cannot give its problems: {cause(error)}", remedy="mend its code"
         ) from error
@@ -47,7 +47,7 @@ def problems(task: Task, source: Source) -> Iterator[Problem]:
 def _refuse_faulty(task: Task, problem: object, number: int, seen: set[str]) -> None:
     what = f"problem {number} of the task {task.info.name}"
     if not isinstance(problem, Problem):
-        raise DataError(f"{what} is a {type(problem).__name__}", remedy="yield objects of coral.Problem")
+        raise DataError(f"{what} is {kind_of(problem)}", remedy="yield objects of coral.Problem")
     try:
         msgspec.convert(msgspec.to_builtins(problem), Problem)
     except (msgspec.MsgspecError, TypeError) as error:
@@ -61,7 +61,7 @@ def _refuse_faulty(task: Task, problem: object, number: int, seen: set[str]) -> 
         stated = task.opening(problem)
         for seat in PAIR_SEATS:
             task.briefing(problem, seat)
-    except Exception as error:
+    except FOREIGN as error:
         raise DataError(
             f"{what} cannot be stated: {cause(error)}", remedy="mend opening or briefing"
         ) from error
@@ -87,7 +87,7 @@ async def same(task: Task, a: str, b: str, problem: Problem) -> bool:
         return a == b or bool(await task.same(a, b, problem))
     except (workers.CannotStart, MissingExtra):
         raise
-    except Exception as error:  # noqa: BLE001  foreign code
+    except FOREIGN as error:
         _count("comparison", task, error, problem)
         return False
 
@@ -99,7 +99,7 @@ async def grade(task: Task, answer: str, problem: Problem) -> bool | None:
         return None if verdict is None else bool(verdict)
     except (workers.CannotStart, MissingExtra):
         raise
-    except Exception as error:  # noqa: BLE001  foreign code
+    except FOREIGN as error:
         _count("grader", task, error, problem)
         return None
 
@@ -112,10 +112,10 @@ def _belief(part: str, task: Task, call: Callable[[], object], problem: Problem)
         if isinstance(belief, Unsure | Unreadable):
             return belief
         raise TypeError(f"it returned {belief!r:.80}, which is not a belief")
-    except Exception as error:  # noqa: BLE001  foreign code
+    except FOREIGN as error:
         return Unreadable(f"{part} failed: {_count(part, task, error, problem)}")
 
 
-def _count(part: str, task: Task, error: Exception, problem: Problem) -> str:
+def _count(part: str, task: Task, error: BaseException, problem: Problem) -> str:
     """Count a failure of a part of a task, and return what happened."""
     return count_failure(f"the {part} of the task {task.info.name}", error, f"problem {problem.id}")

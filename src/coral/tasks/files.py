@@ -20,13 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
 
 from coral.errors import DataError, MissingExtra
+from coral.plugins import kind_of
 from coral.tasks import documents
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".tsv", ".ndjson")
@@ -168,7 +169,8 @@ def read_stream(stream: IO[bytes], name: str) -> Iterator[Row]:
     if ending is None:
         raise DataError(
             f"{name}: this kind of file is not read",
-            remedy=f"give one of {', '.join(FORMATS)}, plain or .gz; a spreadsheet is saved as CSV",
+            remedy=f"give one of {', '.join(FORMATS)}, plain or .gz; a spreadsheet is saved as CSV, an archive "
+            "unpacked",
         )
     with reading(name):
         packed = name.lower().endswith(".gz") or cast("Any", stream).peek(2).startswith(_GZIP)
@@ -284,7 +286,8 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 def _as_row(fields: object, name: str, number: int, unit: str) -> Row:
     if not isinstance(fields, dict):
         row = Row(fields={}, file=name, number=number, unit=unit)
-        raise row.error(f"expected an object with named fields, found {type(fields).__name__}")
+        kind = "null" if fields is None else kind_of(fields)
+        raise row.error(f"expected an object with named fields, found {kind}")
     return Row(fields=fields, file=name, number=number, unit=unit)
 
 
@@ -380,7 +383,12 @@ def _csv_row(header: list[str], cells: list[str], name: str, line: int, mark: st
     return row
 
 
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
 def _parquet(stream: IO[bytes], name: str) -> Iterator[Row]:
+    """A NaN is a cell that is missing: pandas has no other word for it in a column of numbers."""
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -392,6 +400,7 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[Row]:
         numbers = itertools.count(1)
         for batch in ParquetFile(source).iter_batches(batch_size=_PARQUET_ROWS):
             for fields in batch.to_pylist():
-                yield Row(fields=fields, file=name, number=next(numbers), unit="record")
+                known = {field: None if _is_nan(value) else value for field, value in fields.items()}
+                yield Row(fields=known, file=name, number=next(numbers), unit="record")
     except ArrowException as error:
         raise DataError(f"{name} is not a parquet file: {error}", remedy="fetch it again") from error

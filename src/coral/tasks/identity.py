@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from coral.errors import Notice
 from coral.tasks.files import Row
 from coral.types import Problem
 
@@ -49,6 +51,8 @@ def distinct(problems: Iterable[tuple[Row, Problem]], *, option: str = "") -> It
     Two problems of one content id are the same problem twice: the second is named `<id>-2`. Two of one
     published id are an error of the file.
 
+    Repeated problems of data of one's own are told.
+
     Args:
         option: what tells the field of the ids, where the user can.
 
@@ -56,11 +60,13 @@ def distinct(problems: Iterable[tuple[Row, Problem]], *, option: str = "") -> It
         DataError: a published id appears twice.
     """
     seen: dict[str, int] = {}
+    again: list[Row] = []
     for row, problem in problems:
         count = seen[problem.id] = seen.get(problem.id, 0) + 1
         if count == 1:
             yield problem
         elif _CONTENT_ID.fullmatch(problem.id):
+            again.append(row)
             yield msgspec.structs.replace(problem, id=f"{problem.id}-{count}")
         else:
             other = f", or name a field whose values are unique ({option} FIELD)" if option else ""
@@ -68,3 +74,12 @@ def distinct(problems: Iterable[tuple[Row, Problem]], *, option: str = "") -> It
                 f"the id '{problem.id}' is there for the second time",
                 remedy=f"delete one of the two records, or give the parts of the data one by one{other}",
             )
+    if again and option:
+        repeat = "1 record repeats" if len(again) == 1 else f"{len(again)} records repeat"
+        place = f"{again[0].unit} {again[0].number}"
+        warnings.warn(
+            f"{again[0].file}: {repeat} an earlier problem, the first in {place}; each counts as "
+            "a problem of its own, so intervals are too narrow",
+            Notice,
+            stacklevel=2,
+        )

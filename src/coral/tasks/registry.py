@@ -12,9 +12,9 @@ from typing import Any, cast
 import msgspec
 
 from coral.errors import ConfigError, Notice, UserError
-from coral.plugins import BROKEN, BrokenPlugIn, PlugIns, cause, imported, known
+from coral.plugins import FOREIGN, BrokenPlugIn, PlugIns, cause, imported, kind_of, known
 from coral.store.folder import RunFolder
-from coral.tasks import files, reasoning_gym, sources
+from coral.tasks import reasoning_gym, sources
 from coral.tasks.judged import with_verdicts
 from coral.tasks.options import options_of, typed
 from coral.tasks.own.fields import rows
@@ -48,7 +48,7 @@ class _Tasks(PlugIns):
     def check(self, entry: metadata.EntryPoint, found: Any) -> None:
         try:
             info = found().info
-        except BROKEN as error:
+        except FOREIGN as error:
             raise self.broken(entry, f"{type(error).__name__}: {error}") from error
         if not isinstance(info, TaskInfo):
             raise self.broken(entry, "it lacks a TaskInfo")
@@ -86,7 +86,7 @@ def load(name: str, **options: Any) -> Task:
         return checked(kind(**values))
     except UserError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise ConfigError(
             f"the task {name} cannot be made: {cause(error)}", remedy="mend its class"
         ) from error
@@ -123,9 +123,9 @@ def checked(task: Task) -> Task:
     """
     try:
         info, instruction = task.info, task.instruction
-    except Exception as error:
+    except FOREIGN as error:
         raise ConfigError(
-            f"a {type(task).__name__} does not say how it is answered: {cause(error)}", remedy=_WHAT_A_TASK_IS
+            f"{kind_of(task)} does not say how it is answered: {cause(error)}", remedy=_WHAT_A_TASK_IS
         ) from error
     for name, value, wanted in (("info", info, TaskInfo), ("instruction", instruction, str)):
         if not isinstance(value, wanted):
@@ -164,15 +164,15 @@ def task_class(name: str) -> type[Task]:
                 "reasoning_gym stands for many tasks",
                 remedy=f"name a family, such as {name}:leg_counting; `coral tasks {name}` lists them",
             )
-        if name not in names() and files.data_format(name) and Path(name).is_file():
-            raise _data_as_task(name)
         if name not in names() and (remedy := _resumes(Path(name)) or _own(name)):
             raise ConfigError(f"{name} is not a task", remedy=remedy)
+        if name not in names() and Path(name).is_file():
+            raise _data_as_task(name)
         return cast("type[Task]", _PLUG_INS.load(name))
     found = imported(name, kind="task", otherwise=_WHERE_IT_IS)
     if not isinstance(found, type):
         remedy = "a function that yields records becomes one by a line above it: @coral.task()"
-        raise ConfigError(f"{name} is not a task but a {type(found).__name__}", remedy=remedy)
+        raise ConfigError(f"{name} is not a task but {kind_of(found)}", remedy=remedy)
     if missing := [part for part in REQUIRED if not hasattr(found, part)]:
         raise ConfigError(f"{name} is not a task: it lacks {', '.join(missing)}", remedy=_WHAT_A_TASK_IS)
     _check_names(found)
@@ -211,23 +211,27 @@ def _data_as_task(data: str) -> ConfigError:
     others = f" (or by {', '.join(found[1:])})" if found[1:] else ""
     if found:
         remedy = f"it can be read by: coral eval {found[0]} --data {data}{others}"
-    elif names := _fields_of(data):
+    else:
+        try:
+            names = ", ".join(_fields_of(data))
+        except UserError as error:
+            return ConfigError(
+                f"{data} is not a task, and not data that can be read: {error}", remedy=error.remedy
+            )
         remedy = (
             f"say which fields hold what: coral eval open --data {data} --task.question FIELD --task.answer "
-            f"FIELD; choices takes --task.choices FIELD, too; the record has: {', '.join(names)}"
+            f"FIELD; choices takes --task.choices FIELD, too; the record has: {names}"
         )
-    else:
-        remedy = "`coral tasks` lists the tasks"
     return ConfigError(f"{data} is a file of data, not a task", remedy=remedy)
 
 
 def _fields_of(data: str) -> tuple[str, ...]:
-    """The fields of a file's first record; none of one that cannot be read."""
-    try:
-        first = next(rows(Source(data=data, split=""), load("open").info), None)
-    except UserError:
-        return ()
-    return () if first is None else tuple(first.fields)
+    """The fields of a file's first record.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return tuple(next(rows(Source(data=data, split=""), load("open").info)).fields)
 
 
 def _reads(name: str, data: str) -> bool:
@@ -259,7 +263,7 @@ def described(task: Task) -> dict[str, Any]:
     if missing or not isinstance(task.info, TaskInfo):
         lacking = ", ".join(missing) or "a TaskInfo as its info"
         raise ConfigError(
-            f"a {type(task).__name__} is not a task: it lacks {lacking}",
+            f"{kind_of(task)} is not a task: it lacks {lacking}",
             remedy=_WHAT_A_TASK_IS,
         )
     kind = type(task)
@@ -277,7 +281,7 @@ def _plain(value: Any) -> Any:
     try:
         return msgspec.json.decode(msgspec.json.encode(value, enc_hook=os.fspath))
     except (TypeError, ValueError, msgspec.MsgspecError):
-        return f"a {type(value).__name__}"
+        return kind_of(value)
 
 
 def option_types(name: str) -> dict[str, Any]:

@@ -221,7 +221,10 @@ class _Reader:
         if self._part == "wrong":
             listed = self._with_right(row, listed.texts)
         if not 2 <= len(listed.texts) <= len(ascii_uppercase):
-            raise row.error(f"it has {len(listed.texts)} choices", remedy="2 to 26 can be lettered")
+            raise row.error(
+                f"it has {len(listed.texts)} choice{'s' * (len(listed.texts) != 1)}",
+                remedy="2 to 26 can be lettered: fix or delete this record, or use the task open",
+            )
         if not all(listed.texts):
             raise row.error("one of the choices is empty", remedy="fix or delete this record")
         twice = next((text for text in listed.texts if listed.texts.count(text) > 1), None)
@@ -278,6 +281,8 @@ class _Reader:
                 f"the field '{name}' holds {value!r}, which could be {told}",
                 remedy="say which with --task.answer_form letter, index or text",
             )
+        if (times := listed.texts.count(str(value).strip())) > 1:
+            raise row.error(f"the field '{name}' holds {value!r}, as {times} of the choices do", remedy=_ONCE)
         raise row.error(
             f"the field '{name}' holds {value!r}, which names none of the {len(listed.texts)} choices",
             remedy="the answer is a choice's letter, its index, or its own text",

@@ -18,7 +18,7 @@ PUBLISHED = ("test", "validation", "train")
 
 USUAL: dict[str, tuple[str, ...]] = {
     "question": (
-        "question", "problem", "prompt", "query", "input", "stem", "question_stem", "instruction",
+        "question", "problem", "prompt", "query", "instruction", "input", "stem", "question_stem",
         "question_text", "text", "sentence", "goal", "ctx",
     ),
     "choices": (
@@ -36,9 +36,9 @@ USUAL: dict[str, tuple[str, ...]] = {
         "correct_choice", "right_answer", "correct", "answer_index", "answer_idx", "correct_index", "answers",
         "gold_answer", "gold_label", "ground_truth", "final_answer", "expected_answer", "expected",
         "expected_output", "reference_answer", "reference", "ideal", "key", "solution", "output", "response",
-        "cop", "correct_answers", "best_answer",
+        "completion", "cop", "correct_answers", "best_answer",
     ),
-    "context": ("context", "passage", "article", "paragraph", "story"),
+    "context": ("context", "passage", "article", "paragraph", "story", "input"),
     "id": ("id", "question_id", "problem_id", "uid", "qid"),
 }  # fmt: skip
 """The names that records of published data sets use, the likelier ones first. `Answer Key` is answer_key."""

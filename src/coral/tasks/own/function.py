@@ -10,7 +10,7 @@ from dataclasses import field, make_dataclass
 from typing import Any, Literal, get_args
 
 from coral.errors import ConfigError, DataError
-from coral.plugins import known
+from coral.plugins import kind_of, known
 from coral.tasks import sources
 from coral.tasks.files import Row
 from coral.tasks.options import hints_of, named, type_of
@@ -111,7 +111,7 @@ def _rows(function: Make, options: Mapping[str, Any]) -> Iterator[Row]:
     for number, record in enumerate(function(**own), start=1):
         if not isinstance(record, Mapping):
             raise DataError(
-                f"{function.__name__}, record {number}: a {type(record).__name__} is not a mapping",
+                f"{function.__name__}, record {number}: {kind_of(record)} is not a mapping",
                 remedy='yield records such as {"question": ..., "answer": ...}',
             )
         yield Row(fields=dict(record), file=function.__name__, number=number, unit="record")
