@@ -169,8 +169,8 @@ def read_stream(stream: IO[bytes], name: str) -> Iterator[Row]:
     if ending is None:
         raise DataError(
             f"{name}: this kind of file is not read",
-            remedy=f"give one of {', '.join(FORMATS)}, plain or .gz; a spreadsheet is saved as CSV, an archive "
-            "unpacked",
+            remedy=f"give one of {', '.join(FORMATS)}, plain or .gz; a spreadsheet is saved as CSV, an "
+            "archive unpacked",
         )
     with reading(name):
         packed = name.lower().endswith(".gz") or cast("Any", stream).peek(2).startswith(_GZIP)
