@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -158,14 +159,13 @@ def test_a_draft_a_reload_and_a_server_that_was_killed(page, chat):
     assert page.input_value("textarea") == "half a thou"
     chat.kill()
     page.wait_for_selector("text=The study is not there at the moment")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("ght: ")
     assert chat.start()[0] == link
-    page.wait_for_selector("textarea")
-    assert page.input_value("textarea") == "half a thou"
-    page.focus("textarea")
-    page.keyboard.press("End")
+    page.wait_for_selector("text=The study is not there at the moment", state="detached")
+    assert page.input_value("textarea") == "half a thought: "
     chat.when("slow", True)
-    page.keyboard.type("ght: \\boxed{5}")
-    page.keyboard.press("Control+Enter")
+    send(page, "\\boxed{5}")
     page.wait_for_selector("text=Your partner is writing")
     chat.kill()
     chat.when("slow", False)
@@ -175,6 +175,39 @@ def test_a_draft_a_reload_and_a_server_that_was_killed(page, chat):
     assert page.locator("section.turn .raw").first.inner_text() == "half a thought: \\boxed{5}"
     send(page, "\\boxed{7}")
     page.wait_for_selector("text=You agree.")
+
+
+def test_an_answer_that_arrives_late_takes_nothing_back(page, chat):
+    """The next turn, which the page waits for, may overtake the answer to the words of the last one."""
+    begin(page, chat.start()[0])
+    held = []
+    page.route("**/api/seat/say", lambda route: held.append((route, route.fetch())))
+    send(page, "\\boxed{5}")
+    page.wait_for_selector("section.turn.s-1")
+    page.wait_for_selector("textarea:focus")
+    page.keyboard.type("half ")
+    (route, response), *_ = held
+    with page.expect_response("**/api/seat/say"):
+        route.fulfill(response=response)
+    page.unroute("**/api/seat/say")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    send(page, "a thought: \\boxed{7}")
+    page.wait_for_selector("text=half a thought")
+    page.wait_for_selector("text=You agree.")
+
+
+def test_a_server_that_is_away_behind_a_proxy_is_waited_for(page, chat):
+    """The proxy answers, in words of its own; or an answer breaks off."""
+    link = chat.start()[0]
+    away = [{"status": 502, "body": "<h1>Bad Gateway</h1>"}, {"status": 200, "body": '{"phase": "wel'}]
+    page.route(
+        re.compile(r"/api/seat(\?|$)"),
+        lambda route: route.fulfill(**away.pop(0)) if away else route.continue_(),
+    )
+    page.goto(link)
+    page.wait_for_selector("text=The study is not there at the moment")
+    page.wait_for_selector("text=Begin")
+    assert not away
 
 
 def test_a_model_that_fails_is_told_and_asked_again(page, chat):

@@ -70,6 +70,12 @@ def stored(bots, tmp_path_factory):
 
 
 @pytest.fixture
+def make(bots):
+    """Makes runs of such functions."""
+    return make_run
+
+
+@pytest.fixture
 def fresh(bots, tmp_path):
     """A run of its own, for tests that change it."""
     return make_run(tmp_path, problems=6).path

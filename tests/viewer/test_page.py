@@ -475,6 +475,149 @@ def test_a_key_goes_to_what_is_shown(page, stored, tmp_path, screen, shown, key,
     page.wait_for_selector(after)
 
 
+class Held:
+    """Requests of a page that are held back until they are let go."""
+
+    def __init__(self, page, asked):
+        self._page, self._routes = page, []
+        page.route(lambda address: re.search(asked, address) is not None, self._hold)
+
+    def _hold(self, route):
+        self._routes.append(route)
+
+    def wait(self):
+        while not self._routes:
+            self._page.wait_for_timeout(20)
+
+    def let_go(self):
+        """Answer the first one, and let the page take it in."""
+        self.wait()
+        first = self._routes.pop(0)
+        with self._page.expect_response(lambda response: response.url == first.request.url):
+            first.continue_()
+        self._page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_an_answer_to_an_older_question_is_not_shown(page):
+    """Rows are of the filters that are chosen, however late others arrive."""
+    visit(page, "#/run/0/list")
+    late = Held(page, r"conversations\?.*kind=lost")
+    page.select_option(".filters select >> nth=0", "lost")
+    late.wait()
+    page.select_option(".filters select >> nth=0", "")
+    page.wait_for_selector("output:text-matches('^30 ')")
+    late.let_go()
+    assert page.inner_text("output") == "30 conversations"
+
+
+def test_a_step_leads_nowhere_once_the_screen_was_left(page):
+    """To the next conversation, and back before it is there: the list stays, at the row of before."""
+    visit(page, "#/run/0/list")
+    for _ in range(25):
+        page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article h2:text-is('q25#0')")
+    late = Held(page, "offset=26")
+    page.keyboard.press("j")
+    late.wait()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".row.chosen >> text=q25#0")
+    late.let_go()
+    page.wait_for_selector(".row.chosen >> text=q25#0")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article h2:text-is('q25#0')")
+    page.go_back()
+    page.wait_for_selector(".row.chosen >> text=q25#0")
+
+
+def test_steps_add_up_while_a_conversation_is_on_its_way(page):
+    """Two quick presses are two steps; none leads beyond the last one."""
+    visit(page, "#/run/0/conversation?id=q0%230&at=0")
+    late = Held(page, "offset=1&")
+    page.keyboard.press("j")
+    late.wait()
+    page.keyboard.press("j")
+    page.wait_for_selector("article h2:text-is('q2#0')")
+    late.let_go()
+    assert page.inner_text("article h2") == "q2#0"
+    visit(page, "#/run/0/conversation?id=q28%230&at=28")
+    late = Held(page, "offset=29&")
+    page.keyboard.press("j")
+    late.wait()
+    page.keyboard.press("j")
+    late.let_go()
+    late.let_go()
+    page.wait_for_selector("article h2:text-is('q29#0')")
+
+
+def test_what_is_typed_while_the_address_changes_is_kept(page):
+    """A search is told to the address, and comes back from there when more may be typed."""
+    visit(page, "#/run/0/list")
+    page.evaluate(
+        """() => addEventListener("hashchange", () => {
+          const input = document.querySelector("input[type=search]");
+          input.value += "sider";
+          input.dispatchEvent(new Event("input", { bubbles: true }));
+        }, { once: true })"""
+    )
+    page.locator("input[type=search]").press_sequentially("con")
+    page.wait_for_url(re.compile("text=consider"))
+    assert page.input_value("input[type=search]") == "consider"
+    page.wait_for_selector("output:text-matches('^[0-9]')")
+    page.keyboard.press("Enter")  # on to the rows
+    page.keyboard.press("j")
+    page.wait_for_selector(".row.chosen >> text=q1#0")
+
+
+def test_a_filter_that_is_chosen_while_a_search_waits_is_kept(page):
+    """The search joins what is in the address by then."""
+    visit(page, "#/run/0/list")
+    page.evaluate(
+        """() => {
+          const input = document.querySelector("input[type=search]");
+          input.value = "consider";
+          input.dispatchEvent(new Event("input", { bubbles: true }));
+          const kind = document.querySelector(".filters select");
+          kind.value = "agreed";
+          kind.dispatchEvent(new Event("change", { bubbles: true }));
+        }"""
+    )
+    page.wait_for_url(re.compile(r"(?=.*kind=agreed)(?=.*text=consider)"))
+
+
+TWICE = "(selector) => [0, 1].forEach(() => document.querySelector(selector).click())"
+
+
+def test_a_fork_is_begun_once(page):
+    """It asks models: a second click before the first is answered is none."""
+    visit(page, "#/run/0/conversation?id=q1%230")
+    page.locator("#turn-1 summary", has_text="fork from here").click()
+    page.fill("#turn-1 textarea", "The answer is 8.")
+    sent = []
+    page.on("request", lambda request: sent.append(request.method) if "/api/forks" in request.url else None)
+    page.route("**/api/forks", lambda route: route.fulfill(json=[]))
+    with page.expect_response("**/api/forks"):
+        page.evaluate(TWICE, "#turn-1 form button")
+    page.wait_for_selector("#turn-1 form button:enabled")
+    assert sent.count("POST") == 1
+
+
+def test_more_rows_come_once_and_of_what_is_chosen(page):
+    """Of a table that is shown part after part."""
+    row = {"strip_a": "", "strip_b": "", "stop_a": "", "stop_b": "", "right_a": 1, "right_b": 1}
+
+    def rows(route):
+        first = int(re.search(r"offset=(\d+)", route.request.url)[1])
+        found = [{**row, "id": f"q{first + number}"} for number in range(100)]
+        route.fulfill(json={"rows": found, "count": 300, "changes": {}})
+
+    page.route("**/api/compare?*", rows)
+    visit(page, "#/compare?a=0&b=1")
+    page.evaluate(TWICE, "main > .compare > button")
+    page.wait_for_selector(".aligned tr >> text=q199")
+    assert page.locator(".aligned tbody tr").count() == 200
+
+
 def test_a_person_reads_blind_with_the_keyboard(page, stored, tmp_path):
     """A name, an answer, a letter; a reload resumes, and an answer can be looked at again."""
     run = shutil.copytree(stored / "second", tmp_path / "run")

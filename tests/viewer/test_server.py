@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import aiohttp
 import pytest
@@ -123,6 +125,43 @@ async def test_the_overview_agrees_with_the_summary(stored, view):
     assert found["finished"]
     assert sum(one["count"] for one in found["groups"]["topic"]) == found["conversations"]
     assert sum(one["count"] for one in found["turns"]) == found["conversations"]
+
+
+async def follow(client, holds):
+    """The overview of the first run, as soon as it is as wanted."""
+    until = time.monotonic() + 60
+    while not holds(found := await (await client.get("/api/runs/0")).json()):
+        assert time.monotonic() < until, found
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def test_a_run_that_is_made_again_or_deleted_is_noticed(make, tmp_path, view):
+    """Under the same name: what is shown is what lies there, and a run that is gone is said to be gone."""
+    first = (await asyncio.to_thread(make, tmp_path, problems=6)).path
+    async with view(first) as client:
+        assert (await follow(client, bool))["conversations"] == 6
+        shutil.rmtree(first)
+        await asyncio.to_thread(make, tmp_path, agent="python:view_bots:sure", problems=4)
+        await follow(client, lambda found: found.get("conversations") == 4 and found["metrics"])
+        said = await (await client.get("/api/runs/0/conversation?id=q1%230")).json()
+        assert said["turns"][0]["replies"][0]["text"].startswith("Plainly.")
+        shutil.rmtree(first)
+        assert "run" in (await follow(client, lambda found: found.get("error")))["error"]
+        for path in ("runs", "runs/0", "runs/0/conversations", "runs/0/conversation?id=q1%230"):
+            async with client.get(f"/api/{path}") as response:
+                assert await response.json(), path
+
+
+async def test_the_metrics_of_a_run_appear_when_they_are_written(fresh, view):
+    """They are written after the last conversation: an overview may have been made in between."""
+    summary = fresh / "summary.json"
+    kept = summary.read_bytes()
+    summary.unlink()
+    async with view(fresh) as client:
+        assert not (await follow(client, lambda found: found["conversations"] == 6))["finished"]
+        summary.write_bytes(kept)
+        assert (await follow(client, lambda found: found["finished"]))["metrics"]
 
 
 async def test_prompts_are_those_that_were_sent(stored, view):

@@ -35,7 +35,7 @@ POLL_S = 20.0
 """How long a page waits for something new before it asks again."""
 LARGEST_BODY = 1_000_000
 """Bytes of a request: of one turn."""
-SHARED = ("ask.js", "text.js", "style.css", "icon.svg", "vendor/preact.js")
+SHARED = ("ask.js", "sent.js", "text.js", "style.css", "icon.svg", "vendor/preact.js")
 """Files of the viewer's page that these pages use, too."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")

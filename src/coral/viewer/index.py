@@ -104,6 +104,7 @@ class RunIndex:
         self.path = _place(folder)
         self._local = threading.local()
         self._prepare()
+        self._made = self.path.stat()
 
     @property
     def beside_control(self) -> bool:
@@ -117,6 +118,14 @@ class RunIndex:
         if found is None:
             found = self._local.connection = _connect(self.path)
         return found
+
+    def is_current(self) -> bool:
+        """Whether it is of what lies there now: not where the run was deleted, or made again."""
+        try:
+            is_there = os.path.samestat(self.path.stat(), self._made)
+            return is_there and self.folder.identity() == self.identity and self._fits()
+        except (OSError, RunFolderError, sqlite3.Error):
+            return False
 
     def update(self, on_taken: Callable[[int], None] = lambda _: None) -> None:
         """Take in what the run has written since.
@@ -134,15 +143,16 @@ class RunIndex:
         """One conversation from its file; None where there is none.
 
         Raises:
-            RunFolderError: its line is damaged.
+            RunFolderError: its line is damaged, or the run is gone.
         """
         row = self.connection.execute(
             "SELECT path, offset FROM conversations WHERE id = ?", (identity,)
         ).fetchone()
         if row is not None:
-            found = conversation_of(line_at(self.folder.path / row["path"], row["offset"]))
-            if found.id == identity:
-                return found
+            with suppress(RunFolderError):  # the file is another one since, or has none of it
+                found = conversation_of(line_at(self.folder.path / row["path"], row["offset"]))
+                if found.id == identity:
+                    return found
         return self.folder.conversation(identity)
 
     def _prepare(self) -> None:

@@ -26,7 +26,7 @@ class ViewedRun:
         name: as the page calls it; no two share one.
         member: the family that it is of, and its name there; None of a fork.
         looked_at: when its files were last looked through, by the monotonic clock; 0 before the first time.
-        overview: with the number of the state of the index that it was made of.
+        overview: with the state of the run that it was made of.
         error: why its files cannot be followed.
         taken: lines taken in so far.
     """
@@ -35,7 +35,7 @@ class ViewedRun:
     index: RunIndex
     member: tuple[Family, str] | None = None
     looked_at: float = 0.0
-    overview: tuple[int, dict[str, Any]] | None = None
+    overview: tuple[object, dict[str, Any]] | None = None
     updating: asyncio.Task[None] | None = None
     error: str = ""
     taken: int = 0
@@ -47,12 +47,26 @@ class ViewedRun:
             return
         self.updating = asyncio.ensure_future(self._take_in())
 
+    @property
+    def state(self) -> object:
+        """What an overview is made of: another one once more is taken in, or the metrics are written."""
+        try:
+            written = (self.index.folder.path / "summary.json").stat().st_mtime_ns
+        except OSError:
+            written = 0
+        return self.taken, written, self.index
+
     async def _take_in(self) -> None:
         def count(lines: int) -> None:
             self.taken += lines
 
+        def look() -> None:
+            if not self.index.is_current():
+                self.index = RunIndex(RunFolder(self.index.folder.path))
+            self.index.update(count)
+
         try:
-            await asyncio.to_thread(self.index.update, count)
+            await asyncio.to_thread(look)
             self.error = ""
         except UserError as error:
             self.error = str(error)

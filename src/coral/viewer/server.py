@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shlex
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -106,6 +107,10 @@ class ViewServer:
             response = answer({"error": str(refused)}, refused.status)
         except UserError as error:
             response = answer({"error": str(error), "remedy": error.remedy}, HTTPStatus.BAD_REQUEST)
+        except sqlite3.Error as error:
+            told = {"error": f"the index of a run cannot be read: {error}",
+                    "remedy": "reload; was the run's folder moved or deleted?"}  # fmt: skip
+            response = answer(told, HTTPStatus.INTERNAL_SERVER_ERROR)
         except web.HTTPException as error:
             response = answer({"error": error.reason}, error.status)
         response.headers.update(HEADERS)
@@ -139,9 +144,9 @@ class ViewServer:
     async def _overview(self, request: web.Request) -> web.StreamResponse:
         run = self._run(request)
         run.follow()
-        taken = run.taken
-        if run.overview is None or run.overview[0] != taken:
-            run.overview = (taken, await asyncio.to_thread(overview, run.index, run.name))
+        state = run.state
+        if run.overview is None or run.overview[0] != state:
+            run.overview = (state, await asyncio.to_thread(overview, run.index, run.name))
         return answer({**run.overview[1], **self._state(int(request.match_info["run"]), run)})
 
     async def _conversations(self, request: web.Request) -> web.StreamResponse:

@@ -50,7 +50,9 @@ export function spell() {
   };
 }
 
-export function drop() {
+// What was sent needs no draft; the next turn may have begun one since.
+export function drop(turn) {
+  if (draft.turn !== turn) return;
   draft = {};
   keep(draft);
 }

@@ -1,8 +1,9 @@
 // A person's page: the conversation as their seat sees it, and their turn.
 
-import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { get, post } from "./ask.js";
 import * as draft from "./draft.js";
+import { useSent } from "./sent.js";
 import { Study } from "./study.js";
 import { LONGEST, visible } from "./text.js";
 
@@ -17,10 +18,11 @@ function App() {
   const [lost, lose] = useState(false);
   const known = useRef("");
   const take = (found) => {
-    known.current = found.version || "";
-    show(found);
     fail(null);
     lose(false);
+    if (isOlder(found.version, known.current)) return;
+    known.current = found.version || "";
+    show(found);
   };
   useEffect(() => {
     let over = false;
@@ -32,7 +34,7 @@ function App() {
           if (found.phase === "study" || (found.closed && isFinished(found))) return;
           if (found.closed) await pause();
         } catch (refused) {
-          if (refused.status) return fail(refused);
+          if (refused.isOurs) return fail(refused);
           lose(true);
           await pause();
         }
@@ -45,6 +47,13 @@ function App() {
   if (!state) return html`<main class="talk">${lost ? html`<${Away} />` : html`<p class="quiet">Loading…</p>`}</main>`;
   if (state.phase === "study") return html`<${Study} />`;
   return html`<${Talk} state=${state} take=${take} lost=${(lost || state.closed) && !isFinished(state)} />`;
+}
+
+// Versions are EPOCH.NUMBER, an epoch per process of the server. What the page waits for and what is answered to words
+// that it sends arrive in any order.
+function isOlder(version, known) {
+  const [[epoch, number], [before, latest]] = [version || "", known].map((one) => one.split("."));
+  return epoch === before && Number(number) < Number(latest);
 }
 
 const isFinished = (state) => state.phase === "over" && !state.more;
@@ -69,7 +78,8 @@ function Talk({ state, take, lost }) {
       ${phase === "welcome" || phase === "gathering" ? html`<${Welcome} state=${state} take=${take} />` : null}
       ${told.map((one) => html`<${Told} key=${`${state.number}${one.who}`} one=${one} open=${said.length === 0 || one.who !== "instructions"} />`)}
       ${said.map((one, index) => html`<${Said} key=${`${state.number} ${index}`} one=${one} last=${index === said.length - 1} />`)}
-      ${lost ? html`<${Away} />` : html`<${Below} state=${state} take=${take} />`}
+      ${lost ? html`<${Away} />` : null}
+      ${lost && phase !== "yours" ? null : html`<${Below} state=${state} take=${take} />`}
     </main>`;
 }
 
@@ -131,13 +141,11 @@ function Turn({ state, take }) {
   const [text, set] = useState(() => draft.open(state.turn).text);
   const box = useRef(null);
   const sent = (found) => {
-    draft.drop();
+    draft.drop(state.turn);
     take(found);
   };
   const [send, error, busy] = useSent(() => post("seat/say", { turn: state.turn, text, spell: draft.spell() }), sent);
-  useEffect(() => {
-    box.current.focus({ preventScroll: true });
-  }, []);
+  useLayoutEffect(() => box.current.focus({ preventScroll: true }), []);
   const write = (event) => {
     draft.write(event.target.value);
     set(event.target.value);
@@ -177,7 +185,7 @@ function Waiting({ slow }) {
 function Trouble({ take }) {
   const [again, error, busy] = useSent((yes) => post("seat/again", { again: yes }), take);
   const button = useRef(null);
-  useEffect(() => button.current.focus(), []);
+  useLayoutEffect(() => button.current.focus(), []);
   return html`<section class="problem" role="alert">
     <p><b>Your partner cannot be reached.</b> What you wrote is kept.</p>
     <${Failed} error=${error} />
@@ -198,7 +206,7 @@ function Over({ state, take }) {
   const { more } = state;
   const done = `${state.done} ${state.done === 1 ? "problem" : "problems"} done`;
   const button = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (button.current) button.current.focus();
   }, [more]);
   return html`<section class="card end">
@@ -226,23 +234,6 @@ function Failed({ error }) {
   if (!error) return null;
   const words = error.status ? error.message : "nobody answers: your words are still here, send them again in a moment";
   return html`<p class="problem" role="alert">${visible(words)}${error.remedy ? html`<br />${visible(error.remedy)}` : null}</p>`;
-}
-
-// Sends something once at a time: [send, what went wrong, whether it is under way].
-function useSent(request, take) {
-  const [error, fail] = useState(null);
-  const [busy, work] = useState(false);
-  const send = async (...given) => {
-    work(true);
-    fail(null);
-    try {
-      take(await request(...given));
-    } catch (refused) {
-      fail(refused);
-    }
-    work(false);
-  };
-  return [send, error, busy];
 }
 
 const root = document.getElementById("app");

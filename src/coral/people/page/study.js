@@ -1,6 +1,6 @@
 // Who runs a study sees how far each session is, and makes new links. No words, no beliefs.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { get, post } from "./ask.js";
 
 const EVERY_MS = 2000;
@@ -17,22 +17,31 @@ export function Study() {
   const [found, show] = useState(null);
   const [lost, lose] = useState(false);
   const [refused, refuse] = useState(null);
-  const look = () =>
-    get("people").then(
-      (value) => {
-        show(value);
-        lose(false);
-      },
-      () => lose(true),
-    );
+  const latest = useRef(0);
+  const ask = async (request) => {
+    const asked = (latest.current += 1);
+    try {
+      const value = await request();
+      if (latest.current === asked) show(value); // not over the answer to what was pressed since
+      lose(false);
+    } catch (error) {
+      if (error.isOurs) refuse(error);
+      else lose(true);
+    }
+  };
   useEffect(() => {
     document.title = "Sessions · Coral";
+    const look = () => ask(() => get("people"));
     look();
     const timer = setInterval(look, EVERY_MS);
     return () => clearInterval(timer);
   }, []);
-  const add = () => post("people").then(show, () => lose(true));
-  const handOn = (number) => post("people/hand_on", { number }).then(show, (error) => refuse(error));
+  const press = (request) => {
+    refuse(null);
+    ask(request);
+  };
+  const add = () => press(() => post("people"));
+  const handOn = (number) => press(() => post("people/hand_on", { number }));
   if (!found) return html`<main><p class="quiet">Loading…</p></main>`;
   return html`<header class="top"><h1>Sessions</h1></header>
     <main>

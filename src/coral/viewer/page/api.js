@@ -13,7 +13,7 @@ export async function get(path, query = {}) {
 export const post = (path, body) => told(sent(path, body));
 
 // Who sees the page is who started its server.
-const GONE = { error: "the viewer does not answer", remedy: "start `coral view` again, and reload" };
+const GONE = { error: "the viewer does not answer", remedy: "start its command again, and open the address that it prints" };
 
 async function told(asking) {
   try {

@@ -1,6 +1,7 @@
 // The page: which screen stands at which address, and the keys that work everywhere.
 
 import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { useFetched } from "./asking.js";
 import { Compare } from "./compare.js";
 import { Conversation } from "./conversation.js";
 import { Judge } from "./judge.js";
@@ -8,7 +9,7 @@ import { inField, useKeys } from "./keys.js";
 import { Label } from "./label.js";
 import { isOneFile } from "./inside.js";
 import { List } from "./list.js";
-import { Overview, Problem, useFetched } from "./overview.js";
+import { Overview, Problem } from "./overview.js";
 import { People } from "./people.js";
 import { go, link, parse } from "./route.js";
 import { Start } from "./start.js";
@@ -58,12 +59,15 @@ function App() {
   useKeys((event) => {
     if (ALONE.includes(screen) || inField(event)) return;
     if (event.key === "?") toggle((shown) => !shown);
-    if (event.key === "Escape" && help) toggle(false);
+    if (event.key === "Escape" && help) {
+      toggle(false);
+      event.stopImmediatePropagation(); // it leads no further
+    }
     if (event.key === "o") go(`run/${run}`);
     if (event.key === "l") go(`run/${run}/list`);
     if (event.key === "c" && runs && runs.length > 1) go("compare");
-  });
-  if (error) return html`<main><${Problem} error=${error} /></main>`;
+  }, { first: true });
+  if (error && !runs) return html`<main><${Problem} error=${error} /></main>`;
   if (!runs) return html`<p class="quiet">Loading…</p>`;
   if (screen === "judge") return html`<main><h1 class="hidden">Judge</h1><${Judge} query=${route.query} /></main>`;
   if (screen === "label") return html`<main><h1 class="hidden">Label</h1><${Label} query=${route.query} /></main>`;
@@ -105,7 +109,7 @@ function Screen({ screen, run, part, query, runs }) {
     return html`<${Problem} error=${{ message: "this address shows nothing", remedy: "choose a run above" }} />`;
   }
   if (part === "list") return html`<${List} key=${run} run=${run} query=${query} />`;
-  if (part === "conversation") return html`<${Conversation} key=${`${run} ${query.id}`} run=${run} query=${query} />`;
+  if (part === "conversation") return html`<${Conversation} key=${run} run=${run} query=${query} />`;
   if (part === "people") return html`<${People} key=${run} run=${run} runs=${runs} />`;
   return html`<${Overview} key=${run} run=${run} />`;
 }

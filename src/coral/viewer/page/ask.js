@@ -7,6 +7,7 @@ export class Refused extends Error {
     super(error || "the server could not answer");
     this.remedy = remedy || "";
     this.status = status; // 0: nobody answered
+    this.isOurs = Boolean(error && status); // not of what stands between, such as a proxy of a server that is away
   }
 }
 
@@ -30,7 +31,7 @@ async function ask(address, { type, ...options }) {
   } catch {
     throw new Refused({ error: "nobody answers" }, 0);
   }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(body, response.status);
+  const body = await response.json().catch(() => null); // such as an answer that broke off
+  if (!response.ok || body === null) throw new Refused(body || {}, response.status);
   return body;
 }

@@ -1,11 +1,11 @@
 // Two runs problem by problem.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
-import { get } from "./api.js";
+import { html } from "./vendor/preact.js";
+import { useFetched, useParts } from "./asking.js";
 import { Shown } from "./conversation.js";
 import { chance, FamilyCard } from "./family.js";
 import { sign, Strip } from "./marks.js";
-import { amount, Problem, useFetched } from "./overview.js";
+import { amount, Problem } from "./overview.js";
 import { JudgeThese } from "./people.js";
 import { go, link } from "./route.js";
 import { visible } from "./text.js";
@@ -20,7 +20,8 @@ const TITLES = {
 const PART = 100;
 
 export function Compare({ runs, query }) {
-  const { value: families, error } = useFetched("families", { version: runs.length });
+  const { value, stale, error } = useFetched("families", { version: runs.length });
+  const families = value || stale;
   if (error) return html`<${Problem} error=${error} />`;
   if (!families) return html`<p class="quiet">Loading…</p>`;
   const waiting = runs.filter((one) => one.indexing);
@@ -51,7 +52,7 @@ function Two({ runs, query }) {
     ${error ? html`<${Problem} error=${error} />` : difference ? html`<${Differences} found=${difference} />` : html`<p class="quiet">Comparing…</p>`}
     ${query.id
       ? html`<${Pair} a=${a} b=${b} id=${query.id} back=${link("compare", { a, b, change: query.change })} runs=${runs} />`
-      : html`<${Aligned} key=${`${a} ${b} ${query.change}`} a=${a} b=${b} change=${query.change || ""} set=${set} />`}`;
+      : html`<${Aligned} key=${`${a} ${b}`} a=${a} b=${b} change=${query.change || ""} set=${set} />`}`;
 }
 
 function Choice({ title, runs, value, onChoose }) {
@@ -95,31 +96,20 @@ function Table({ rows }) {
 }
 
 function Aligned({ a, b, change, set }) {
-  const [state, update] = useState({ rows: [], count: null, changes: {} });
-  const more = async (offset) => {
-    try {
-      const found = await get("compare", { a, b, change, offset, limit: PART });
-      update((old) => ({ ...found, rows: offset ? [...old.rows, ...found.rows] : found.rows }));
-    } catch (error) {
-      update({ rows: [], count: 0, changes: {}, error });
-    }
-  };
-  useEffect(() => {
-    more(0);
-  }, []);
-  if (state.error) return html`<${Problem} error=${state.error} />`;
+  const { rows, count, changes = {}, error, more } = useParts("compare", { a, b, change }, PART);
+  if (error) return html`<${Problem} error=${error} />`;
   return html`<p class="chips" role="group" aria-label="changes">
       <button aria-pressed=${!change} onClick=${() => set({ change: "" })}>all</button>
       ${Object.entries(TITLES).map(
         ([name, title]) => html`<button aria-pressed=${change === name} onClick=${() => set({ change: name })}>
-          <b>${state.changes[name] ?? "…"}</b> ${title}
+          <b>${changes[name] ?? "…"}</b> ${title}
         </button>`,
       )}
     </p>
     <div class="scroll" tabindex="0" role="group" aria-label="wide content"><table class="aligned">
       <thead><tr><th scope="col">conversation</th><th scope="col">first</th><th scope="col">second</th></tr></thead>
       <tbody>
-        ${state.rows.map(
+        ${rows.map(
           (row) => html`<tr>
             <th scope="row"><a href=${link("compare", { a, b, change, id: row.id })}>${visible(row.id)}</a></th>
             <td><${Strip} strip=${row.strip_a} seats=${[]} most=${10} /> ${row.stop_a}${mark(row.right_a)}</td>
@@ -128,8 +118,8 @@ function Aligned({ a, b, change, set }) {
         )}
       </tbody>
     </table></div>
-    ${state.count > state.rows.length
-      ? html`<button onClick=${() => more(state.rows.length)}>show more of ${state.count.toLocaleString("en")}</button>`
+    ${count > rows.length
+      ? html`<button onClick=${more}>show more of ${count.toLocaleString("en")}</button>`
       : null}`;
 }
 

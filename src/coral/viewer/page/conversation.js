@@ -1,43 +1,70 @@
 // One conversation: both seats, and beside each turn what was read of it and by which words.
 
-import { html, useState } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
+import { useFetched } from "./asking.js";
 import { get } from "./api.js";
 import { ForkForm, Forks } from "./fork.js";
 import { isOneFile } from "./inside.js";
 import { inField, useKeys } from "./keys.js";
 import { Lesson, LessonsForm } from "./lessons.js";
 import { sign, Verdict } from "./marks.js";
-import { Problem, useFetched } from "./overview.js";
-import { go, link } from "./route.js";
+import { Problem } from "./overview.js";
+import { go, link, parse } from "./route.js";
 import { LONGEST, counted, inShort, markdown, marked, visible } from "./text.js";
 
 export function Conversation({ run, query }) {
   const { id, at, ...filters } = query;
   const { value, error } = useFetched(`runs/${run}/conversation`, { id });
   const number = parseInt(at, 10);
-  const step = async (by) => {
-    const next = number + by;
-    if (Number.isNaN(number) || next < 0) return;
-    const { rows } = await get(`runs/${run}/conversations`, { ...filters, offset: next, limit: 1 });
-    if (rows.length) go(`run/${run}/conversation`, { ...filters, id: rows[0].id, at: next });
-  };
+  const [step, lost] = useSteps(run, filters, id, number);
+  const list = Number.isNaN(number) ? filters : { ...filters, at: number };
+  useLayoutEffect(() => scrollTo(0, 0), [id]);
   useKeys((event) => {
     if (inField(event)) return;
     if (event.key === "n" || event.key === "j") step(1);
     if (event.key === "p" || event.key === "k") step(-1);
-    if (event.key === "Escape") go(`run/${run}/list`, filters);
+    if (event.key === "Escape") go(`run/${run}/list`, list);
   });
   return html`<div>
     <nav class="steps" aria-label="in the list">
-      <a href=${link(`run/${run}/list`, filters)}>← list</a>
+      <a href=${link(`run/${run}/list`, list)}>← list</a>
       ${Number.isNaN(number)
         ? null
         : html`<button onClick=${() => step(-1)} disabled=${number === 0}>previous (k)</button>
             <button onClick=${() => step(1)}>next (j)</button>`}
     </nav>
-    ${error ? html`<${Problem} error=${error} />` : null}
-    ${value ? html`<${Shown} run=${run} conversation=${value} />` : error ? null : html`<p class="quiet">Reading…</p>`}
+    ${error || lost ? html`<${Problem} error=${error || lost} />` : null}
+    ${value ? html`<${Shown} key=${id} run=${run} conversation=${value} />` : error ? null : html`<p class="quiet">Reading…</p>`}
   </div>`;
+}
+
+// [a step to another conversation of the list, why it could not be taken]. Steps add up while the next conversation is
+// on its way; where the page has gone elsewhere meanwhile, it stays there.
+function useSteps(run, filters, id, number) {
+  const [error, fail] = useState(null);
+  const wanted = useRef(null);
+  useEffect(() => {
+    wanted.current = null;
+    fail(null);
+  }, [id, number]);
+  const ask = (offset) => get(`runs/${run}/conversations`, { ...filters, offset, limit: 1 });
+  const step = async (by) => {
+    const next = Math.max(0, (wanted.current ?? number) + by);
+    if (Number.isNaN(next) || next === number) return;
+    wanted.current = next;
+    try {
+      const { count, rows } = await ask(next);
+      const at = rows.length ? next : count - 1; // no further than to the last one
+      const [row] = rows.length || at <= number ? rows : (await ask(at)).rows;
+      if (wanted.current !== next || parse(location.hash).query.id !== id) return;
+      if (row) go(`run/${run}/conversation`, { ...filters, id: row.id, at });
+      else wanted.current = null;
+    } catch (problem) {
+      wanted.current = null;
+      fail(problem);
+    }
+  };
+  return [step, error];
 }
 
 export function Shown({ run, conversation, differsAt = null, narrow = false }) {

@@ -1,9 +1,9 @@
 // Runs that belong together: the arms of a study, the models of a loop, or several runs that were given.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
-import { get } from "./api.js";
+import { html, useState } from "./vendor/preact.js";
+import { useFetched, useParts } from "./asking.js";
 import { sign } from "./marks.js";
-import { amount, percent, Problem, useFetched } from "./overview.js";
+import { amount, percent, Problem } from "./overview.js";
 import { link } from "./route.js";
 import { counted, visible } from "./text.js";
 
@@ -86,32 +86,22 @@ function Problems({ family, runs }) {
 
 function Matrix({ family, runs }) {
   const [differ, only] = useState(true);
-  const [state, set] = useState({ rows: [], count: null });
-  const more = async (offset) => {
-    try {
-      const found = await get("problems", { runs: family.runs.join(), differ: differ ? 1 : "", offset, limit: PART });
-      set((old) => ({ count: found.count, rows: offset ? [...old.rows, ...found.rows] : found.rows }));
-    } catch (error) {
-      set({ rows: [], count: 0, error });
-    }
-  };
-  useEffect(() => {
-    more(0);
-  }, [differ]);
-  if (state.error) return html`<${Problem} error=${state.error} />`;
+  const query = { runs: family.runs.join(), differ: differ ? 1 : "" };
+  const { rows, count, error, more } = useParts("problems", query, PART);
+  if (error) return html`<${Problem} error=${error} />`;
   return html`<p><label><input type="checkbox" checked=${differ} onChange=${() => only(!differ)} />
         ${" "}only problems on which they differ</label>
-      <span class="quiet"> ${state.count == null ? "…" : counted(state.count, "problem")}</span></p>
+      <span class="quiet"> ${count == null ? "…" : counted(count, "problem")}</span></p>
     <div class="scroll" tabindex="0" role="group" aria-label="wide content"><table class="matrix">
       <thead><tr><th scope="col">problem</th>${family.runs.map((one) => html`<th scope="col">${visible(runs[one].name)}</th>`)}</tr></thead>
       <tbody>
-        ${state.rows.map(
+        ${rows.map(
           (row) => html`<tr><th scope="row">${visible(row.problem)}</th>
             ${row.cells.map((cell, place) => html`<td><${Cell} cell=${cell} run=${family.runs[place]} problem=${row.problem} /></td>`)}</tr>`,
         )}
       </tbody></table></div>
-    ${state.count > state.rows.length
-      ? html`<button onClick=${() => more(state.rows.length)}>show more of ${state.count.toLocaleString("en")}</button>`
+    ${count > rows.length
+      ? html`<button onClick=${more}>show more of ${count.toLocaleString("en")}</button>`
       : null}`;
 }
 

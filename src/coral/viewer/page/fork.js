@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { percent, Problem } from "./overview.js";
 import { link } from "./route.js";
+import { useSent } from "./sent.js";
 import { visible } from "./text.js";
 
 const CONTROLS = ["right", "wrong", "echo", "unsure", "random"];
@@ -14,23 +15,20 @@ export function ForkForm({ run, id, number, seat, speakers, text, onBegun }) {
   const [control, take] = useState(CONTROLS[0]);
   const [options, set] = useState({ model: "", base_url: "", temperature: "" });
   const [samples, count] = useState(10);
-  const [error, fail] = useState(null);
   const name = speakers.find((one) => one.seat === seat).name;
   const same = kind === "replace" ? words === text : kind === "agent" && !Object.values(options).some(Boolean);
-  const send = async (event) => {
-    event.preventDefault();
+  const wish = () => {
     const filled = Object.entries(options).filter(([, value]) => value !== "");
     const agent = Object.fromEntries(filled.map(([key, value]) => [key, key === "temperature" ? Number(value) : value]));
     const change = { replace: { replace: words }, control: { control }, agent: { [name]: agent } }[kind];
-    try {
-      await post("forks", { run: Number(run), conversation: id, turn: number, samples: Number(samples), ...change });
-      fail(null);
-      onBegun();
-    } catch (refused) {
-      fail(refused);
-    }
+    return { run: Number(run), conversation: id, turn: number, samples: Number(samples), ...change };
   };
-  return html`<form class="fork" onSubmit=${send}>
+  const [send, error, busy] = useSent(() => post("forks", wish()), onBegun);
+  const submit = (event) => {
+    event.preventDefault();
+    send();
+  };
+  return html`<form class="fork" onSubmit=${submit}>
     <label>What is changed
       <select value=${kind} onChange=${(event) => choose(event.target.value)}>
         <option value="replace">the words of this turn</option>
@@ -59,7 +57,7 @@ export function ForkForm({ run, id, number, seat, speakers, text, onBegun }) {
     <label>Continuations of each kind
       <input type="number" min="1" max="1000" class="short" value=${samples} onInput=${(event) => count(event.target.value)} />
     </label>
-    <button disabled=${same}>${same ? "Nothing is changed yet" : "Continue from here"}</button>
+    <button disabled=${same || busy}>${same ? "Nothing is changed yet" : "Continue from here"}</button>
     ${error ? html`<${Problem} error=${error} />` : null}
   </form>`;
 }
@@ -70,8 +68,10 @@ export function Forks({ run, id, begun }) {
     let timer;
     let ended = false;
     const look = async () => {
-      const found = (await get("forks").catch(() => [])).filter((one) => `${one.run}` === run && one.conversation === id);
+      const all = await get("forks").catch(() => null);
       if (ended) return;
+      if (!all) return void (timer = setTimeout(look, 1000)); // they are in work all the same
+      const found = all.filter((one) => `${one.run}` === run && one.conversation === id);
       set(found);
       if (found.some((one) => !one.ended || (one.results && Object.keys(one.shown).length < 2))) timer = setTimeout(look, 1000);
       else if (found.length) dispatchEvent(new Event("runs"));

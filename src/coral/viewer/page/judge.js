@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { Problem } from "./overview.js";
 import { go } from "./route.js";
+import { useSent } from "./sent.js";
 import { counted, visible } from "./text.js";
 
 export function Judge({ query }) {
@@ -31,19 +32,18 @@ export function Welcome({ screen, title, children }) {
 function Pairs({ judge }) {
   const [pair, show] = useState(null);
   const [choices, choose] = useState({});
-  const [error, fail] = useState(null);
   const take = (found) => {
     show(found);
     choose({});
-    fail(null);
     scrollTo(0, 0);
   };
+  const [ask, error, busy] = useSent((request) => request(), take);
   useEffect(() => {
-    get("judging", { judge }).then(take, fail);
+    ask(() => get("judging", { judge }));
   }, []);
   const send = (event) => {
     event.preventDefault();
-    post("judging", { judge, pair: pair.pair, choices }).then(take, fail);
+    ask(() => post("judging", { judge, pair: pair.pair, choices }));
   };
   if (!pair) return error ? html`<${Problem} error=${error} />` : html`<p class="quiet">Loading…</p>`;
   if (pair.done === true) return html`<p class="card">All pairs are judged. Thank you.</p>`;
@@ -55,7 +55,7 @@ function Pairs({ judge }) {
     </div>
     <form class="card judge" onSubmit=${send}>
       ${pair.aspects.map(
-        (aspect) => html`<fieldset>
+        (aspect) => html`<fieldset disabled=${busy}>
           <legend>${visible(aspect)}</legend>
           ${["left", "neither", "right"].map(
             (side) => html`<label><input type="radio" name=${aspect} checked=${choices[aspect] === side}
@@ -64,7 +64,7 @@ function Pairs({ judge }) {
         </fieldset>`,
       )}
       ${error ? html`<${Problem} error=${error} />` : null}
-      <button disabled=${missing.length > 0}>${missing.length ? `${missing.length} to choose` : "Next pair"}</button>
+      <button disabled=${missing.length > 0 || busy}>${missing.length ? `${missing.length} to choose` : "Next pair"}</button>
     </form>`;
 }
 

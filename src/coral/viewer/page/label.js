@@ -1,10 +1,11 @@
 // Readings by people, blind: a message with its problem, and which answer it submits.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { get, post } from "./api.js";
 import { Welcome } from "./judge.js";
 import { inField, useKeys } from "./keys.js";
 import { Problem } from "./overview.js";
+import { useSent } from "./sent.js";
 import { counted, visible } from "./text.js";
 
 export function Label({ query }) {
@@ -19,27 +20,20 @@ export function Label({ query }) {
 function Texts({ judge }) {
   const [text, show] = useState(null);
   const [written, write] = useState("");
-  const [error, fail] = useState(null);
   const input = useRef(null);
   const typing = useRef(true); // until Esc: then letters work, from text to text
   const take = (found) => {
     show(found);
     write(found.answer || "");
-    fail(null);
     scrollTo(0, 0);
   };
-  const asking = useRef(false); // until the next text is here, a key would answer the last one again
-  const ask = (request) => {
-    if (asking.current) return;
-    asking.current = true;
-    request().then(take, fail).finally(() => (asking.current = false));
-  };
+  const [ask, error] = useSent((request) => request(), take); // until the next text is here, a key answers nothing
   const go = (at) => ask(() => get("labels", { judge, at }));
   const send = (answer) => ask(() => post("labels", { judge, key: text.key, answer }));
   useEffect(() => {
     go();
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (input.current && typing.current) input.current.focus();
   }, [text && text.key]);
   const step = (by) => text && !text.done && text.number + by >= 0 && text.number + by < text.count && go(text.number + by);

@@ -21,8 +21,10 @@ export function LessonsForm({ run, conversation, onRows }) {
       tell(kind && !problem ? rows.length : null);
       fail(problem);
     };
-    if (!kind) take([]);
-    else get(`runs/${run}/lessons`, { id: conversation.id, kind, score }).then(take, (problem) => take([], problem));
+    if (!kind) return take([]);
+    onRows([]); // those of what was chosen before
+    tell(null);
+    get(`runs/${run}/lessons`, { id: conversation.id, kind, score }).then(take, (problem) => take([], problem));
     return () => {
       ended = true;
     };

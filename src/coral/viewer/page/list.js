@@ -1,11 +1,12 @@
 // The list of conversations: filtered, sorted, and drawn only where it is looked at.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
+import { useFetched } from "./asking.js";
 import { get } from "./api.js";
 import { inField, useKeys } from "./keys.js";
 import { Legend, Strip } from "./marks.js";
-import { Problem, useFetched } from "./overview.js";
-import { go, link } from "./route.js";
+import { Problem } from "./overview.js";
+import { go, link, parse } from "./route.js";
 import { counted, visible } from "./text.js";
 
 const ROW = 34; // pixels
@@ -19,25 +20,32 @@ const COLUMNS = [
   ["seconds", "seconds"],
 ];
 const FILTERS = (query) =>
-  Object.fromEntries(Object.entries(query).filter(([name]) => !["id", "at", "turn_at"].includes(name)));
+  Object.fromEntries(Object.entries(query).filter(([name]) => !["id", "at"].includes(name)));
 
 export function List({ run, query }) {
   const filters = FILTERS(query);
-  const { value: overview } = useFetched(`runs/${run}`, {}, { every: 5000 });
+  const { value, stale } = useFetched(`runs/${run}`, {}, { every: 5000 });
+  const overview = value || stale;
   const rows = useRows(run, filters, overview ? overview.taken : 0);
-  const set = (changes) => go(`run/${run}/list`, { ...filters, ...changes });
+  const set = (changes, how) => {
+    const now = parse(location.hash); // the address is ahead of what is shown
+    if (now.path.join("/") === `run/${run}/list`) go(`run/${run}/list`, { ...FILTERS(now.query), ...changes }, how);
+  };
   return html`<div class="list">
     <${Filters} overview=${overview} filters=${filters} set=${set} count=${rows.count} />
     ${rows.error ? html`<${Problem} error=${rows.error} />` : null}
-    <${Rows} run=${run} rows=${rows} filters=${filters} set=${set} seats=${overview ? overview.seats : []} />
+    <${Rows} run=${run} rows=${rows} filters=${filters} begin=${Number(query.at) || 0} set=${set} seats=${overview ? overview.seats : []} />
     ${overview ? html`<${Legend} seats=${overview.seats} />` : null}
   </div>`;
 }
 
-// Rows by their number in the list, in parts that are fetched when they come into view.
+// Rows by their number in the list, in parts that are fetched when they come into view: none but of these filters.
+// While a run grows the rows of before stand until they are there anew.
 function useRows(run, filters, taken) {
-  const key = JSON.stringify([run, filters, taken]);
-  const [state, set] = useState({ key, parts: {}, count: null });
+  const list = JSON.stringify([run, filters]);
+  const key = JSON.stringify([list, taken]);
+  const [found, set] = useState({});
+  const state = found.list === list ? found : { parts: {}, count: null };
   const asked = useRef({ key: "", parts: new Set() });
   if (asked.current.key !== key) asked.current = { key, parts: new Set() };
   const want = (first, last) => {
@@ -45,33 +53,43 @@ function useRows(run, filters, taken) {
       if (asked.current.parts.has(part)) continue;
       asked.current.parts.add(part);
       get(`runs/${run}/conversations`, { ...filters, offset: part * PART, limit: PART })
-        .then((found) =>
-          set((old) => ({
-            key,
-            count: found.count,
-            parts: { ...(old.key === key ? old.parts : {}), [part]: found.rows },
-          })),
-        )
-        .catch((error) => asked.current.key === key && set({ key, parts: {}, count: 0, error }));
+        .then(({ count, rows }) => {
+          if (asked.current.key !== key) return;
+          set((old) => ({ list, count, parts: { ...(old.list === list ? old.parts : {}), [part]: rows } }));
+        })
+        .catch((error) => asked.current.key === key && set({ list, parts: {}, count: 0, error }));
     }
   };
   useEffect(() => want(0, 0), [key]);
-  return { ...state, want, at: (number) => (state.parts[Math.floor(number / PART)] || [])[number % PART] };
+  return { ...state, list, want, at: (number) => (state.parts[Math.floor(number / PART)] || [])[number % PART] };
 }
 
-function Rows({ run, rows, filters, set, seats }) {
+function Rows({ run, rows, filters, begin, set, seats }) {
   const box = useRef(null);
   const [top, setTop] = useState(0);
-  const [chosen, choose] = useState(0);
+  const [chosen, choose] = useState(begin);
   const height = Math.max(240, (typeof innerHeight === "undefined" ? 800 : innerHeight) - 250);
   const first = Math.max(0, Math.floor(top / ROW) - 5);
   const last = Math.min((rows.count || 0) - 1, Math.ceil((top + height) / ROW) + 5);
   useEffect(() => {
     if (rows.count) rows.want(first, Math.max(first, last));
   });
+  const reveal = (number) => {
+    const { scrollTop } = box.current;
+    if (number * ROW < scrollTop) box.current.scrollTop = number * ROW;
+    if ((number + 1) * ROW > scrollTop + height) box.current.scrollTop = (number + 1) * ROW - height;
+  };
+  useLayoutEffect(() => {
+    if (rows.count == null) return;
+    choose(begin);
+    reveal(begin);
+  }, [rows.list, begin, rows.count == null]);
+  const remember = (number) => history.replaceState(null, "", link(`run/${run}/list`, { ...filters, at: number }));
   const open = (number) => {
     const row = rows.at(number);
-    if (row) go(`run/${run}/conversation`, { ...filters, id: row.id, at: number });
+    if (!row) return;
+    remember(number);
+    go(`run/${run}/conversation`, { ...filters, id: row.id, at: number });
   };
   useKeys((event) => {
     if (inField(event)) return;
@@ -80,9 +98,7 @@ function Rows({ run, rows, filters, set, seats }) {
       event.preventDefault();
       const next = Math.max(0, Math.min((rows.count || 1) - 1, chosen + step));
       choose(next);
-      const { scrollTop } = box.current;
-      if (next * ROW < scrollTop) box.current.scrollTop = next * ROW;
-      if ((next + 1) * ROW > scrollTop + height) box.current.scrollTop = (next + 1) * ROW - height;
+      reveal(next);
     } else if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
       open(chosen);
     }
@@ -98,7 +114,7 @@ function Rows({ run, rows, filters, set, seats }) {
       <div class="all" style=${{ height: `${(rows.count || 0) * ROW}px` }}>
         ${shown.map(
           ([number, row]) => html`<div key=${number} class=${`row ${number === chosen ? "chosen" : ""}`} role="listitem"
-            style=${{ top: `${number * ROW}px` }} onClick=${() => choose(number)}>
+            style=${{ top: `${number * ROW}px` }} onClick=${() => { choose(number); remember(number); }}>
             ${row
               ? html`<a href=${link(`run/${run}/conversation`, { ...filters, id: row.id, at: number })}>${visible(row.id)}</a>
                   <${Strip} strip=${row.strip} seats=${seats} />
@@ -129,10 +145,19 @@ function Column({ name, title, filters, set }) {
 function Filters({ overview, filters, set, count }) {
   const [text, type] = useState(filters.text || "");
   const input = useRef(null);
-  useEffect(() => type(filters.text || ""), [filters.text]);
+  const sought = useRef(text); // what the address was last told: it arrives here later, and more may be typed by then
   useEffect(() => {
-    if (text === (filters.text || "")) return undefined;
-    const timer = setTimeout(() => set({ text }), 250);
+    if ((filters.text || "") === sought.current) return;
+    sought.current = filters.text || "";
+    type(sought.current);
+  }, [filters.text]);
+  const seek = () => {
+    if (text === sought.current) return;
+    set({ text }, { replace: Boolean(text && sought.current) }); // a step back leads to before the search
+    sought.current = text;
+  };
+  useEffect(() => {
+    const timer = setTimeout(seek, 250);
     return () => clearTimeout(timer);
   }, [text]);
   useKeys((event) => {
@@ -143,7 +168,12 @@ function Filters({ overview, filters, set, count }) {
   const groups = overview ? Object.entries(overview.groups) : [];
   const flips = overview && ["lost", "gained"].includes(filters.kind);
   const active = Object.entries(filters).filter(([name, value]) => value && name !== "sort").length;
-  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
+  const submit = (event) => {
+    event.preventDefault();
+    seek();
+    input.current.blur(); // on to the rows
+  };
+  return html`<form class="filters" onSubmit=${submit}>
     <label>Kind
       <select value=${filters.kind || ""} onChange=${(event) => set({ kind: event.target.value, turn: "", seat: "" })}>
         <option value="">all</option>

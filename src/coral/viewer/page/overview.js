@@ -1,37 +1,12 @@
 // A run at a glance.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
-import { get } from "./api.js";
+import { useFetched } from "./asking.js";
+import { html } from "./vendor/preact.js";
 import { VERDICTS, Legend } from "./marks.js";
 import { link } from "./route.js";
 import { counted, visible } from "./text.js";
 
 export const percent = (x, digits = 1) => (x == null ? "–" : `${(100 * x).toFixed(digits)}%`);
-
-export function useFetched(path, query, { every = 0 } = {}) {
-  const [state, set] = useState({});
-  const key = JSON.stringify([path, query]);
-  useEffect(() => {
-    let ended = false;
-    let timer;
-    const look = async () => {
-      try {
-        const value = await get(path, query);
-        if (!ended) set({ value, key });
-        const waits = Array.isArray(value) ? value.some((one) => one.indexing) : value.indexing || value.finished === false;
-        if (!ended && every && waits) timer = setTimeout(look, every);
-      } catch (error) {
-        if (!ended) set({ error, key });
-      }
-    };
-    look();
-    return () => {
-      ended = true;
-      clearTimeout(timer);
-    };
-  }, [key]);
-  return state.key === key ? state : { stale: state.value };
-}
 
 export function Problem({ error }) {
   return html`<div class="problem" role="alert">
@@ -47,11 +22,11 @@ function headline({ protocol, seats, beside_control }) {
 
 export function Overview({ run }) {
   const { value, error, stale } = useFetched(`runs/${run}`, {}, { every: 2000 });
-  if (error) return html`<${Problem} error=${error} />`;
   const found = value || stale;
+  if (error && !found) return html`<${Problem} error=${error} />`;
   if (!found) return html`<p class="quiet">Reading the run…</p>`;
   const list = (query) => link(`run/${run}/list`, query);
-  return html`<div class="overview">
+  return html`${error ? html`<${Problem} error=${error} />` : null}<div class="overview">
     <${Notes} found=${found} />
     <section class="card headline">
       <h2>${headline(found)}</h2>

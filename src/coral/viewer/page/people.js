@@ -2,8 +2,10 @@
 // own, since nothing of these pages may be seen there. Where no model is asked this server opens it; else a command does.
 
 import { html, useState } from "./vendor/preact.js";
+import { useFetched } from "./asking.js";
 import { post } from "./api.js";
-import { Problem, useFetched } from "./overview.js";
+import { Problem } from "./overview.js";
+import { useSent } from "./sent.js";
 import { counted, visible } from "./text.js";
 
 export function People({ run, runs }) {
@@ -57,11 +59,7 @@ const ITEMS = { label: "text", judge: "pair" };
 
 function Opened({ what, runs, command }) {
   const [page, show] = useState(null);
-  const [error, fail] = useState(null);
-  const open = () => {
-    fail(null);
-    post("people", { what, runs: runs.map((one) => one.number) }).then(show, fail);
-  };
+  const [open, error, busy] = useSent(() => post("people", { what, runs: runs.map((one) => one.number) }), show);
   const address = page && `${location.protocol}//${location.hostname}:${page.port}${page.path}`;
   return html`${page
       ? html`<p><a class="button" href=${address} target="_blank" rel="noopener noreferrer">Go there</a>
@@ -70,7 +68,7 @@ function Opened({ what, runs, command }) {
           <${Command} command=${address} />
           <p>Then, for what came out:</p>
           <${Command} command=${page.then} />`
-      : html`<button onClick=${open}>Open this page</button>`}
+      : html`<button onClick=${() => open()} disabled=${busy}>Open this page</button>`}
     ${error ? html`<${Problem} error=${error} />` : null}
     <details class="aside"><summary>with options of your own</summary><${Command} command=${command} /></details>`;
 }

@@ -1,24 +1,23 @@
 // The start page: runs, studies and loops below a folder, to choose from.
 
 import { html, useState } from "./vendor/preact.js";
+import { useFetched } from "./asking.js";
 import { post } from "./api.js";
-import { Problem, useFetched } from "./overview.js";
+import { Problem } from "./overview.js";
 import { go } from "./route.js";
+import { useSent } from "./sent.js";
 import { visible } from "./text.js";
 
 export function Start() {
   const { value, error } = useFetched("places", {});
-  const [refused, refuse] = useState(null);
   const [words, type] = useState("");
-  const open = async (number) => {
-    try {
-      const { run, several } = await post("places", { number });
+  const [open, refused] = useSent(
+    (number) => post("places", { number }),
+    ({ run, several }) => {
       dispatchEvent(new Event("runs"));
       go(several ? "compare" : `run/${run}`);
-    } catch (problem) {
-      refuse(problem);
-    }
-  };
+    },
+  );
   document.title = "Coral";
   sessionStorage.setItem("home", "start");
   if (error) return html`<${Problem} error=${error} />`;
