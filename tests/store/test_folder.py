@@ -63,6 +63,10 @@ def test_another_identity_is_refused_with_the_difference(tmp_path):
         ({"a": {"b": {}}}, {"a": {"c": {}, "d": {}}}, ["only there: a.b", "only now: a.c, a.d"]),
         ({"partner": {"model": "a"}}, {"partner": None}, ['partner: {"model":"a"} there, null now']),
         ({"prompts": "0123456789abcdef"}, {"prompts": "fedcba9876543210"}, ["prompts: not the same"]),
+        (
+            {"forked": "0123456789abcdef"}, {"forked": "fedcba9876543210"},
+            ["forked: from another turn, or with other words in its place"],
+        ),
         ({"prompts": "0123456789abcdef"}, {}, ['prompts: "0123456789abcdef" there, not set now']),
     ],
 )  # fmt: skip

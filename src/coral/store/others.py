@@ -19,6 +19,8 @@ LOOP = "loop"
 """Folder in that of a loop that holds its `run.json`."""
 _ABSENT = object()
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{16,}")
+_FINGERPRINTS = {"forked": "from another turn, or with other words in its place"}
+"""What differs where a fingerprint does; of others their names say it."""
 
 
 def is_of_a_run(record: Mapping[str, Any]) -> bool:
@@ -64,10 +66,13 @@ def not_a_run(path: Path, record: Mapping[str, Any]) -> RunFolderError:
     elif kind == "a loop":
         inside = [one.parent for one in _root_of_loop(path).glob("models/*/*/run.json")]
     first = min((one for one in inside if one.name != "train"), default=None)
-    return RunFolderError(
-        f"{path} is {kind or 'something else'}, not a run of conversations",
-        remedy=f"name one of its runs, such as {first}" if first else "name the folder of a run",
-    )
+    if first:
+        remedy = f"name one of its runs, such as {first}"
+    elif kind in {"a study", "a loop"}:
+        remedy = "none of its runs has begun: try again once one has"
+    else:
+        remedy = "name the folder of a run"
+    return RunFolderError(f"{path} is {kind or 'something else'}, not a run of conversations", remedy=remedy)
 
 
 def same_kind(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -115,7 +120,7 @@ def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
     """
     if not (isinstance(there, dict) and isinstance(wanted, dict)):
         if there != wanted:
-            yield f"  {name}: {_told(there, wanted)}"
+            yield f"  {name}: {_told(name, there, wanted)}"
         return
     lone: dict[str, list[str]] = {"only there": [], "only now": []}
     for key in {**there, **wanted}:
@@ -132,9 +137,9 @@ def changes(there: object, wanted: object, name: str = "") -> Iterator[str]:
             yield f"  {side}: {', '.join(names)}"
 
 
-def _told(there: object, wanted: object) -> str:
+def _told(name: str, there: object, wanted: object) -> str:
     if all(isinstance(value, str) and _DIGEST.fullmatch(value) for value in (there, wanted)):
-        return "not the same"  # nobody can read a fingerprint
+        return _FINGERPRINTS.get(name, "not the same")  # nobody can read one
     return f"{_said(there)} there, {_said(wanted)} now"
 
 

@@ -88,8 +88,8 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
         ${visible(conversation.speakers.map((one) => `${one.seat}: ${one.model} (${one.name})`).join(" · "))}${" "}·
         seed ${conversation.seed} · ${conversation.seconds.toFixed(1)} s
         ${conversation.parent
-          ? html` · forked from ${visible(conversation.parent.conversation)} after turn ${conversation.parent.turns}
-              ${visible(conversation.parent.change || "")}`
+          ? html` · forked from ${visible(conversation.parent.conversation)} after turn ${conversation.parent.turns}${
+              conversation.parent.change ? html`: ${visible(conversation.parent.change)}` : null}`
           : null}
       </p>
       ${narrow ? null : html`<label class="toggle"><input type="checkbox" checked=${rendered} onChange=${() => render(!rendered)} />
@@ -111,7 +111,7 @@ export function Shown({ run, conversation, differsAt = null, narrow = false }) {
     )}
     ${isOneFile || narrow ? null : html`<${Forks} run=${run} id=${conversation.id} begun=${begun} />`}
     ${conversation.failure
-      ? html`<div class="problem"><b>failed in ${visible(conversation.failure.where)}</b>: ${visible(conversation.failure.type)}:
+      ? html`<div class="problem"><b>failed in ${visible(conversation.failure.where)}</b>: ${visible(conversation.failure.type)}:${" "}
           ${visible(conversation.failure.message)}</div>`
       : null}
   </article>`;
