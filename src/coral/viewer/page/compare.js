@@ -118,6 +118,7 @@ function Aligned({ a, b, change, set }) {
         )}
       </tbody>
     </table></div>
+    ${count === 0 ? html`<p class="quiet">No conversation is like that.</p>` : null}
     ${count > rows.length
       ? html`<button onClick=${more}>show more of ${count.toLocaleString("en")}</button>`
       : null}`;
