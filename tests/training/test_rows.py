@@ -53,6 +53,12 @@ def test_parquet_holds_the_same_rows(tmp_path):
         ({"prompt": [USER], "completion": [REPLY]}, "kto", "no label"),
         ({"prompt": "where", "completion": [REPLY]}, "sft", "prompt is not a list of messages"),
         ({"prompt": [USER], "completion": [USER]}, "sft", "does not end with words of the assistant"),
+        ({"prompt": [USER], "completion": [REPLY, USER, REPLY]}, "sft", "completion holds words of the user"),
+        (
+            {"prompt": [USER], "chosen": [REPLY], "rejected": [USER, REPLY]},
+            "dpo",
+            "rejected holds words of the",
+        ),
         ({"prompt": [USER], "completion": []}, "sft", "does not end with words of the assistant"),
         ({"prompt": [USER], "completion": [{**REPLY, "content": " "}]}, "sft", "does not end with words"),
         ({"prompt": [{"role": "tool", "content": ""}], "completion": [REPLY]}, "sft", "prompt is not a list"),

@@ -177,6 +177,17 @@ def test_another_training_in_the_same_folder_is_refused(config, changed):
     assert train(config(max_steps=1, logging_steps=7)).training.steps == 1
 
 
+def test_a_model_that_no_training_left_is_not_written_over(config, tiny_model, tmp_path):
+    """The folder of the model to begin with, given as output, too, loses nothing; nor does any other one."""
+    given = Path(shutil.copytree(tiny_model, tmp_path / "given"))
+    before = (given / "model.safetensors").read_bytes()
+    for model in (given, tiny_model):
+        with pytest.raises(RunFolderError, match="holds a model already"):
+            train(config(model=str(model), output=str(given)))
+    assert (given / "model.safetensors").read_bytes() == before
+    assert not (given / "run.json").exists()
+
+
 def test_the_seed_decides_the_weights(config, tmp_path):
     """On a CPU the same seed gives the same weights bit by bit, another seed others."""
     weights = [

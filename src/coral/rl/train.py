@@ -28,7 +28,14 @@ from coral.training.export import export_model
 from coral.training.libraries import library_versions, process_rank, quiet_libraries, require_libraries
 from coral.training.plan import Plan
 from coral.training.record import FILE, RowCounts, Training, load_training, split_history
-from coral.training.train import clean, context_of, device_of, digest_of, telling_of_space
+from coral.training.train import (
+    clean,
+    context_of,
+    device_of,
+    digest_of,
+    refuse_foreign_model,
+    telling_of_space,
+)
 from coral.training.trainer import Session, Watch
 
 
@@ -86,6 +93,7 @@ def train_grpo(
             remedy="start it without accelerate or torchrun; a partner may be served",
         )
     output = Path(config.output).expanduser()
+    refuse_foreign_model(output)
     with quiet_libraries(), open_plan(config.eval_config()) as conversations:
         decided = identify(config, conversations)
         prepared = None

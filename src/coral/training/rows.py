@@ -167,6 +167,11 @@ def _row(where: str, record: Any, kind: Kind) -> Row:
             raise DataError(
                 f"{where}: {name} does not end with words of the assistant", remedy="build the rows again"
             )
+        if others := [message.role.value for message in reply if message.role is not Role.ASSISTANT]:
+            raise DataError(
+                f"{where}: {name} holds words of the {others[0]}, and all of it would be trained",
+                remedy="make a row of each of the assistant's turns, with what was said before as its prompt",
+            )
     label = _label(record["label"], where) if kind == "kto" else None
     return Row(where=where, problem=_problem(record, prompt), prompt=prompt, replies=replies, label=label)
 

@@ -73,6 +73,7 @@ def train(
     require_libraries(config.reporters)
     rank, processes = process_rank()
     output = Path(config.output).expanduser()
+    refuse_foreign_model(output)
     with quiet_libraries():
         rows = load_rows(config.rows, config.kind)
         identity = identify(config, rows)
@@ -238,6 +239,22 @@ def _train(
         write_whole(output / "history.jsonl", lines)
         RunFolder(output).write(FILE, training)
     return training
+
+
+def refuse_foreign_model(output: Path) -> None:
+    """Keep a training from writing over a model that it did not train, such as the one it begins with.
+
+    Raises:
+        RunFolderError: there is such a model.
+    """
+    if RunFolder(output).has_begun:
+        return
+    found = next((path for name in ("*.safetensors", "config.json") for path in output.glob(name)), None)
+    if found is not None:
+        raise RunFolderError(
+            f"{output} holds a model already ({found.name}), and no training that could be resumed",
+            remedy="give another --output: the trained model would be written over it",
+        )
 
 
 SCARCE_BYTES = 1_000_000
