@@ -6,12 +6,12 @@ intervals are those of Ting, Burdick, Graybill, Jeyaratnam and Lu (1990) for sum
 squares. In a balanced design these estimates are those of a crossed random-effects model, as long as none is
 negative; a negative one is said to be 0.
 
-Those intervals are of normal effects. Right and wrong are not: near 0 or 1 a few problems make all of the
-variance, and the intervals are far too narrow. So whatever varies by problem is there judged by leaving out
-one problem at a time: the jackknife on the logarithm (Arvesen 1969, "Jackknifing U-statistics"; Miller 1974,
-"The jackknife: a review"), with Student's t. Three or more levels of other factors, such as wordings, are
-left out one at a time, too, and the errors added up. Where a component vanishes when some problem is left
-out, the problems do not say how large it is, and there is no interval.
+Those intervals are of normal effects. Right and wrong, and shares of them, are not: near 0 or 1 a few
+problems make all of the variance, and the intervals are far too narrow. So whatever varies by problem is
+there judged by leaving out one problem at a time: the jackknife on the logarithm (Arvesen 1969, "Jackknifing
+U-statistics"; Miller 1974, "The jackknife: a review"), with Student's t. Three or more levels of other
+factors, such as wordings, are left out one at a time, too, and the errors added up. Where a component
+vanishes when some problem is left out, the problems do not say how large it is, and there is no interval.
 """
 
 from __future__ import annotations
@@ -64,14 +64,16 @@ def components(values: Array, factors: Sequence[str]) -> list[Component]:
 
     Args:
         values: one axis per factor, each of two levels or more, and a last one of samples. With one sample
-            the crossing of all factors cannot be told from them, and is counted there. Of right and wrong (1
-            and 0) with a factor `problem`, intervals are those of the jackknife over problems.
+            the crossing of all factors cannot be told from them, and is counted there. Of right and wrong
+            (1 and 0), or shares of it, with a factor `problem`, intervals are those of the jackknife over
+            problems.
     """
     *sizes, samples = values.shape
     squares, degrees = mean_squares(values)
     axes = range(len(sizes))
-    most = _MOST_OF_SHARES if bool(((values >= 0) & (values <= 1)).all()) else inf
-    judged = _Left(values, factors) if PROBLEM in factors and _is_yes_no(values) else None
+    of_shares = bool(((values >= 0) & (values <= 1)).all())
+    most = _MOST_OF_SHARES if of_shares else inf
+    judged = _Left(values, factors) if PROBLEM in factors and of_shares else None
     found = []
     for subset in [*subsets(axes), ()]:
         left = not subset
@@ -98,12 +100,10 @@ def components(values: Array, factors: Sequence[str]) -> list[Component]:
     ]
 
 
-def _is_yes_no(values: Array) -> bool:
-    return bool(np.isin(values, (0.0, 1.0)).all())
-
-
 class _Left:
-    """Mean squares of right and wrong without each problem, and without each level of other factors."""
+    """Mean squares of right and wrong, or of shares of them, without each problem, and without each level of
+    other factors.
+    """
 
     def __init__(self, values: Array, factors: Sequence[str]) -> None:
         self._problems = factors.index(PROBLEM)

@@ -76,6 +76,7 @@ def as_page(results: StudyResults, pictures: Mapping[str, bytes]) -> str:
     body += [*shown, *map(as_html, tables_of(results))]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head>\n<body><h1>{name}</h1>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
