@@ -89,8 +89,8 @@ def _variance(matrix: Matrix) -> Table:
         "Where the variance of the pairs comes from",
         ("source", "variance", "95% interval", "share", "levels"),
         tuple(_component(one, _problems(matrix.variance)) for one in matrix.variance),
-        "Crossed random effects of opener, responder and problem on what is agreed and right, of the "
-         "mean of a problem's conversations in a pair; samples: the rest. The interval of a source with few levels "
+        "Crossed random effects of opener, responder and problem on what is agreed and right, of the mean of "
+         "a problem's conversations in a pair; samples: the rest. The interval of a source with few levels "
          "is wide; of what varies by problem it is told by leaving out one problem at a time.",
     )  # fmt: skip
 
