@@ -178,11 +178,19 @@ def test_a_string_keeps_its_blanks(string: str) -> None:
     assert code.parse(program, ADD) == Answered(program)
 
 
-def test_a_docstring_may_hold_fences() -> None:
+EXAMPLE = "```\n    add(1, 2)\n    ```"
+
+
+@pytest.mark.parametrize("mark", ["```", "````", "~~~"])
+@pytest.mark.parametrize(
+    "inner", [EXAMPLE, EXAMPLE.replace("```", "```python", 1), f"{EXAMPLE}\n    gives\n    {EXAMPLE}", "```"]
+)
+def test_a_docstring_may_hold_fences(inner: str, mark: str) -> None:
     """A program is not cut at a fence within it, and what stands behind it is not part of it."""
-    program = 'def add(a, b):\n    """Add.\n\n    ```\n    add(1, 2)\n    ```\n    """\n    return a + b'
-    assert code.read(f"So:\n\n{block(program)}\n\nThat is all.", ADD) == Answered(program)
-    assert code.read(f"{block(program)}\n\nFor example:\n\n{block('add(1, 2)')}", ADD) == Answered(program)
+    program = f'def add(a, b):\n    """Add.\n\n    {inner}\n    """\n    return a + b'
+    written = block(program, mark=mark)
+    assert code.read(f"So:\n\n{written}\n\nThat is all.", ADD) == Answered(program)
+    assert code.read(f"{written}\n\nFor example:\n\n{block('add(1, 2)')}", ADD) == Answered(program)
 
 
 def test_why_nothing_is_submitted() -> None:

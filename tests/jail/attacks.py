@@ -50,6 +50,16 @@ GETS_NOTHING = {
         "        except OSError: pass\n"
         "    return got"
     ),
+    "makes sockets as pairs": (
+        # For each family that the kernel does not know it loads a module, if there is one.
+        "import errno, socket\n"
+        "def attack():\n"
+        "    got = []\n"
+        "    for family in range(2, 46):\n"
+        "        try: socket.socketpair(family); got.append(family)\n"
+        "        except OSError as error: got += [family] * (error.errno != errno.EPERM)\n"
+        "    return got"
+    ),
     "walks /proc": (
         "import os\n"
         "def attack():\n"

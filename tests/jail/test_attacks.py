@@ -128,6 +128,23 @@ async def test_output_is_cut(walls, name):
     assert outcome.kind in {"time", "failed"}
 
 
+async def test_empty_files_are_counted(bubblewrap):
+    """The kernel keeps some memory for each, which belongs to no process and to no size of a file system."""
+    program = (
+        "import os\ncount = 0\ntry:\n    while count < 100_000:\n        os.mkfifo(str(count))\n"
+        "        count += 1\nexcept OSError:\n    pass\nprint(count)"
+    )
+    outcome = await jail.run_script(program, limits=WIDE, driver=bubblewrap)
+    assert 1_000 < int(outcome.stdout) < 20_000
+
+
+async def test_values_that_are_compared_are_short(walls):
+    """Whoever compares programs reads what they return to dozens of inputs."""
+    program = "def f(n): return 'x' * n"
+    results = await jail.call(program, "f", [[n << 10] for n in (1, 2_000, 3)], limits=WIDE, driver=walls)
+    assert [result.kind for result in results] == ["finished", "output", "finished"]
+
+
 async def test_terminals_are_left_alone(walls):
     program = "def attack(): raise ValueError('\\x1b[2J\\u202e\\n')"
     outcome = await jail.check(program, "attack()", names=["attack"], driver=walls)

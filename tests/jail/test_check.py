@@ -3,6 +3,7 @@
 import pytest
 
 from coral import jail
+from coral.jail.inside.wire import DEEPEST
 
 PAIR = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
 CHECKS = [
@@ -144,3 +145,19 @@ async def test_a_value_that_takes_long_to_read_is_late(walls):
         assert result.kind == "time"
         [result] = await jail.call("def f(x): return {x}", "f", [[1]], driver=walls)
         assert result.value == {1}
+
+
+async def test_a_value_may_be_nested_deeper_than_our_stack(walls):
+    """It is then no plain data: nothing is raised but what is documented."""
+
+    async def deep_in_a_stack(levels):
+        if levels:
+            return await deep_in_a_stack(levels - 1)
+        program = (
+            f"def f():\n    value = []\n    for _ in range({DEEPEST - 10}): value = [value]\n    return value"
+        )
+        return await jail.call(program, "f", [[]], driver=walls)
+
+    async with jail.in_use():
+        [result] = await deep_in_a_stack(650)
+    assert (result.kind, result.is_plain, result.value) == ("finished", False, None)

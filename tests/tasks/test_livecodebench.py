@@ -96,7 +96,7 @@ async def test_other_programs(problems: list[Problem]) -> None:
     verdicts = {
         "print(6)": (script, False),
         "input()\nprint(sum(map(int, input().split())), end='')": (script, True),
-        "input()\nprint(sum(map(int, input().split())))\nraise SystemExit(3)": (script, False),
+        "input()\nprint(sum(map(int, input().split())))\nraise SystemExit(3)": (script, True),
         "import sys\nsys.stdout.write('6')": (script, False),
         "class Solution:\n    def longestEvenRun(self, nums):\n        return 2 - 2 * (len(nums) < 3)": (
             run,
@@ -131,7 +131,12 @@ SUMS = "n = int(input())\nprint(sum(map(int, input().split())))"
 SCRIPTS = {
     "exit behind it": (f"{SUMS}\nexit()", True),
     "quit behind it": (f"{SUMS}\nquit(0)", True),
-    "an exit code": (f"{SUMS}\nexit(1)", False),
+    "an exit code": (f"{SUMS}\nexit(1)", True),
+    "an exit with words": (f"{SUMS}\nimport sys\nsys.exit('done')", True),
+    "an exception behind it": (f"{SUMS}\nraise ValueError", False),
+    "deep recursion": (f"def f(n):\n    return n and f(n - 1)\nf(10_000)\n{SUMS}", True),
+    "names without their imports": (f"{SUMS}\nmean([1, *deque([2])]), stdin.read(), pow(2, 3, 5)", True),
+    "a module without its import": (f"{SUMS}\nos.getpid()", False),
     "a main function": (
         (
             "def main():\n    input()\n    print(sum(map(int, input().split())))\n"
@@ -163,11 +168,38 @@ SCRIPTS = {
 
 @pytest.mark.parametrize(("script", "right"), SCRIPTS.values(), ids=SCRIPTS)
 async def test_scripts_as_models_write_them(problems: list[Problem], script: str, right: bool) -> None:
-    """A script is right that prints the answer and ends well, however it reads and leaves."""
+    """A script is right that prints the answer, however it reads and leaves, but by an exception. What it
+    does not import is what the authors' grader imports.
+    """
     async with jail.in_use():
         belief = TASK.read(f"```python\n{script}\n```", problems[0])
         assert isinstance(belief, Answered)
         assert await TASK.grade(belief.value, problems[0]) is right
+
+
+PAIRS = "def pairsOfWords(a, b):\n    return [[x, y] for x, y in zip(a, b) if x[0] == y[0]]"
+METHODS = {
+    "a function in the place of the class": (PAIRS, True),
+    "a name in its place": (f"{PAIRS.replace('def pairsOfWords', 'def pairs')}\npairsOfWords = pairs", True),
+    "a method without its class": (PAIRS.replace("(a,", "(self, a,"), None),
+    "a function beside a class that lacks it": (f"{PAIRS}\nclass Solution:\n    pass", None),
+    "a tuple": (PAIRS.replace("[[x, y]", "tuple([x, y]").replace("y[0]]", "y[0])"), True),
+    "tuples within a list": (PAIRS.replace("[x, y]", "(x, y)"), False),
+    "an exit": (f"{PAIRS}\nexit(0)", False),
+}
+
+
+@pytest.mark.parametrize(("program", "right"), METHODS.values(), ids=METHODS)
+async def test_methods_as_models_write_them(
+    problems: list[Problem], program: str, right: bool | None
+) -> None:
+    """The authors' grader calls a function where there is no class. None: it is no such program."""
+    async with jail.in_use():
+        belief = TASK.read(f"```python\n{program}\n```", problems[3])
+        assert isinstance(belief, Answered) is (right is not None)
+        if isinstance(belief, Answered):
+            assert await TASK.grade(belief.value, problems[3]) is right
+            assert await TASK.same(belief.value, problems[3].target, problems[3]) is right
 
 
 @pytest.mark.parametrize(
@@ -190,16 +222,6 @@ async def test_scripts_are_the_same_whose_outputs_the_grader_takes_for_equal(
     """One definition of equal outputs: two programs that are right alike are not two answers."""
     async with jail.in_use():
         assert await TASK.same(a, b, problems[0]) is same
-
-
-async def test_a_tuple_is_as_good_as_a_list_where_programs_are_compared(problems: list[Problem]) -> None:
-    """It is where they are graded."""
-    lists = problems[3].target.replace("(x, y)", "[x, y]")
-    async with jail.in_use():
-        assert (
-            await TASK.grade(lists, problems[3]) is await TASK.grade(problems[3].target, problems[3]) is True
-        )
-        assert await TASK.same(lists, problems[3].target, problems[3])
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,9 @@ class _Message:
         if tree_of(code) is not None:
             return code
         lines = lines_of(self.text)
-        for end in [other.end for other in self.blocks if other.start >= block.end][:_MAX_FENCES]:
-            longer = _at_margin("\n".join(lines[block.start + 1 : end - 1]))
+        later = [other for other in self.blocks if other.start >= block.end]
+        for end in [end for other in later for end in (other.start, other.end - 1)][:_MAX_FENCES]:
+            longer = _at_margin("\n".join(lines[block.start + 1 : end]))
             if tree_of(longer) is not None and defines(longer, self.form):
                 return longer
         return code
@@ -133,7 +134,7 @@ _OTHER_LANGUAGES = {
 }
 """Whose functions may look like Python's to who reads one line."""
 _WRITES = re.compile(r"^[ \t]*(?:print|sys\.stdout)\b", re.MULTILINE)
-_MAX_FENCES = 4
+_MAX_FENCES = 8
 _UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 """Marks that nobody sees, and no Python reads."""
 _INVISIBLE = re.compile(rf"\A[{_UNSEEN}]+")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
 _OPENED_BEHIND_WORDS = re.compile(
-    r".*\S(?:[ \t]+(?P<apart>`{3,})[ \t]*(?:python3?|py3?)?|(?P<joined>`{3,})[ \t]*(?:python3?|py3?))[ \t]*",
+    r".*[^\s`](?:[ \t]+(?P<apart>`{3,})[ \t]*(?:python3?|py3?)?|(?P<joined>`{3,})[ \t]*(?:python3?|py3?))"
+    r"[ \t]*",
     re.IGNORECASE,
 )
 _IN_ONE_LINE = re.compile(
@@ -49,7 +50,9 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """All code blocks of a text, in order. A further opening fence within a block ends that one unclosed."""
+    """All code blocks of a text, in order. A further opening fence within a block ends that one unclosed, but
+    where it is part of it.
+    """
     found: list[Block] = []
     opened: _Opened | None = None
     within = 0  # blocks of a document that are open
@@ -69,7 +72,7 @@ def blocks(text: str) -> list[Block]:
             found.append(opened.block(lines, number, closed=True))
             opened = None
         elif (other := _opening(line, number)) is not None and other.tag and opened.mark == other.mark:
-            if opened.tag in _DOCUMENT:
+            if opened.tag in _DOCUMENT or opened.holds(other):
                 within += 1
                 continue
             found.append(opened.block(lines, number, closed=False))
@@ -104,6 +107,10 @@ class _Opened:
         if fence["mark"][0] != self.mark[0] or len(fence["mark"]) < len(self.mark):
             return False
         return re.fullmatch(r"\s*|[.,;:)]\s*|\s+\S+\s.*", fence["info"]) is not None
+
+    def holds(self, other: _Opened) -> bool:
+        """Whether an opening fence is part of this block, such as of a docstring: four columns further in."""
+        return len(other.indent.expandtabs(4)) >= len(self.indent.expandtabs(4)) + 4
 
     def block(self, lines: list[str], end: int, *, closed: bool) -> Block:
         inside = lines[self.number + 1 : end]

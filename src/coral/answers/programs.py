@@ -24,7 +24,7 @@ class Form:
 
     Attributes:
         name: of the function or class it defines; "" for a script, which has to write something.
-        method: that the class defines; "" for none.
+        method: that the class defines, or a function of that name in the place of the class; "" for none.
         beside: what is used with it, such as a class of what it is given; taken from other blocks of a reply.
         prompt: the beginning of the program up to the first line of the function's body, where a reply may
             hold the body alone; "" where it may not.
@@ -78,9 +78,17 @@ def defines(program: str, form: Form) -> bool:
 
 def _is_defined(tree: ast.Module, form: Form) -> bool:
     """Not by a variable of a function's body that is called so."""
+    if form.method and form.name not in _bound(tree):
+        return _is_defined(tree, Form(name=form.method)) and not _takes_self(tree, form.method)
     found = (_definition(node, form.name) for node in _top_level(tree.body))
     holding = [node for node in found if node is not None and _holds(node, form.method)]
     return any(isinstance(node, _NAMING) for node in holding) or (bool(holding) and not _returns(tree))
+
+
+def _takes_self(tree: ast.Module, name: str) -> bool:
+    """Whether what bears a name is a method that was cut out of its class."""
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return any(node.args.args and node.args.args[0].arg == "self" for node in functions)
 
 
 def clean(program: str) -> str:
@@ -222,18 +230,23 @@ def with_helpers(program: str, others: Sequence[str], beside: Sequence[str] = ()
     if not there:
         return program
     needed: set[tuple[int, int, str]] = set()
-    wanted = set(missing(program)) | (set(beside) - _defined(program) if beside else set())
+    wanted = set(missing(program)) | (set(beside) - defined(program) if beside else set())
     while wanted:
         piece = there.get(wanted.pop(), (0, 0, ""))
         if piece[2] and piece not in needed:
             needed.add(piece)
             wanted |= missing(piece[2])
-    return _behind_future(program, "\n\n".join(text for _, _, text in sorted(needed))) if needed else program
+    return behind_future(program, "\n\n".join(text for _, _, text in sorted(needed))) if needed else program
 
 
-def _defined(program: str) -> set[str]:
+def defined(program: str) -> set[str]:
+    """The names that a program binds outside of its functions and classes."""
     tree = tree_of(program)
-    return {name for node in _top_level(tree.body) for name in bound_by(node)} if tree else set()
+    return _bound(tree) if tree else set()
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    return {name for node in _top_level(tree.body) for name in bound_by(node)}
 
 
 def _source(code: str, node: ast.stmt) -> str:
@@ -267,7 +280,7 @@ def missing(program: str) -> frozenset[str]:
     return frozenset(used - bound)
 
 
-def _behind_future(program: str, before: str) -> str:
+def behind_future(program: str, before: str) -> str:
     """A program with statements before it, but behind its own `from __future__` imports."""
     tree = tree_of(program)
     future = [

@@ -20,7 +20,7 @@ from coral import workers
 from coral.errors import SandboxError
 from coral.jail.cells import START_LIMIT_S
 from coral.jail.drivers import ALLOW, DRIVERS, Finding, choose, probe
-from coral.jail.inside.wire import dumps, loads
+from coral.jail.inside.wire import NotPlain, dumps, loads
 from coral.jail.outcomes import Kind, Limits, Outcome, Returned
 from coral.workers import in_use
 
@@ -130,7 +130,10 @@ def _decoded(result: Returned) -> Returned:
     if result.kind != "finished" or not result.is_plain:
         return result
     told = (result.value, result.arguments)
-    value, arguments = (None if text is None else loads(text.encode("latin-1")) for text in told)
+    try:
+        value, arguments = (None if text is None else loads(text.encode("latin-1")) for text in told)
+    except NotPlain:  # nested deeper than our stack, of which less may be left than the worker had
+        return msgspec.structs.replace(result, value=None, arguments=None, is_plain=False)
     return msgspec.structs.replace(result, value=value, arguments=arguments)
 
 

@@ -51,6 +51,9 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
 """System calls answered with "not permitted", by their numbers on x86_64 and aarch64."""
 _FORKS = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
+_PAIR, _UNIX = (53, 199), 1
+"""The call that makes a pair of sockets, and the one family in which it may: asked for another the kernel
+makes two sockets of it, for which it loads a module, before it finds that they cannot be a pair."""
 
 
 def rules(*, processes: bool) -> bytes | None:
@@ -81,6 +84,8 @@ def rules(*, processes: bool) -> bytes | None:
     for number in refused:
         if number is not None:
             lines += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERROR | EPERM)]
+    lines += [(_JUMP_EQUAL, 0, 4, _PAIR[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT_AT)]
+    lines += [(_JUMP_EQUAL, 1, 0, _UNIX), (_RETURN, 0, 0, _ERROR | EPERM), (_RETURN, 0, 0, _ALLOW)]
     lines += [(_JUMP_EQUAL, 0, 3, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT_AT), *_clone(processes)]
     lines += [(_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *line) for line in lines)

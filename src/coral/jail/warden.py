@@ -27,6 +27,8 @@ from coral.jail.outcomes import Kind, Limits, Outcome, Returned, bounded
 SPARES = 2
 """Interpreters that wait for a program."""
 _MOST_FRAME = 32 << 20
+_MOST_TOLD = 1 << 20
+"""Bytes of what is told for one input, value and arguments: whoever asked reads that of all inputs."""
 _GRACE_S = 1.0
 _TESTS_MEMORY = 1 << 30
 _OPEN_FILES = 64
@@ -248,7 +250,7 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
 
     def ask(*request: Any) -> tuple[Any, ...]:
         cell.send_frame(dumps(request, _Opaque.place), deadline)
-        reply = loads(cell.receive(deadline, _MOST_FRAME), _Opaque)
+        reply = loads(cell.receive(deadline, _MOST_TOLD), _Opaque)
         if time.monotonic() > deadline:  # a set of numbers of one hash, say: whoever reads it next waits, too
             raise Late
         return reply if isinstance(reply, tuple) else ()
@@ -269,7 +271,7 @@ def _calls_of(cell: Cell, deadline: float, name: str, inputs: list[str], limits:
     except Late:
         results.append(Returned("time", f"longer than {limits.wall_s:g} s"))
     except TooMuch:
-        results.append(Returned("output", f"a value of more than {_MOST_FRAME >> 20} MiB"))
+        results.append(Returned("output", f"a value of more than {_MOST_TOLD >> 20} MiB"))
     except (NotPlain, TypeError, ValueError, AttributeError):
         results.append(Returned("exception", "its process answered nonsense"))
     return results

@@ -34,6 +34,8 @@ _NO_SUID, _NO_DEVICES = 2, 4
 _SET_SECCOMP, _FILTER, _SET_NO_NEW_PRIVILEGES = 22, 2, 38
 _CAPABILITIES_VERSION = 0x20080522
 _CONTROL_SECONDS = 0.01
+_MOST_FILES = 16_384
+"""Files, folders and links in /tmp: the kernel's memory for an empty one counts against no size."""
 
 
 def main() -> None:
@@ -74,7 +76,7 @@ def _be_init(libc: Any, numbers: list[int], tmp_bytes: int, rules: bytes) -> NoR
     try:
         os.setsid()
         os.dup2(numbers[2], 2)
-        options = f"size={tmp_bytes},mode=700".encode()
+        options = f"size={tmp_bytes},nr_inodes={_MOST_FILES},mode=700".encode()
         _surely(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _NO_SUID | _NO_DEVICES, options), "mount")
         os.chdir("/tmp")  # noqa: S108
         _give_up_privileges(libc)

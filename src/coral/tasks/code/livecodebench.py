@@ -14,11 +14,14 @@ tests say what is right.
 
 from __future__ import annotations
 
+import builtins
+import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -35,18 +38,19 @@ from coral.tasks.identity import distinct, published_id
 from coral.tasks.protocol import Source, TaskInfo
 from coral.types import Problem
 
-GIVEN = """\
-import bisect, collections, copy, functools, heapq, itertools, json, math, operator, os, random, re, sys
-import string
-from bisect import bisect_left, bisect_right, insort
-from collections import Counter, OrderedDict, defaultdict, deque
-from functools import cache, cmp_to_key, lru_cache, reduce
-from heapq import heapify, heappop, heappush, heappushpop, heapreplace, nlargest, nsmallest
-from itertools import accumulate, chain, combinations, groupby, pairwise, permutations, product, zip_longest
-from math import ceil, comb, factorial, floor, gcd, inf, isqrt, lcm, log, log2, perm, sqrt
-from typing import Any, Dict, List, Optional, Set, Tuple, Union
-"""
-"""What programs of this task use as if it were Python's own; the authors' grader imports it, too."""
+_ALL_OF = (
+    "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics",
+    "itertools", "functools", "operator", "io", "sys", "json", "typing",
+)  # fmt: skip
+"""Modules of which programs of this task use every name as if it were Python's own, a later one's first, and
+that they use without importing them: the authors' grader imports all of it."""
+_OF_SYS = (
+    "argv", "getrecursionlimit", "getsizeof", "intern", "maxsize", "path", "platform", "setrecursionlimit",
+    "stderr", "stdin", "stdout", "version",
+)  # fmt: skip
+"""Those of `sys`, which differ from one interpreter to the next."""
+RECURSION = 50_000
+"""Calls within calls that the authors' grader permits."""
 MEMORY_MIB = 1_024
 _CALLED = "call_of_the_method_asked_for"
 _PUBLIC, _HIDDEN = "public_test_cases", "private_test_cases"
@@ -140,8 +144,13 @@ class LiveCodeBench(shared.ProgramAnswers):
     def limits(self, seconds: float) -> jail.Limits:
         return jail.Limits(wall_s=seconds, cpu_s=seconds, memory_mib=MEMORY_MIB)
 
-    def runnable(self, program: str, problem: Problem) -> str:  # noqa: ARG002 - the same for all
-        return programs.with_helpers(program, [GIVEN])
+    def runnable(self, program: str, problem: Problem) -> str:
+        """A program with what the authors' grader gives it; a plain function as the method asked for."""
+        method = str(problem.source["method"])
+        if method and "Solution" not in programs.defined(program):
+            program = f"{program}\n\n\nclass Solution:\n    {method} = staticmethod({method})\n"
+        given = programs.with_helpers(program, [_given()])
+        return programs.behind_future(given, f"__import__('sys').setrecursionlimit({RECURSION})")
 
     async def grade(self, answer: str, problem: Problem) -> bool | None:
         """Whether it passes all tests, public and hidden; None where no check could be made."""
@@ -169,10 +178,10 @@ class LiveCodeBench(shared.ProgramAnswers):
         return outcome.kind == "passed"
 
     async def _passes_script(self, program: str, case: Case) -> bool:
-        room = len(case.output) // 1_024 * 2 + 64
+        room = len(case.output.encode("utf-8", "surrogatepass")) // 1_024 * 2 + 64
         limits = msgspec.structs.replace(self.limits(self.timeout_s), output_kib=room)
         outcome = await jail.run_script(program, stdin=case.input, limits=limits, driver=self.driver())
-        return outcome.kind == "finished" and same_output(outcome.stdout, case.output)
+        return _ended_well(outcome) and same_output(outcome.stdout, case.output)
 
     async def key(self, program: str, problem: Problem) -> str:
         """What a program does with the inputs of the public test cases alone."""
@@ -196,9 +205,23 @@ class LiveCodeBench(shared.ProgramAnswers):
             )
             for case in public
         ]
-        if not any(run.kind == "finished" for run in runs):
+        if not any(map(_ended_well, runs)):
             return behaviour.textual(program)
-        return behaviour.digest(f"{run.kind}:{list(map(_shown, _lines(run.stdout)))}" for run in runs)
+        return behaviour.digest(
+            f"{'' if _ended_well(run) else run.kind}:{list(map(_shown, _lines(run.stdout)))}" for run in runs
+        )
+
+
+@lru_cache
+def _given() -> str:
+    """Imports of all names that programs may use, but for Python's own, which none of them replaces."""
+    lines = []
+    for name in _ALL_OF:
+        module = importlib.import_module(name)
+        public = getattr(module, "__all__", None) or [one for one in vars(module) if one[0] != "_"]
+        public = _OF_SYS if name == "sys" else public
+        lines.append(f"from {name} import {', '.join(sorted({*public} - {*dir(builtins)}))}")
+    return "\n".join([*lines, *(f"import {name}" for name in _ALL_OF if name != "typing")])
 
 
 def _problem(row: Row) -> Problem:
@@ -231,7 +254,7 @@ def _solution(row: Row, source: dict[str, Any]) -> str:
     shared.compiled(row, "solution", solution)
     if not programs.defines(solution, _form(source)):
         asked = (
-            f"defines no class Solution with a method {source['method']}"
+            f"defines neither a class Solution with a method {source['method']} nor a function of that name"
             if source["method"]
             else "writes nothing"
         )
@@ -285,10 +308,13 @@ _SETUP = """\
 import json
 
 def listed(value):
-    if isinstance(value, (list, tuple)):
-        return [listed(item) for item in value]
-    return value
+    return list(value) if isinstance(value, tuple) else value
 """
+
+
+def _ended_well(run: jail.Outcome) -> bool:
+    """Whether only its output counts: with which code a script exits is no matter, an exception is."""
+    return run.kind in ("finished", "exit")
 
 
 def _arguments(case: Case) -> list[Any]:
@@ -296,14 +322,14 @@ def _arguments(case: Case) -> list[Any]:
 
 
 def _assertion(case: Case, method: str) -> str:
-    """One test: what the method returns is the output, a tuple being as good as a list."""
+    """One test: what the method returns is the output, a tuple, but none within it, as good as a list."""
     args = ", ".join(f"json.loads({line!r})" for line in case.input.split("\n") if line.strip())
     return f"assert listed(Solution().{method}({args})) == json.loads({case.output!r})"
 
 
 def _listed(value: Any) -> Any:
-    """As the tests read it: a tuple is as good as a list."""
-    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
+    """As the tests read it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def same_output(written: str, wanted: str) -> bool:
