@@ -14,6 +14,9 @@ from coral import jail
 
 pytestmark = pytest.mark.usefixtures("pool")
 LIMITS = jail.Limits(wall_s=1.0, cpu_s=1.0)
+LONG = jail.Limits(wall_s=60.0, cpu_s=1.0)
+SMALL = jail.Limits(wall_s=60.0, cpu_s=20.0, memory_mib=128)
+WIDE = jail.Limits(wall_s=60.0, cpu_s=20.0)
 TESTS = "try:\n    attack()\nexcept Exception:\n    pass\nassert answer() == 42"
 
 
@@ -47,7 +50,11 @@ async def is_sound(driver):
     kinds = [
         (
             await jail.check(
-                f"{one}  # {time.monotonic()}", "assert answer() == 42", names=["answer"], driver=driver
+                f"{one}  # {time.monotonic()}",
+                "assert answer() == 42",
+                names=["answer"],
+                limits=WIDE,
+                driver=driver,
             )
         ).kind
         for one in (right, wrong)
@@ -59,9 +66,9 @@ async def is_sound(driver):
 async def test_a_program_gets_hold_of_nothing(walls, name, secret, port):
     program = with_facts(GETS_NOTHING[name], secret, port)
     tests = "try:\n    got = attack()\nexcept (OSError, AttributeError):\n    got = []\nassert not got, got"
-    outcome = await jail.check(program, tests, names=["attack"], driver=walls)
+    outcome = await jail.check(program, tests, names=["attack"], limits=WIDE, driver=walls)
     assert outcome == jail.Outcome("passed")
-    outcome = await jail.run_script(f"{program}\nprint(*attack(), sep=' | ')", driver=walls)
+    outcome = await jail.run_script(f"{program}\nprint(*attack(), sep=' | ')", limits=WIDE, driver=walls)
     assert outcome.stdout.strip() == ""
     assert list(secret.parent.iterdir()) == [secret]
 
@@ -94,9 +101,6 @@ async def test_every_script_ends(walls):
     assert await is_sound(walls)
 
 
-LONG = jail.Limits(wall_s=60.0, cpu_s=1.0)
-SMALL = jail.Limits(wall_s=60.0, cpu_s=20.0, memory_mib=128)
-WIDE = jail.Limits(wall_s=60.0, cpu_s=20.0)
 KINDS = {
     "exits in the call": ("exit", WIDE), "sys.exit in the call": ("exit", WIDE), "crashes": ("signal", WIDE),
     "aborts": ("signal", WIDE), "kills itself": ("signal", WIDE), "loops": ("time", LONG),
@@ -115,7 +119,7 @@ async def test_ends_are_told_apart(walls, name):
 
 @pytest.mark.parametrize("name", WRITES)
 async def test_output_is_cut(walls, name):
-    outcome = await jail.run_script(WRITES[name], limits=LIMITS, driver=walls)
+    outcome = await jail.run_script(WRITES[name], limits=WIDE, driver=walls)
     assert outcome.kind == "output"
     assert len(outcome.stdout + outcome.stderr) <= 2 * (LIMITS.output_kib << 10)
     outcome = await jail.check(
@@ -147,5 +151,5 @@ async def test_values_that_are_compared_are_short(walls):
 
 async def test_terminals_are_left_alone(walls):
     program = "def attack(): raise ValueError('\\x1b[2J\\u202e\\n')"
-    outcome = await jail.check(program, "attack()", names=["attack"], driver=walls)
+    outcome = await jail.check(program, "attack()", names=["attack"], limits=WIDE, driver=walls)
     assert re.search(r"\\x1b\[2J", outcome.detail)

@@ -5,6 +5,9 @@ import pytest
 from coral import jail
 from coral.jail.inside.wire import DEEPEST
 
+LIMITS = jail.Limits(wall_s=60.0, cpu_s=20.0)
+"""More than any of these programs takes on a busy machine."""
+
 PAIR = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
 CHECKS = [
     ("sums", "def add(a, b): return a + b", "assert add(1, 2) == 3\nassert add('a', 'b') == 'ab'", "passed"),
@@ -88,7 +91,7 @@ CHECKS = [
 )
 async def test_the_tests_decide(driver, program, tests, kind):
     async with jail.in_use():
-        outcome = await jail.check(program, tests, names=["add", "Pair"], driver=driver)
+        outcome = await jail.check(program, tests, names=["add", "Pair"], limits=LIMITS, driver=driver)
     assert outcome.kind == kind
 
 
@@ -115,14 +118,14 @@ SCRIPTS = [
 )
 async def test_how_a_script_ends(driver, program, kind, detail):
     async with jail.in_use():
-        outcome = await jail.run_script(program, driver=driver)
+        outcome = await jail.run_script(program, limits=LIMITS, driver=driver)
     assert (outcome.kind, outcome.detail[: len(detail)]) == (kind, detail)
 
 
 async def test_tests_that_do_not_compile_are_no_verdict(driver):
     async with jail.in_use():
         with pytest.raises(jail.BrokenTests, match="never closed"):
-            await jail.check("def f(): pass", "assert f(", names=["f"], driver=driver)
+            await jail.check("def f(): pass", "assert f(", names=["f"], limits=LIMITS, driver=driver)
 
 
 COLLIDING = """
@@ -143,7 +146,7 @@ async def test_a_value_that_takes_long_to_read_is_late(walls):
     async with jail.in_use():
         [result] = await jail.call(COLLIDING, "f", [[1]], limits=jail.Limits(wall_s=0.2), driver=walls)
         assert result.kind == "time"
-        [result] = await jail.call("def f(x): return {x}", "f", [[1]], driver=walls)
+        [result] = await jail.call("def f(x): return {x}", "f", [[1]], limits=LIMITS, driver=walls)
         assert result.value == {1}
 
 
@@ -156,7 +159,7 @@ async def test_a_value_may_be_nested_deeper_than_our_stack(walls):
         program = (
             f"def f():\n    value = []\n    for _ in range({DEEPEST - 10}): value = [value]\n    return value"
         )
-        return await jail.call(program, "f", [[]], driver=walls)
+        return await jail.call(program, "f", [[]], limits=LIMITS, driver=walls)
 
     async with jail.in_use():
         [result] = await deep_in_a_stack(650)

@@ -16,7 +16,8 @@ from coral import jail, workers
 
 ENDLESS = "def f():\n    while True: pass"
 LIMITS = jail.Limits(wall_s=0.5)
-PATIENCE_S = 20
+PATIENCE_S = 60
+WIDE = jail.Limits(wall_s=60.0, cpu_s=20.0)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ async def test_nothing_else_is_taken_away(folder, tmp_path_factory):
         f"os.symlink({str(kept.parent)!r}, here)\ndef f(): return 1"
     )
     async with jail.in_use():
-        outcome = await jail.check(program, "assert f() == 1", names=["f"], limits=LIMITS, driver="plain")
+        outcome = await jail.check(program, "assert f() == 1", names=["f"], limits=WIDE, driver="plain")
     assert outcome.kind == "passed"
     assert kept.exists()
     assert list(folder.iterdir()) == []
@@ -100,7 +101,9 @@ async def test_a_cancelled_check_leaves_nothing(driver, folder, descendants):
         with pytest.raises(asyncio.CancelledError):
             await check
         assert all_gone(started)
-        outcome = await jail.check("def f(): return 1", "assert f() == 1", names=["f"], driver=driver)
+        outcome = await jail.check(
+            "def f(): return 1", "assert f() == 1", names=["f"], limits=WIDE, driver=driver
+        )
         assert outcome.kind == "passed"
 
 
@@ -139,7 +142,8 @@ def test_loops_and_threads_come_and_go(driver):
     async def check(number):
         async with jail.in_use():
             program = f"def f(): return {number}"
-            return (await jail.check(program, f"assert f() == {number}", names=["f"], driver=driver)).kind
+            check = jail.check(program, f"assert f() == {number}", names=["f"], limits=WIDE, driver=driver)
+            return (await check).kind
 
     kinds = [asyncio.run(check(number)) for number in range(2)]
     threads = [
@@ -158,9 +162,10 @@ async def test_a_check_is_made_once(driver, length, descendants):
     """The same program and tests: the same answer, from memory, however long they are."""
     program = f"def f(): return {length}  # {'x' * length}"
     async with jail.in_use():
-        first = await jail.check(program, f"assert f() == {length}", names=["f"], driver=driver)
+        given = (program, f"assert f() == {length}")
+        first = await jail.check(*given, names=["f"], limits=WIDE, driver=driver)
         await workers.close()
-        again = await jail.check(program, f"assert f() == {length}", names=["f"], driver=driver)
+        again = await jail.check(*given, names=["f"], limits=WIDE, driver=driver)
         assert descendants() == []
     assert first == again == jail.Outcome("passed")
 
@@ -175,5 +180,7 @@ async def test_a_killed_interpreter_is_no_verdict(bubblewrap, descendants):
         for process in walls:
             told(process.kill)
         assert all_gone([process for process in inside if process not in walls])  # zombies, ours to reap
-        outcome = await jail.check("def f(): return 2", "assert f() == 2", names=["f"], driver=bubblewrap)
+        outcome = await jail.check(
+            "def f(): return 2", "assert f() == 2", names=["f"], limits=WIDE, driver=bubblewrap
+        )
     assert outcome.kind == "passed"

@@ -65,7 +65,7 @@ async def test_the_authors_harmful_samples(
     (tmp_path / "tmp").mkdir()
     [problem] = load("humaneval", data / "humaneval" / "example_problem.jsonl")
     lines = (data / "humaneval" / "example_samples.jsonl").read_text().splitlines()
-    task, verdicts = HumanEval(timeout_s=1.0), []
+    task, verdicts = HumanEval(timeout_s=5.0), []
     async with jail.in_use():
         for line in lines:
             belief = task.read(json.loads(line)["completion"], problem)
@@ -94,7 +94,6 @@ VERDICTS = {
     "raises": ("def square(n):\n    raise ValueError", False),
     "no Python": ("def square(n)\n    return n * n", False),
     "another name": ("def cube(n):\n    return n ** 3", False),
-    "endless": ("def square(n):\n    while True:\n        pass", False),
     "leaves": ("import os\ndef square(n):\n    os._exit(0)", False),
     "leaves at once": ("raise SystemExit(0)", False),
     "equal to everything": (
@@ -109,7 +108,14 @@ VERDICTS = {
 async def test_verdicts(program: str, right: bool) -> None:
     """Right is what passes all tests, and nothing else is."""
     async with jail.in_use():
-        assert await Mbpp(timeout_s=1.0, allow_unsafe_code=True).grade(program, SQUARE) is right
+        assert await Mbpp(timeout_s=60.0, allow_unsafe_code=True).grade(program, SQUARE) is right
+
+
+async def test_an_endless_program_is_wrong() -> None:
+    """When its time is over."""
+    endless = "def square(n):\n    while True:\n        pass"
+    async with jail.in_use():
+        assert await Mbpp(timeout_s=1.0, allow_unsafe_code=True).grade(endless, SQUARE) is False
 
 
 SAME = {
