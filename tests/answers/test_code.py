@@ -318,15 +318,24 @@ def test_what_is_no_body(text: str) -> None:
     assert not isinstance(code.read(text, BODY), Answered)
 
 
-def test_a_class_with_a_method() -> None:
-    """Where a method of a class is asked for, a function of that name is none, nor an empty one."""
-    form = Form(name="Solution", method="add")
-    right = "class Solution:\n    def add(self, a, b):\n        return a + b"
-    assert code.read(block(right), form) == Answered(right)
-    assert not isinstance(code.read(block(OWN), form), Answered)
-    assert not isinstance(
-        code.read(block("class Solution:\n    def add(self, a, b):\n        pass"), form), Answered
-    )
+@pytest.mark.parametrize(
+    ("program", "is_one"),
+    [
+        ("class Solution:\n    def add(self, a, b):\n        return a + b", True),
+        ("class Solution:\n    def add(self, a, b):\n        pass", False),
+        (OWN, True),
+        (f"{OWN}\n\n\nclass Solution:\n    pass", False),
+        (OWN.replace("(a,", "(self, a,"), False),
+        (STUB, False),
+    ],
+)
+def test_a_class_with_a_method(program: str, is_one: bool) -> None:
+    """Where a method of a class is asked for, a function of its name is as good, but no method cut out of its
+    class and no empty one.
+    """
+    found = code.read(block(program), Form(name="Solution", method="add"))
+    assert (found == Answered(program)) is is_one
+    assert isinstance(found, Answered) is is_one
 
 
 @pytest.mark.parametrize(
