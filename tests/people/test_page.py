@@ -72,7 +72,7 @@ class Chat:
 
     def ends(self):
         """Wait for the end; returns what it printed."""
-        return self._process.communicate(timeout=30)[0]
+        return self._process.communicate(timeout=120)[0]
 
     def stop(self):
         if self._process is not None and self._process.poll() is None:
@@ -97,6 +97,7 @@ def page(browser, request):
     """A page whose errors are listened to: there may be none, but that nobody answers."""
     heard = []
     context = browser.new_context(viewport={"width": 1280, "height": 900}, **getattr(request, "param", {}))
+    context.set_default_timeout(120_000)  # what takes so long is not slow, but lost
     shown = context.new_page()
     shown.on("pageerror", lambda error: heard.append(str(error)))
     shown.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
