@@ -14,14 +14,15 @@ import psutil
 import pytest
 
 from coral.cluster.config import PoolConfig
+from coral.cluster.local import LocalPlace
 from coral.cluster.places import Job
 from coral.cluster.pool import Seen, wanted
 from coral.cluster.records import Record, locked
 
 STUB = str(Path(__file__).with_name("stub_server.py"))
-FAST = {
-    "check_every_s": 0.1, "give_up_after_s": 5, "probe_every_s": 0.5, "drain_s": 5, "stop_within_s": 3,
-    "silent_after_s": 1, "ready_within_s": 120,
+FAST = {  # nothing here needs a server that is given up: on busy cores it only answers late
+    "check_every_s": 0.1, "give_up_after_s": 60, "probe_every_s": 0.5, "drain_s": 5, "stop_within_s": 3,
+    "ready_within_s": 120,
 }  # fmt: skip
 
 
@@ -126,8 +127,25 @@ def test_a_killed_supervisor_is_lost_and_replaced(pool, tmp_path, ended, eventua
     assert (code, seen["state"], seen["job"]) == (1, "lost", None)
     assert "its job is gone" in coral("status", pool.file)[1]
     assert pool.up("--wait")[0] == 0
-    assert ended(int(stray.read_text().split()[0]))
+    first = int(stray.read_text().split()[0])
+    eventually(lambda: ended(first))
     assert [seen["state"] for seen in pool.seen()[1]] == ["ready"]
+
+
+def test_a_server_that_is_just_started_is_no_supervisor(pool, eventually):
+    """Until its own program is run it bears its supervisor's command line, and would be taken for one that
+    the folder does not know."""
+    forks = "import os, time; os.fork(); time.sleep(600)"
+    supervisor = psutil.Popen([sys.executable, "-c", forks, f"--folder={pool.folder}"])
+    try:
+        eventually(supervisor.children)
+        place = LocalPlace(PoolConfig(name="test", folder=str(pool.folder), server=("{port}",)))
+        assert place.unknown() == [supervisor.pid]
+    finally:
+        for process in [*supervisor.children(), supervisor]:
+            process.kill()
+        supervisor.wait()
+        eventually(lambda: pool.supervisors() == [])
 
 
 @pytest.mark.parametrize("command", ["up", "status", "down"])

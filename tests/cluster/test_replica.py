@@ -131,6 +131,16 @@ def test_a_server_that_cannot_start_fails_after_three_tries(supervise, name):
     assert ("CUDA out of memory" in record["why"]) == (words == "crash")
 
 
+def test_a_log_that_cannot_be_written_is_told(supervise, tmp_path):
+    """As with a full disk: the replica has failed, rather than ended without a word."""
+    log = tmp_path / "logs" / "one.log"
+    log.mkdir(parents=True)
+    replica = supervise()
+    assert replica.process.wait(ENDS_WITHIN_S) == 1
+    record = replica.record()
+    assert (record["state"], record["why"]) == ("failed", f"{log}: Is a directory")
+
+
 SILENCE = {
     "stopped": lambda r: os.kill(r.server_pid(), signal.SIGSTOP),
     "deaf": lambda r: r.control.write_text("deaf"),
@@ -166,14 +176,13 @@ def test_a_broken_server_is_started_again(supervise, name):
 @pytest.mark.parametrize("name", sorted(SILENCE.keys() - {"deaf"}))  # which looks as one that is stopped
 def test_clients_are_told_to_stay_away_from_a_silent_server(supervise, name, eventually):
     """Long before it is given up; once it answers again it takes requests, and was never started again."""
-    replica = supervise(flags=("--give_up_after_s", "8" if name.startswith("hung") else "600"))
+    replica = supervise(flags=("--give_up_after_s", "12" if name.startswith("hung") else "600"))
     replica.await_state("ready")
     SILENCE[name](replica)
     record = replica.await_state("unwell")
     assert record["why"].startswith("no sign of life for ")
-    assert SAID.get(name, "") in eventually(
-        lambda: (found := replica.record())["state"] == "unwell" and found["why"]
-    )
+    # On busy cores it may only have been late at first: the reason comes with the next completion.
+    eventually(lambda: SAID.get(name, "") in (replica.record()["why"] or ""))
     os.kill(replica.server_pid(), signal.SIGCONT)
     replica.control.unlink(missing_ok=True)
     assert replica.await_state("ready")["starts"] == 1
@@ -213,7 +222,7 @@ def test_children_in_sessions_of_their_own_end_before_a_restart(supervise, tmp_p
     (first,) = stray.read_text().split()
     os.kill(replica.server_pid(), signal.SIGKILL)
     replica.await_state("ready", starts=2)
-    assert ended(int(first))
+    eventually(lambda: ended(int(first)))
     second = int(stray.read_text().split()[1])
     replica.end()
     eventually(lambda: ended(second))
@@ -253,7 +262,7 @@ def test_gpus_that_cannot_be_shared_evenly_are_told(supervise, monkeypatch):
     assert job.process.stderr.read() == b"replica: 3 GPUs cannot be shared evenly by 2 replicas\n"
 
 
-def test_of_several_a_killed_supervisor_is_started_again(supervise, monkeypatch, eventually):
+def test_of_several_a_killed_supervisor_is_started_again(supervise, monkeypatch, ended, eventually):
     """The other one works on; with the first process all end, and no server is left behind."""
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     job = several(supervise)
@@ -262,7 +271,7 @@ def test_of_several_a_killed_supervisor_is_started_again(supervise, monkeypatch,
     after = eventually(lambda: len(found := ready(job)) == 2 and found[0]["pid"] != first["pid"] and found)
     assert after[1]["pid"] == second["pid"]
     job.process.kill()
-    eventually(lambda: not any(Path(f"/proc/{one['pid']}").exists() for one in after))
+    eventually(lambda: all(ended(one["pid"]) for one in after))
 
 
 def several(supervise):
@@ -399,7 +408,10 @@ def test_the_pools_key_reaches_the_server(supervise):
     url = replica.await_state("ready")["url"]
     assert complete(url, key).startswith("hello from")
     assert complete(url) == 401
-    shown = [path.read_text() for path in replica.folder.rglob("*") if path.is_file() and path.name != "key"]
+    files = {path for path in replica.folder.rglob("*") if path.is_file() and path.name != "key"}
+    # A record that is just being written, beside the one that it replaces, is gone before it is read.
+    shown = [path.read_text() for path in files if not path.name.startswith(".")]
+    assert shown
     assert not [text for text in shown if key in text]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,10 +28,16 @@ FAST = {
 }  # fmt: skip
 
 
+_PORTS = itertools.count(30_000 + os.getpid() % 200 * 10)
+"""Above those of replicas, and below those that the system gives away by itself before Ray has taken them."""
+
+
 def _free_port(host):
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +146,7 @@ class RayPool:
         done = subprocess.run(
             [sys.executable, "-m", "coral", "cluster", command, str(self.file), *flags],
             env={**os.environ, "RAY_AUTH_MODE": "disabled"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
 

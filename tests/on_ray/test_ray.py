@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.ray
 
 
-def test_up_is_a_wish(pool):
+def test_up_is_a_wish(pool, eventually):
     """Replicas are actors of Ray Serve, told by the folder; more and fewer leave the others alone."""
     code, output = pool.coral("up", "--wait")
     assert (code, "2 of 2 ready" in output) == (0, True), output
@@ -21,7 +21,7 @@ def test_up_is_a_wish(pool):
     assert first < {one["id"] for one in pool.ready(3)}
     assert "3 there, 2 wanted: Ray Serve drains 1" in pool.coral("up")[1]
     pool.ready(2)
-    assert pool.coral("status")[1].endswith("2 of 2 ready\n")
+    eventually(lambda: pool.coral("status")[1].endswith("2 of 2 ready\n"))
     assert pool.coral("down") == (0, "down\n")
     assert pool.records() == []
 
@@ -79,7 +79,7 @@ def test_ray_serve_scales_it(pool, eventually):
     pool.coral("up", "--wait")
     pool.control.write_text("load=100")
     pool.ready(3)
-    assert pool.coral("status")[1].endswith("3 of 3 ready\n")
+    eventually(lambda: pool.coral("status")[1].endswith("3 of 3 ready\n"))
     pool.write(replicas=1, max=2, in_flight=10)
     pool.coral("up")
     pool.ready(2)

@@ -116,7 +116,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_drains(start: Any, number: signal.Signals) -> None:
     """After a signal the requests in flight are answered, new ones are refused, and the exit code is 0."""
-    process, url = start("--latency_s", "1.5")
+    process, url = start("--latency_s", "3")  # all three are to be in flight at once, on busy cores, too
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(ask, url) for _ in range(3)]
         wait_until(lambda: in_flight(url) == 3)
@@ -124,7 +124,7 @@ def test_signal_drains(start: Any, number: signal.Signals) -> None:
         wait_until(lambda: is_draining(url))
         assert ask(url)[0] == 503
         assert [future.result()[0] for future in running] == [200] * 3
-    stdout, stderr = process.communicate(timeout=10)
+    stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr) == (0, "", "")
 
 
@@ -139,7 +139,7 @@ def test_drain_ends(start: Any, second_signal: bool) -> None:
         if second_signal:
             wait_until(lambda: is_draining(url))
             process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
         assert isinstance(stalled.exception(), OSError)
     assert process.returncode == 1
     assert "--drain_s" in stderr

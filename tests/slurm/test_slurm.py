@@ -37,7 +37,7 @@ def test_up_grows_and_shrinks(pool, eventually):
         return [one["job"]["why"] for one in pool.seen().values() if one["state"] == "pending"]
 
     eventually(lambda: len(reasons()) == 1 and all(reasons()))
-    assert "4 of 2 ready" in pool.coral("status")[1]
+    eventually(lambda: "4 of 2 ready" in pool.coral("status")[1])
     pool.coral("up", "--replicas", "4")
     eventually(lambda: len(pool.seen()) == 4)
     code, output = pool.coral("up", "--replicas", "2")
@@ -75,7 +75,8 @@ def test_a_cancelled_job_is_topped_up(pool, slurm, eventually):
     pool.up()
     job = next(iter(pool.seen()))
     slurm.run("scancel", job)
-    eventually(lambda: job not in pool.seen())
+    # On busy cores SLURM's KillWait may be over before the supervisor has taken its record away.
+    eventually(lambda: pool.seen().get(job, {"state": "lost"})["state"] == "lost")
     assert pool.coral("up", "--wait")[0] == 0
 
 
@@ -89,11 +90,11 @@ def test_a_server_that_cannot_start(pool, slurm, eventually):
     eventually(lambda: slurm.run("squeue", "-h", "-o", "%i") == "")
 
 
-def test_the_time_limit_requeues(pool, slurm):
+def test_the_time_limit_requeues(pool, slurm, eventually):
     """USR1 before the limit drains the replica, which then queues itself again, under the same id."""
     pool.write(replicas=1, slurm={"signal": "B:USR1@50", "time": "1:00"})
     pool.coral("up", "--wait")  # on busy cores its time may be over before it is ready
-    (job,) = pool.seen()
+    (job,) = eventually(pool.seen)  # while it goes back into the queue SLURM lists none
     seen = pool.ready(1, requeued=1)
     assert list(seen) == [job]
 
@@ -107,11 +108,11 @@ def test_a_dead_node_moves_its_replica(pool, slurm, eventually):
     slurm.kill_node(node)
     try:
         after = pool.ready(1, requeued=1)
-        assert after[job]["record"]["url"] != seen["record"]["url"]
+        assert after[job]["record"]["id"] != seen["record"]["id"]
         old = pool.folder / f"{seen['record']['id']}.json"
         assert old.exists()
         eventually(lambda: pool.coral("up")[0] == 0 and not old.exists())  # silent by then
-        assert pool.seen()[job]["state"] == "ready"
+        assert job in pool.ready(1)
     finally:
         slurm.start_node(node)
 
@@ -120,7 +121,7 @@ def test_a_preempted_replica_comes_back(pool, slurm):
     """A more urgent job takes its place; SLURM requeues it when the other has ended."""
     pool.write(replicas=1, slurm={"exclusive": True, "nodes": 2, "ntasks": 2, "gres": "gpu:2"})
     pool.up()
-    slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=120)
+    slurm.run("srun", "-p", "urgent", "-N1", "--exclusive", "true", timeout_s=300)
     pool.ready(1, requeued=1)
 
 
@@ -177,12 +178,12 @@ def test_whole_nodes_are_shared(pool, slurm):
     pool.ready(1)
 
 
-def test_whole_nodes_are_requeued(pool, slurm):
+def test_whole_nodes_are_requeued(pool, slurm, eventually):
     """At the time limit all replicas of a job drain, and the job queues itself again."""
     sbatch = {"signal": "B:USR1@50", "time": "1:00", "gres": "gpu:2"}
     pool.write(replicas=2, replicas_per_job=2, slurm=sbatch)
     pool.coral("up", "--wait")
-    job = {seen["record"]["job"] for seen in pool.all()}
+    job = set(eventually(pool.seen))
     assert {record["job"] for record in pool.all_ready(2, requeued=1)} == job
 
 

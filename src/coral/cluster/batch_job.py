@@ -38,13 +38,12 @@ def run_job(arguments: Sequence[str], say: Callable[[str], object]) -> int:
     """
     name = _name(arguments)
     job = run_slurm("squeue", "-h", "--me", "-n", name, "-o", "%i").partition("\n")[0]
-    if job:
-        say(f"job {job} is still there: waiting for it")
-    else:
+    was_there = bool(job)
+    if not was_there:
         job = run_slurm("sbatch", "--parsable", f"--job-name={name}", *arguments).partition(";")[0]
-        say(f"job {job} submitted")
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anybody is told of a job that a stop would end
         signal.signal(number, lambda number, _frame: _cancel(job, number))
+    say(f"job {job} is still there: waiting for it" if was_there else f"job {job} submitted")
     while _is_there(job):
         time.sleep(LOOK_EVERY_S)
     return _ending(job, say)

@@ -47,13 +47,14 @@ class LocalPlace:
         """
         named = {int(job.id) for job in self.jobs()}
         ours = f"--folder={self._config.path}".encode()
-        found = []
+        found = set()
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if ours in words and words[0] != b"bash" and _started(int(entry.name)):
-                    found.append(int(entry.name))
-        return sorted(set(found) - named)
+                    found.add(int(entry.name))
+        # A server bears its supervisor's command line until its own program is run.
+        return sorted(pid for pid in found - named if _parent(pid) not in found)
 
     def add(self, count: int) -> str:
         """See `Place`."""
@@ -110,8 +111,18 @@ class LocalPlace:
 
 def _started(pid: int) -> str:
     """When a process started, in ticks since the machine did; empty where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] != "Z" else ""
+
+
+def _parent(pid: int) -> int | None:
+    """The process that started another; nothing where that one has ended."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on; nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []

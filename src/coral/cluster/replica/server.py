@@ -68,7 +68,7 @@ class Server:
     """A server in a session of its own, that dies with this process.
 
     Raises:
-        Ended: its program cannot be started.
+        Ended: its program cannot be started, or its log cannot be written.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Server:
         self._mark = f"{MARK}={mark}"
         self._spans_nodes = "SLURM_JOB_ID" in os.environ and Path(command[0]).name == "srun"
         env = {**os.environ, MARK: mark, **(dict.fromkeys(KEY_VARIABLES, key) if key else {})}
-        with log.open("ab") as output:
-            output.write(f"--- {mark}: {' '.join(command)}\n".encode())
-            output.flush()
-            try:
+        try:
+            with log.open("ab") as output:
+                output.write(f"--- {mark}: {' '.join(command)}\n".encode())
+                output.flush()
                 self.process = subprocess.Popen(  # noqa: S603 - the user's own command
                     command,
                     env=env,
@@ -92,8 +92,8 @@ class Server:
                     start_new_session=True,
                     preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, loaded before
                 )
-            except OSError as error:
-                raise Ended(f"{command[0]}: {error.strerror}") from None
+        except OSError as error:  # of its program, or of the log: a full disk, a folder that is gone
+            raise Ended(f"{error.filename or log}: {error.strerror}") from None
 
     def request(
         self, method: str, path: str, body: object = None, *, timeout_s: float, key: bool = True
