@@ -350,7 +350,8 @@ def of_another_type(value: Any, kind: Any, where: str, error: Exception, remedy:
         near = difflib.get_close_matches(str(value), words, n=1)
         cause = f"{where} must be one of {', '.join(words)} (got {value!r})"
         return ConfigError(cause, remedy=f"did you mean {near[0]}?" if near else remedy)
-    if wanted := in_words(kind):
+    has_options = any(_is_dataclass(one) for one in alternatives(kind))
+    if wanted := "a mapping of options" if has_options else in_words(kind):
         return ConfigError(f"{where} must be {wanted} (got {value!r})", remedy=remedy)
     return ConfigError(f"{where} cannot be {value!r}: {error}", remedy=remedy)
 
@@ -390,7 +391,7 @@ def load_yaml_file(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or holds something else.
     """
-    remedy = "give a YAML file with options, such as `limit: 10`"
+    remedy = "give a YAML file of options: lines such as `name: value`"
     try:
         options = load_yaml(Path(path).expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:

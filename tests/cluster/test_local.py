@@ -206,9 +206,25 @@ def test_the_folder_is_its_owners(pool):
         0o700,
         0o600,
     )
-    key = (pool.folder / "key").read_text()
+    key = pool.folder / "key"
+    before = key.read_text()
+    key.chmod(0o644)
     pool.up("--replicas", "0")
-    assert (pool.folder / "key").read_text() == key
+    assert (key.read_text(), key.stat().st_mode & 0o777) == (before, 0o600)
+    key.write_text("")  # as a full disk leaves it: servers would ask for none
+    pool.up("--replicas", "0")
+    assert key.read_text().strip()
+
+
+def test_a_folder_of_other_files_is_not_closed(pool):
+    """It may be shared with others, as a project's is."""
+    pool.folder.mkdir(mode=0o755)
+    (pool.folder / "data.jsonl").touch()
+    code, output = pool.up()
+    assert (code, "holds other files (data.jsonl)" in output) == (2, True)
+    assert pool.folder.stat().st_mode & 0o777 == 0o755
+    (pool.folder / "data.jsonl").unlink()
+    assert pool.up("--replicas", "0")[0] == 0
 
 
 GPUS = ["0,1", "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-GPU-8932f937/1/0"]
@@ -224,6 +240,17 @@ def test_gpus_are_names(pool):
     code, output = pool.up("--replicas", "4")
     assert code == 2
     assert "GPUs for 3" in output
+
+
+def test_a_supervisor_that_cannot_begin_is_told(pool):
+    """No record has a reason then: what was written instead has it, and `up --wait` says where."""
+    pool.write(replicas=1, python="/no/such/python")
+    code, output = pool.up("--wait")
+    assert code == 1
+    assert f"coral cluster logs {pool.folder}" in output
+    assert "/no/such/python: No such file" in coral("logs", pool.file)[1]
+    code, output = coral("status", pool.folder / "logs")
+    assert (code, f"there is no pool in {pool.folder / 'logs'}" in output) == (2, True)
 
 
 def test_setup_comes_first(pool):
@@ -264,6 +291,12 @@ REFUSED = {
     "whole nodes of this machine": ({"replicas_per_job": 2}, "replicas_per_job is 2"),
     "several nodes of this machine": ({"nodes": 2}, "nodes is 2"),
     "several of several nodes": ({"place": "slurm", "replicas_per_job": 2, "nodes": 2}, "several nodes"),
+    "the name of its jobs": ({"place": "slurm", "slurm": {"job-name": "mine"}}, "slurm.job-name is decided"),
+    "a command that is one text": (
+        {"server": ["vllm serve m --port {port}"]},
+        'list of words: ["vllm", "serve", "m", "--port", "{port}"]',
+    ),
+    "a number for a mapping": ({"replica": 2}, "--replica must be a mapping of options (got 2)"),
     "an unknown place": ({"place": "cloud"}, "cloud"),
     "an unknown option": ({"replcias": 2}, "replicas"),
     "more to begin with than at most": ({"replicas": 9, "max": 2}, "max (2) is less than replicas (9)"),
@@ -304,6 +337,7 @@ CHANGED = {
         2,
         "place local, replicas_per_job 1",
     ),
+    "its name, by which jobs are found": ({"name": "other"}, 2, "were started with name test"),
     "the server": ({"setup": ["true"]}, 0, "replicas that live keep their setup"),
 }
 
@@ -388,6 +422,15 @@ def test_the_number_follows_the_requests(pool, eventually):
         watching.kill()
         watching.communicate()
     assert pool.up()[1].startswith("1 of 1 there")
+
+
+def test_a_folder_is_found_from_everywhere(pool, tmp_path, monkeypatch):
+    """A file may name it as it is seen from where `up` runs; its copy and its name hold elsewhere, too."""
+    monkeypatch.chdir(tmp_path)
+    pool.write(folder="pool", replicas=0)
+    assert pool.up()[0] == 0
+    monkeypatch.chdir("/")
+    assert coral("status", "test") == coral("status", pool.folder) == (0, "0 of 0 ready\n")
 
 
 def test_a_pool_has_a_name(pool, tmp_path):

@@ -13,6 +13,7 @@ import coral
 from coral.errors import ConfigError, Interrupted, UserError
 from coral.evaluation.watch import Watch
 from coral.improvement.config import ServeConfig
+from coral.improvement.pools import pool_config
 from coral.improvement.servers import Checkpoint, Servers, check_start
 
 SERVE = ("{python}", "-m", "coral", "serve", "{checkpoint}", "--port", "{port}", "--name", "{name}")
@@ -231,12 +232,19 @@ async def test_a_second_stop_ends_a_pool_at_once(tmp_path):
         ({"pool": {"server": ["vllm", "serve"]}}, "does not say its port"),
         ({"pool": {"server": SMALL, "place": "slurm", "slurm": {"time": 86400}}}, "slurm.time is the number"),
         ({"pool": {"server": SMALL, "replicsa": 3}}, "replicsa"),
+        ({"pool": {"server": "vllm serve m --port {port}"}}, "command is one text"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_pool_is_refused_before_anything_runs(options, said, tmp_path):
     """By the first check of the loop's options, with the option's name."""
     with pytest.raises(ConfigError, match=said):
         check_start(ServeConfig(**options), str(tmp_path))
+
+
+def test_a_single_line_of_setup_is_a_line(tmp_path):
+    """As in a pool's own file, where a list of one may be left out."""
+    pool = pool_config({"server": SMALL, "setup": "module load cuda"}, {"name": "x", "model": "m"}, tmp_path)
+    assert pool.setup == ("module load cuda",)
 
 
 async def test_the_loop_on_a_pool_is_the_loop_in_one_process(options, tmp_path):

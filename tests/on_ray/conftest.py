@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,16 +26,10 @@ FAST = {
 }  # fmt: skip
 
 
-_PORTS = itertools.count(30_000 + os.getpid() % 200 * 10)
-"""Above those of replicas, and below those that the system gives away by itself before Ray has taken them."""
-
-
 def _free_port(host):
-    for port in _PORTS:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((host, port))
-            return port
-    raise AssertionError
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

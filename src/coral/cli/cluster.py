@@ -97,11 +97,19 @@ def _with_file(arguments: Sequence[str]) -> list[str]:
     """The file of the pool, or the folder that holds a copy of it, or the pool's name, as an option."""
     name, flags = take_name(arguments)
     if name is None:
+        if not flags:
+            raise ConfigError("no pool is given", remedy="name its file, its folder, or the pool itself")
         return flags
     path = Path(name)
     if not path.exists() and path.name == name and not path.suffix:
         path = folder_named(name)
-    return ["--config", str(path / pool.SAVED if path.is_dir() else path), *flags]
+    if path.is_dir():
+        path /= pool.SAVED
+        if not path.exists():
+            raise ConfigError(
+                f"there is no pool in {path.parent}", remedy="bring it up first: coral cluster up FILE"
+            )
+    return ["--config", str(path), *flags]
 
 
 def _up(arguments: Sequence[str]) -> int:
@@ -116,7 +124,12 @@ def _up(arguments: Sequence[str]) -> int:
     remember(config)
     is_ready = not config.wait or pool.wait_ready(config, console.print)
     if not is_ready:
-        _print_status(config, pool.look(config), console)
+        seen = pool.look(config)
+        _print_status(config, seen, console)
+        if not seen:
+            console.print(
+                f"no replica has spoken; what was written instead: coral cluster logs {config.path}"
+            )
     console.print(f"use it: --agent.model {config.model or 'NAME'} --agent.replicas {config.path}")
     return EXIT_DONE if is_ready else EXIT_TOO_FEW
 
@@ -195,8 +208,7 @@ def _logs(arguments: Sequence[str]) -> int:
     console = Terminal(soft_wrap=True)
     seen = pool.look(pool.as_brought_up(config))
     names = [replica] if replica else [one.record.id for one in seen if one.record]
-    for one in names:
-        path = pool.log_of(config, one)
+    for path in [pool.log_of(config, one) for one in names] or pool.outputs(config):
         console.print(f"== {path}")
         lines = path.read_text(errors="replace").splitlines()
         console.print("\n".join(lines[-config.lines :]))

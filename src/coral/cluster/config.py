@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import zlib
@@ -20,6 +21,12 @@ _FILL_RANK = 'exec "${@//\\{rank\\}/$SLURM_PROCID}"'
 
 _TIMES = ("time", "t", "time-min", "begin", "deadline")
 """Options of sbatch that YAML may read as a number: of 24:00:00 it makes 86400, for sbatch minutes."""
+
+_OURS = {
+    **dict.fromkeys(("array", "parsable", "wrap", "wait"), "`replicas` says how many jobs"),
+    "job-name": "it has `name` in it, and the jobs of the pool are found by it",
+}
+"""Options of sbatch that nobody else may set, and what says the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +124,10 @@ class PoolConfig(Options):
                 f"the name '{self.name}' cannot name a job", remedy="use letters, digits and - _ ."
             )
         self._check_numbers()
+        if len(self.server) == 1 and len(words := self.server[0].split()) > 1:
+            raise ConfigError(
+                "the server's command is one text", remedy=f"write it as a list of words: {json.dumps(words)}"
+            )
         refuse_in_command(self.server, "the server's command")
         if not any("{port}" in part for part in self.server):
             raise ConfigError(
@@ -162,11 +173,9 @@ class PoolConfig(Options):
                     "take as minutes",
                     remedy=f'put it in quotes: {name}: "24:00:00"',
                 )
-        for name in ("array", "parsable", "wrap", "wait"):
+        for name, instead in _OURS.items():
             if name in self.slurm:
-                raise ConfigError(
-                    f"slurm.{name} is decided by Coral", remedy="remove it; `replicas` says how many jobs"
-                )
+                raise ConfigError(f"slurm.{name} is decided by Coral", remedy=f"remove it; {instead}")
 
     def _check_options_of_sbatch(self) -> None:
         for name, value in self.slurm.items():

@@ -190,7 +190,7 @@ def caution(config: PoolConfig) -> None:
             warnings.warn(text, Notice, stacklevel=2)
 
 
-_LAYOUT = ("place", "replicas_per_job", "nodes")
+_LAYOUT = ("name", "place", "replicas_per_job", "nodes")
 """Options that say what a job is: with others, those that live would not be found, or counted wrongly."""
 _SERVED = ("server", "setup", "model")
 
@@ -335,6 +335,23 @@ def log_of(config: PoolConfig, replica: str) -> Path:
     return folder / fitting[0]
 
 
+def outputs(config: PoolConfig) -> list[Path]:
+    """What supervisors wrote apart from their servers' logs, the latest at the end: why one did not begin.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    folder = config.path / "logs"
+    found = [path for path in folder.glob("*.out") if path.stat().st_size]
+    if not found:
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.log")))
+        raise UserError(
+            f"no replica is there in {config.path}",
+            remedy=f"name one that was: {names}" if names else "bring it up first: coral cluster up FILE",
+        )
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
 def save(config: PoolConfig) -> None:
     """Keep the options of a pool in its folder.
 
@@ -342,4 +359,5 @@ def save(config: PoolConfig) -> None:
         OSError: the folder cannot be written.
     """
     values = {item.name: getattr(config, item.name) for item in fields(PoolConfig)}
+    values["folder"] = str(config.path)  # which is read from any other folder
     write_whole(config.path / SAVED, dump_yaml(msgspec.to_builtins(values)))

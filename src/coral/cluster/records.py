@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,17 +76,35 @@ def make_folder(folder: Path) -> None:
     """Make the folder, for its owner alone, and a key for its servers.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be made, or is there for something else.
     """
     try:
+        _check_own(folder)
         (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        if not (folder / "key").exists():
-            descriptor = os.open(folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w") as file:  # noqa: PTH123 - it was opened with its rights
-                file.write(secrets.token_urlsafe(24) + "\n")
+        key = folder / "key"
+        key.touch(0o600)
+        key.chmod(0o600)
+        if not key.read_bytes().strip():  # of a disk that was full when it was made, too
+            key.write_text(secrets.token_urlsafe(24) + "\n")
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}", remedy="name another folder for the pool") from None
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder of other files, which would be closed to all that share it.
+
+    Raises:
+        UserError: it is one.
+        OSError: it cannot be read.
+    """
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    others = sorted(name for name in there if not name.startswith("."))
+    if others and not there & {"key", "lock"}:
+        raise UserError(
+            f"{folder} holds other files ({', '.join(others[:3])}): it would be closed to everybody but you",
+            remedy="name a folder of the pool's own, such as one in it",
+        )
 
 
 @contextmanager

@@ -43,7 +43,8 @@ class SlurmPlace:
             if value is not False and value is not None
         ]
         command = f"exec {shlex.join(config.supervise(host=config.host, requeue=True))}"
-        return "\n".join(("#!/bin/bash", *lines, "", *config.setup, command)) + "\n"
+        setup = ("set -e", *config.setup) if config.setup else ()
+        return "\n".join(("#!/bin/bash", *lines, "", *setup, command)) + "\n"
 
     def jobs(self) -> list[Job]:
         """See `Place`."""

@@ -36,9 +36,11 @@ def pool_config(options: Mapping[str, Any], names: Mapping[str, str], folder: Pa
         )
     name = f"{options.get('name') or 'improve'}-{names['name']}"
     known = {one: value for one, value in names.items() if one != "port"}
-    filled = {
-        part: [fill(str(word), known) for word in options.get(part) or ()] for part in ("server", "setup")
-    }
+    filled = {}
+    for part in ("server", "setup"):
+        given = options.get(part) or ()
+        texts = [given] if isinstance(given, str) else given  # one alone, as a pool's own file may have it
+        filled[part] = [fill(str(text), known) for text in texts]
     own = {"name": name, "folder": str(folder / FOLDER / names["name"]), "model": names["model"]}
     return build_config(PoolConfig, {**options, **filled, **own}, "serve.pool")
 
