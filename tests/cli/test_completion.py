@@ -38,7 +38,10 @@ CASES = [
     (["cluster", "st"], {"status"}),
     (["cluster", "logs", "pool.yaml", "--li"], {"--lines"}),
     (["view", "runs/a", "--po"], {"--port"}),
-    (["eval", "sally_anne"], set()),
+    (["eval", "sally"], {"sally_anne"}),
+    (["eval", "choices", "--task.sh"], {"--task.shuffle"}),
+    (["eval", "nothing_there", "--task.na"], {"--task.name"}),
+    (["show", "runs/a"], set()),
 ]
 
 

@@ -65,6 +65,8 @@ OPTIONS = {
     "cluster logs": "coral.cli.cluster:LogsConfig",
 }
 """Where the options of a command are; others are completed by their names alone."""
+TAKE_TASK = ("eval", "chat", "sample", "tasks")
+"""Commands whose first word is a task."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -101,17 +103,29 @@ def _found(words: Sequence[str]) -> Iterator[str]:
         command = f"{command} {words[1]}"
     if command == "help":
         yield from (name for name in COMMANDS if name.startswith(begun))
+    elif len(words) == 2 and command in TAKE_TASK and not begun.startswith("-"):
+        from coral.tasks import registry
+
+        yield from (name for name in registry.names() if name.startswith(begun))
     elif begun.startswith("-") and command in OPTIONS:
         module, _, name = OPTIONS[command].partition(":")
         kind = getattr(importlib.import_module(module), name)
         plain = begun.replace("-", "_")
-        options = ["--config", "--print_config", "--help", *_options(types_of(kind), "--", begun)]
+        task = {"task": {"name": "" if words[1].startswith("-") else words[1]}}
+        given = _options(types_of(kind), "--", begun, task)
+        options = ["--config", "--print_config", "--help", *given]
         yield from (option for option in options if option.replace("-", "_").startswith(plain))
 
 
-def _options(types: Mapping[str, Any], prefix: str, begun: str) -> Iterator[str]:
-    """The options of a section; those of sections inside it once their dot is typed."""
+def _options(
+    types: Mapping[str, Any], prefix: str, begun: str, known: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """The options of a section; those of sections inside it once their dot is typed.
+
+    Args:
+        known: what the words tell of sections whose options depend on it: those of the task that is named.
+    """
     for name, kind in types.items():
         yield f"{prefix}{name}"
         if is_section(kind) and begun.startswith(f"{prefix}{name}."):
-            yield from _options(section_types(kind, {}), f"{prefix}{name}.", begun)
+            yield from _options(section_types(kind, known.get(name, {})), f"{prefix}{name}.", begun, {})
