@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -27,6 +28,9 @@ CASES = [
     (["eval", "sally_anne", "--partner.top"], {"--partner.top_p"}),
     (["eval", "sally_anne", "--extractor.mo"], {"--extractor.model", "--extractor.mode"}),
     (["sample", "sally_anne", "--candi"], {"--candidates"}),
+    (["eval", "sally"], {"sally_anne"}),
+    (["eval", "choices", "--task.sh"], {"--task.shuffle"}),
+    (["eval", "nothing_there", "--task.na"], {"--task.name"}),
     (["ch"], {"chat"}),
     (["chat", "sally_anne", "--sea"], {"--seat"}),
     (["chat", "sally_anne", "--agent.com"], {"--agent.command"}),
@@ -38,9 +42,6 @@ CASES = [
     (["cluster", "st"], {"status"}),
     (["cluster", "logs", "pool.yaml", "--li"], {"--lines"}),
     (["view", "runs/a", "--po"], {"--port"}),
-    (["eval", "sally"], {"sally_anne"}),
-    (["eval", "choices", "--task.sh"], {"--task.shuffle"}),
-    (["eval", "nothing_there", "--task.na"], {"--task.name"}),
     (["show", "runs/a"], set()),
 ]
 
@@ -164,3 +165,18 @@ def test_another_shell_is_refused(capsys):
     assert main(["completion", "csh"]) == 2
     assert "bash, zsh, fish" in capsys.readouterr().err
     assert "completion" in COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["cluster", "up"], "usage: coral cluster up FILE"),
+        (["eval", "sally_anne"], "usage: coral eval TASK"),
+        (["completion", "bash"], "usage: coral completion bash|zsh|fish"),
+    ],
+)
+def test_help_goes_to_the_part_that_is_named(words, usage, capsys):
+    """`coral help cluster up` is `coral cluster up --help`."""
+    with suppress(SystemExit):
+        main(["help", *words])
+    assert capsys.readouterr().out.startswith(usage)

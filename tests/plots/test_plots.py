@@ -188,9 +188,18 @@ BAD = {
     "one run, differences": (["plot", "{}/pair", "--kind", "differences"], "a difference needs two runs"),
     "alone, agreement": (["plot", "{}/alone", "--kind", "agreement"], "one agent answers alone"),
     "no tokens": (["plot", "{}/pair", "--kind", "cost"], "tokens of these runs are not known"),
-    "too few labels": (["plot", "{}/pair", "{}/alone", "--labels", "a"], "1 labels are given for 2 runs"),
+    "too few labels": (["plot", "{}/pair", "{}/alone", "--labels", "a"], "1 label given for 2 runs"),
     "output is a folder": (["plot", "{}/pair", "--output", "{}/dir.png"], "cannot write"),
 }
+
+
+def test_a_run_that_failed_is_not_drawn(tmp_path, capsys, monkeypatch):
+    """A picture without a point in it is none."""
+    monkeypatch.chdir(tmp_path)
+    coral.evaluate("sally_anne", agent=lambda messages: None, limit=2, output="run")
+    assert main(["plot", "run"]) == 2
+    assert "known of these runs" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.p*"))
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -89,7 +89,7 @@ def _answer(arguments: list[str]) -> int:
 
 def _dispatch(command: str, arguments: list[str]) -> int:
     if command == "help" and arguments:
-        command, arguments = arguments[0], ["--help"]
+        command, arguments = arguments[0], [*arguments[1:], "--help"]
     if command in {"-h", "--help", "help", "--version"}:
         print(_version() if command == "--version" else _help())
         return EXIT_DONE

@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
         ConfigError: there is no such shell.
     """
-    if not arguments or arguments[0] in {"-h", "--help"}:
+    if not arguments or (arguments[0] != "words" and {"-h", "--help"} & set(arguments)):
         print(HELP)
         return EXIT_DONE
     shell, *words = arguments

@@ -60,7 +60,8 @@ def plot(
         raise ConfigError(f"columns must be 1 or 2 (got {columns!r})", remedy="a paper has two")
     if labels and len(labels) != len(folders):
         raise ConfigError(
-            f"{len(labels)} labels are given for {len(folders)} runs", remedy="give one per run, or none"
+            f"{len(labels)} label{'s' * (len(labels) != 1)} given for {len(folders)} runs",
+            remedy="give one per run, with blanks between (commas belong to a label): --labels pair alone",
         )
     if output is not None:
         check_suffix(Path(output))

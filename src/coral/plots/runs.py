@@ -90,7 +90,16 @@ def figure_of(figure_class: Any, columns: Columns, height: float) -> Any:
 def draw_rows(
     figure_class: Any, rows: Sequence[Row], columns: Columns, *, label: str, signed: bool = False
 ) -> Any:
-    """A figure that is one forest."""
+    """A figure that is one forest.
+
+    Raises:
+        ConfigError: no row has a value.
+    """
+    if all(row.value is None for row in rows):
+        raise ConfigError(
+            "nothing that would be drawn is known of these runs",
+            remedy="draw another --kind; conversations that failed are run again with --retry_failed true",
+        )
     figure = figure_of(figure_class, columns, 0.5 + 0.19 * max(2, len(rows)))
     forest(figure.subplots(), rows, label="", signed=signed, told=columns == 2)
     wrapped = fill(label, 54 * columns, break_on_hyphens=False)
