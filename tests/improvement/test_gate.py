@@ -106,6 +106,7 @@ def test_what_so_many_problems_show_is_told():
     """A difference of 2.8 standard errors is found in 8 of 10 cases; 300 problems show 9.4 points."""
     assert seen(CLEARLY_UP) == "2.8 points"
     assert seen(msgspec.structs.replace(UNKNOWN, stderr=None)) == "-"
+    assert seen(msgspec.structs.replace(SAME, stderr=0.0)) == "4.3 points"  # by chance nothing differed
     assert detectable_with(300) == pytest.approx(0.094, abs=5e-4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coral.improvement.config import GateConfig
 from coral.metrics import Comparison, detectable, detectable_in_points
+from coral.metrics.distributions import Z
 from coral.types import Record
 
 
@@ -76,10 +77,14 @@ def _objection(what: str, comparison: Comparison, rule: str, tolerance: float) -
 
 
 def seen(comparison: Comparison) -> str:
-    """What so many problems show: the difference that is found in 8 of 10 cases."""
-    if comparison.stderr is None:
+    """What so many problems show: the difference that is found in 8 of 10 cases.
+
+    Where no problem came out differently the standard error is 0, and the interval says what was missed.
+    """
+    if comparison.stderr is None or comparison.low is None or comparison.high is None:
         return "-"
-    return f"{detectable_in_points(detectable(comparison.stderr))} points"
+    stderr = comparison.stderr or (comparison.high - comparison.low) / 2 / Z
+    return f"{detectable_in_points(detectable(stderr))} points"
 
 
 def told(comparison: Comparison) -> str:
