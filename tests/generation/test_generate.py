@@ -128,7 +128,7 @@ BAD = {
     "a list": (["a"], "line 2 is not a JSON object"),
     "other bytes": (b"\xff\xfe", "line 2 is not a JSON object"),
     "nothing to ask": ({"question": "a"}, "has none of body, messages and prompt"),
-    "a prompt that is no text": ({"prompt": 5}, "has none of body"),
+    "a prompt that is no text": ({"prompt": 5}, "has a prompt that is not a text"),
     "no messages": ({"messages": []}, "has no messages"),
     "messages that are no list": ({"messages": "hi"}, "a message is not an object"),
     "messages that are a number": ({"messages": 5}, "messages is not a list"),
@@ -143,7 +143,7 @@ BAD = {
         "a message holds tool_calls",
     ),
     "a name": ({"messages": [{"role": "user", "content": "a", "name": "b"}]}, "a message holds name"),
-    "an unknown role": ({"messages": [{"role": "tool", "content": "a"}]}, "'tool' is not a valid Role"),
+    "an unknown role": ({"messages": [{"role": "tool", "content": "a"}]}, "and not 'tool'"),
     "another endpoint": ({"body": {"input": "a"}, "url": "/v1/embeddings"}, "/v1/embeddings"),
     "no temperature": (
         {"body": {"messages": [{"role": "user", "content": "a"}], "temperature": "hot"}},

@@ -150,7 +150,10 @@ class Rows:
         if isinstance(whole.get("prompt"), str):
             messages = [{"role": "user", "content": whole["prompt"]}]
             return Row(number=number, whole=whole, body={"messages": messages}, is_batch=False)
-        raise self._bad(number, "has none of body, messages and prompt")
+        is_there = "prompt" in whole
+        raise self._bad(
+            number, "has a prompt that is not a text" if is_there else "has none of body, messages and prompt"
+        )
 
     def _check(self, row: Row) -> None:
         """Refuse a row that cannot be asked.
@@ -218,8 +221,9 @@ def _message(one: Any) -> Message:
     if not isinstance(content, str):
         raise TypeError("the content of a message is not a text")
     role = one.get("role")
-    known = _ROLES.get(role) if isinstance(role, str) else None
-    return Message(known or Role(role), content)
+    if not isinstance(role, str) or role not in _ROLES:
+        raise TypeError(f"the role of a message is one of {', '.join(_ROLES)}, and not {role!r}")
+    return Message(_ROLES[role], content)
 
 
 def _merged(sampling: Sampling, own: dict[str, Any]) -> Sampling:
