@@ -126,6 +126,17 @@ async def test_what_goes_wrong_is_named_with_what_helps(program, body, kind, cau
     assert remedy in failed.remedy
 
 
+@pytest.mark.filterwarnings("ignore::coral.errors.Notice")
+async def test_a_script_that_no_system_can_start_is_told(tmp_path):
+    """However soon its pipe is closed: at once, or once the request is being written."""
+    script = tmp_path / "agent.sh"
+    script.write_text("echo hi\n")
+    script.chmod(0o700)
+    failed = await asked((str(script),), *[request()] * 4)
+    assert {type(one) for one in failed} == {Unreachable}
+    assert all("cannot be started" in str(one) and "#!/bin/sh" in one.remedy for one in failed)
+
+
 async def test_a_second_line_is_no_reply_to_the_next_request(program):
     """What comes behind a reply is noticed, and nobody gets the words that were said to another."""
     own = 'text = json.dumps({"text": request["messages"][-1]["content"]}); print(text + "\\n" + text)'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +78,7 @@ class Trackio:
         import trackio
 
         self._trackio = trackio
-        with redirect_stdout(sys.stderr):  # it chats where our tables are printed
+        with redirect_stdout(StringIO()):  # it chats where our tables are printed, in colours
             self._run = trackio.init(
                 project=os.environ.get("TRACKIO_PROJECT", PROJECT),
                 name=f"{name}-{identity_of(folder)[:6]}",
@@ -100,7 +100,7 @@ class Trackio:
         self._run.log({name: self._trackio.Table(dataframe=frame)})
 
     def finish(self) -> None:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(StringIO()):
             self._trackio.finish()  # the run's own method would be called once more, and chat, at exit
 
 
