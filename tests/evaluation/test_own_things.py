@@ -96,7 +96,7 @@ async def test_a_class_that_cannot_be_imported_is_told_with_what_to_do(own, tmp_
     ("make", "words"),
     [
         (lambda own: own.Sums, "Sums is a class"),
-        (lambda _: 7, "a int is not a task: it lacks info"),
+        (lambda _: 7, "an int is not a task: it lacks info"),
         (lambda _: "own_things:adds", "is not a task but a"),
         (lambda _: "own_things:Nothing", "cannot be imported: there is no"),
         (lambda _: "no_such_module:Task", "cannot be imported: ModuleNotFoundError"),
