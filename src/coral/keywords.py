@@ -174,6 +174,5 @@ class GrpoOptions(TrainerOptions, total=False):
     beta: float
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
     scale_rewards: Literal["group", "batch", "none"]
-    clip: float
     generate: Literal["auto", "engine", "transformers"]
     keep_rollouts: bool
