@@ -408,10 +408,8 @@ class ServedModel:
             return self._disconnected(endpoint, fault)
         except asyncio.TimeoutError:
             brief = f"no answer within {seconds:g} s"
-            failure = self._unreachable(f"{brief} from {endpoint.server.origin}", brief, overload=True)
-            return replace(
-                failure, remedy=f"raise {self._target.option}.request_timeout_s, or look at the server"
-            )
+            late = self._unreachable(f"{brief} from {endpoint.server.origin}", brief, overload=True)
+            return replace(late, remedy=f"raise {self._target.option}.request_timeout_s")
         except (aiohttp.ClientError, OSError) as fault:
             return self._disconnected(endpoint, fault)
         if 200 <= response.status < 300:
