@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pathlib
 import re
 import select
 import signal
@@ -39,6 +40,10 @@ class Operations:
             setattr(os, name, self.of_descriptor(name, getattr(os, name)))
         os.open = self.opening(os.open)
         io.open = self.opening(io.open)
+        if accessor := getattr(pathlib, "_NormalAccessor", None):  # on Python 3.10 it has taken them already
+            for name in ("mkdir", "rmdir", "unlink", "replace", "rename", "link"):
+                setattr(accessor, name, staticmethod(getattr(os, name)))
+            accessor.open = staticmethod(io.open)
 
     def name(self, path):
         """The name of a file within the folder, None outside of it. Partial files have one name."""

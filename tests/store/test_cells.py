@@ -30,3 +30,8 @@ def test_what_a_spreadsheet_would_compute_is_text(text):
 def test_other_texts_and_figures_stay(text):
     """A difference of -3 points is a number in a spreadsheet, too."""
     assert harmless(text) == restored(text) == text
+
+
+def test_a_nul_is_shown():
+    """Every Python reads what any Python wrote: older ones refuse a NUL in a csv file, either way."""
+    assert harmless("a\0b") == "a\u2400b"

@@ -10,7 +10,11 @@ _FIGURE = re.compile(r"[+-][\d.,]+%?(?: \[[-+\d., ]+\])?")
 
 
 def harmless(cell: str) -> str:
-    """The cell behind an apostrophe where it begins as a formula does; figures with a sign stay figures."""
+    """The cell behind an apostrophe where it begins as a formula does; figures with a sign stay figures.
+
+    A NUL is shown as a character: Python 3.10 can neither write it into a csv file nor read it there.
+    """
+    cell = cell.replace("\0", "\u2400")
     return f"'{cell}" if _FORMULA.match(cell) and not _FIGURE.fullmatch(cell) else cell
 
 
