@@ -130,7 +130,8 @@ class Replica:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._host = options.host or own_address()
-        self._stopping = threading.Event()
+        # No Event: its lock may be held by what a signal interrupts, and then setting it would wait for ever.
+        self._stopping = False
         self._requeue = self._was_ready = False
         self._starts = self._failed_starts = self._short_lives = self._taken_ports = 0
         self._ends: float | None = None
@@ -164,13 +165,13 @@ class Replica:
             signal.signal(number, self._on_signal)
         left_s = seconds_left()
         self._ends = None if left_s is None else time.monotonic() + left_s
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 server = self._start()
                 model = self._await_ready(server)
                 self._watch(server, model)
             except Ended as ended:
-                if not self._stopping.is_set() and not self._recover(ended):
+                if not self._stopping and not self._recover(ended):
                     return 1
         self._drain()
         self._record.remove()
@@ -180,7 +181,7 @@ class Replica:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._requeue = self._requeue or (number == signal.SIGUSR1 and self._options.requeue)
-        self._stopping.set()
+        self._stopping = True
 
     def _start(self) -> Server:
         options = self._options
@@ -291,7 +292,9 @@ class Replica:
             self._record.say("failed", url=None, why=why)
             return False
         self._record.say("starting", url=None, why=why)
-        self._stopping.wait(min(LONGEST_PAUSE_S, self._options.backoff_s * 2**self._short_lives))
+        until = time.monotonic() + min(LONGEST_PAUSE_S, self._options.backoff_s * 2**self._short_lives)
+        while not self._stopping and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(0.2, left_s))
         self._short_lives += 1
         return True
 
@@ -318,7 +321,8 @@ class Replica:
         """
         until = time.monotonic() + seconds
         while (left_s := until - time.monotonic()) > 0:
-            if self._stopping.wait(min(0.2, left_s)):
+            time.sleep(min(0.2, left_s))
+            if self._stopping:
                 raise Ended("told to stop")
             code = server.process.poll()
             if code is not None:
