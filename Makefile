@@ -11,7 +11,7 @@ MODEL := .cache/smollm2/.built
 DOCS := .venv-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bubblewrap test-kernels test-lowest test-real test-cluster test-slurm test-ray test-netns test-browser check docs format clean
+.PHONY: demo test bubblewrap test-kernels test-lowest test-oldest test-real test-cluster test-slurm test-ray test-netns test-browser check docs format clean
 
 demo: $(CORE)  ## two tiny language models with half of a problem each: one alone, the pair, and what talking changed
 	$(BIN)/coral eval sally_anne --task.split_information true --limit 200 --protocol cot --output runs/demo-alone
@@ -51,6 +51,18 @@ test-lowest:  ## the tests with the lowest version of every dependency, in a ven
 		$(LOW)/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/$$extra.txt -e ".[$$extra]"; \
 		$(LOW)/pytest -q -n auto $$([ $$extra = test ] || echo $(TRAINING)); \
 	done
+
+# The oldest Python that is supported, where there is one: what newer ones take it may not.
+OLDEST := .venv-oldest
+OLD_PYTHON := $(firstword $(foreach one,python3.10 $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10),\
+	$(shell $(one) -c "print('$(one)')" 2>/dev/null)))
+TESTS ?= tests
+
+test-oldest:  ## the tests that need no training libraries on Python 3.10, in a venv of its own; TESTS=... names some
+	if [ -z "$(OLD_PYTHON)" ]; then echo "LEFT OUT: make test-oldest: there is no Python 3.10" >&2; exit 0; fi; \
+	test -e $(OLDEST)/.ready -a $(OLDEST)/.ready -nt pyproject.toml || { $(OLD_PYTHON) -m venv --clear $(OLDEST) && \
+		$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]' && touch $(OLDEST)/.ready; } && \
+	$(OLDEST)/bin/pytest -q -n auto $(TESTS) $(addprefix --ignore=,$(TRAINING))
 
 test-real: $(REAL) $(MODEL)  ## a real language model behind llama.cpp's server and in Coral's own engine
 	$(BIN)/pytest -q -n 2 --dist loadscope -m real tests/real

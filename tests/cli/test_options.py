@@ -148,8 +148,8 @@ MISTAKES = [
     (["--agent.system_prompt", "--careful"], "has no value", "--agent.system_prompt=--careful"),
     (["stray"], "'stray' is not an option", "coral it"),
     (["--seed", "1", "stray"], "'stray' is not an option", "coral it"),
-    (["--config", "/no/such.yaml"], "cannot read /no/such.yaml", "limit: 10"),
-    (["--config", "a\0b"], "cannot read a\0b", "limit: 10"),
+    (["--config", "/no/such.yaml"], "cannot read /no/such.yaml", "name: value"),
+    (["--config", "a\0b"], "cannot read a\0b", "name: value"),
 ]
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -317,10 +318,15 @@ def test_a_server_that_loads_is_stopped_at_once(supervise):
 
 @pytest.fixture
 def late(supervise, tmp_path, eventually):
-    """A replica whose server waits with its port until `open` exists; with it the port."""
+    """A replica whose server waits with its port until `open` exists; with it the port.
+
+    The name decides the port. With one of its own no test before has left connections there that wait for
+    their end, for which the system lets nobody else bind it.
+    """
+    name = uuid.uuid4().hex
     server = [sys.executable, STUB, "--port", "{port}", "--await_file", str(tmp_path / "open")]
-    replica = supervise(server=server, flags=("--max_failed_starts", "1"))
-    log = replica.folder / "logs" / "one.log"
+    replica = supervise(name, server=server, flags=("--max_failed_starts", "1"))
+    log = replica.folder / "logs" / f"{name}.log"
     return replica, int(eventually(lambda: log.exists() and re.search(r"--port (\d+)", log.read_text()))[1])
 
 
