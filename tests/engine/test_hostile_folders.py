@@ -349,10 +349,10 @@ async def test_what_a_template_does_to_some_messages_is_their_failure(spoilt):
         "{% if text == 'file' %}{% include '/etc/passwd' %}{% endif %}"
         "{% if text == 'half' %}{{ '\\ud83d' }}{% endif %}{{ text }}"
     )
-    prompts = PromptMaker(spoilt(template(source)), time_limit_s=1.0)
+    prompts = PromptMaker(spoilt(template(source)), time_limit_s=4.0)
     try:
         for text, kind, words in [
-            ("loop", Rejected, "longer than 1 s on these messages"),
+            ("loop", Rejected, "longer than 4 s on these messages"),
             ("long", ContextOverflow, "10,000,004 characters"),
             ("refuse", Rejected, "refuses the messages: no"),
             ("file", Rejected, "the chat template fails"),

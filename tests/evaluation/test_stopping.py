@@ -62,7 +62,7 @@ async def test_stopping_ends_retries_and_owes_what_is_unfinished(serve, data, tm
     started = time.monotonic()
     progress.stopping = True
     stopped = await run
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25
     assert (stopped.summary, progress.failed) == (None, 0)
     seen = counter
     async with serve() as (url, counter):
@@ -130,7 +130,7 @@ async def test_ctrl_c_with_a_dead_server_exits_with_130(serve, data, tmp_path, n
     process.send_signal(signal.SIGINT)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 130, output.decode()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
     assert "run the same command again to resume" in output.decode()
     assert "failed" not in {c.stop.value for c in load_run(tmp_path / "run").conversations()}
 

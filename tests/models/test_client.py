@@ -423,11 +423,11 @@ async def test_a_stalled_answer_times_out(server, open_model, ask):
 async def test_the_total_time_bounds_all_attempts(server, open_model, ask):
     """The last attempt gets only what is left of total_timeout_s."""
     server.default = server.stall()
-    model = await open_model(request_timeout_s=5, total_timeout_s=0.15, max_attempts=50)
+    model = await open_model(request_timeout_s=60, total_timeout_s=0.15, max_attempts=50)
     started = time.monotonic()
     with pytest.raises(Unreachable):
         await model.generate(ask())
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 async def test_an_outage_is_survived(server, open_model, ask):
