@@ -429,6 +429,17 @@ AT_ONCE = """([selector, text, key]) => new Promise((done) => {
 })"""
 
 
+@contextmanager
+def reading(page, run):
+    """The page on which Ada reads five answers of a run, at the first of them."""
+    with served("audit", run, "--label", "--sample", "5") as address:
+        page.goto(address)
+        page.fill("input", "Ada")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=0 of")
+        yield
+
+
 @pytest.mark.parametrize(
     ("screen", "shown", "key", "after"),
     [
@@ -440,12 +451,7 @@ AT_ONCE = """([selector, text, key]) => new Promise((done) => {
 def test_a_key_goes_to_what_is_shown(page, stored, tmp_path, screen, shown, key, after):
     """From the moment it stands there, painted or not: not to the text, row or conversation of before."""
     if screen == "label":
-        run = shutil.copytree(stored / "second", tmp_path / "run")
-        with served("audit", run, "--label", "--sample", "5") as address:
-            page.goto(address)
-            page.fill("input", "Ada")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("text=0 of")
+        with reading(page, shutil.copytree(stored / "second", tmp_path / "run")):
             assert page.evaluate(AT_ONCE, [*shown, key]) is None
             page.wait_for_selector(after)
         return
@@ -600,11 +606,7 @@ def test_more_rows_come_once_and_of_what_is_chosen(page):
 def test_a_person_reads_blind_with_the_keyboard(page, stored, tmp_path):
     """A name, an answer, a letter; a reload resumes, and an answer can be looked at again."""
     run = shutil.copytree(stored / "second", tmp_path / "run")
-    with served("audit", run, "--label", "--sample", "5") as address:
-        page.goto(address)
-        page.fill("input", "Ada")
-        page.keyboard.press("Enter")
-        page.wait_for_selector("text=0 of")
+    with reading(page, run):
         page.wait_for_selector("input:focus")
         page.keyboard.type("7")
         page.keyboard.press("Enter")
