@@ -158,10 +158,17 @@ async def test_the_metrics_of_a_run_appear_when_they_are_written(fresh, view):
     summary = fresh / "summary.json"
     kept = summary.read_bytes()
     summary.unlink()
+    file = next((fresh / "conversations").glob("*.jsonl"))
+    *lines, last = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines))
     async with view(fresh) as client:
-        assert not (await follow(client, lambda found: found["conversations"] == 6))["finished"]
+        assert not (await follow(client, lambda found: found["conversations"] == 5))["finished"]
+        with file.open("ab") as appended:
+            appended.write(last)
         summary.write_bytes(kept)
-        assert (await follow(client, lambda found: found["finished"]))["metrics"]
+        found = await follow(client, lambda found: found["finished"])
+        assert found["metrics"]
+        assert found["conversations"] == 6
 
 
 async def test_prompts_are_those_that_were_sent(stored, view):

@@ -29,6 +29,8 @@ class ViewedRun:
         overview: with the state of the run that it was made of.
         error: why its files cannot be followed.
         taken: lines taken in so far.
+        measured: when the metrics had been written that lay there before the last look, whose lines
+            it has all taken in.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ViewedRun:
     updating: asyncio.Task[None] | None = None
     error: str = ""
     taken: int = 0
+    measured: int = 0
 
     def follow(self) -> None:
         """Take in what was written since, in the background, unless that was done just now."""
@@ -48,13 +51,17 @@ class ViewedRun:
         self.updating = asyncio.ensure_future(self._take_in())
 
     @property
+    def written(self) -> int:
+        """When the metrics were written; 0: they were not."""
+        try:
+            return (self.index.folder.path / "summary.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    @property
     def state(self) -> object:
         """What an overview is made of: another one once more is taken in, or the metrics are written."""
-        try:
-            written = (self.index.folder.path / "summary.json").stat().st_mtime_ns
-        except OSError:
-            written = 0
-        return self.taken, written, self.index
+        return self.taken, self.written, self.measured, self.index
 
     async def _take_in(self) -> None:
         def count(lines: int) -> None:
@@ -63,7 +70,9 @@ class ViewedRun:
         def look() -> None:
             if not self.index.is_current():
                 self.index = RunIndex(RunFolder(self.index.folder.path))
+            written = self.written
             self.index.update(count)
+            self.measured = written
 
         try:
             await asyncio.to_thread(look)

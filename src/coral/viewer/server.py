@@ -146,7 +146,9 @@ class ViewServer:
         run.follow()
         state = run.state
         if run.overview is None or run.overview[0] != state:
-            run.overview = (state, await asyncio.to_thread(overview, run.index, run.name))
+            found = await asyncio.to_thread(overview, run.index, run.name)
+            found["finished"] &= run.written == run.measured  # else lines are not taken in that it is of
+            run.overview = (state, found)
         return answer({**run.overview[1], **self._state(int(request.match_info["run"]), run)})
 
     async def _conversations(self, request: web.Request) -> web.StreamResponse:
